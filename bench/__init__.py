@@ -1,0 +1,1 @@
+"""simbench: which image-retrieval method should you use?"""

@@ -1,0 +1,1 @@
+"""Vectors to numbers: exact ranking, metrics, statistics, latency."""

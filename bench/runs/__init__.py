@@ -1,0 +1,1 @@
+"""One run from specification to a folder of files."""
