@@ -1,1 +1,51 @@
-"""simbench: which image-retrieval method should you use?"""
+"""simbench: which image-retrieval method should you use?
+
+The few public names. They are imported when first used, so that ``import bench`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Collection": "bench.contract",
+    "DataError": "bench.contract",
+    "DataPlace": "bench.contract",
+    "Dataset": "bench.contract",
+    "FitContext": "bench.contract",
+    "ImageShape": "bench.contract",
+    "Images": "bench.contract",
+    "SimbenchError": "bench.contract",
+    "Split": "bench.contract",
+    "UsageError": "bench.contract",
+    "dataset": "bench.registry",
+    "method": "bench.registry",
+    "Evaluation": "bench.evaluation.evaluate",
+    "evaluate": "bench.evaluation.evaluate",
+}
+__all__ = sorted(_HOME)  # noqa: PLE0605 - one list of names is enough
+
+if TYPE_CHECKING:
+    from bench.contract import Collection as Collection
+    from bench.contract import DataError as DataError
+    from bench.contract import DataPlace as DataPlace
+    from bench.contract import Dataset as Dataset
+    from bench.contract import FitContext as FitContext
+    from bench.contract import Images as Images
+    from bench.contract import ImageShape as ImageShape
+    from bench.contract import SimbenchError as SimbenchError
+    from bench.contract import Split as Split
+    from bench.contract import UsageError as UsageError
+    from bench.evaluation.evaluate import Evaluation as Evaluation
+    from bench.evaluation.evaluate import evaluate as evaluate
+    from bench.registry import dataset as dataset
+    from bench.registry import method as method
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'bench' has no attribute {name!r}")

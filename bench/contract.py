@@ -240,6 +240,10 @@ class History(Protocol):
 
     def rows(self) -> Sequence[Mapping[str, float | int | str]]: ...
 
+    def replace(self, rows: Sequence[Mapping[str, float | int | str]]) -> None:
+        """Start again from the rows that a checkpoint recorded."""
+        ...
+
 
 class Checkpoints(Protocol):
     """Named sets of tensors that survive a kill. Saving is atomic; loading a missing one gives None."""
@@ -323,6 +327,13 @@ class Saves(Protocol):
     def restore(self, state: Mapping[str, Tensor], shape: ImageShape, device: torch.device) -> None: ...
 
 
+@runtime_checkable
+class Counts(Protocol):
+    """Ability of a method: how many learnt numbers an embedding takes (decoders and heads not counted)."""
+
+    def count_parameters(self) -> int: ...
+
+
 def decoder_of(method: Method) -> Decodes | None:
     """Return the method as one that decodes, or None: the one place that asks."""
     return method if isinstance(method, Decodes) and method.can_decode else None
@@ -333,6 +344,11 @@ def saver_of(method: Method) -> Saves | None:
     return method if isinstance(method, Saves) else None
 
 
+def parameters_of(method: Method) -> int | None:
+    """Return the learnt numbers an embedding takes, or None where the method does not say: the one place that asks."""
+    return method.count_parameters() if isinstance(method, Counts) else None
+
+
 # ---------------------------------------------------------------------------------------------- runs
 
 
@@ -340,8 +356,8 @@ def saver_of(method: Method) -> Saves | None:
 class RunSpec:
     """Everything that decides what a run computes, its seed apart.
 
-    dataset: the data set's name; dataset_options and options: every field of the two plugins, defaults included, so
-    that a changed default is a different run; limit: images kept of train and of test (``--quick``), None for all.
+    fingerprint: of the data, whatever loader and options it came through; options: every field of the method, defaults
+    included, so that a changed default is a different run.
     """
 
     dataset: str
@@ -349,9 +365,7 @@ class RunSpec:
     method: str
     fingerprint: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    dataset_options: Mapping[str, Any] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
-    limit: int | None = None
     device: str = "cpu"
     ks: tuple[int, ...] = (1, 10, 50)
     ties: str = "pessimistic"

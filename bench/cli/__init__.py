@@ -1,1 +1,71 @@
-"""The command line."""
+"""The command line: thin commands over the harness. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+
+from bench import __version__
+from bench.cli.check import check
+from bench.cli.fetch import fetch
+from bench.cli.leaderboard import leaderboard
+from bench.cli.listing import listing
+from bench.cli.run import run
+from bench.cli.terminal import show_warnings
+from bench.contract import SimbenchError
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="simbench")
+def cli() -> None:
+    """Which image-retrieval method should you use?
+
+    simbench trains methods, ranks a gallery for every query, and writes tables you can trust.
+
+    \b
+    simbench run -m arcface -m pixels -m random     on scikit-learn's digits, needs no file
+    simbench run -m arcface -d fashionmnist         the main job
+    simbench run -m arcface -d path/to/pictures     your own: one folder a class
+    simbench list                                   methods and data sets
+    simbench leaderboard                            tables from all runs so far
+    """
+
+
+for command in (run, listing, fetch, leaderboard, check):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line: one clear line for an error, exit code 2 for usage, 1 for failure, 130 for an interrupt."""
+    show_warnings()
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("simbench: interrupted; the same command goes on where this one stopped", err=True)
+        sys.exit(INTERRUPTED)
+    except SimbenchError as error:
+        _explain(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has seen enough (`simbench list | head`)
+        sys.exit(1)
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        _explain(f"unexpected {type(error).__name__}: {first} (--debug shows where; please report it)")
+        sys.exit(1)
+
+
+def _explain(message: str) -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    for line in message.splitlines():
+        click.echo(f"simbench: {line}", err=True)

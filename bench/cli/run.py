@@ -1,0 +1,159 @@
+"""``simbench run``: train and evaluate methods on data sets."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.options import configuration, data_places, folders, option, whole_numbers
+from bench.cli.terminal import Terminal, cache_folder
+
+if TYPE_CHECKING:
+    from bench.config import Settings
+    from bench.runs.matrix import Cell
+    from bench.runs.store import RunRecord
+
+_QUICK = {"limit": 1_000, "epochs": 1.0}
+
+
+@click.command()
+@option(
+    "-m", "--method", "methods", multiple=True, metavar="NAME", help="Method; repeatable, globs.  [default: arcface]"
+)
+@option(
+    "-d",
+    "--dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME|PATH",
+    help="Data set, or a folder or manifest of your own; repeatable.  [default: digits]",
+)
+@option(
+    "-o",
+    "--option",
+    "words",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of the methods (METHOD.NAME=VALUE for one); see `list -v`.",
+)
+@option(
+    "--protocol",
+    metavar="NAME",
+    help="holdout, loo, database, given.  [default: given where the data names its queries, else holdout]",
+)
+@option(
+    "--seed", "--seeds", "seeds", callback=whole_numbers, metavar="0,1,2", help="Seeds, one run each.  [default: 0]"
+)
+@option("--epochs", type=float, help="Epochs in all, shared by a method's phases.")
+@option("--budget", metavar="5m", help="Time to train in, instead of epochs: 90s, 5m, 2h.")
+@option("--phases", callback=whole_numbers, metavar="1,2", help="Which phases of a method to train.")
+@option("-k", "--k", "ks", type=int, multiple=True, help="Cut-off of the metrics; repeatable.  [default: 1, 10, 50]")
+@option("--ties", metavar="RULE", help="pessimistic, optimistic or mean.  [default: pessimistic]")
+@option("--limit", type=int, help="Use at most so many images of train and of test.")
+@option("--quick", is_flag=True, help="A look in seconds: --limit 1000 --epochs 1. Not for conclusions.")
+@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
+@option("--threads", type=int, help="Processors to use.  [default: all]")
+@data_places
+@folders
+@click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
+@click.option("--force", is_flag=True, help="Run again what is finished.")
+@click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON instead of tables.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
+@configuration
+def run(
+    *,
+    methods: Sequence[str],
+    datasets: Sequence[str],
+    words: Sequence[str],
+    quick: bool,
+    dry_run: bool,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    config: Path | None,
+    overrides: Sequence[str],
+    debug: bool,
+    **flags: Any,
+) -> int:
+    """Train methods, rank the gallery for every query, score, and rebuild the tables.
+
+    A finished run is kept and not repeated; an interrupted one goes on where it stopped; a failed one is tried again.
+
+    \b
+    simbench run                                                    arcface on digits
+    simbench run -m arcface -d fashionmnist --protocol loo
+    simbench run -m '*' -d fashionmnist --seeds 0,1,2 --budget 5m
+    simbench run -m arcface -d ~/pictures --image-size 96           one subfolder a class
+    simbench run -m arcface -o margin=0.4 -o arcface.scale=20 --dry-run
+    """
+    from bench.config import load_config
+    from bench.runs.matrix import chosen_methods, load_collection, plan_cells, run_cells
+
+    terminal = Terminal(quiet=quiet or as_json)
+    names = chosen_methods(methods or ("arcface",))
+    checked = load_config(config, overrides=overrides, flags=_flags(flags, quick=quick))
+    settings = checked.settings
+    device, threads = _machine(settings)
+    collections = {
+        name: load_collection(name, checked, terminal.progress, cache_folder()) for name in datasets or ("digits",)
+    }
+    cells = plan_cells(names, collections, checked, words, device.type)
+    if dry_run:
+        _say_plan(cells, Path(settings.runs))
+        return 0
+
+    from bench.runs.run import Workplace
+
+    place = Workplace(Path(settings.runs), device, threads, terminal.progress, terminal.log, force=force, debug=debug)
+    records = list(run_cells(cells, place))
+    _report(records, Path(settings.runs), Path(settings.results), as_json=as_json)
+    return int(any(record.status != "done" for record in records))
+
+
+def _flags(flags: dict[str, Any], *, quick: bool) -> dict[str, Any]:
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    if quick:
+        shorter = {k: v for k, v in _QUICK.items() if not (k == "epochs" and "budget" in given)}
+        given = {**shorter, **given}
+    return given
+
+
+def _machine(settings: Settings) -> tuple[Any, int]:
+    """Return the torch device and the number of threads to use."""
+    import os
+
+    from bench.runs.machine import choose_device
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return choose_device(settings.device), settings.threads or cores
+
+
+def _say_plan(cells: Sequence[Cell], runs: Path) -> None:
+    from bench.runs.store import read_run, run_folder
+
+    for cell in cells:
+        folder = run_folder(runs, cell.spec, cell.seed)
+        known = read_run(folder)
+        click.echo(f"{known.status if known else 'to run':7}  {folder}")
+
+
+def _report(records: Sequence[RunRecord], runs: Path, results: Path, *, as_json: bool) -> None:
+    from bench.report.frame import runs_frame
+    from bench.report.leaderboard import tables
+    from bench.report.results import write_results
+
+    write_results(runs, results)
+    if as_json:
+        click.echo(json.dumps([{"folder": str(record.folder), **record.content} for record in records], indent=2))
+        return
+    click.echo(tables(runs_frame(records)))
+    click.echo(f"\nleaderboard: {results / 'leaderboard.md'}   runs: {runs}")
+    for record in records:
+        if record.status != "done":
+            click.echo(f"simbench: {record.content['method']} failed: {record.content['reason']}", err=True)
+    sys.stdout.flush()

@@ -1,0 +1,194 @@
+"""``bench.toml`` and the command line, checked together: unknown names fail, and all problems are told at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.contract import UsageError
+from bench.naming import did_you_mean
+from bench.options import build, option_types
+from bench.registry import DATASET, METHOD, Kind, canonical, get_dataset, get_method, plugin_names
+
+_SECTIONS = ("run", "methods", "datasets")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", re.ASCII)
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run, whatever the method and the data: the ``[run]`` section of bench.toml and the flags of the same name.
+
+    budget: a duration such as ``90s``, ``5m``, ``2h``; limit: images kept of train and of test; ks: cut-offs of the
+    metrics; threads: None for all processors; image_size: ``64`` or ``64x48`` (height x width) for own images.
+    """
+
+    protocol: str = "auto"
+    seeds: tuple[int, ...] = (0,)
+    epochs: float | None = None
+    budget: str | None = None
+    phases: tuple[int, ...] | None = None
+    limit: int | None = None
+    ks: tuple[int, ...] = (1, 10, 50)
+    ties: str = "pessimistic"
+    device: str = "auto"
+    threads: int | None = None
+    image_size: str | None = None
+    data_root: str | None = None
+    runs: str = "runs"
+    results: str = "results"
+
+    def __post_init__(self) -> None:
+        if self.budget is not None:
+            seconds(self.budget)
+        if self.image_size is not None:
+            height_and_width(self.image_size)
+        if self.epochs is not None and self.budget is not None:
+            raise ValueError("give epochs or a budget, not both")
+        if not self.seeds or min(self.seeds) < 0:
+            raise ValueError(f"seeds must be whole numbers from 0, got {list(self.seeds)}")
+        if not self.ks or min(self.ks) < 1:
+            raise ValueError(f"ks must be whole numbers from 1, got {list(self.ks)}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be 1 or more, got {self.threads}")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit must be 1 or more, got {self.limit}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked configuration: the settings, and the options that the file gives to methods and data sets by name."""
+
+    settings: Settings
+    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    datasets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def load_config(path: Path | None, *, overrides: Sequence[str] = (), flags: Mapping[str, Any] | None = None) -> Config:
+    """Read bench.toml (``path``, or ``./bench.toml`` where there is one), then apply ``--set`` words, then flags.
+
+    overrides: words such as ``run.protocol=loo`` or ``methods.arcface.margin=0.4``; flags: settings given on the
+    command line, None where not given. Raises UsageError with one line for each problem found.
+    """
+    where, document = _read(path)
+    problems: list[str] = []
+    for word in overrides:
+        _apply(document, word, problems)
+    for name in sorted(set(document) - set(_SECTIONS)):
+        problems.append(f"{where}: unknown section [{name}]{did_you_mean(name, _SECTIONS)}")
+    run = document.get("run", {})
+    given = {**run, **{name: value for name, value in (flags or {}).items() if value is not None}}
+    if flags and flags.get("budget") is not None:
+        given.pop("epochs", None)  # what the command line says outranks the file's other way of saying it
+    elif flags and flags.get("epochs") is not None:
+        given.pop("budget", None)
+    settings = _checked(problems, where, lambda: build(Settings, given, owner="[run]"))
+    methods = _plugin_sections(METHOD, document.get("methods", {}), get_method, problems, where)
+    datasets = _plugin_sections(DATASET, document.get("datasets", {}), get_dataset, problems, where)
+    if problems or settings is None:
+        raise UsageError("\n".join(problems))
+    return Config(settings, methods, datasets)
+
+
+def seconds(duration: str) -> float:
+    """Return a duration such as ``90``, ``90s``, ``5m`` or ``1.5h`` in seconds. Raises ValueError otherwise."""
+    match = _DURATION.fullmatch(duration.strip())
+    if not match or float(match[1]) == 0:
+        raise ValueError(f"expected a duration such as 90s, 5m or 2h, got {duration!r}")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def height_and_width(text: str) -> tuple[int, int]:
+    """Return ``64`` or ``64x48`` as (height, width) in pixels. Raises ValueError otherwise."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() and 0 < int(part) <= 4096 for part in parts):
+        raise ValueError(f"expected an image size such as 64 or 64x48 (height x width, at most 4096), got {text!r}")
+    return int(parts[0]), int(parts[-1])
+
+
+def options_for(words: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Share out ``-o`` words: ``margin=0.4`` to every chosen method that has it, ``arcface.margin=0.4`` to one.
+
+    Raises UsageError with one line for each word that is malformed, or that no chosen method knows.
+    """
+    shares: dict[str, dict[str, str]] = {name: {} for name in names}
+    problems: list[str] = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        owner, dot, option = key.rpartition(".")
+        option = option.strip().replace("-", "_")
+        if not equals or not option:
+            problems.append(f"-o takes NAME=VALUE or METHOD.NAME=VALUE, got {word!r}")
+            continue
+        if dot and canonical(owner) not in names:
+            problems.append(f"-o {word}: method {owner!r} is not among those to run ({', '.join(names)})")
+            continue
+        takers = [canonical(owner)] if dot else [name for name in names if option in option_types(get_method(name))]
+        if not takers:
+            known = sorted({field for name in names for field in option_types(get_method(name))})
+            has = f"options: {', '.join(known)}" if known else "no options at all"
+            problems.append(f"{' and '.join(names)}: no option {option!r}{did_you_mean(option, known)} ({has})")
+        for name in takers:
+            shares[name][option] = value
+    if problems:
+        raise UsageError("\n".join(problems))
+    return shares
+
+
+def _read(path: Path | None) -> tuple[str, dict[str, Any]]:
+    chosen = path or Path("bench.toml")
+    if path is None and not chosen.is_file():
+        return "command line", {}
+    try:
+        return str(chosen), tomllib.loads(chosen.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"cannot read the configuration {chosen}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{chosen} is not valid TOML: {error}") from error
+
+
+def _apply(document: dict[str, Any], word: str, problems: list[str]) -> None:
+    key, equals, text = word.partition("=")
+    parts = [part.strip() for part in key.split(".")]
+    if not equals or len(parts) < 2 or not all(parts):
+        problems.append(f"--set takes SECTION.NAME=VALUE, such as run.protocol=loo, got {word!r}")
+        return
+    table = document
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            problems.append(f"--set {word}: {part!r} is a value, not a section")
+            return
+    table[parts[-1]] = text
+
+
+def _plugin_sections(
+    kind: Kind, sections: Any, get: Any, problems: list[str], where: str
+) -> dict[str, Mapping[str, Any]]:
+    known = plugin_names(kind)
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, options in sections.items() if isinstance(sections, dict) else ():
+        if canonical(name) not in known:
+            problems.append(
+                f"{where}: unknown {kind.word} [{kind.decorator}s.{name}]{did_you_mean(canonical(name), known)}"
+            )
+        elif not isinstance(options, dict):
+            problems.append(f"{where}: {kind.decorator}s.{name} must be a section, got {options!r}")
+        else:
+            _checked(problems, where, lambda n=name, o=options: build(get(n), o, owner=f"{kind.word} {n}"))
+            found[canonical(name)] = options
+    return found
+
+
+def _checked(problems: list[str], where: str, make: Any) -> Any:
+    try:
+        return make()
+    except UsageError as error:
+        problems.extend(f"{where}: {line}" for line in str(error).splitlines())
+        return None

@@ -1,0 +1,51 @@
+"""One digest of the data that decides a score."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.contract import Split
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+CHUNK = 8 << 20  # bytes of pixels hashed at a time, so that a memory map is never read in whole
+
+
+def fingerprint(classes: Sequence[str], parts: Mapping[str, Split]) -> str:
+    """Return the sha256 hex digest of the classes, and of each part's name, pixels, labels and ids, in their order.
+
+    It is of the values alone: whether they lie in memory or in a map, and in which rows, makes no difference.
+    """
+    whole = hashlib.sha256()
+    _add_texts(whole, classes)
+    known: dict[int, bytes] = {}  # leave-one-out names one split twice: read it once
+    for name, part in parts.items():
+        if id(part) not in known:
+            known[id(part)] = _digest(part)
+        _add_texts(whole, [name])
+        whole.update(known[id(part)])
+    return whole.hexdigest()
+
+
+def _digest(part: Split) -> bytes:
+    digest = hashlib.sha256()
+    shape = part.images.shape
+    digest.update(f"{len(part)}x{shape}\n".encode())
+    step = max(1, CHUNK // (shape.height * shape.width * shape.channels))
+    for start in range(0, len(part), step):
+        digest.update(np.ascontiguousarray(part.images.take(slice(start, start + step))).data)
+    digest.update(part.labels.astype("<i8").tobytes())
+    _add_texts(digest, part.ids.tolist())
+    return digest.digest()
+
+
+def _add_texts(digest: _Hash, texts: Sequence[str]) -> None:
+    """Add texts so that no two lists of them look alike: their lengths first."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    digest.update(f"{[len(text) for text in encoded]}".encode())
+    digest.update(b"".join(encoded))

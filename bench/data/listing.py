@@ -1,0 +1,124 @@
+"""What a folder or a manifest says is there, before any image is decoded; and the step from there to a collection."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bench.contract import Collection, DataError, DataPlace, Images, Split
+from bench.data.decode import Recipe, decode_files
+from bench.data.naming import first_few, naturally
+
+logger = logging.getLogger(__name__)
+
+SPLIT_NAMES = {  # what folders and manifests call a part: its name here
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Image files with a class name and an id each."""
+
+    paths: tuple[Path, ...]
+    labels: tuple[str, ...]
+    ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def only(self, rows: Iterable[int]) -> Part:
+        """Return the part's chosen rows."""
+        rows = tuple(rows)
+        return Part(
+            tuple(self.paths[row] for row in rows),
+            tuple(self.labels[row] for row in rows),
+            tuple(self.ids[row] for row in rows),
+        )
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The parts of a data set as files.
+
+    parts: by the names of a Collection's parts; ignored: files met that are no images, or that nothing names.
+    source: the folder or file that errors name.
+    Raises DataError unless there is something to learn from and to test on, of two classes or more, none of which is
+    new in the test. Queries and galleries of a manifest may show new classes.
+    """
+
+    name: str
+    source: Path
+    parts: Mapping[str, Part]
+    ignored: int = 0
+
+    def __post_init__(self) -> None:
+        classes = self.classes
+        if not classes:
+            raise DataError(f"{self.source}: no images in it")
+        if len(classes) < 2:
+            raise DataError(f"{self.source}: one class only ({first_few(classes)}), so that nothing can be told apart")
+        for name in ("train", "query" if "query" in self.parts else "test"):
+            if not self.parts.get(name):
+                raise DataError(f"{self.source}: no images in the {name} part")
+        for name, part in self.parts.items():
+            repeated = [one for one, times in Counter(part.ids).items() if times > 1]
+            if repeated:
+                raise DataError(f"{self.source}: twice in the {name} part: {first_few(repeated)}")
+        if "query" not in self.parts:
+            known = set(self.parts["train"].labels)
+            for name in self.parts:
+                unseen = naturally(set(self.parts[name].labels) - known)
+                if unseen:
+                    raise DataError(
+                        f"{self.source}: classes in the {name} part that are not in train: {first_few(unseen)}. Add "
+                        "images of them to train, or name query and gallery images in a manifest to test on new classes"
+                    )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of all classes, in natural order."""
+        return naturally(label for part in self.parts.values() for label in part.labels)
+
+
+def with_test(parts: Mapping[str, Part], source: Path) -> dict[str, Part]:
+    """Return the parts, the validation part as the test part where there is no other: it cannot be both."""
+    if "validation" not in parts or {"test", "query"} & set(parts):
+        return dict(parts)
+    logger.warning("%s: no test part; the validation part is tested on, and a new one is cut from train", source)
+    return {"train": parts["train"], "test": parts["validation"]}
+
+
+def collect(listing: Listing, place: DataPlace, recipe: Recipe, *, mirror: bool) -> Collection:
+    """Decode a listing's files, each once however many parts it is in, to one shape."""
+    if listing.ignored:
+        logger.info("%s: %d files ignored that are no images or that nothing names", listing.source, listing.ignored)
+    files = list(dict.fromkeys(path for part in listing.parts.values() for path in part.paths))
+    decoded = decode_files(files, place, recipe)
+    rows = {files[row]: number for number, row in enumerate(decoded.kept.tolist())}
+    if len(decoded.kept) < len(files):
+        kept = {
+            name: part.only(row for row, path in enumerate(part.paths) if path in rows)
+            for name, part in listing.parts.items()
+        }
+        listing = replace(listing, parts=kept)
+    classes = listing.classes
+    numbers = {name: number for number, name in enumerate(classes)}
+    splits = {
+        name: Split(
+            Images(decoded.pixels, np.array([rows[path] for path in part.paths], np.int64)),
+            np.array([numbers[label] for label in part.labels], np.int64),
+            np.array(part.ids, np.str_),
+        )
+        for name, part in listing.parts.items()
+    }
+    return Collection(name=listing.name, classes=classes, mirror=mirror, **splits)

@@ -1,0 +1,64 @@
+"""Run folders as one flat table: a row a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bench.runs.store import RunRecord
+
+_FIRST = ("dataset", "protocol", "method", "seed", "status")
+
+
+def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
+    """Return one row a run: who it is, every metric under its own name, then cost, then where it came from."""
+    rows = [_row(run.content) for run in runs]
+    frame = pd.DataFrame(rows, columns=_columns(rows))
+    return frame.sort_values(["dataset", "protocol", "method", "key", "seed"], ignore_index=True)
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the union of the rows' names in an order that does not depend on which run comes first."""
+    names = {name: None for row in sorted(rows, key=len, reverse=True) for name in row}
+    return list(names) or [*_FIRST, "key"]
+
+
+def _row(run: Mapping[str, Any]) -> dict[str, Any]:
+    spec, made_by = run["spec"], run["provenance"]
+    latency, timings = run.get("latency", {}), run.get("timings", {})
+    return {
+        **{name: run[name] for name in _FIRST},
+        **run.get("scores", {}),
+        **{
+            f"{name}_ci95_{end}": both[at]
+            for name, both in run.get("ci95", {}).items()
+            for at, end in enumerate(("low", "high"))
+        },
+        **{f"{name}_macro": value for name, value in run.get("macro", {}).items()},
+        **latency,
+        **timings,
+        "evaluation_time": run["seconds"],
+        "embed_dim": run.get("embed_dim"),
+        "bytes_per_vector": run.get("bytes_per_vector"),
+        "n_parameters": run.get("n_parameters"),
+        "flags": "; ".join(run.get("flags", [])),
+        "reason": run.get("reason", ""),
+        "key": run["key"],
+        "options": json.dumps(spec["options"], sort_keys=True),
+        "budget": json.dumps(spec["budget"], sort_keys=True),
+        "dataset_revision": spec["fingerprint"],
+        "device": made_by["device"],
+        "threads": made_by["threads"],
+        "cpu": made_by["cpu"],
+        "gpu": made_by["gpu"],
+        "ram_gib": made_by["ram_gib"],
+        "torch": made_by["packages"]["torch"],
+        "simbench": made_by["simbench"],
+        "commit": made_by["commit"],
+        "dirty": made_by["dirty"],
+        "date": made_by["date"],
+        "command": made_by["command"],
+    }

@@ -1,0 +1,160 @@
+"""The Markdown leaderboard: one table for each data set, revision and protocol; a table never mixes two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+_EMPTY = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its heading, the run table's column behind it, which way is better, and how it is written."""
+
+    heading: str
+    source: str
+    better: str = ""  # ↑ or ↓
+    digits: int = 3
+    uncertain: bool = False
+
+    @property
+    def title(self) -> str:
+        return f"{self.heading} {self.better}".strip()
+
+
+COLUMNS = (
+    Column("map", "map", "↑", uncertain=True),
+    Column("map@10", "map@10", "↑", uncertain=True),
+    Column("hit@1", "hit@1", "↑", uncertain=True),
+    Column("precision@10", "precision@10", "↑"),
+    Column("recall@10", "recall@10", "↑", 4),
+    Column("mean_rank_norm", "mean_rank_norm", "↓"),
+    Column("decode_cosine", "decode_cosine", "↑"),
+    Column("shuffled", "decode_cosine_shuffled"),
+    Column("embed ms", "embed_1_median_ms", "↓", 2),
+    Column("embed img/s", "embed_64_per_second", "↑", 0),
+    Column("search ms", "search_median_ms", "↓", 2),
+    Column("dim", "embed_dim", digits=0),
+    Column("parameters", "n_parameters", "↓", 0),
+    Column("fit s", "fit_seconds", "↓", 0),
+)
+
+
+def leaderboard(frame: pd.DataFrame) -> str:
+    """Return the whole leaderboard as Markdown, made from the table of runs alone."""
+    return f"{_HEAD}\n{tables(frame)}\n"
+
+
+def tables(frame: pd.DataFrame) -> str:
+    """Return the leaderboard's tables without its introduction."""
+    if frame.empty:
+        return "No runs yet. Start with `simbench run -m pixels -m random -m arcface -d digits`."
+    parts = []
+    for (name, protocol, revision), group in frame.groupby(["dataset", "protocol", "dataset_revision"], sort=True):
+        several = frame[(frame["dataset"] == name) & (frame["protocol"] == protocol)]["dataset_revision"].nunique() > 1
+        title = f"## {name} · {protocol}" + (f" · data {str(revision)[:8]}" if several else "")
+        parts += [title, "", table(group), "", _made(group), ""]
+    return "\n".join(parts).rstrip()
+
+
+def table(group: pd.DataFrame) -> str:
+    """Return one table: finished methods by falling map, then the failed runs with their reasons."""
+    done = group[group["status"] == "done"]
+    shown = [column for column in COLUMNS if column.source in done and done[column.source].notna().any()]
+    ranked = sorted(
+        ((name, runs) for name, runs in done.groupby(["method", "key"])), key=lambda pair: -pair[1]["map"].mean()
+    )
+    labels = _labels(done)
+    rows: list[list[str]] = []
+    for place, ((method, key), runs) in enumerate(ranked, start=1):
+        cells = [_cell(runs, column) for column in shown]
+        rows.append([str(place), labels[method, key], *cells, str(len(runs)), _flags(runs)])
+    heads = ["#", "method", *(column.title for column in shown), "seeds", "notes"]
+    sides = ["right", "left", *["right"] * len(shown), "right", "left"]
+    text = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides) if rows else ""
+    failed = group[group["status"] != "done"]
+    lines = [f"- `{run['method']}` seed {run['seed']}: failed: {_line(run['reason'])}" for _, run in failed.iterrows()]
+    return "\n".join([text, *(["", *lines] if lines else [])]).strip()
+
+
+def _cell(runs: pd.DataFrame, column: Column) -> str:
+    values = runs[column.source].dropna()
+    if values.empty:
+        return _EMPTY
+    text = _number(float(values.mean()), column.digits)
+    if not column.uncertain:
+        return text
+    if len(values) > 1:
+        return f"{text} ± {_number(float(values.std(ddof=1)), column.digits)} sd"
+    low, high = (float(runs[f"{column.source}_ci95_{end}"].iloc[0]) for end in ("low", "high"))
+    return f"{text} ± {_number((high - low) / 2, column.digits)}"
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:,.{digits}f}"
+
+
+def _labels(done: pd.DataFrame) -> dict[tuple[Any, Any], str]:
+    """Return a row's name: the method, and what sets it apart from the method's other rows."""
+    labels = {}
+    for method, runs in done.groupby("method"):
+        described = {str(key): _choices(rows.iloc[0]) for key, rows in runs.groupby("key")}
+        common = set.intersection(*(set(choices.items()) for choices in described.values()))
+        for key, choices in described.items():
+            apart = [f"{name}={value}" for name, value in choices.items() if (name, value) not in common]
+            labels[method, key] = f"{method} ({', '.join(apart)})" if apart else str(method)
+    return labels
+
+
+def _choices(run: pd.Series) -> dict[str, str]:
+    budget = {name: value for name, value in json.loads(run["budget"]).items() if value is not None}
+    every = {**json.loads(run["options"]), **budget, "device": run["device"]}
+    return {name: str(value) for name, value in every.items()}
+
+
+def _flags(runs: pd.DataFrame) -> str:
+    notes = {note for text in runs["flags"] for note in str(text).split("; ") if note}
+    budgets = {text for text in runs["budget"] if any(value is not None for value in json.loads(text).values())}
+    for text in sorted(budgets):
+        budget = json.loads(text)
+        notes |= {f"{name} {value}" for name, value in budget.items() if value is not None}
+    return "; ".join(sorted(notes))
+
+
+def _made(group: pd.DataFrame) -> str:
+    """Return the line that says how a table was made."""
+    done = group[group["status"] == "done"]
+    runs = done if len(done) else group
+    commits = sorted(
+        {f"{str(c)[:10]}{'+' if d else ''}" for c, d in zip(runs["commit"], runs["dirty"], strict=True) if c}
+    )
+    machines = sorted({f"{cpu}, {threads} threads" for cpu, threads in zip(runs["cpu"], runs["threads"], strict=True)})
+    when = sorted({str(date)[:10] for date in runs["date"]})
+    days = when[0] if len(when) == 1 else f"{when[0]} to {when[-1]}"
+    data = group["dataset_revision"].iloc[0][:12]
+    return f"Made {days} on {_list(machines)}; commit {_list(commits) or 'unknown'}; data {data}."
+
+
+def _list(items: Sequence[str]) -> str:
+    return " and ".join(items)
+
+
+def _line(text: object) -> str:
+    return str(text).splitlines()[0] if str(text) else "no reason recorded"
+
+
+_HEAD = """# Leaderboard
+
+Made by `simbench leaderboard` from the run folders. ↑ more is better, ↓ less is better. `±` is half the 95 % bootstrap
+interval over queries (by class where there are ten or more); with several seeds the mean over seeds ± their standard
+deviation (sd). Every number is defined in [docs/metrics.md](../docs/metrics.md); a `+` behind a commit marks
+uncommitted changes. Protocols: `holdout` one fifth of the test images ask, the rest answer; `loo` every test image asks
+all the others; `database` test images ask the training images; `given` as the data set says. Latency is one image
+(embed) or one query (search), median, on the machine named below each table.
+"""

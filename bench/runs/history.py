@@ -1,0 +1,22 @@
+"""The training curve of a run, in memory; the phases' checkpoints carry it across a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+class MemoryHistory:
+    """One row an epoch: numbers and words by name."""
+
+    def __init__(self) -> None:
+        self._rows: list[Mapping[str, float | int | str]] = []
+
+    def add(self, row: Mapping[str, float | int | str]) -> None:
+        self._rows.append(dict(row))
+
+    def rows(self) -> Sequence[Mapping[str, float | int | str]]:
+        return self._rows
+
+    def replace(self, rows: Sequence[Mapping[str, float | int | str]]) -> None:
+        """Start again from the rows that a checkpoint recorded."""
+        self._rows = [dict(row) for row in rows]

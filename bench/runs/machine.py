@@ -1,0 +1,26 @@
+"""Which device to run on."""
+
+from __future__ import annotations
+
+import torch
+
+from bench.contract import UsageError
+from bench.naming import did_you_mean
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that a word stands for; ``auto`` is a GPU where there is one.
+
+    Raises UsageError for an unknown word or a device that is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
+    if name.partition(":")[0] not in there:
+        raise UsageError(f"unknown device {name!r}{did_you_mean(name, DEVICES)} (known: {', '.join(DEVICES)})")
+    if not there[name.partition(":")[0]]:
+        available = ", ".join(kind for kind, is_there in there.items() if is_there)
+        raise UsageError(f"device {name} is not available on this machine (available: {available})")
+    return torch.device(name)

@@ -1,0 +1,114 @@
+"""Methods x data sets x seeds: which runs there are, and running them one after another."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.config import Config, height_and_width, options_for, seconds
+from bench.contract import Budget, Collection, DataPlace, Dataset, Loader, Progress, RunSpec, UsageError
+from bench.data.locate import loader_for_path
+from bench.data.protocols import build_dataset
+from bench.naming import did_you_mean
+from bench.options import build, values_of
+from bench.registry import DATASET, METHOD, canonical, get_dataset, get_method, plugin_names
+from bench.runs.run import Workplace, execute
+from bench.runs.store import RunRecord
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run to be: its specification, its seed, and the data it needs."""
+
+    spec: RunSpec
+    seed: int
+    dataset: Dataset
+
+
+def chosen_methods(patterns: Sequence[str]) -> list[str]:
+    """Return the methods that names and globs (``*``, ``siamese*``) stand for, in the order given, each once."""
+    known, found = plugin_names(METHOD), []
+    for pattern in patterns:
+        hits = fnmatch.filter(known, canonical(pattern))
+        if not hits:
+            raise UsageError(
+                f"unknown method {pattern!r}{did_you_mean(canonical(pattern), known)} (known: {', '.join(known)})"
+            )
+        found += hits
+    return list(dict.fromkeys(found))
+
+
+def loader_for(name: str, options: Mapping[str, Mapping[str, Any]]) -> Loader:
+    """Return the loader that a ``--dataset`` word stands for: a plugin's name, or a path to own images.
+
+    options: what bench.toml says of each data set by name. Raises UsageError for a word that is neither.
+    """
+    known = plugin_names(DATASET)
+    if canonical(name) in known:
+        plugin, own = canonical(name), dict[str, Any]()
+    elif Path(name).exists() or any(mark in name for mark in "/\\.~"):
+        plugin, own = loader_for_path(name)
+    else:
+        raise UsageError(
+            f"unknown data set {name!r}{did_you_mean(canonical(name), known)} (known: {', '.join(known)}; "
+            "or a path to a folder of images or a manifest)"
+        )
+    return build(get_dataset(plugin), {**options.get(plugin, {}), **own}, owner=f"data set {plugin}")
+
+
+def load_collection(name: str, config: Config, progress: Progress, cache: Path) -> Collection:
+    """Load the images that a ``--dataset`` word stands for."""
+    settings = config.settings
+    place = DataPlace(
+        root=Path(settings.data_root).expanduser() if settings.data_root else None,
+        cache=cache,
+        image_size=height_and_width(settings.image_size) if settings.image_size else None,
+        progress=progress,
+    )
+    return loader_for(name, config.datasets).load(place)
+
+
+def plan_cells(
+    methods: Sequence[str],
+    datasets: Mapping[str, Collection],
+    config: Config,
+    words: Sequence[str],
+    device: str,
+) -> list[Cell]:
+    """Return every run of the matrix, data set by data set. Raises UsageError with all problems of the options at once.
+
+    words: the ``-o`` words of the command line.
+    """
+    settings = config.settings
+    shares = options_for(words, methods)
+    options = {}
+    for name in methods:
+        made = build(get_method(name), {**config.methods.get(name, {}), **shares[name]}, owner=f"method {name}")
+        options[name] = values_of(made)
+    budget = Budget(settings.epochs, seconds(settings.budget) if settings.budget else None, settings.phases)
+    cells = []
+    for collection in datasets.values():
+        data = build_dataset(collection, settings.protocol, limit=settings.limit)
+        for name in methods:
+            spec = RunSpec(
+                dataset=data.name,
+                protocol=data.protocol,
+                method=name,
+                fingerprint=data.fingerprint,
+                options=options[name],
+                budget=budget,
+                device=device,
+                ks=settings.ks,
+                ties=settings.ties,
+            )
+            cells += [Cell(spec, seed, data) for seed in settings.seeds]
+    return cells
+
+
+def run_cells(cells: Sequence[Cell], place: Workplace) -> Iterator[RunRecord]:
+    """Run the cells in order, a failed one included, and yield each record as it is there."""
+    for cell in cells:
+        yield execute(cell.spec, cell.seed, cell.dataset, place)

@@ -1,0 +1,88 @@
+"""What made a result: commit, versions, machine, command line."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench import __version__
+
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "faiss-cpu", "pandas", "pillow", "safetensors")
+
+
+def provenance(device: torch.device, threads: int) -> dict[str, Any]:
+    """Return everything outside the specification that a result depends on, as JSON-able values."""
+    commit, dirty = git_commit(Path(__file__).resolve().parents[2])
+    return {
+        "simbench": __version__,
+        "commit": commit,
+        "dirty": dirty,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpu": cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "ram_gib": round(_ram_bytes() / 2**30, 1),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "device": device.type,
+        "threads": threads,
+    }
+
+
+def git_commit(folder: Path) -> tuple[str | None, bool | None]:
+    """Return (commit hash, whether tracked files differ from it) of the checkout in ``folder``; None where unknown."""
+    if not (folder / ".git").exists():
+        return None, None
+    commit = _git(folder, "rev-parse", "HEAD")
+    # results/ is written by the very runs that record this: it does not make the code dirty.
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+    return commit or None, None if changed is None else bool(changed)
+
+
+def cpu_name() -> str:
+    """Return the processor's model name as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words
+            ["git", "-C", str(folder), *words],  # noqa: S607 - git is found as the user's shell would
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _ram_bytes() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 0

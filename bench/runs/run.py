@@ -1,0 +1,240 @@
+"""One run: fit, embed, score, time, save. Killed, it goes on where it was; finished, it is not repeated."""
+
+from __future__ import annotations
+
+import random
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.contract import Dataset, FitContext, Method, Progress, RunSpec, SimbenchError, decoder_of, parameters_of
+from bench.evaluation.arrays import Vectors
+from bench.evaluation.decoding import score_decoding
+from bench.evaluation.embedding import embed_images
+from bench.evaluation.evaluate import evaluate
+from bench.evaluation.statistics import ci95, macro_means
+from bench.options import build
+from bench.registry import get_method
+from bench.runs.artifacts import save_per_query, save_samples, save_vectors, save_weights
+from bench.runs.costs import latency_columns, measure_latencies, save_latencies
+from bench.runs.history import MemoryHistory
+from bench.runs.provenance import provenance
+from bench.runs.store import (
+    RUN_FILE,
+    SCHEMA,
+    RunRecord,
+    clear,
+    locked,
+    read_run,
+    run_folder,
+    spec_key,
+    write_json,
+    write_rows,
+)
+from bench.training.checkpoints import FolderCheckpoints
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What runs share that decides no score: where they are kept, on what they run, and how they report.
+
+    log: told one line at a time how a run goes on; progress: wraps what takes long.
+    """
+
+    root: Path
+    device: torch.device
+    threads: int
+    progress: Progress
+    log: Callable[[str], None]
+    force: bool = False
+    debug: bool = False
+
+
+def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> RunRecord:
+    """Run one specification with one seed, unless it is finished already, and return its record.
+
+    A failure is a run too: it is recorded with its reason and returned, not raised. An interrupt is not recorded.
+    """
+    folder = run_folder(place.root, spec, seed)
+    with locked(folder):
+        done = read_run(folder)
+        if done is not None and done.status == "done" and not place.force:
+            return done
+        if place.force:
+            clear(folder)
+        (folder / RUN_FILE).unlink(missing_ok=True)
+        place.log(f"{spec.method} on {spec.dataset} ({spec.protocol}), seed {seed}: {folder}")
+        started = time.perf_counter()
+        try:
+            found = _run(spec, seed, dataset, place, folder)
+        except Exception as error:
+            if place.debug and not isinstance(error, SimbenchError):
+                raise
+            found = {"status": "failed", "reason": _reason(error), "traceback": traceback.format_exc()}
+        head = {
+            "schema": SCHEMA,
+            "status": "done",
+            "dataset": spec.dataset,
+            "protocol": spec.protocol,
+            "method": spec.method,
+            "seed": seed,
+            "key": spec_key(spec),
+            "spec": asdict(spec),
+        }
+        seconds = round(time.perf_counter() - started, 3)
+        made_by = provenance(place.device, place.threads)
+        write_json(folder / RUN_FILE, {**head, **found, "seconds": seconds, "provenance": made_by})
+    record = read_run(folder)
+    if record is None:
+        raise SimbenchError(f"{folder / RUN_FILE} vanished while it was written")
+    return record
+
+
+def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: Path) -> dict[str, Any]:
+    _seed_everything(seed, place.threads)
+    method: Method = build(get_method(spec.method), spec.options, owner=f"method {spec.method}")
+    history = MemoryHistory()
+    context = FitContext(
+        seed=seed,
+        device=place.device,
+        classes=dataset.classes,
+        mirror=dataset.mirror,
+        budget=spec.budget,
+        checkpoints=FolderCheckpoints(folder / "checkpoints"),
+        history=history,
+        progress=place.progress,
+        log=place.log,
+    )
+    clock = _Clock()
+    method.fit(dataset.train, dataset.validation, context)
+    clock.lap("fit")
+    query, gallery = _embed(method, dataset, place)
+    clock.lap("embed")
+    evaluation = evaluate(
+        query,
+        dataset.query.labels,
+        gallery,
+        dataset.gallery.labels,
+        query_ids=dataset.query.ids,
+        gallery_ids=dataset.gallery.ids,
+        ks=spec.ks,
+        normalize=False,  # they are unit vectors already
+        ties=spec.ties,
+        threads=place.threads,
+        seed=seed,
+    )
+    clock.lap("evaluate")
+    decoding = _decoding(method, dataset, query, place, folder)
+    clock.lap("decode")
+    latencies = measure_latencies(method, dataset, query, gallery, device=place.device, threads=place.threads)
+    clock.lap("latency")
+    save_latencies(folder, latencies)
+    save_per_query(folder, dataset, evaluation, decoding)
+    save_vectors(folder, query, gallery)
+    saved = save_weights(folder, method)
+    if history.rows():
+        write_rows(folder / "history.csv", history.rows())
+    decoded_scores = _Summary.of(decoding, dataset, seed)
+    return {
+        "scores": {**evaluation.scores, **decoded_scores.scores},
+        "macro": {**evaluation.macro, **decoded_scores.macro},
+        "ci95": {name: list(both) for name, both in {**evaluation.ci95, **decoded_scores.ci95}.items()},
+        "flags": list(evaluation.flags),
+        "timings": clock.laps,
+        "latency": latency_columns(latencies),
+        "embed_dim": int(gallery.shape[1]),
+        "bytes_per_vector": int(gallery.shape[1]) * 4,
+        "n_parameters": parameters_of(method),
+        "has_weights": saved,
+        "data": _data_facts(dataset),
+    }
+
+
+def _embed(method: Method, dataset: Dataset, place: Workplace) -> tuple[Vectors, Vectors]:
+    """Return (query, gallery) unit vectors; the same array for both where they are the same images."""
+    gallery = embed_images(method, dataset.gallery.images, device=place.device, progress=place.progress)
+    if dataset.query is dataset.gallery:
+        return gallery, gallery
+    return embed_images(method, dataset.query.images, device=place.device, progress=place.progress), gallery
+
+
+def _decoding(
+    method: Method, dataset: Dataset, query: Vectors, place: Workplace, folder: Path
+) -> dict[str, NDArray[np.float64]]:
+    decoder = decoder_of(method)
+    if decoder is None:
+        return {}
+    found = score_decoding(method, decoder, dataset.query.images, query, device=place.device)
+    save_samples(folder, dataset, decoder, query, cosines=found["decode_cosine"], device=place.device)
+    return found
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """Per-query values that are not from the ranking, averaged as the ranking's are."""
+
+    scores: Mapping[str, float]
+    macro: Mapping[str, float]
+    ci95: Mapping[str, tuple[float, float]]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], dataset: Dataset, seed: int) -> _Summary:
+        labels = dataset.query.labels
+        known = {name: v for name, v in values.items() if not np.isnan(v).any()}  # one query has nothing to swap with
+        return cls(
+            scores={name: float(v.mean()) for name, v in known.items()},
+            macro=macro_means(known, labels),
+            ci95=ci95(known, labels, seed=seed) if known else {},
+        )
+
+
+class _Clock:
+    """Wall seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[f"{name}_seconds"] = round(now - self._last, 4)
+        self._last = now
+
+
+def _data_facts(dataset: Dataset) -> dict[str, Any]:
+    parts = {
+        "train": dataset.train,
+        "validation": dataset.validation,
+        "query": dataset.query,
+        "gallery": dataset.gallery,
+    }
+    return {
+        "fingerprint": dataset.fingerprint,
+        "shape": [dataset.shape.height, dataset.shape.width, dataset.shape.channels],
+        "classes": len(dataset.classes),
+        "mirror": dataset.mirror,
+        "counts": {name: len(part) for name, part in parts.items()},
+    }
+
+
+def _seed_everything(seed: int, threads: int) -> None:
+    """Methods of other packages may use any of the global generators; ours use their own."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, SimbenchError):
+        return str(error)
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return f"out of memory: {str(error).splitlines()[0] if str(error) else 'the process was refused more'}"
+    return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"

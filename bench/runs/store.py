@@ -1,0 +1,148 @@
+"""A run is a folder of files. This module knows their names, writes them whole, and reads them back.
+
+runs/<dataset>/<protocol>/<method>/<spec-key>/seed<k>/
+    run.json              what was run, how it went, every score; written last, so its presence means "finished"
+    per_query.npz         every metric's value for every query, ids, and the first neighbours
+    embeddings.safetensors
+    weights.safetensors
+    samples.npz           some originals and their reconstructions, where the method decodes
+    history.csv           one row an epoch
+    checkpoints/          while the run is under way
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from bench.contract import RunSpec, SimbenchError
+
+SCHEMA = 1
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One ``run.json`` as read from disk, and the folder it lies in."""
+
+    folder: Path
+    content: Mapping[str, Any]
+
+    @property
+    def status(self) -> str:
+        return str(self.content["status"])
+
+
+def spec_key(spec: RunSpec) -> str:
+    """Return the name of a specification's folder: ten hex digits that change with anything that decides a score."""
+    canonical = json.dumps(asdict(spec), sort_keys=True, default=list)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+
+
+def run_folder(root: Path, spec: RunSpec, seed: int) -> Path:
+    """Return where a run with this specification and seed lies."""
+    return root / spec.dataset / spec.protocol / spec.method / spec_key(spec) / f"seed{seed}"
+
+
+def read_run(folder: Path) -> RunRecord | None:
+    """Return the run in a folder, or None if there is no finished (or failed) one.
+
+    A file that is not ours, or of a newer schema, is an error, never a guess.
+    """
+    path = folder / RUN_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise SimbenchError(f"cannot read {path}: {error}; delete the folder to run it again") from error
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        found = content.get("schema") if isinstance(content, dict) else None
+        raise SimbenchError(
+            f"{path} has schema {found}, this simbench reads {SCHEMA}; delete the folder to run it again"
+        )
+    return RunRecord(folder, content)
+
+
+def all_runs(root: Path) -> list[RunRecord]:
+    """Return every run under a folder, ordered by path."""
+    found = (read_run(path.parent) for path in sorted(root.glob(f"*/*/*/*/seed*/{RUN_FILE}")))
+    return [run for run in found if run is not None]
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: temporary name, fsync, rename. Raises SimbenchError in the user's words."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise SimbenchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole; numbers that are not finite become null."""
+    write_bytes(path, (json.dumps(_finite(content), indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write a compressed npz file whole; no array in it may need pickle."""
+    import numpy as np  # noqa: PLC0415 - reading the store must not cost numpy's start-up
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV file whole: the union of the rows' names as columns, in order of first appearance."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())
+
+
+def clear(folder: Path) -> None:
+    """Forget a run: first the file that says it is finished, then the rest."""
+    (folder / RUN_FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run's folder against other simbench processes; a second one waits until the first has finished."""
+    lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock:
+            yield
+    except OSError as error:
+        raise SimbenchError(f"cannot write to the run folder {folder}: {error.strerror or error}") from error
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _finite(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):  # noqa: PLR0124 - NaN
+        return None
+    return value

@@ -1,0 +1,99 @@
+"""Class-balanced batches, gathered and augmented as whole tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.contract import Split
+
+if TYPE_CHECKING:
+    from bench.contract import Labels
+
+
+_SHORTEST_EPOCH = 50
+
+
+@dataclass(frozen=True)
+class Batch:
+    """pixels: float32 ``(n, channels, height, width)`` in [0, 1]; labels: int64 ``(n,)``; rows: where in the split."""
+
+    pixels: Tensor
+    labels: Tensor
+    rows: Labels
+
+
+@dataclass(frozen=True)
+class Batches:
+    """An endless supply of class-balanced batches; an epoch's batches depend on (seed, epoch) only.
+
+    That is what makes a resumed training equal to an uninterrupted one: there is no state to save.
+    """
+
+    split: Split
+    size: int
+    device: torch.device
+    mirror: bool
+    seed: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches an epoch: one pass over the split, or 50 batches where a pass is shorter.
+
+        Validation and checkpoints come once an epoch; a few hundred images must not mean a checkpoint every few steps.
+        """
+        return max(_SHORTEST_EPOCH, len(self.split) // self.size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the epoch's batches, each of ``size`` images (or of all images, where there are fewer)."""
+        rng = np.random.default_rng([self.seed, number])
+        size = min(self.size, max(2, len(self.split)))
+        order = balanced_order(self.split.labels, self.per_epoch * size, rng)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            pixels = to_unit_float(torch.from_numpy(self.split.images.take(rows)), self.device)
+            if self.mirror:
+                pixels = mirror_some(pixels, torch.from_numpy(rng.random(len(rows)) < 0.5))
+            yield Batch(pixels, torch.from_numpy(self.split.labels[rows]).to(self.device), rows)
+
+
+def balanced_order(labels: Labels, count: int, rng: np.random.Generator) -> Labels:
+    """Return ``count`` row numbers in which every class comes equally often, int64 ``(count,)``.
+
+    The order is dealt in rounds: each round takes one image of every class, the classes in random order; a class deals
+    from its shuffled deck and shuffles anew when the deck is empty. So any run of consecutive rows is balanced to
+    within one image a class, and large classes are seen in full before any image comes twice.
+    """
+    classes = np.unique(labels)
+    rounds = -(-count // len(classes))
+    dealt = np.empty((rounds, len(classes)), np.int64)
+    for column, label in enumerate(classes):
+        deck = np.flatnonzero(labels == label)
+        shuffles = -(-rounds // len(deck))
+        dealt[:, column] = np.concatenate([rng.permutation(deck) for _ in range(shuffles)])[:rounds]
+    return rng.permuted(dealt, axis=1).reshape(-1)[:count]
+
+
+def to_unit_float(pixels: Tensor, device: torch.device) -> Tensor:
+    """Return uint8 ``(n, h, w, c)`` as float32 ``(n, c, h, w)`` in [0, 1] on the device, channels last in memory."""
+    return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255.0)
+
+
+def in_chunks(split: Split, device: torch.device, size: int = 500) -> Iterator[Tensor]:
+    """Yield a split in order as float32 ``(at most size, c, h, w)`` in [0, 1] on the device."""
+    for start in range(0, len(split), size):
+        rows = np.arange(start, min(start + size, len(split)), dtype=np.int64)
+        yield to_unit_float(torch.from_numpy(split.images.take(rows)), device)
+
+
+def mirror_some(pixels: Tensor, which: Tensor) -> Tensor:
+    """Return ``(n, c, h, w)`` with the chosen images mirrored left to right; which: bool ``(n,)``."""
+    out = pixels.clone(memory_format=torch.preserve_format)
+    chosen = which.to(pixels.device)
+    out[chosen] = pixels[chosen].flip(3)
+    return out

@@ -1,0 +1,41 @@
+"""Your own images, one subfolder a class, with or without train/ and test/ above them.
+
+Files are JPEG, PNG, WebP, BMP, GIF (first frame), TIFF or PNM, also in subfolders of a class's folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench import Collection, DataPlace, dataset
+from bench.data.decode import Recipe
+from bench.data.folder import list_folder
+from bench.data.listing import collect
+from bench.data.locate import own_path
+
+
+@dataset
+@dataclass(frozen=True)
+class Folder:
+    """path: the folder; relative ones are also looked for under the data root.
+
+    size: side in pixels that all images are brought to; None: their own, if they share one of at most 64x64, else 64.
+    resize: "crop" to the square in the middle, "pad" to a square with white, or "stretch".
+    skip_broken: leave out files that cannot be decoded. mirror: a mirrored image shows the same class.
+    test_fraction, split_seed: of the cut where the folder has none of its own.
+    """
+
+    path: str = ""
+    size: int | None = None
+    resize: Literal["crop", "pad", "stretch"] = "crop"
+    skip_broken: bool = False
+    mirror: bool = True
+    test_fraction: float = 0.3
+    split_seed: int = 0
+
+    def load(self, place: DataPlace) -> Collection:
+        root = own_path(self.path, place)
+        listing = list_folder(root, test_fraction=self.test_fraction, split_seed=self.split_seed)
+        size = None if self.size is None else (self.size, self.size)
+        return collect(listing, place, Recipe(size, self.resize, self.skip_broken), mirror=self.mirror)

@@ -1,0 +1,39 @@
+"""Floor: the trained methods' encoder with random weights, never trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench import FitContext, ImageShape, Split, method
+from bench.training.embedder import Embedder
+
+
+@method
+@dataclass
+class Random:
+    """What the architecture alone brings: everything above this was learnt."""
+
+    encoder: str = "resnet"
+    dim: int = 128
+
+    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+        torch.manual_seed(run.seed)
+        self.embedder = Embedder(self.encoder, train.images.shape, self.dim, mirror=run.mirror).to(run.device).eval()
+        self.embedder.measure(train)
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        return self.embedder.embed(pixels)
+
+    def count_parameters(self) -> int:
+        return self.embedder.count_parameters()
+
+    def state(self) -> Mapping[str, Tensor]:
+        return self.embedder.state_dict()
+
+    def restore(self, state: Mapping[str, Tensor], shape: ImageShape, device: torch.device) -> None:
+        self.embedder = Embedder(self.encoder, shape, self.dim, mirror=bool(state["mirror"])).to(device).eval()
+        self.embedder.load_state_dict(dict(state))

@@ -1,0 +1,30 @@
+"""Shared set-up: our plugin folders must never hide another package, and nothing a test writes may reach the user."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+# With the checkout on sys.path (python -m pytest adds it), our datasets/ would hide Hugging Face's package.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != CHECKOUT]
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+@pytest.fixture(autouse=True)
+def _private_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has its own cache folder, and none of the user's settings."""
+    for name in [name for name in os.environ if name.startswith("SIMBENCH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SIMBENCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def checkout() -> Path:
+    """The root of the source tree."""
+    return CHECKOUT

@@ -1,0 +1,163 @@
+"""A folder of images is listed as it is laid out, and one that is laid out otherwise is refused helpfully."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.contract import DataError
+from bench.data.folder import list_folder
+
+Paint = Callable[..., Path]
+
+
+def fill(paint: Paint, root: Path, **counts: int) -> Path:
+    for name, count in counts.items():
+        for number in range(count):
+            paint(root / name.replace("__", "/") / f"{number}.png")
+    return root
+
+
+def test_split_folders_become_the_parts(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path / "pets", train__cat=3, train__dog=2, val__cat=1, val__dog=1, test__cat=2, test__dog=2)
+    listing = list_folder(root)
+    assert listing.name == "pets"
+    assert listing.classes == ("cat", "dog")
+    assert {name: len(part) for name, part in listing.parts.items()} == {"train": 5, "validation": 2, "test": 4}
+    assert listing.parts["train"].ids[0] == "train/cat/0.png"
+    assert listing.parts["train"].labels == ("cat",) * 3 + ("dog",) * 2
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "Validation"])
+def test_the_validation_folder_has_several_names(tmp_path: Path, paint: Paint, name: str) -> None:
+    for part in ("Train", name, "TEST"):
+        fill(paint, tmp_path / part, a=2, b=2)
+    assert set(list_folder(tmp_path).parts) == {"train", "validation", "test"}
+
+
+def test_without_a_test_folder_the_validation_folder_is_tested_on(tmp_path: Path, paint: Paint) -> None:
+    fill(paint, tmp_path, train__a=2, train__b=2, val__a=1, val__b=1)
+    listing = list_folder(tmp_path)
+    assert set(listing.parts) == {"train", "test"}
+    assert listing.parts["test"].ids == ("val/a/0.png", "val/b/0.png")
+
+
+def test_without_split_folders_a_seeded_stratified_cut_is_made(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path, a=10, b=20, lone=1, pair=2)
+    listing = list_folder(root)
+    train, test = listing.parts["train"], listing.parts["test"]
+    assert Counter(test.labels) == {"a": 3, "b": 6, "pair": 1}
+    assert Counter(train.labels) == {"a": 7, "b": 14, "lone": 1, "pair": 1}
+    assert not set(train.ids) & set(test.ids)
+    assert list_folder(root).parts == listing.parts
+    assert list_folder(root, split_seed=1).parts != listing.parts
+    assert Counter(list_folder(root, test_fraction=0.5).parts["test"].labels) == {"a": 5, "b": 10, "pair": 1}
+
+
+def test_classes_are_in_natural_order(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path, class10=2, class2=2, Class1=2, b=2)
+    assert list_folder(root).classes == ("b", "Class1", "class2", "class10")
+
+
+def test_folders_inside_a_class_belong_to_it(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path, a=1, a__summer=1, a__summer__beach=1, b=2)
+    listing = list_folder(root)
+    ids = listing.parts["train"].ids + listing.parts["test"].ids
+    assert {"a/0.png", "a/summer/0.png", "a/summer/beach/0.png"} < set(ids)
+
+
+def test_hidden_files_are_passed_over_and_others_that_are_no_images_counted(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path, a=2, b=2)
+    paint(root / "a" / ".hidden.png")
+    paint(root / ".cache" / "x.png")
+    paint(root / "__MACOSX" / "x.png")
+    for name in ("README.md", "a/notes.txt", "b/Thumbs.db"):
+        (root / name).touch()
+    listing = list_folder(root)
+    assert sum(map(len, listing.parts.values())) == 4
+    assert listing.ignored == 3
+
+
+def test_names_in_any_script_with_spaces_are_classes_and_ids(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path / "Mes photos d'été", **{"chat noir": 2, "собака": 2})
+    listing = list_folder(root)
+    assert listing.name == "mes-photos-d-été"
+    assert listing.classes == ("chat noir", "собака")
+    assert "chat noir/0.png" in listing.parts["train"].ids + listing.parts["test"].ids
+
+
+def test_a_class_whose_name_is_not_utf8_can_be_written_down(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path, a=2, b=2)
+    os.rename(os.fsencode(root / "b"), os.fsencode(root) + b"/caf\xe9")
+    assert list_folder(root).classes == ("a", "caf\\xe9")
+
+
+def test_links_are_followed_but_not_in_a_circle(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path / "data", a=2, b=2)
+    fill(paint, tmp_path / "elsewhere", c=3)
+    (root / "c").symlink_to(tmp_path / "elsewhere" / "c")
+    (root / "a" / "again").symlink_to(root / "a")
+    listing = list_folder(root)
+    assert Counter(label for part in listing.parts.values() for label in part.labels) == {"a": 2, "b": 2, "c": 3}
+
+
+def test_what_is_no_regular_file_is_never_opened(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path, a=2, b=2)
+    os.mkfifo(root / "a" / "pipe.png")
+    (root / "a" / "dangling.png").symlink_to(root / "nowhere.png")
+    assert sum(map(len, list_folder(root).parts.values())) == 4
+
+
+def test_a_class_may_be_called_train(tmp_path: Path, paint: Paint) -> None:
+    assert list_folder(fill(paint, tmp_path, bus=2, car=2, train=2)).classes == ("bus", "car", "train")
+
+
+@pytest.mark.parametrize(
+    ("counts", "reason"),
+    [
+        ({}, "there are no class folders in it; put the images of each class into a folder of its own"),
+        ({"a": 3}, r"one class only \(a\)"),
+        ({"a": 1, "b": 1}, "no images in the test part"),
+        ({"train__a": 1, "train__b": 1}, "only train/ in it; add test/ beside it, or give .*train itself"),
+        ({"test__a": 1, "test__b": 1}, "only test/ in it; add train/ beside it"),
+        (
+            {"train__a": 1, "train__b": 1, "test__a": 1, "test__c": 1, "test__d": 1},
+            "classes in the test part that are not in train: c, d",
+        ),
+        ({"train__a": 1, "valid__a": 1, "val__a": 1, "test__a": 1}, "val/ and valid/ are both the validation part"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_refused_with_the_reason(
+    tmp_path: Path, paint: Paint, counts: dict[str, int], reason: str
+) -> None:
+    with pytest.raises(DataError, match=reason) as caught:
+        list_folder(fill(paint, tmp_path, **counts))
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_does_not_exist_or_is_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        list_folder(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="file: a file, not a folder"):
+        list_folder(tmp_path / "file")
+
+
+def test_images_without_class_folders_are_counted_in_the_error(tmp_path: Path, paint: Paint) -> None:
+    paint(tmp_path / "1.png")
+    paint(tmp_path / "2.jpg")
+    with pytest.raises(DataError, match="2 images lie directly in it, and there are no class folders"):
+        list_folder(tmp_path)
+
+
+def test_empty_classes_are_named(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path, a=2, b=2)
+    (root / "empty one").mkdir()
+    (root / "empty one" / "notes.txt").touch()
+    with pytest.raises(DataError, match="class folders without an image: empty one; fill or delete them"):
+        list_folder(root)

@@ -1,0 +1,168 @@
+"""A CSV manifest is read as it says, and an error names its file, line and column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.contract import DataError
+from bench.data.manifest import list_manifest
+
+Paint = Callable[..., Path]
+PLAIN = "path,label,split\na1.png,a,train\nb1.png,b,train\na2.png,a,test\nb2.png,b,test\n"
+
+
+@pytest.fixture
+def write(tmp_path: Path, paint: Paint) -> Callable[[str], Path]:
+    """Write a manifest into a folder with images a1 to a4 and b1 to b4."""
+    for name in "ab":
+        for number in range(1, 5):
+            paint(tmp_path / "birds" / f"{name}{number}.png")
+
+    def manifest(text: str) -> Path:
+        (tmp_path / "birds" / "df.csv").write_text(text, encoding="utf-8")
+        return tmp_path / "birds" / "df.csv"
+
+    return manifest
+
+
+def ids(path: Path) -> dict[str, tuple[str, ...]]:
+    return {name: part.ids for name, part in list_manifest(path).parts.items()}
+
+
+def test_three_columns_give_train_and_test(write: Callable[[str], Path]) -> None:
+    listing = list_manifest(write(PLAIN))
+    assert listing.name == "birds-df"
+    assert {name: part.ids for name, part in listing.parts.items()} == {
+        "train": ("a1.png", "b1.png"),
+        "test": ("a2.png", "b2.png"),
+    }
+    assert listing.parts["test"].labels == ("a", "b")
+
+
+def test_query_and_gallery_columns_give_their_parts(write: Callable[[str], Path]) -> None:
+    path = write(
+        "label,path,split,is_query,is_gallery,x_1\n"
+        "a,a1.png,train,,,\nb,b1.png,train,,,\na,a3.png,validation,,,\n"
+        "a,a2.png,test,True,False,5\nb,b2.png,test,1,yes,\nb,b3.png,test,no,1.0,\na,a4.png,test,0,t,\n"
+    )
+    assert ids(path) == {
+        "train": ("a1.png", "b1.png"),
+        "validation": ("a3.png",),
+        "test": ("a2.png", "b2.png", "b3.png", "a4.png"),
+        "query": ("a2.png", "b2.png"),
+        "gallery": ("b2.png", "b3.png", "a4.png"),
+    }
+
+
+def test_validation_rows_that_are_queries_are_tested_on_and_never_validated_on(write: Callable[[str], Path]) -> None:
+    path = write(
+        "path,label,split,is_query,is_gallery\na1.png,a,train,,\nb1.png,b,train,,\n"
+        "a2.png,a,validation,True,True\nb2.png,b,validation,True,True\na3.png,a,validation,False,True\n"
+    )
+    assert ids(path) == {
+        "train": ("a1.png", "b1.png"),
+        "test": ("a2.png", "b2.png", "a3.png"),
+        "query": ("a2.png", "b2.png"),
+        "gallery": ("a2.png", "b2.png", "a3.png"),
+    }
+
+
+def test_one_image_on_two_lines_as_query_and_as_gallery_has_one_id(write: Callable[[str], Path]) -> None:
+    path = write(
+        "path,label,split,is_query,is_gallery\na1.png,a,train,,\nb1.png,b,train,,\n"
+        "a2.png,a,test,1,0\na2.png,a,test,0,1\nb2.png,b,test,0,1\n"
+    )
+    found = ids(path)
+    assert found["query"] == ("a2.png",)
+    assert found["gallery"] == found["test"] == ("a2.png", "b2.png")
+
+
+def test_flag_columns_that_are_all_empty_are_no_flags(write: Callable[[str], Path]) -> None:
+    lines = PLAIN.splitlines()
+    text = "\n".join([lines[0] + ",is_query,is_gallery", *(f"{line},," for line in lines[1:])])
+    assert set(ids(write(text))) == {"train", "test"}
+
+
+def test_train_rows_may_be_the_gallery(write: Callable[[str], Path]) -> None:
+    path = write("path,label,split,is_query,is_gallery\na1.png,a,train,,1\nb1.png,b,train,,1\na2.png,a,test,1,\n")
+    assert ids(path)["gallery"] == ids(path)["train"]
+
+
+def test_queries_and_gallery_may_show_classes_that_train_does_not(write: Callable[[str], Path]) -> None:
+    text = "path,label,split,is_query,is_gallery\na1.png,a,train,,\na2.png,new,test,1,0\na3.png,new,test,0,1\n"
+    assert list_manifest(write(text)).classes == ("a", "new")
+    with pytest.raises(DataError, match="classes in the test part that are not in train: new"):
+        list_manifest(write("path,label,split\na1.png,a,train\na2.png,a,test\na3.png,new,test\n"))
+
+
+def test_paths_may_be_absolute_or_have_folders_spaces_and_any_script(
+    tmp_path: Path, paint: Paint, write: Callable[[str], Path]
+) -> None:
+    elsewhere = paint(tmp_path / "elsewhere" / "x.png")
+    paint(tmp_path / "birds" / "große Vögel" / "ö, 1.png")
+    path = write(PLAIN + f'{elsewhere},a,test\n"große Vögel/ö, 1.png",b,test\n')
+    assert ids(path)["test"][2:] == (elsewhere.as_posix(), "große Vögel/ö, 1.png")
+
+
+def test_a_byte_order_mark_and_blank_lines_and_spaces_are_no_matter(write: Callable[[str], Path]) -> None:
+    path = write("\ufeffpath, label, split\r\na1.png, a, train\r\nb1.png,b,Train\r\n\r\na2.png,a,test\r\n")
+    assert ids(path) == {"train": ("a1.png", "b1.png"), "test": ("a2.png",)}
+
+
+def test_without_test_rows_the_validation_rows_are_tested_on(write: Callable[[str], Path]) -> None:
+    assert set(ids(write(PLAIN.replace("test", "val")))) == {"train", "test"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "line 1: no column 'path' .*found: nothing"),
+        ("path,lable,split\n", r"line 1: no column 'label'; did you mean 'lable'\?"),
+        ("path,label,split,is_query\n", "line 1: is_query and is_gallery go together"),
+        ("path,label,split\n", "no images in it"),
+        (PLAIN + "a3.png,a,tset\n", "line 6, column split: 'tset' is not one of train, validation, test"),
+        (PLAIN + "a3.png,,test\n", "line 6, column label: empty"),
+        (PLAIN + "a3.png,a\n", "line 6: 2 values for 3 columns"),
+        (PLAIN + "a3.png,a,b,test\n", "line 6: 4 values for 3 columns; quote those with a comma"),
+        (PLAIN + "x.png,a,test\ny.png,a,test\nz.png,a,test\n", r"line 6, column path: no such file: .*x\.png \(and 2"),
+        (PLAIN + "a2.png,b,test\n", r"line 6, column label: a2\.png was 'a' before"),
+        (PLAIN + "a2.png,a,test\n", r"twice in the test part: a2\.png"),
+        (PLAIN + '"a3.png,a,test\n', "line 6: not valid CSV"),
+        ("path,label,split\na1.png,a,train\na2.png,a,test\n", r"one class only \(a\)"),
+        ("path,label,split\na1.png,a,train\nb1.png,b,train\n", "no images in the test part"),
+        ("path,label,split\na1.png,a,test\nb1.png,b,test\n", "no images in the train part"),
+        (
+            "path,label,split,is_query,is_gallery\na1.png,a,test,maybe,1\n",
+            "line 2, column is_query: 'maybe' is neither true nor false",
+        ),
+        (
+            "path,label,split,is_query,is_gallery\na1.png,a,train,1,1\n",
+            "line 2, column is_query: a train image cannot be a query",
+        ),
+        (
+            "path,label,split,is_query,is_gallery\na1.png,a,train,,\nb1.png,b,test,1,0\n",
+            "no row has is_gallery set",
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_and_column(write: Callable[[str], Path], text: str, reason: str) -> None:
+    path = write(text)
+    with pytest.raises(DataError, match=reason) as caught:
+        list_manifest(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_text_that_is_not_utf8_is_refused(write: Callable[[str], Path]) -> None:
+    path = write(PLAIN)
+    path.write_bytes(PLAIN.encode() + "ä.png,a,test".encode("latin-1"))
+    with pytest.raises(DataError, match="not UTF-8 text"):
+        list_manifest(path)
+
+
+def test_a_manifest_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        list_manifest(tmp_path / "none.csv")

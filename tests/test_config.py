@@ -1,0 +1,93 @@
+"""bench.toml and the command line together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.config import height_and_width, load_config, options_for, seconds
+from bench.contract import UsageError
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "bench.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_file_then_set_then_flags_win(tmp_path: Path) -> None:
+    path = written(tmp_path, "[run]\nprotocol = 'loo'\nseeds = [1, 2]\nepochs = 3\n[methods.arcface]\nmargin = 0.4\n")
+    config = load_config(path, overrides=["run.protocol=database"], flags={"epochs": 5.0, "budget": None})
+    assert (config.settings.protocol, config.settings.seeds, config.settings.epochs) == ("database", (1, 2), 5.0)
+    assert config.methods["arcface"]["margin"] == 0.4
+
+
+def test_a_budget_on_the_command_line_replaces_the_epochs_of_the_file(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, "[run]\nepochs = 3\n"), flags={"budget": "90s"})
+    assert (config.settings.epochs, config.settings.budget) == (None, "90s")
+
+
+def test_every_mistake_is_told_at_once_with_the_nearest_name(tmp_path: Path) -> None:
+    text = "[rnu]\n[run]\nprotocl = 'loo'\n[methods.arcfase]\n[methods.arcface]\nmargni = 1\n[datasets.digits]\nx = 1\n"
+    with pytest.raises(UsageError) as caught:
+        load_config(written(tmp_path, text))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 5
+    for wanted in ("did you mean 'run'", "did you mean 'protocol'", "did you mean 'arcface'", "did you mean 'margin'"):
+        assert any(wanted in line for line in lines), wanted
+    assert all(line.startswith(str(tmp_path)) for line in lines)
+
+
+@pytest.mark.parametrize("text", ["[run", "run = = 1", "\x00"])
+def test_a_file_that_is_not_toml_is_told_in_one_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="not valid TOML"):
+        load_config(written(tmp_path, text))
+
+
+def test_a_missing_configuration_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot read the configuration"):
+        load_config(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("word", ["protocol=loo", "run.protocol", ".=1", "run.=1"])
+def test_a_malformed_set_word_is_told(word: str) -> None:
+    with pytest.raises(UsageError, match=r"--set takes SECTION\.NAME=VALUE"):
+        load_config(None, overrides=[word])
+
+
+@pytest.mark.parametrize(
+    "line", ["seeds = [-1]", "ks = [0]", "threads = 0", "limit = 0", "budget = 'soon'", "image_size = '0'"]
+)
+def test_a_setting_out_of_range_is_told(tmp_path: Path, line: str) -> None:
+    with pytest.raises(UsageError):
+        load_config(written(tmp_path, f"[run]\n{line}\n"))
+
+
+def test_options_go_to_every_method_that_has_them_or_to_the_one_named() -> None:
+    shares = options_for(["dim=32", "arcface.margin=0.4"], ["arcface", "random", "pixels"])
+    assert shares == {"arcface": {"dim": "32", "margin": "0.4"}, "random": {"dim": "32"}, "pixels": {}}
+
+
+@pytest.mark.parametrize(
+    ("word", "complaint"),
+    [("margni=1", "did you mean 'margin'"), ("margin", "-o takes"), ("pixels.center=1", "not among those to run")],
+)
+def test_a_wrong_option_word_is_told(word: str, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        options_for([word], ["arcface"])
+
+
+@pytest.mark.parametrize(("text", "value"), [("90", 90), ("90s", 90), ("5m", 300), ("1.5h", 5400)])
+def test_durations_are_read(text: str, value: float) -> None:
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "0", "5d", "-3s", "m"])
+def test_other_durations_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a duration"):
+        seconds(text)
+
+
+def test_image_sizes_are_height_by_width() -> None:
+    assert (height_and_width("64"), height_and_width("64x48")) == ((64, 64), (64, 48))

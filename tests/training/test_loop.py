@@ -1,0 +1,183 @@
+"""The training loop: it learns, stops when told, and a killed one ends like one that was not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.contract import Budget, FitContext, Images, MethodError, Split
+from bench.runs.history import MemoryHistory
+from bench.training.batches import Batch, Batches
+from bench.training.checkpoints import FolderCheckpoints
+from bench.training.loop import Group, Phase, run_phase, seconds_per_epoch
+from bench.training.plan import plan_epochs
+from bench.training.schedule import one_cycle
+
+T = TypeVar("T")
+CPU = torch.device("cpu")
+
+
+class Killed(Exception):
+    pass
+
+
+def context(folder: Path, budget: Budget | None = None) -> FitContext:
+    def bar(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
+        return items
+
+    return FitContext(
+        seed=0,
+        device=CPU,
+        classes=("a", "b"),
+        mirror=False,
+        budget=budget or Budget(),
+        checkpoints=FolderCheckpoints(folder),
+        history=MemoryHistory(),
+        progress=bar,
+        log=lambda line: None,
+    )
+
+
+def batches() -> Batches:
+    rng = np.random.default_rng(0)
+    labels = np.arange(64, dtype=np.int64) % 2
+    pixels = (labels[:, None, None, None] * 90 + rng.integers(0, 120, (64, 4, 4, 1))).astype(np.uint8)
+    return Batches(Split(Images(pixels), labels, np.arange(64).astype(np.str_)), 16, CPU, mirror=False, seed=7)
+
+
+def phase(*, epochs: float = 4, kill_at: int | None = None, scores: list[float] | None = None) -> Phase:
+    torch.manual_seed(1)
+    # Batch norm and dropout: buffers and random numbers must survive a kill as well.
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.Linear(8, 2))
+    steps = 0
+
+    def loss(batch: Batch, share: float) -> Mapping[str, Tensor]:
+        nonlocal steps
+        steps += 1
+        if steps == kill_at:
+            raise Killed
+        return {"loss": F.cross_entropy(net(batch.pixels).float(), batch.labels)}
+
+    given = iter(scores or [])
+    return Phase(
+        name="p",
+        epochs=epochs,
+        module=net,
+        groups=[Group(list(net.parameters()), 0.05)],
+        loss=loss,
+        validate=lambda: {"val": next(given)} if scores else {},
+        better="val",
+        goal_of="val",
+    )
+
+
+def weights(one: Phase) -> dict[str, Tensor]:
+    return dict(one.module.state_dict())
+
+
+@pytest.mark.parametrize("kill_at", [1, 30, 51, 149, 150])
+def test_a_killed_phase_ends_with_the_same_weights_and_history_as_an_unbroken_one(tmp_path: Path, kill_at: int) -> None:
+    whole, run = phase(epochs=3), context(tmp_path / "whole")
+    run_phase(whole, batches(), run)
+    with pytest.raises(Killed):
+        run_phase(phase(epochs=3, kill_at=kill_at), batches(), context(tmp_path / "broken"))
+    rest, again = phase(epochs=3), context(tmp_path / "broken")
+    run_phase(rest, batches(), again)
+    for name, tensor in weights(whole).items():
+        if tensor.dtype.is_floating_point:
+            assert torch.equal(tensor, weights(rest)[name]), name
+    without_time = [{k: v for k, v in row.items() if k != "seconds"} for row in run.history.rows()]
+    assert without_time == [{k: v for k, v in row.items() if k != "seconds"} for row in again.history.rows()]
+
+
+def test_a_finished_phase_is_not_trained_again(tmp_path: Path) -> None:
+    first = phase(epochs=1)
+    run_phase(first, batches(), context(tmp_path))
+    second = phase(epochs=1, kill_at=1)
+    run_phase(second, batches(), context(tmp_path))
+    assert torch.equal(weights(first)["1.weight"], weights(second)["1.weight"])
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    run = context(tmp_path)
+    run_phase(phase(epochs=4), batches(), run)
+    losses = [float(row["train_loss"]) for row in run.history.rows()]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_the_epoch_with_the_best_validation_number_is_kept(tmp_path: Path) -> None:
+    best, last = phase(epochs=2, scores=[0.9, 0.5]), phase(epochs=2, scores=[0.5, 0.9])
+    run_phase(best, batches(), context(tmp_path / "a"))
+    run_phase(last, batches(), context(tmp_path / "b"))
+    assert not torch.equal(weights(best)["1.weight"], weights(last)["1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("scores", "changes", "epochs"),
+    [
+        ([0.1, 0.95, 0.97], {"goal": 0.9}, 2),
+        ([0.5, 0.4, 0.3, 0.9], {"patience": 2}, 3),
+        ([0.1] * 4, {"patience": 9}, 4),
+    ],
+)
+def test_a_phase_stops_at_its_goal_or_when_its_patience_is_over(
+    tmp_path: Path, scores: list[float], changes: dict[str, Any], epochs: int
+) -> None:
+    run = context(tmp_path)
+    run_phase(replace(phase(epochs=4, scores=scores), **changes), batches(), run)
+    assert len(run.history.rows()) == epochs
+
+
+def test_a_validation_number_that_is_not_one_does_not_stop_the_choice_of_an_epoch(tmp_path: Path) -> None:
+    run_phase(phase(epochs=2, scores=[math.nan, math.nan]), batches(), context(tmp_path))
+
+
+def test_a_loss_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
+    broken = phase()
+    with torch.no_grad():
+        next(broken.module.parameters()).fill_(math.nan)
+    with pytest.raises(MethodError, match="training diverged: the loss is nan in phase p"):
+        run_phase(broken, batches(), context(tmp_path))
+
+
+def test_measuring_leaves_the_module_as_it_was(tmp_path: Path) -> None:
+    one = phase()
+    before = {name: tensor.clone() for name, tensor in weights(one).items()}
+    assert seconds_per_epoch(one, batches(), context(tmp_path)) > 0
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(one).items())
+
+
+def test_half_an_epoch_is_half_the_steps(tmp_path: Path) -> None:
+    run = context(tmp_path)
+    run_phase(phase(epochs=1.5), batches(), run)
+    assert [row["step"] for row in run.history.rows()] == [50, 75]
+
+
+def test_epochs_are_shared_in_the_default_proportion_and_a_plan_of_seconds_is_kept(tmp_path: Path) -> None:
+    defaults = {"a": 9.0, "b": 3.0}
+    assert plan_epochs(defaults, context(tmp_path), dict) == defaults
+    assert plan_epochs(defaults, context(tmp_path, Budget(epochs=4)), dict) == {"a": 3.0, "b": 1.0}
+    timed = context(tmp_path, Budget(seconds=10))
+    plan = plan_epochs(defaults, timed, lambda: {"a": 1.0, "b": 2.0})
+    assert plan == pytest.approx({"a": 9 * 9 / 15, "b": 3 * 9 / 15})
+    assert plan_epochs(defaults, timed, lambda: {"a": 99.0, "b": 99.0}) == plan
+
+
+def test_the_learning_rate_moves_as_torchs_one_cycle() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=1001, pct_start=0.25, final_div_factor=1e9)
+    ours = []
+    for step in range(1001):
+        ours.append(abs(optimizer.param_groups[0]["lr"] - one_cycle(step / 1000, 0.25)))
+        optimizer.step()
+        theirs.step() if step < 1000 else None
+    assert max(ours) < 0.01

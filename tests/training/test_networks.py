@@ -1,0 +1,74 @@
+"""Encoders and the decoder at any image size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from bench.contract import Images, ImageShape, Split, UsageError
+from bench.training.decoders import Decoder
+from bench.training.embedder import Embedder
+from bench.training.encoders import build_encoder
+
+shapes = st.builds(ImageShape, st.integers(1, 70), st.integers(1, 70), st.sampled_from([1, 3]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(shapes)
+def test_any_image_becomes_a_vector_and_the_vector_an_image_of_the_same_shape(shape: ImageShape) -> None:
+    embedder, decoder = Embedder("resnet", shape, 16, mirror=True).eval(), Decoder(shape, 16).eval()
+    with torch.no_grad():
+        vectors = embedder.embed(torch.rand(2, shape.channels, shape.height, shape.width))
+        images = decoder(vectors)
+    assert vectors.shape == (2, 16)
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(2), atol=1e-5)
+    assert images.shape == (2, shape.channels, shape.height, shape.width)
+    assert images.min() >= 0
+    assert images.max() <= 1
+
+
+def test_an_image_and_its_mirror_image_embed_alike_only_where_mirroring_is_allowed() -> None:
+    pixels = torch.rand(4, 1, 12, 12)
+    for mirror in (True, False):
+        embedder = Embedder("resnet", ImageShape(12, 12, 1), 16, mirror=mirror).eval()
+        with torch.no_grad():
+            left, right = embedder.embed(pixels), embedder.embed(pixels.flip(3))
+        assert torch.allclose(left, right, atol=1e-5) == mirror
+
+
+def test_the_gradient_of_one_view_gives_the_same_vectors() -> None:
+    embedder = Embedder("resnet", ImageShape(12, 12, 1), 16, mirror=True).eval()
+    pixels = torch.rand(4, 1, 12, 12)
+    assert torch.allclose(embedder.embed_with_gradient(pixels), embedder.embed(pixels), atol=1e-5)
+
+
+def test_pixels_are_standardised_by_the_training_split() -> None:
+    pixels = np.random.default_rng(0).integers(50, 200, (200, 6, 6, 3)).astype(np.uint8)
+    train = Split(Images(pixels), np.zeros(200, np.int64), np.arange(200).astype(np.str_))
+    embedder = Embedder("resnet", ImageShape(6, 6, 3), 8, mirror=False)
+    embedder.measure(train)
+    ours = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - embedder.mean) / embedder.spread
+    assert torch.allclose(ours.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-3)
+    assert torch.allclose(ours.std(dim=(0, 2, 3)), torch.ones(3), atol=1e-3)
+
+
+def test_an_unknown_encoder_is_told_with_the_nearest_name() -> None:
+    with pytest.raises(UsageError, match="did you mean 'resnet'"):
+        build_encoder("resnet18", ImageShape(8, 8, 1), 4)
+
+
+def test_the_decoder_can_learn_one_image_by_heart() -> None:
+    torch.manual_seed(0)
+    decoder, target = Decoder(ImageShape(9, 7, 3), 8, width=32), torch.rand(2, 3, 9, 7)
+    vectors = F.normalize(torch.randn(2, 8), dim=1)
+    optimizer = torch.optim.Adam(decoder.parameters(), 1e-2)
+    for _ in range(150):
+        loss = F.mse_loss(decoder(vectors), target)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert loss.item() < 0.01
