@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.contract import UsageError
 from bench.naming import did_you_mean
@@ -34,7 +34,7 @@ class Settings:
     phases: tuple[int, ...] | None = None
     limit: int | None = None
     ks: tuple[int, ...] = (1, 10, 50)
-    ties: str = "pessimistic"
+    ties: Literal["pessimistic", "optimistic", "mean"] = "pessimistic"
     device: str = "auto"
     threads: int | None = None
     image_size: str | None = None
@@ -80,12 +80,11 @@ def load_config(path: Path | None, *, overrides: Sequence[str] = (), flags: Mapp
         _apply(document, word, problems)
     for name in sorted(set(document) - set(_SECTIONS)):
         problems.append(f"{where}: unknown section [{name}]{did_you_mean(name, _SECTIONS)}")
-    run = document.get("run", {})
-    given = {**run, **{name: value for name, value in (flags or {}).items() if value is not None}}
-    if flags and flags.get("budget") is not None:
-        given.pop("epochs", None)  # what the command line says outranks the file's other way of saying it
-    elif flags and flags.get("epochs") is not None:
-        given.pop("budget", None)
+    said = {name: value for name, value in (flags or {}).items() if value is not None}
+    run = dict(document.get("run", {}))
+    if "budget" in said or "epochs" in said:  # the command line outranks the file's other way of saying the same
+        run = {name: value for name, value in run.items() if name not in ("budget", "epochs")}
+    given = {**run, **said}
     settings = _checked(problems, where, lambda: build(Settings, given, owner="[run]"))
     methods = _plugin_sections(METHOD, document.get("methods", {}), get_method, problems, where)
     datasets = _plugin_sections(DATASET, document.get("datasets", {}), get_dataset, problems, where)

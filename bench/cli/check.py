@@ -9,7 +9,9 @@ import click
 
 from bench.cli.options import configuration, data_places
 from bench.cli.terminal import Terminal, cache_folder
-from bench.registry import METHOD, canonical, plugin_names
+from bench.contract import UsageError
+from bench.naming import did_you_mean
+from bench.registry import DATASET, METHOD, canonical, plugin_names
 
 
 @click.command()
@@ -34,10 +36,17 @@ def check(
     del debug  # read where errors are shown
     failed = False
     for target in targets:
-        if canonical(target) in plugin_names(METHOD) and not Path(target).exists():
+        known = plugin_names(METHOD)
+        if canonical(target) in known and not Path(target).exists():
             failed |= not _check_method(canonical(target))
-        else:
+        elif canonical(target) in plugin_names(DATASET) or Path(target).exists() or "/" in target:
             _check_data(target, config, overrides, {"data_root": data_root, "image_size": image_size})
+        else:
+            both = [*known, *plugin_names(DATASET)]
+            raise UsageError(
+                f"{target!r} is no method, no data set, and no path{did_you_mean(canonical(target), both)} "
+                f"(methods and data sets: {', '.join(both)})"
+            )
     return int(failed)
 
 

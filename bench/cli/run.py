@@ -108,7 +108,10 @@ def run(
         return 0
 
     from bench.runs.run import Workplace
+    from bench.runs.store import ensure_writable
 
+    ensure_writable(Path(settings.runs))
+    ensure_writable(Path(settings.results))
     place = Workplace(Path(settings.runs), device, threads, terminal.progress, terminal.log, force=force, debug=debug)
     records = list(run_cells(cells, place))
     _report(records, Path(settings.runs), Path(settings.results), as_json=as_json)

@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -92,8 +92,16 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(handle.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise SimbenchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def ensure_writable(folder: Path) -> None:
+    """Make a folder if it is missing, and raise SimbenchError now, not after hours, if nothing can be written there."""
+    probe = folder / f".{os.getpid()}.probe"
+    write_bytes(probe, b"")
+    probe.unlink()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,0 +1,185 @@
+"""Bad input gets one clear line and the right exit code; good input gets results on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench.runs.store import all_runs
+
+USAGE, FAILURE = 2, 1
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["run", "-m", "arcfase"], "unknown method 'arcfase'; did you mean 'arcface'?"),
+        (["run", "-d", "digit"], "unknown data set 'digit'; did you mean 'digits'?"),
+        (["run", "-d", "/nowhere/at/all"], "no such file or folder"),
+        (["run", "-o", "margni=1"], "did you mean 'margin'?"),
+        (["run", "-o", "margin=wide"], "expected a number, got 'wide'"),
+        (["run", "-o", "margin=9"], "margin must be in [0, pi/2) radians"),
+        (["run", "--set", "run.protocl=loo"], "did you mean 'protocol'?"),
+        (["run", "--protocol", "lo"], "did you mean 'loo'?"),
+        (["run", "--protocol", "given"], "given needs data that names its own query and gallery"),
+        (["run", "--seeds", "a"], "expected whole numbers such as 0,1,2"),
+        (["run", "--budget", "soon"], "expected a duration"),
+        (["run", "--epochs", "0"], "epochs must be above 0"),
+        (["run", "--epochs", "3", "--budget", "5m"], "not both"),
+        (["run", "--device", "gpu"], "unknown device 'gpu'"),
+        (["run", "--ties", "meen"], "option ties: expected one of"),
+        (["run", "-k", "0"], "ks must be whole numbers from 1"),
+        (["run", "--config", "none.toml"], "cannot read the configuration none.toml"),
+        (["run", "--bogus"], "No such option"),
+        (["fetch", "digit"], "did you mean 'digits'?"),
+        (["check", "arcfase"], "did you mean 'arcface'?"),
+        (["nonsense"], "No such command"),
+    ],
+)
+def test_a_mistake_in_the_words_is_told_in_one_line_with_exit_code_2(
+    simbench: Callable[..., Any], words: list[str], complaint: str
+) -> None:
+    outcome = simbench(*words)
+    expected = FAILURE if "names its own query" in complaint else USAGE
+    assert outcome.code == expected, outcome.err
+    told = [line for line in outcome.err.splitlines() if complaint in line]
+    assert len(told) == 1, outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_all_mistakes_of_a_configuration_are_told_at_once(simbench: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text("[run]\nprotocl = 'loo'\n[methods.arcface]\nmargni = 1\n", encoding="utf-8")
+    outcome = simbench("run", "-m", "pixels")
+    assert outcome.code == USAGE
+    assert len(outcome.err.splitlines()) == 2
+
+
+def test_a_run_prints_its_table_and_writes_every_file(simbench: Callable[..., Any], tmp_path: Path) -> None:
+    outcome = simbench("run", "-m", "pixels", "-m", "random", "-q")
+    assert outcome.code == 0, outcome.err
+    assert "## digits · holdout" in outcome.out
+    assert "| pixels" in outcome.out
+    (pixels,) = (run for run in all_runs(tmp_path / "runs") if run.content["method"] == "pixels")
+    assert {"run.json", "per_query.npz", "embeddings.safetensors", "weights.safetensors", "latency.npz"} <= {
+        path.name for path in pixels.folder.iterdir()
+    }
+    frame = pd.read_csv(tmp_path / "results" / "runs.csv")
+    assert list(frame.columns[:5]) == ["dataset", "protocol", "method", "seed", "status"]
+    assert frame.set_index("method").loc["pixels", "map@10"] == pytest.approx(pixels.content["scores"]["map@10"])
+    assert (tmp_path / "results" / "digits.csv").is_file()
+    assert "simbench leaderboard" in (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+
+
+def test_a_finished_run_is_not_repeated_unless_forced(simbench: Callable[..., Any], tmp_path: Path) -> None:
+    def written() -> int:
+        return next((tmp_path / "runs").rglob("run.json")).stat().st_mtime_ns
+
+    assert simbench("run", "-m", "pixels").code == 0
+    first = written()
+    assert simbench("run", "-m", "pixels").code == 0
+    assert written() == first
+    assert "done" in simbench("run", "-m", "pixels", "--dry-run").out
+    assert simbench("run", "-m", "pixels", "--force").code == 0
+    assert written() > first
+
+
+def test_json_goes_to_stdout_alone(simbench: Callable[..., Any]) -> None:
+    outcome = simbench("run", "-m", "pixels", "--json")
+    (run,) = json.loads(outcome.out)
+    assert run["status"] == "done"
+    assert run["scores"]["map"] > 0.5
+
+
+def test_a_dry_run_writes_nothing(simbench: Callable[..., Any], tmp_path: Path) -> None:
+    outcome = simbench("run", "-m", "*", "--seeds", "0,1", "--dry-run")
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) % 2 == 0
+    assert not (tmp_path / "runs").exists()
+
+
+def test_own_pictures_run_with_one_word(simbench: Callable[..., Any], pictures: Path) -> None:
+    outcome = simbench("run", "-m", "pixels", "-d", str(pictures))
+    assert outcome.code == 0, outcome.err
+    assert "## pictures · holdout" in outcome.out
+
+
+def test_a_check_of_own_pictures_counts_them_and_names_the_protocols(
+    simbench: Callable[..., Any], pictures: Path
+) -> None:
+    outcome = simbench("check", str(pictures))
+    assert outcome.code == 0, outcome.err
+    assert "2 classes, images 12x12x1" in outcome.out
+    assert "protocol holdout   possible" in outcome.out
+
+
+def test_a_text_file_named_jpg_fails_with_its_name(simbench: Callable[..., Any], pictures: Path) -> None:
+    (pictures / "dark" / "letter.jpg").write_text("not a picture", encoding="utf-8")
+    outcome = simbench("run", "-m", "pixels", "-d", str(pictures))
+    assert outcome.code == FAILURE
+    assert "letter.jpg" in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_an_empty_class_fails_with_its_name(simbench: Callable[..., Any], pictures: Path) -> None:
+    (pictures / "empty").mkdir()
+    outcome = simbench("run", "-m", "pixels", "-d", str(pictures))
+    assert outcome.code == FAILURE
+    assert "empty" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [("path,split\na.png,train\n", "label"), ("path,label,split\nmissing.png,a,train\n", "missing.png")],
+)
+def test_a_manifest_with_a_missing_column_or_file_is_told(
+    simbench: Callable[..., Any], tmp_path: Path, text: str, complaint: str
+) -> None:
+    (tmp_path / "list.csv").write_text(text, encoding="utf-8")
+    outcome = simbench("run", "-m", "pixels", "-d", "list.csv")
+    assert outcome.code in (USAGE, FAILURE)
+    assert complaint in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_a_results_folder_that_cannot_be_written_is_told_before_anything_runs(
+    simbench: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file, not a folder", encoding="utf-8")
+    for option in ("--results", "--runs"):
+        outcome = simbench("run", "-m", "pixels", option, "taken/inner")
+        assert outcome.code == FAILURE
+        assert "taken/inner" in outcome.err
+        assert len(outcome.err.splitlines()) == 1
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").rglob("run.json"))
+
+
+def test_a_method_that_fails_is_a_row_with_its_reason_and_exit_code_1(
+    simbench: Callable[..., Any], tmp_path: Path
+) -> None:
+    outcome = simbench("run", "-m", "arcface", "-m", "pixels", "-o", "lr=1e9", "--epochs", "0.2", "-q")
+    assert outcome.code in (0, FAILURE)  # a rate this absurd usually diverges; if not, nothing failed
+    if outcome.code == FAILURE:
+        assert "`arcface` seed 0: failed: " in (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+        assert "| pixels" in outcome.out
+
+
+def test_help_and_list_answer_at_once(program: Callable[..., Any]) -> None:
+    assert "Which image-retrieval method" in program("--help").out
+    listed = program("list")
+    assert listed.code == 0
+    assert "arcface" in listed.out
+    assert "digits" in listed.out
+
+
+def test_environment_variables_are_options(program: Callable[..., Any]) -> None:
+    outcome = program(
+        "run", "--dry-run", SIMBENCH_METHOD="pixels random", SIMBENCH_SEEDS="0,1", SIMBENCH_RUNS="elsewhere"
+    )
+    assert outcome.code == 0, outcome.err
+    assert len(outcome.out.splitlines()) == 4
+    assert "elsewhere/digits/holdout/pixels/" in outcome.out
