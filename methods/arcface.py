@@ -42,9 +42,9 @@ class ArcFace:
     batch: int = 128
     lr: float = 3e-3
     weight_decay: float = 0.01
-    encoder_epochs: float = 12.0
-    decoder_epochs: float = 2.0
-    joint_epochs: float = 1.0
+    encoder_epochs: float = 10.0
+    decoder_epochs: float = 1.0
+    joint_epochs: float = 0.7
     accuracy_goal: float = 1.0  # phases 1 and 3 stop when the validation accuracy exceeds this share
     patience: int = 5  # epochs without a better validation number before a phase stops
     decoder_lr: float = 2e-3
