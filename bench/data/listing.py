@@ -121,4 +121,13 @@ def collect(listing: Listing, place: DataPlace, recipe: Recipe, *, mirror: bool)
         )
         for name, part in listing.parts.items()
     }
-    return Collection(name=listing.name, classes=classes, mirror=mirror, **splits)
+    return Collection(
+        listing.name,
+        classes,
+        mirror=mirror,
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits.get("test"),
+        query=splits.get("query"),
+        gallery=splits.get("gallery"),
+    )

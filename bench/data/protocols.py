@@ -50,6 +50,7 @@ def build_dataset(
         classes=collection.classes,
         mirror=collection.mirror,
         fingerprint=fingerprint(collection.classes, parts),
+        notes=collection.notes,
         **parts,
     )
 

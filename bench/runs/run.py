@@ -71,6 +71,7 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
             clear(folder)
         (folder / RUN_FILE).unlink(missing_ok=True)
         place.log(f"{spec.method} on {spec.dataset} ({spec.protocol}), seed {seed}: {folder}")
+        made_by = provenance(place.device, place.threads)  # now: what runs, not what it is edited to meanwhile
         started = time.perf_counter()
         try:
             found = _run(spec, seed, dataset, place, folder)
@@ -89,7 +90,6 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
             "spec": asdict(spec),
         }
         seconds = round(time.perf_counter() - started, 3)
-        made_by = provenance(place.device, place.threads)
         write_json(folder / RUN_FILE, {**head, **found, "seconds": seconds, "provenance": made_by})
     record = read_run(folder)
     if record is None:
@@ -220,6 +220,7 @@ def _data_facts(dataset: Dataset) -> dict[str, Any]:
         "shape": [dataset.shape.height, dataset.shape.width, dataset.shape.channels],
         "classes": len(dataset.classes),
         "mirror": dataset.mirror,
+        "notes": list(dataset.notes),
         "counts": {name: len(part) for name, part in parts.items()},
     }
 

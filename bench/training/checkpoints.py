@@ -24,6 +24,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(_unshared(ready), temporary, metadata={"facts": json.dumps(dict(facts or {}))})
+        temporary.chmod(0o666 & ~_umask())  # the library makes files that only their owner may read
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
@@ -76,6 +77,12 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
         number, _, name = key.partition(".")
         state.setdefault(int(number), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -61,6 +61,15 @@ def make_split() -> MakeSplit:
 def make_collection(make_split: MakeSplit) -> MakeCollection:
     def make(classes: int = 3, **labels: list[int]) -> Collection:
         parts = {name: make_split(numbers, f"{name}/") for name, numbers in labels.items()}
-        return Collection("toy", tuple(f"class {n}" for n in range(classes)), mirror=False, **parts)
+        return Collection(
+            "toy",
+            tuple(f"class {n}" for n in range(classes)),
+            mirror=False,
+            train=parts["train"],
+            validation=parts.get("validation"),
+            test=parts.get("test"),
+            query=parts.get("query"),
+            gallery=parts.get("gallery"),
+        )
 
     return make

@@ -1,0 +1,53 @@
+"""The nouns that travel between the stages, and the promises a plugin makes.
+
+Every object here is frozen and checks itself when it is made, so that a later stage never has to ask again. This room
+imports nothing of ours and neither torch nor numpy at run time: listing and ``--help`` stay fast.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.contract.errors import DataError, MethodError, SimbenchError, UsageError
+from bench.contract.fitting import Budget, Checkpoints, FitContext, History, Progress
+from bench.contract.images import Collection, Dataset, Images, ImageShape, Split
+from bench.contract.loaders import Card, DataPlace, Described, Fetches, Loader, card_of
+from bench.contract.methods import Counts, Decodes, Method, Saves, decoder_of, parameters_of, saver_of
+from bench.contract.runs import RunSpec
+
+if TYPE_CHECKING:
+    from bench.contract.images import Ids as Ids
+    from bench.contract.images import Labels as Labels
+    from bench.contract.images import Pixels as Pixels
+    from bench.contract.images import Vectors as Vectors
+
+__all__ = [
+    "Budget",
+    "Card",
+    "Checkpoints",
+    "Collection",
+    "Counts",
+    "DataError",
+    "DataPlace",
+    "Dataset",
+    "Decodes",
+    "Described",
+    "Fetches",
+    "FitContext",
+    "History",
+    "ImageShape",
+    "Images",
+    "Loader",
+    "Method",
+    "MethodError",
+    "Progress",
+    "RunSpec",
+    "Saves",
+    "SimbenchError",
+    "Split",
+    "UsageError",
+    "card_of",
+    "decoder_of",
+    "parameters_of",
+    "saver_of",
+]

@@ -1,0 +1,23 @@
+"""What can go wrong, and the exit code it ends with."""
+
+from __future__ import annotations
+
+
+class SimbenchError(Exception):
+    """Something failed; the message is one line that says what, where, and what to do. Exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(SimbenchError):
+    """The user asked for something that does not exist or cannot be. Exit code 2."""
+
+    exit_code = 2
+
+
+class DataError(SimbenchError):
+    """A data set is missing, broken, or does not fit what is asked of it."""
+
+
+class MethodError(SimbenchError):
+    """A method broke its promise: wrong shapes, vectors that are not numbers, a training that diverged."""

@@ -1,0 +1,161 @@
+"""Images, labels and ids on their way from a loader to a method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.contract.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+    Labels = NDArray[np.int64]
+    Ids = NDArray[np.str_]
+    Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """Height and width in pixels, and channels (1 grey, 3 colour)."""
+
+    height: int
+    width: int
+    channels: int
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 1 or self.channels not in (1, 3):
+            raise DataError(f"images must be at least 1x1 and have 1 or 3 channels, got {self}")
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}x{self.channels}"
+
+
+@dataclass(frozen=True)
+class Images:
+    """Decoded images of one size: the one representation from loader to model.
+
+    pixels: uint8 ``(n, height, width, channels)``, an array or a memory map, shared and never written to.
+    rows: int64 row numbers into ``pixels``, or None for all of them; a subset copies no pixel.
+
+    Channels come last because that is how decoders write them and because torch's fast memory format is the same
+    bytes seen through ``permute(0, 3, 1, 2)``.
+    """
+
+    pixels: Pixels
+    rows: Labels | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 4 or self.pixels.dtype.name != "uint8":
+            raise DataError(
+                f"images must be uint8 (n, height, width, channels), got {self.pixels.dtype} {self.pixels.shape}"
+            )
+        if self.rows is not None and (self.rows.ndim != 1 or self.rows.dtype.name != "int64"):
+            raise DataError(f"row numbers must be int64 (n,), got {self.rows.dtype} {self.rows.shape}")
+        ImageShape(*self.pixels.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.pixels) if self.rows is None else len(self.rows)
+
+    @property
+    def shape(self) -> ImageShape:
+        return ImageShape(*self.pixels.shape[1:])
+
+    def take(self, index: Labels | slice) -> Pixels:
+        """Return the chosen images, uint8 ``(k, height, width, channels)``; a copy unless all rows are in one slice."""
+        return self.pixels[index] if self.rows is None else self.pixels[self.rows[index]]
+
+    def subset(self, index: Labels) -> Images:
+        return Images(self.pixels, index if self.rows is None else self.rows[index])
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with a label and an id each.
+
+    labels: int64 ``(n,)``, numbers into the data set's ``classes``.
+    ids: str ``(n,)``, unique within the split; the same id in query and gallery means the same image.
+    """
+
+    images: Images
+    labels: Labels
+    ids: Ids
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        if self.labels.shape != (n,) or self.ids.shape != (n,):
+            raise DataError(f"{n} images, but labels {self.labels.shape} and ids {self.ids.shape}")
+        if self.labels.dtype.name != "int64" or self.ids.dtype.kind != "U":
+            raise DataError(f"labels must be int64 and ids text, got {self.labels.dtype} and {self.ids.dtype}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def subset(self, index: Labels) -> Split:
+        return Split(self.images.subset(index), self.labels[index], self.ids[index])
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a loader gives: named parts with their upstream meaning, before a protocol cuts query and gallery.
+
+    A part that the source does not have is None. ``query`` and ``gallery`` are for sources that name their own.
+    mirror: whether a mirrored image still shows the same class (true for photographs, false for digits); only then
+    do methods mirror images in training and average over mirrored images when they embed.
+    notes: what a reader of the results must know of how the images came to be these: files left out, and why.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split | None = None
+    test: Split | None = None
+    query: Split | None = None
+    gallery: Split | None = None
+    mirror: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.query is None) != (self.gallery is None):
+            raise DataError(f"{self.name}: a data set gives both a query and a gallery part, or neither")
+        if self.test is None and self.query is None:
+            raise DataError(f"{self.name}: nothing to test on; give a test part, or a query and a gallery part")
+        shapes = {part.images.shape for part in self.parts().values()}
+        if len(shapes) > 1:
+            raise DataError(f"{self.name}: its parts have different image shapes: {', '.join(map(str, shapes))}")
+
+    def parts(self) -> dict[str, Split]:
+        """Return the parts that exist, by name."""
+        named = {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+            "query": self.query,
+            "gallery": self.gallery,
+        }
+        return {name: part for name, part in named.items() if part is not None}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A collection cut by a protocol: what a method learns from, and what it is asked about.
+
+    fingerprint: hex digest of everything that decides a score: pixels, labels, ids, and which part each is in.
+    """
+
+    name: str
+    protocol: str
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split
+    query: Split
+    gallery: Split
+    mirror: bool
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> ImageShape:
+        return self.train.images.shape

@@ -1,0 +1,65 @@
+"""ArcFace on real images: it learns, it decodes, and the same seed gives the same numbers to the last digit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.runs.store import all_runs
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory, digits_run: Callable[..., Any]) -> tuple[Any, Any]:
+    folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
+    return tuple(digits_run("arcface", folder, epochs=3.0) for folder in folders)
+
+
+def test_it_beats_the_pixels_by_far_after_moments_of_training(
+    twice: tuple[Any, Any], tmp_path: Path, digits_run: Any
+) -> None:
+    pixels = digits_run("pixels", tmp_path)
+    assert twice[0].content["scores"]["map"] > pixels.content["scores"]["map"] + 0.1
+
+
+def test_the_same_seed_gives_the_same_scores_to_the_last_digit(twice: tuple[Any, Any]) -> None:
+    first, second = (run.content for run in twice)
+    assert first["scores"] == second["scores"]
+    assert first["ci95"] == second["ci95"]
+
+
+def test_its_decoder_makes_images_that_embed_near_their_own_query_and_not_near_another(twice: tuple[Any, Any]) -> None:
+    scores = twice[0].content["scores"]
+    assert scores["decode_cosine"] > scores["decode_cosine_shuffled"] + 0.2
+
+
+def test_its_history_has_every_phase_with_train_and_validation_numbers(twice: tuple[Any, Any]) -> None:
+    text = (twice[0].folder / "history.csv").read_text(encoding="utf-8")
+    assert {"1-encoder", "2-decoder", "3-joint"} <= {line.split(",")[0] for line in text.splitlines()}
+    for column in ("train_loss", "val_accuracy", "val_map", "val_mse", "val_decode_cosine", "train_cycle"):
+        assert column in text.splitlines()[0]
+
+
+def test_its_samples_are_originals_and_reconstructions_of_the_same_size(twice: tuple[Any, Any]) -> None:
+    with np.load(twice[0].folder / "samples.npz", allow_pickle=False) as samples:
+        assert samples["originals"].shape == samples["decoded"].shape == (16, 8, 8, 1)
+        assert samples["originals"].dtype == samples["decoded"].dtype == np.uint8
+
+
+def test_some_phases_can_be_run_and_without_a_decoder_nothing_is_decoded(tmp_path: Path, digits_run: Any) -> None:
+    run = digits_run("arcface", tmp_path, epochs=0.5, phases=(1,))
+    assert "decode_cosine" not in run.content["scores"]
+    assert not (run.folder / "samples.npz").exists()
+    assert len(all_runs(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("phases", [(2,), (1, 4), (2, 1)])
+def test_phases_that_cannot_be_are_a_failed_run_with_the_reason(
+    tmp_path: Path, digits_run: Any, phases: tuple[int, ...]
+) -> None:
+    run = digits_run("arcface", tmp_path, epochs=0.5, phases=phases)
+    assert run.status == "failed"
+    assert "phases 1, 2, 3" in run.content["reason"]

@@ -1,0 +1,15 @@
+"""Every registered method keeps every promise of the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.registry import METHOD, plugin_names
+from bench.runs.conformance import check_method
+
+
+@pytest.mark.parametrize("name", plugin_names(METHOD))
+def test_a_method_keeps_every_promise(name: str) -> None:
+    findings = list(check_method(name))
+    assert len(findings) >= 7
+    assert [f"{finding.promise}: {finding.detail}" for finding in findings if not finding.good] == []

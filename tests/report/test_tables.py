@@ -1,0 +1,156 @@
+"""Tables are made from run folders alone, never mix two protocols, and hide no failure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from bench.report.frame import runs_frame
+from bench.report.leaderboard import tables
+from bench.report.results import write_results
+from bench.runs.store import SCHEMA, all_runs, write_arrays, write_json
+
+
+def record(root: Path, method: str = "pixels", seed: int = 0, **changes: Any) -> Path:
+    """Write a run folder such as `simbench run` leaves."""
+    content: dict[str, Any] = {
+        "schema": SCHEMA,
+        "status": "done",
+        "dataset": "digits",
+        "protocol": "loo",
+        "method": method,
+        "seed": seed,
+        "key": "0123456789",
+        "spec": {"fingerprint": "f" * 64, "options": {"center": False}, "budget": {"epochs": None, "seconds": None}},
+        "scores": {"map": 0.5, "map@10": 0.6, "hit@1": 0.7, "mean_rank_norm": 0.2},
+        "macro": {"map": 0.4},
+        "ci95": {"map": [0.45, 0.56], "map@10": [0.5, 0.7], "hit@1": [0.6, 0.8]},
+        "flags": [],
+        "timings": {"fit_seconds": 1.5},
+        "latency": {"embed_1_median_ms": 0.12},
+        "embed_dim": 64,
+        "bytes_per_vector": 256,
+        "n_parameters": None,
+        "seconds": 2.0,
+        "provenance": {
+            "device": "cpu",
+            "threads": 2,
+            "cpu": "A CPU",
+            "gpu": None,
+            "ram_gib": 8.0,
+            "packages": {"torch": "2.9"},
+            "simbench": "0.1.0",
+            "commit": "a" * 40,
+            "dirty": False,
+            "date": "2026-01-02T03:04:05+00:00",
+            "command": "simbench run",
+        },
+    }
+    content.update(changes)
+    folder: Path = root / content["dataset"] / content["protocol"] / method / content["key"] / f"seed{seed}"
+    write_json(folder / "run.json", content)
+    return folder
+
+
+def text_of(root: Path) -> str:
+    return tables(runs_frame(all_runs(root)))
+
+
+def test_methods_stand_in_order_of_falling_map_with_half_their_interval(tmp_path: Path) -> None:
+    record(tmp_path, "worse", scores={"map": 0.3, "map@10": 0.3, "hit@1": 0.3})
+    record(tmp_path, "better")
+    text = text_of(tmp_path)
+    assert text.index("better") < text.index("worse")
+    assert "0.500 ± 0.055" in text
+
+
+def test_several_seeds_are_their_mean_and_standard_deviation(tmp_path: Path) -> None:
+    for seed, value in enumerate((0.4, 0.5, 0.6)):
+        record(tmp_path, seed=seed, scores={"map": value, "map@10": value, "hit@1": value})
+    row = next(line for line in text_of(tmp_path).splitlines() if "pixels" in line)
+    assert "0.500 ± 0.100 sd" in row
+    assert "|       3 |" in row
+
+
+def test_a_table_never_mixes_data_sets_protocols_or_revisions_of_data(tmp_path: Path) -> None:
+    record(tmp_path)
+    record(tmp_path, protocol="holdout")
+    record(tmp_path, dataset="other")
+    spec = {"fingerprint": "e" * 64, "options": {}, "budget": {}}
+    record(tmp_path, key="1123456789", spec=spec)
+    assert text_of(tmp_path).count("## ") == 4
+
+
+def test_two_settings_of_a_method_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    record(tmp_path)
+    spec = {"fingerprint": "f" * 64, "options": {"center": True}, "budget": {"epochs": None}}
+    record(tmp_path, key="1123456789", spec=spec)
+    text = text_of(tmp_path)
+    assert "pixels (center=True)" in text
+    assert "pixels (center=False)" in text
+
+
+def test_a_failed_run_is_shown_with_its_reason_and_a_flag_beside_its_row(tmp_path: Path) -> None:
+    record(tmp_path, "good", flags=["collapsed"])
+    record(tmp_path, "bad", status="failed", reason="out of memory: 3 GB", scores={}, ci95={})
+    text = text_of(tmp_path)
+    assert "- `bad` seed 0: failed: out of memory: 3 GB" in text
+    assert "collapsed" in text
+
+
+def test_a_table_says_when_where_and_from_which_commit_it_was_made(tmp_path: Path) -> None:
+    record(tmp_path)
+    assert "Made 2026-01-02 on A CPU, 2 threads; commit aaaaaaaaaa; data ffffffffffff." in text_of(tmp_path)
+
+
+def test_the_flat_table_begins_with_who_it_is_and_holds_every_score_under_its_name(tmp_path: Path) -> None:
+    record(tmp_path / "runs")
+    write_results(tmp_path / "runs", tmp_path / "results")
+    frame = pd.read_csv(tmp_path / "results" / "runs.csv")
+    assert list(frame.columns[:9]) == [
+        "dataset",
+        "protocol",
+        "method",
+        "seed",
+        "status",
+        "map",
+        "map@10",
+        "hit@1",
+        "mean_rank_norm",
+    ]
+    assert frame["map_ci95_low"].item() == 0.45
+    assert frame["map_macro"].item() == 0.4
+    assert json.loads(frame["options"].item()) == {"center": False}
+
+
+def test_tables_do_not_depend_on_the_order_of_the_folders(tmp_path: Path) -> None:
+    for root, methods in (("a", ("x", "y", "z")), ("b", ("z", "x", "y"))):
+        for name in methods:
+            record(tmp_path / root, name)
+        write_results(tmp_path / root, tmp_path / f"results-{root}")
+    for name in ("runs.csv", "leaderboard.md"):
+        assert (tmp_path / "results-a" / name).read_bytes() == (tmp_path / "results-b" / name).read_bytes()
+
+
+def test_no_runs_give_a_leaderboard_that_says_how_to_start(tmp_path: Path) -> None:
+    write_results(tmp_path / "none", tmp_path / "results")
+    assert "No runs yet" in (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_reconstructions_are_a_picture_with_originals_above(tmp_path: Path, channels: int) -> None:
+    folder = record(tmp_path / "runs", "arcface")
+    black, white = (np.full((2, 8, 8, channels), value, np.uint8) for value in (0, 255))
+    write_arrays(folder / "samples.npz", {"originals": black, "decoded": white, "cosines": np.array([0.5, 0.25])})
+    write_results(tmp_path / "runs", tmp_path / "results")
+    (picture,) = (tmp_path / "results" / "figures").glob("*.png")
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("L"))
+    assert pixels[40, 40] == 0
+    assert pixels[130, 40] == 255

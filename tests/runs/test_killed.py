@@ -1,0 +1,53 @@
+"""kill -9 at any moment: the same command finishes the run, with the scores of a run that was never killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bench.runs.store import RunRecord, all_runs
+
+COMMAND = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()"]
+WORDS = ["run", "-m", "arcface", "--epochs", "6", "--quiet"]
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    folder.mkdir(exist_ok=True)
+    env = {**os.environ, "SIMBENCH_CACHE": str(folder / "cache")}
+    return subprocess.Popen(
+        [*COMMAND, *WORDS], cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def finished(folder: Path) -> RunRecord:
+    assert start(folder).wait(timeout=200) == 0
+    (run,) = all_runs(folder / "runs")
+    return run
+
+
+def test_a_run_killed_at_random_moments_ends_like_one_that_was_not(tmp_path: Path) -> None:
+    began = time.monotonic()
+    whole = finished(tmp_path / "whole")
+    length = time.monotonic() - began
+    rng = np.random.default_rng()
+    kills = int(os.environ.get("KILLS", "2"))
+    for _ in range(kills):
+        process = start(tmp_path / "broken")
+        # Start-up takes most of a short run; the interesting moments come after it.
+        time.sleep(float(rng.uniform(0.4, 0.98)) * length)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for run in all_runs(tmp_path / "broken" / "runs"):  # whatever is read as a result is whole
+            assert run.status == "done"
+            assert run.content["scores"] == whole.content["scores"]
+    rest = finished(tmp_path / "broken")
+    assert rest.content["scores"] == whole.content["scores"]
+    assert rest.content["key"] == whole.content["key"]
+    history, again = ((run.folder / "history.csv").read_text().splitlines() for run in (whole, rest))
+    assert [line.split(",")[:3] for line in history] == [line.split(",")[:3] for line in again]

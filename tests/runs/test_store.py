@@ -1,0 +1,82 @@
+"""Run folders: written whole, read back, never guessed at."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.contract import Budget, RunSpec, SimbenchError
+from bench.runs.store import SCHEMA, all_runs, ensure_writable, read_run, run_folder, spec_key, write_bytes, write_json
+
+SPEC = RunSpec(dataset="digits", protocol="loo", method="pixels", fingerprint="abc", options={"center": False})
+
+
+def test_everything_that_decides_a_score_changes_the_key_and_the_order_of_options_does_not() -> None:
+    changed = [
+        replace(SPEC, fingerprint="abd"),
+        replace(SPEC, options={"center": True}),
+        replace(SPEC, budget=Budget(epochs=3)),
+        replace(SPEC, ks=(1,)),
+        replace(SPEC, ties="mean"),
+        replace(SPEC, device="cuda"),
+    ]
+    assert len({spec_key(spec) for spec in [SPEC, *changed]}) == len(changed) + 1
+    two = replace(SPEC, options={"a": 1, "b": 2})
+    assert spec_key(two) == spec_key(replace(SPEC, options={"b": 2, "a": 1}))
+
+
+def test_a_folder_says_what_was_run() -> None:
+    assert run_folder(Path("runs"), SPEC, 3) == Path("runs/digits/loo/pixels") / spec_key(SPEC) / "seed3"
+
+
+def test_a_run_comes_back_and_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, SPEC, 0)
+    write_json(folder / "run.json", {"schema": SCHEMA, "status": "done", "scores": {"map": float("nan"), "mrr": 0.1}})
+    run = read_run(folder)
+    assert run is not None
+    assert run.content["scores"] == {"map": None, "mrr": 0.1}
+    assert [found.folder for found in all_runs(tmp_path)] == [folder]
+
+
+def test_a_folder_without_run_json_is_no_run(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, SPEC, 0)
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / ".run.json.123.tmp").write_text('{"schema": 1, "status": "done"')
+    assert read_run(folder) is None
+    assert all_runs(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 99}', "{}"])
+def test_a_foreign_or_broken_run_json_is_refused_and_not_guessed_at(tmp_path: Path, text: str) -> None:
+    folder = run_folder(tmp_path, SPEC, 0)
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(text)
+    with pytest.raises(SimbenchError, match="delete the folder to run it again"):
+        read_run(folder)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_temporary_one(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    write_bytes(path, b"old")
+    with pytest.raises(TypeError):
+        write_json(path, {"x": object()})
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_a_place_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SimbenchError, match="cannot write"):
+        ensure_writable(tmp_path / "file" / "inner")
+    ensure_writable(tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_run_json_is_readable_json_with_a_newline_at_the_end(tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", {"name": "Ankle boot ↑"})
+    text = (tmp_path / "run.json").read_text(encoding="utf-8")
+    assert text.endswith("}\n")
+    assert json.loads(text) == {"name": "Ankle boot ↑"}

@@ -1,0 +1,141 @@
+"""Plugins: found by file name or entry point, listed without importing, checked when made."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bench.contract import MethodError, UsageError
+from bench.registry import DATASET, METHOD, dataset, get_dataset, get_method, list_plugins, method, plugin_names
+
+PROGRAM = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()"]
+
+
+def test_every_file_is_a_plugin_with_a_summary_and_private_files_are_not() -> None:
+    for kind in (METHOD, DATASET):
+        plugins = list_plugins(kind)
+        assert [plugin.name for plugin in plugins] == plugin_names(kind)
+        assert all(plugin.summary and not plugin.name.startswith("_") for plugin in plugins)
+
+
+def test_listing_imports_no_plugin() -> None:
+    code = (
+        "import sys; from bench.registry import METHOD, DATASET, list_plugins;"
+        "list_plugins(METHOD); list_plugins(DATASET); heavy = ('bench.methods.', 'bench.datasets.', 'torch', 'numpy');"
+        "sys.exit(any(name.startswith(heavy) for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
+
+
+def test_every_plugin_can_be_made_without_options() -> None:
+    assert all(get_method(name)() for name in plugin_names(METHOD))
+    assert all(get_dataset(name)() for name in plugin_names(DATASET))
+
+
+def test_an_unknown_name_is_told_with_the_nearest_one() -> None:
+    with pytest.raises(UsageError, match=r"unknown method 'arc-fase'; did you mean 'arcface'\?"):
+        get_method("arc-fase")
+
+
+def test_dashes_and_underscores_are_the_same() -> None:
+    assert get_method("ArcFace") is get_method("arcface")
+
+
+def test_a_class_that_breaks_the_contract_is_refused_when_it_is_made() -> None:
+    with pytest.raises(MethodError, match=r"lacks embed\(\)"):
+
+        @method
+        @dataclass
+        class NoEmbed:
+            def fit(self, train: object, validation: object, run: object) -> None: ...
+
+    with pytest.raises(MethodError, match="no dataclass"):
+
+        @dataset
+        class NoDataclass:
+            def load(self, place: object) -> None: ...
+
+    with pytest.raises(MethodError, match="'size' has none"):
+
+        @dataset
+        @dataclass
+        class NoDefault:
+            size: int
+
+            def load(self, place: object) -> None: ...
+
+
+# ------------------------------------------------------------------------------------------------ plugins of others
+
+
+@pytest.fixture
+def example(checkout: Path) -> str:
+    """The method that docs/adding-a-method.md shows."""
+    text = (checkout / "docs" / "adding-a-method.md").read_text(encoding="utf-8")
+    return str(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
+
+
+@pytest.fixture
+def other_package(tmp_path: Path, example: str) -> dict[str, str]:
+    """An installed package of somebody else's that brings the method ``colour``: its files as pip would leave them."""
+    site = tmp_path / "site"
+    info = site / "other_methods-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "other_methods.py").write_text(example, encoding="utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-methods\nVersion: 1.0\nSummary: Colours\n")
+    (info / "entry_points.txt").write_text("[simbench.methods]\ncolour = other_methods\n")
+    return {**os.environ, "PYTHONPATH": str(site), "SIMBENCH_CACHE": str(tmp_path / "cache")}
+
+
+def test_the_example_of_the_docs_is_short(example: str) -> None:
+    assert len(example.splitlines()) <= 20
+
+
+def test_a_method_of_another_package_is_listed_checked_and_run(other_package: dict[str, str], tmp_path: Path) -> None:
+    def simbench(*words: str) -> str:
+        done = subprocess.run(
+            [*PROGRAM, *words], cwd=tmp_path, env=other_package, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert re.search(r"colour +Colours +\[other-methods\]", simbench("list", "methods"))
+    assert "FAILED" not in simbench("check", "colour")
+    assert "| colour" in simbench("run", "-m", "colour", "-o", "colour.power=2", "-q")
+
+
+def test_one_new_file_in_methods_is_a_method_without_any_other_edit(
+    checkout: Path, tmp_path: Path, example: str
+) -> None:
+    copy = tmp_path / "bench_copy"
+    for folder in ("bench", "methods", "datasets"):
+        target = copy / "bench" / folder if folder != "bench" else copy / "bench"
+        for path in (checkout / folder).rglob("*.py"):
+            place = target / path.relative_to(checkout / folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(path.read_bytes())
+    (copy / "bench" / "methods" / "colour.py").write_text(example, encoding="utf-8")
+    env = {**os.environ, "PYTHONPATH": str(copy), "SIMBENCH_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [*PROGRAM, "run", "-m", "colour", "-q"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| colour" in done.stdout
+
+
+def test_a_name_that_simbench_has_already_is_refused(tmp_path: Path, other_package: dict[str, str]) -> None:
+    points = tmp_path / "site" / "other_methods-1.0.dist-info" / "entry_points.txt"
+    points.write_text("[simbench.methods]\narcface = other_methods\n")
+    done = subprocess.run(
+        [*PROGRAM, "list"], cwd=tmp_path, env=other_package, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "simbench: package other-methods brings a method called 'arcface', which simbench has already"
+    )
