@@ -75,7 +75,7 @@ def _fit(name: str, shape: ImageShape, *, classes: int = 3, count: int = 48, val
             device=_CPU,
             classes=tuple(map(str, range(classes))),
             mirror=True,
-            budget=Budget(epochs=0.4),
+            budget=Budget(epochs=0.1),
             checkpoints=FolderCheckpoints(Path(folder)),
             history=MemoryHistory(),
             progress=_no_bar,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.contract import Labels
 
 
-_SHORTEST_EPOCH = 50
+_SHORTEST_EPOCH = 200
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Batches:
 
     @property
     def per_epoch(self) -> int:
-        """Batches an epoch: one pass over the split, or 50 batches where a pass is shorter.
+        """Batches an epoch: one pass over the split, or 200 batches where a pass is shorter.
 
-        Validation and checkpoints come once an epoch; a few hundred images must not mean a checkpoint every few steps.
+        A few hundred images must not mean training for a few steps only, nor a checkpoint every few steps.
         """
         return max(_SHORTEST_EPOCH, len(self.split) // self.size)
 

@@ -72,9 +72,15 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put a packed state back into an optimizer made with the same parameters."""
     whole = optimizer.state_dict()
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, _, name = key.partition(".")
+        like = parameters[int(number)]
+        if tensor.shape == like.shape:
+            # Files know no strides. Fused optimisers walk parameter and state side by side in memory: a channels-last
+            # parameter with a contiguous state would pair the wrong numbers.
+            tensor = torch.empty_like(like, dtype=tensor.dtype, requires_grad=False).copy_(tensor)  # noqa: PLW2901
         state.setdefault(int(number), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 

@@ -15,7 +15,8 @@ from bench.runs.store import all_runs
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory, digits_run: Callable[..., Any]) -> tuple[Any, Any]:
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
-    return tuple(digits_run("arcface", folder, epochs=3.0) for folder in folders)
+    words = ("encoder_epochs=1", "decoder_epochs=1", "joint_epochs=0.5")
+    return tuple(digits_run("arcface", folder, words) for folder in folders)
 
 
 def test_it_beats_the_pixels_by_far_after_moments_of_training(
@@ -50,7 +51,7 @@ def test_its_samples_are_originals_and_reconstructions_of_the_same_size(twice: t
 
 
 def test_some_phases_can_be_run_and_without_a_decoder_nothing_is_decoded(tmp_path: Path, digits_run: Any) -> None:
-    run = digits_run("arcface", tmp_path, epochs=0.5, phases=(1,))
+    run = digits_run("arcface", tmp_path, epochs=0.1, phases=(1,))
     assert "decode_cosine" not in run.content["scores"]
     assert not (run.folder / "samples.npz").exists()
     assert len(all_runs(tmp_path)) == 1
@@ -60,6 +61,6 @@ def test_some_phases_can_be_run_and_without_a_decoder_nothing_is_decoded(tmp_pat
 def test_phases_that_cannot_be_are_a_failed_run_with_the_reason(
     tmp_path: Path, digits_run: Any, phases: tuple[int, ...]
 ) -> None:
-    run = digits_run("arcface", tmp_path, epochs=0.5, phases=phases)
+    run = digits_run("arcface", tmp_path, epochs=0.1, phases=phases)
     assert run.status == "failed"
     assert "phases 1, 2, 3" in run.content["reason"]

@@ -50,7 +50,7 @@ def test_rows_say_which_images_a_batch_holds() -> None:
     assert batch.labels.tolist() == data.labels[batch.rows].tolist()
 
 
-@pytest.mark.parametrize(("count", "batches"), [(10, 50), (640, 50), (6_400, 100)])
+@pytest.mark.parametrize(("count", "batches"), [(10, 200), (640, 200), (25_600, 400)])
 def test_a_small_set_is_gone_through_several_times_an_epoch(count: int, batches: int) -> None:
     assert Batches(split([0, 1] * (count // 2), 1), 64, CPU, mirror=False, seed=0).per_epoch == batches
 
