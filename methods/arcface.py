@@ -199,7 +199,7 @@ class ArcFace:
             return {}
         labels = torch.from_numpy(job.validation.labels).to(job.device)
         vectors = self.embedder.embed_split(job.validation, job.device)
-        accuracy = float((self.head.cosines(vectors).argmax(dim=1) == labels).double().mean())
+        accuracy = float((self.head.cosines(vectors).argmax(dim=1) == labels).float().mean())
         numbers = {"val_accuracy": accuracy, "val_map": retrieval_map(vectors, labels)}
         if decoding:
             errors, cosines = [], []

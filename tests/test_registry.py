@@ -110,6 +110,26 @@ def test_a_method_of_another_package_is_listed_checked_and_run(other_package: di
     assert "| colour" in simbench("run", "-m", "colour", "-o", "colour.power=2", "-q")
 
 
+def test_vectors_that_are_not_numbers_are_a_failed_run_that_names_the_method(
+    other_package: dict[str, str], tmp_path: Path, example: str
+) -> None:
+    broken = example.replace("+ 1e-6", "* float('nan')")
+    (tmp_path / "site" / "other_methods.py").write_text(broken, encoding="utf-8")
+    done = subprocess.run(
+        [*PROGRAM, "run", "-m", "colour", "-q"],
+        cwd=tmp_path,
+        env=other_package,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("simbench: colour failed: ")
+    assert "Colour.embed" in line
+    assert "failed: " in (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+
+
 def test_one_new_file_in_methods_is_a_method_without_any_other_edit(
     checkout: Path, tmp_path: Path, example: str
 ) -> None:

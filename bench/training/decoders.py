@@ -10,20 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contract import ImageShape
+from bench.training.encoders import ResidualBlock
 
 _SEED_SIZE = 8  # the spatial size, at most, that the first linear layer paints before upsampling begins
 
 
-class UpsamplingBlock(nn.Module):
-    """Doubles height and width: a 3x3 convolution, nearest-neighbour upsampling, another, and an upsampled skip."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.skip = nn.Conv2d(inputs, outputs, 1, bias=False)
+class UpsamplingBlock(ResidualBlock):
+    """A residual block that doubles height and width (nearest neighbour) between its two convolutions."""
 
     def forward(self, x: Tensor) -> Tensor:
         # What can be done before upsampling costs a quarter there: the wide convolution and the 1x1 skip.

@@ -20,7 +20,7 @@ def retrieval_map(vectors: Tensor, labels: Tensor) -> float:
     similarity = vectors @ vectors.T
     similarity.fill_diagonal_(-torch.inf)
     order = similarity.argsort(dim=1, descending=True)[:, :-1]
-    relevant = (labels[order] == labels[:, None]).double()
+    relevant = (labels[order] == labels[:, None]).float()
     ranks = torch.arange(1, relevant.shape[1] + 1, device=vectors.device)
     precision = relevant.cumsum(dim=1) / ranks
     total = relevant.sum(dim=1)
