@@ -7,10 +7,12 @@ It has no split of its own, so that half of each class, chosen with seed 0, is t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from bench import Collection, DataPlace, Images, Split, dataset
+from bench.contract import Card
 from bench.data.splits import stratified_cut
 
 BRIGHTEST = 16  # each pixel counts the inked dots of a 4x4 block
@@ -21,6 +23,16 @@ SEED = 0  # of the half that is the test part
 @dataclass(frozen=True)
 class Digits:
     """No options."""
+
+    card: ClassVar[Card] = Card(
+        what="Handwritten digits, very small; always there, for tests and first tries.",
+        images="1,797 of 8x8, grey",
+        classes="10 digits, 174 to 183 of each",
+        splits="none upstream; half of each class, chosen with seed 0, is the test part",
+        licence="CC BY 4.0",
+        source="Alpaydin and Kaynak 1998, https://archive.ics.uci.edu/dataset/80, the test part, from scikit-learn",
+        problems="both halves hold digits of the same writers; a mirrored digit is not the same",
+    )
 
     def load(self, place: DataPlace) -> Collection:
         from sklearn.datasets import load_digits  # noqa: PLC0415 - costs a second, and only here

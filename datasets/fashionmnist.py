@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
+from bench import Collection, DataPlace, dataset
+from bench.contract import Card
+from bench.data.sources import Upstream, UpstreamFile
 
-from bench import Collection, DataPlace, Images, Split, dataset
-from bench.data.download import provide
-from bench.data.idx import pair
-from bench.data.sources import Upstream, UpstreamFile, read_checked
+from ._numbered import fetch_files, mnist_parts
 
 CLASSES = (
     "T-shirt/top",
@@ -30,7 +29,6 @@ CLASSES = (
     "Bag",
     "Ankle boot",
 )
-PREFIXES = {"train": "train", "test": "t10k"}  # part: how its file names begin
 
 UPSTREAM = Upstream(
     dataset="fashionmnist",
@@ -75,17 +73,19 @@ class FashionMNIST:
     """No options. Looked for under the data root, our cache and Debian's folder, then downloaded."""
 
     upstream: ClassVar[Upstream] = UPSTREAM
+    card: ClassVar[Card] = Card(
+        what="Product pictures of clothing, shoes and bags on black; MNIST's format, but much harder.",
+        images="70,000 of 28x28, grey",
+        classes="10 kinds of garments, as many images of each",
+        splits="train 60,000, test 10,000",
+        licence="MIT",
+        source="Xiao et al. 2017, https://arxiv.org/abs/1708.07747, https://github.com/zalandoresearch/fashion-mnist",
+        problems="Shirt, T-shirt/top, Pullover and Coat overlap, and some labels are wrong",
+    )
 
     def fetch(self, place: DataPlace) -> Path:
-        found = provide(self.upstream, place, mirrors)
-        read_checked(self.upstream, found)
-        return next(iter(found.values())).parent
+        return fetch_files(self.upstream, place, mirrors)
 
     def load(self, place: DataPlace) -> Collection:
-        files = read_checked(self.upstream, provide(self.upstream, place, mirrors))
-        parts = {}
-        for part, prefix in PREFIXES.items():
-            pixels, labels = pair(files[f"{prefix}-images-idx3-ubyte"], files[f"{prefix}-labels-idx1-ubyte"])
-            ids = np.array([f"{part}/{number:05d}" for number in range(len(labels))], np.str_)
-            parts[part] = Split(Images(pixels), labels.astype(np.int64), ids)
+        parts = mnist_parts(self.upstream, place, mirrors)
         return Collection("fashionmnist", CLASSES, train=parts["train"], test=parts["test"], mirror=True)

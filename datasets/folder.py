@@ -22,14 +22,13 @@ class Folder:
 
     size: side in pixels that all images are brought to; None: their own, if they share one of at most 64x64, else 64.
     resize: "crop" to the square in the middle, "pad" to a square with white, or "stretch".
-    skip_broken: leave out files that cannot be decoded. mirror: a mirrored image shows the same class.
+    mirror: a mirrored image shows the same class.
     test_fraction, split_seed: of the cut where the folder has none of its own.
     """
 
     path: str = ""
     size: int | None = None
     resize: Literal["crop", "pad", "stretch"] = "crop"
-    skip_broken: bool = False
     mirror: bool = True
     test_fraction: float = 0.3
     split_seed: int = 0
@@ -38,4 +37,4 @@ class Folder:
         root = own_path(self.path, place)
         listing = list_folder(root, test_fraction=self.test_fraction, split_seed=self.split_seed)
         size = None if self.size is None else (self.size, self.size)
-        return collect(listing, place, Recipe(size, self.resize, self.skip_broken), mirror=self.mirror)
+        return collect(listing, place, Recipe(size, self.resize), mirror=self.mirror)

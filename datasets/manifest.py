@@ -1,8 +1,9 @@
-"""Your own images, listed in a CSV file (path,label,split) or in JSON files, with queries and gallery if you name them.
+"""Your own images, listed in a CSV or Parquet or JSON file, with queries and gallery if you name them.
 
 The CSV's columns are open-metric-learning's: path,label,split,is_query,is_gallery, the last two optional, with paths
 relative to the CSV's folder. The other layout is a folder with train/, query_images/ and gallery/, and with
-train_image_info.json and test_image_info.json, which map file name to label.
+train_image_info.json and test_image_info.json, which map file name to label. A Parquet file holds the images themselves
+(column image), their label and, optionally, the CSV's other columns.
 """
 
 from __future__ import annotations
@@ -14,24 +15,28 @@ from bench import Collection, DataPlace, dataset
 from bench.data.decode import Recipe
 from bench.data.listing import collect
 from bench.data.locate import own_path
-from bench.data.manifest import list_manifest
+from bench.data.manifest import Reading, list_manifest
 
 
 @dataset
 @dataclass(frozen=True)
 class Manifest:
-    """path: the CSV file, or the folder with the JSON files; relative ones are also looked for under the data root.
+    """path: the CSV or Parquet file, or the folder with the JSON files; relative: also looked for under the data root.
 
-    size, resize, skip_broken, mirror: as for a folder.
+    label_column: the column with the labels. size, resize, mirror: as for a folder. test_fraction, split_seed: of the
+    cut of a Parquet file that has no split column.
     """
 
     path: str = ""
     size: int | None = None
     resize: Literal["crop", "pad", "stretch"] = "crop"
-    skip_broken: bool = False
     mirror: bool = True
+    label_column: str = "label"
+    test_fraction: float = 0.3
+    split_seed: int = 0
 
     def load(self, place: DataPlace) -> Collection:
-        listing = list_manifest(own_path(self.path, place))
+        reading = Reading(self.label_column, self.test_fraction, self.split_seed)
+        listing = list_manifest(own_path(self.path, place), place.cache, reading)
         size = None if self.size is None else (self.size, self.size)
-        return collect(listing, place, Recipe(size, self.resize, self.skip_broken), mirror=self.mirror)
+        return collect(listing, place, Recipe(size, self.resize), mirror=self.mirror)

@@ -8,6 +8,7 @@ import traceback
 import click
 
 from bench import __version__
+from bench.cli.cache import cache
 from bench.cli.check import check
 from bench.cli.fetch import fetch
 from bench.cli.leaderboard import leaderboard
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (run, listing, fetch, leaderboard, check):
+for command in (run, listing, fetch, leaderboard, check, cache):
     cli.add_command(command)
 
 

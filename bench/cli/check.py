@@ -2,81 +2,158 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import configuration, data_places
+from bench.cli.options import chosen_data, configuration, data_choices, data_places
 from bench.cli.terminal import Terminal, cache_folder
 from bench.contract import UsageError
 from bench.naming import did_you_mean
 from bench.registry import DATASET, METHOD, canonical, plugin_names
 
+if TYPE_CHECKING:
+    from bench.config import Config
+    from bench.data.audit import Audit, Overlap
+    from bench.data.summary import Summary
+
 
 @click.command()
 @click.argument("targets", nargs=-1, required=True, metavar="METHOD|DATASET|PATH...")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@data_choices
 @data_places
 @configuration
 def check(
     targets: Sequence[str],
     *,
-    data_root: str | None,
-    image_size: str | None,
+    as_json: bool,
     config: Path | None,
     overrides: Sequence[str],
     debug: bool,
+    **flags: Any,
 ) -> int:
     """Run the conformance suite on a method, or tell what a data set or a folder of yours holds.
+
+    Of data: images, classes, what is broken or imbalanced, copies, leaks from test to train, labels that disagree, and
+    which protocols are possible. What --protocol, --limit and the like choose is what is audited.
 
     \b
     simbench check arcface
     simbench check ~/pictures
+    simbench check fashionmnist --protocol loo --json
     """
+    from bench.config import load_config
+
     del debug  # read where errors are shown
-    failed = False
+    settings = load_config(config, overrides=overrides, flags=chosen_data(flags))
+    good, found = True, []
     for target in targets:
         known = plugin_names(METHOD)
         if canonical(target) in known and not Path(target).exists():
-            failed |= not _check_method(canonical(target))
-        elif canonical(target) in plugin_names(DATASET) or Path(target).exists() or "/" in target:
-            _check_data(target, config, overrides, {"data_root": data_root, "image_size": image_size})
+            fine, facts = _check_method(canonical(target), quiet=as_json)
+            good &= fine
+        elif (
+            canonical(target) in plugin_names(DATASET) or Path(target).exists() or any(mark in target for mark in "/:")
+        ):
+            facts = _check_data(target, settings, quiet=as_json)
         else:
             both = [*known, *plugin_names(DATASET)]
             raise UsageError(
                 f"{target!r} is no method, no data set, and no path{did_you_mean(canonical(target), both)} "
                 f"(methods and data sets: {', '.join(both)})"
             )
-    return int(failed)
+        found.append(facts)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    return int(not good)
 
 
-def _check_method(name: str) -> bool:
+def _check_method(name: str, *, quiet: bool) -> tuple[bool, dict[str, Any]]:
     from bench.runs.conformance import check_method
 
-    good = True
+    findings = []
     for finding in check_method(name):
-        detail = f": {finding.detail}" if finding.detail else ""
-        click.echo(f"{'ok    ' if finding.good else 'FAILED'}  {name}: {finding.promise}{detail}")
-        good &= finding.good
-    return good
+        findings.append(finding)
+        if not quiet:
+            detail = f": {finding.detail}" if finding.detail else ""
+            click.echo(f"{'ok    ' if finding.good else 'FAILED'}  {name}: {finding.promise}{detail}")
+    return all(one.good for one in findings), {"method": name, "findings": [asdict(one) for one in findings]}
 
 
-def _check_data(target: str, config: Path | None, overrides: Sequence[str], flags: dict[str, str | None]) -> None:
-    from bench.config import load_config
+def _check_data(target: str, config: Config, *, quiet: bool) -> dict[str, Any]:
+    from bench.contract import DataError
+    from bench.data.audit import audit
     from bench.data.summary import summarise
+    from bench.runs.matrix import chosen_data as cut
     from bench.runs.matrix import load_collection
 
-    checked = load_config(config, overrides=overrides, flags=flags)
-    summary = summarise(load_collection(target, checked, Terminal(quiet=False).progress, cache_folder()))
-    click.echo(f"{summary.name}: {len(summary.classes)} classes, images {summary.shape} (height x width x channels)")
+    terminal = Terminal(quiet=quiet)
+    collection = load_collection(target, config, terminal.progress, cache_folder())
+    summary = summarise(collection)
+    found, reason = None, ""
+    try:
+        data = cut(collection, config.settings, cache_folder())
+        found = audit(data, cache_folder(), terminal.progress)
+        notes, protocol = data.notes, data.protocol
+    except DataError as error:
+        reason, notes, protocol = str(error), collection.notes, config.settings.protocol
+    if not quiet:
+        for line in [
+            *_counted(summary, notes),
+            *(_audited(found, protocol) if found else [f"  not audited: {reason}"]),
+        ]:
+            click.echo(line)
+    return {
+        "dataset": target,
+        **asdict(summary),
+        "protocols": list(summary.protocols),
+        "notes": list(notes),
+        "protocol": protocol,
+        "audit": asdict(found) if found else None,
+        "reason": reason,
+    }
+
+
+def _counted(summary: Summary, notes: Sequence[str]) -> Iterator[str]:
+    yield f"{summary.name}: {len(summary.classes)} classes, images {summary.shape} (height x width x channels)"
     for name, part in summary.parts.items():
         spread = f"{part.smallest} to {part.largest} images a class (median {part.median:g})"
-        click.echo(f"  {name:10}  {part.images:7} images, {part.classes} classes, {spread}")
+        yield f"  {name:10}  {part.images:7} images, {part.classes} classes, {spread}"
+    for note in notes:
+        yield f"  {note}"
     if summary.imbalance > 2:
-        click.echo(f"  the largest class has {summary.imbalance:.1f} times the images of the smallest")
+        yield f"  the largest class has {summary.imbalance:.1f} times the images of the smallest (--balance evens them)"
     if summary.thin:
-        click.echo(
-            f"  too few images to test on in: {', '.join(summary.thin[:10])}{' ...' if len(summary.thin) > 10 else ''}"
-        )
+        yield f"  too few images to test on in: {_some(summary.thin)}"
     for protocol, obstacle in summary.obstacles.items():
-        click.echo(f"  protocol {protocol:9} {'possible' if not obstacle else 'not possible: ' + obstacle}")
+        yield f"  protocol {protocol:9} {'possible' if not obstacle else 'not possible: ' + obstacle}"
+
+
+def _audited(found: Audit, protocol: str) -> Iterator[str]:
+    for leak in found.leaks:
+        yield f"  LEAK: {_overlap(leak)} (--drop-leaks leaves the copies out of the training)"
+    for overlap in found.overlaps:
+        yield f"  copies: {_overlap(overlap)}"
+    if found.conflicts:
+        yield f"  labels disagree in {found.conflicts:,} groups of copies, such as:"
+        yield from (f"    {example}" for example in found.examples)
+    if found.unasked:
+        yield f"  no query of: {_some(found.unasked)}"
+    if not (found.leaks or found.overlaps):
+        yield f"  no copies within or between train, query and gallery (protocol {protocol})"
+
+
+def _overlap(one: Overlap) -> str:
+    where = f"a second copy in {one.other}" if one.part == one.other else f"a copy in {one.other}"
+    mirrored = f", {one.mirrored:,} of them mirrored" if one.mirrored else ""
+    kinds = f"{one.exact:,} exact, {one.near:,} near{mirrored}"
+    return f"{one.found:,} of {one.images:,} {one.part} images have {where}: {kinds}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (" ..." if len(names) > 10 else "")

@@ -21,13 +21,17 @@ def fetch(names: Sequence[str], *, data_root: str | None, image_size: str | None
 
     \b
     simbench fetch fashionmnist
+    simbench fetch hf:Matthijs/snacks
     """
+    from bench.data.prefixes import plugin_of
+    from bench.options import build
     from bench.registry import get_dataset
 
     del image_size, debug  # accepted like everywhere, of no effect here
     root = Path(data_root).expanduser() if data_root else None
     place = DataPlace(root=root, cache=cache_folder(), progress=Terminal(quiet=False).progress)
     for name in names:
-        loader = get_dataset(name)()
+        plugin, options = plugin_of(name) or (name, {})
+        loader = build(get_dataset(plugin), options, owner=f"data set {plugin}")
         where = loader.fetch(place) if isinstance(loader, Fetches) else "needs no file"
         click.echo(f"{name}: {where}")

@@ -6,17 +6,32 @@ import click
 
 from bench.registry import DATASET, METHOD, Kind, list_plugins
 
+PREFACE = """
+Made by `simbench list datasets --markdown` from the cards in `datasets/*.py`; a test compares it with them.
+
+Give a data set by its name (`-d cifar10`), a set of Hugging Face's Hub as `-d hf:<owner>/<name>`, one of torchvision's
+as `-d torchvision:<Class>`, your own images by their path. Options are set with `--set datasets.NAME.OPTION=VALUE` or
+in bench.toml. Files are looked for under `--data-root` (or `SIMBENCH_DATA`), then in our cache, then where an operating
+system's package puts them, and are downloaded last; `simbench fetch NAME` does only that. What was published with a
+checksum is compared with it.
+"""
+
 
 @click.command("list")
 @click.argument("what", type=click.Choice(["all", "methods", "datasets"]), default="all")
-@click.option("-v", "--verbose", is_flag=True, help="Also every option with its default (imports the plugins).")
-def listing(what: str, *, verbose: bool) -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Also every option with its default, and data sets' cards.")
+@click.option("--markdown", is_flag=True, help="The data sets' cards as the page docs/datasets.md.")
+def listing(what: str, *, verbose: bool, markdown: bool) -> None:
     """List methods and data sets.
 
     \b
     simbench list
     simbench list methods -v
+    simbench list datasets -v
     """
+    if markdown:
+        click.echo(_page(), nl=False)
+        return
     shown = {"methods": [METHOD], "datasets": [DATASET], "all": [METHOD, DATASET]}[what]
     for kind in shown:
         click.echo(f"{kind.word}s:")
@@ -29,12 +44,38 @@ def listing(what: str, *, verbose: bool) -> None:
                 _options(kind, plugin.name)
     if what != "methods":
         click.echo("  or a path: a folder with one subfolder a class, a CSV manifest, or a folder with JSON manifests")
+        click.echo("  or hf:<owner>/<name> of Hugging Face's Hub, or torchvision:<Class>")
 
 
 def _options(kind: Kind, name: str) -> None:
+    from bench.contract import card_of
     from bench.options import values_of
     from bench.registry import get_dataset, get_method
 
-    cls = get_method(name) if kind is METHOD else get_dataset(name)
-    for option, value in values_of(cls()).items():
-        click.echo(f"      -o {option}={value}" if kind is METHOD else f"      --set datasets.{name}.{option}={value}")
+    if kind is METHOD:
+        for option, value in values_of(get_method(name)()).items():
+            click.echo(f"      -o {option}={value}")
+        return
+    loader = get_dataset(name)()
+    card = card_of(loader)
+    for field, text in vars(card).items() if card else ():
+        click.echo(f"      {field:9} {text}")
+    for option, value in values_of(loader).items():
+        click.echo(f"      --set datasets.{name}.{option}={value}")
+
+
+def _page() -> str:
+    """Return docs/datasets.md: every card and every option, from the code."""
+    from bench.contract import card_of
+    from bench.options import values_of
+    from bench.registry import get_dataset
+
+    lines = ["# Data sets", "", PREFACE.strip(), ""]
+    for plugin in list_plugins(DATASET):
+        loader = get_dataset(plugin.name)()
+        card = card_of(loader)
+        lines += [f"## {plugin.name.replace('_', '-')}", "", plugin.summary, ""]
+        lines += [f"- **{field}**: {text}" for field, text in vars(card).items()] if card else []
+        lines += [f"- option `{option}` (default `{value}`)" for option, value in values_of(loader).items()]
+        lines += [""] if lines[-1] else []
+    return "\n".join(lines)

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from bench.contract import UsageError
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -43,6 +45,44 @@ def data_places(command: F) -> F:
     return option(
         "--data-root", metavar="DIR", envvar="SIMBENCH_DATA", help="Where data sets lie (also SIMBENCH_DATA)."
     )(command)
+
+
+def data_choices(command: F) -> F:
+    """Add what decides which images are used, and what to do with broken ones."""
+    for add in reversed(_DATA_CHOICES):
+        command = add(command)
+    return command
+
+
+def chosen_data(flags: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that ``data_choices`` stand for: a flag that is not given leaves bench.toml its word.
+
+    Raises UsageError for --strict with --skip-broken.
+    """
+    flags = dict(flags)
+    strict, skip = flags.pop("strict"), flags.pop("skip_broken")
+    if strict and skip:
+        raise UsageError("give --strict or --skip-broken, not both")
+    if strict or skip:
+        flags["broken"] = "none" if strict else "any"
+    return {name: value for name, value in flags.items() if value is not None and value is not False and value != ()}
+
+
+_DATA_CHOICES = (
+    option(
+        "--protocol",
+        metavar="NAME",
+        help="holdout, loo, database, unseen, given.  [default: given where the data names its queries, else holdout]",
+    ),
+    option("--limit", type=int, help="Use at most so many images of train and of test."),
+    option("--classes", metavar="A,B,C|N", help="Use these classes, or so many, chosen by the split seed."),
+    option("--per-class", type=int, help="At most so many images a class to learn from, validation included."),
+    option("--balance", is_flag=True, help="Learn from as many images of every class as the smallest has."),
+    option("--drop-leaks", is_flag=True, help="Do not learn from copies of images to test on."),
+    option("--split-seed", type=int, help="Seed of every choice of images.  [default: 0]"),
+    option("--strict", is_flag=True, help="Refuse data with any image that cannot be decoded."),
+    option("--skip-broken", is_flag=True, help="Leave out images that cannot be decoded, however many."),
+)
 
 
 def whole_numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import configuration, data_places, folders, option, whole_numbers
+from bench.cli.options import chosen_data, configuration, data_choices, data_places, folders, option, whole_numbers
 from bench.cli.terminal import Terminal, cache_folder
 
 if TYPE_CHECKING:
@@ -42,11 +42,6 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
     help="Option of the methods (METHOD.NAME=VALUE for one); see `list -v`.",
 )
 @option(
-    "--protocol",
-    metavar="NAME",
-    help="holdout, loo, database, given.  [default: given where the data names its queries, else holdout]",
-)
-@option(
     "--seed", "--seeds", "seeds", callback=whole_numbers, metavar="0,1,2", help="Seeds, one run each.  [default: 0]"
 )
 @option("--epochs", type=float, help="Epochs in all, shared by a method's phases.")
@@ -54,10 +49,10 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
 @option("--phases", callback=whole_numbers, metavar="1,2", help="Which phases of a method to train.")
 @option("-k", "--k", "ks", type=int, multiple=True, help="Cut-off of the metrics; repeatable.  [default: 1, 10, 50]")
 @option("--ties", metavar="RULE", help="pessimistic, optimistic or mean.  [default: pessimistic]")
-@option("--limit", type=int, help="Use at most so many images of train and of test.")
 @option("--quick", is_flag=True, help="A look in seconds: --limit 1000 --epochs 1. Not for conclusions.")
 @option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
 @option("--threads", type=int, help="Processors to use.  [default: all]")
+@data_choices
 @data_places
 @folders
 @click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
@@ -99,10 +94,9 @@ def run(
     checked = load_config(config, overrides=overrides, flags=_flags(flags, quick=quick))
     settings = checked.settings
     device, threads = _machine(settings)
-    collections = {
-        name: load_collection(name, checked, terminal.progress, cache_folder()) for name in datasets or ("digits",)
-    }
-    cells = plan_cells(names, collections, checked, words, device.type)
+    cache = cache_folder()
+    collections = {name: load_collection(name, checked, terminal.progress, cache) for name in datasets or ("digits",)}
+    cells = plan_cells(names, collections, checked, words, device.type, cache=cache)
     if dry_run:
         _say_plan(cells, Path(settings.runs))
         return 0
@@ -112,14 +106,16 @@ def run(
 
     ensure_writable(Path(settings.runs))
     ensure_writable(Path(settings.results))
-    place = Workplace(Path(settings.runs), device, threads, terminal.progress, terminal.log, force=force, debug=debug)
+    place = Workplace(
+        Path(settings.runs), device, threads, terminal.progress, terminal.log, force=force, debug=debug, cache=cache
+    )
     records = list(run_cells(cells, place))
     _report(records, Path(settings.runs), Path(settings.results), as_json=as_json)
     return int(any(record.status != "done" for record in records))
 
 
 def _flags(flags: dict[str, Any], *, quick: bool) -> dict[str, Any]:
-    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    given = chosen_data(flags)
     if quick:
         shorter = {k: v for k, v in _QUICK.items() if not (k == "epochs" and "budget" in given)}
         given = {**shorter, **given}

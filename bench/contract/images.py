@@ -159,3 +159,10 @@ class Dataset:
     @property
     def shape(self) -> ImageShape:
         return self.train.images.shape
+
+    @property
+    def learnt_classes(self) -> tuple[str, ...]:
+        """The classes a method may know of: all, but for protocol unseen, which numbers those to be learnt first."""
+        if self.protocol != "unseen":
+            return self.classes
+        return self.classes[: int(self.train.labels.max(initial=-1)) + 1]

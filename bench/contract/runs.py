@@ -14,7 +14,8 @@ class RunSpec:
     """Everything that decides what a run computes, its seed apart.
 
     fingerprint: of the data, whatever loader and options it came through; options: every field of the method, defaults
-    included, so that a changed default is a different run.
+    included, so that a changed default is a different run; data: what was chosen of the data other than by default, by
+    name, which the fingerprint holds too.
     """
 
     dataset: str
@@ -26,3 +27,4 @@ class RunSpec:
     device: str = "cpu"
     ks: tuple[int, ...] = (1, 10, 50)
     ties: str = "pessimistic"
+    data: Mapping[str, Any] = field(default_factory=dict)

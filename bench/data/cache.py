@@ -1,7 +1,12 @@
-"""Decoded images on disk: one folder an entry, written beside its place, then renamed, so that it is whole or absent.
+"""Decoded images on disk, keyed by the content of the files and by what was made of them.
 
-An entry is ``decoded/<key>/pixels.npy``, read as a memory map, and ``index.json`` (what could not be decoded, and why).
-The key tells which files, as they were, were brought to which size; a changed file is a new entry.
+    decoded/<content>/pixels.npy     uint8 (files, height, width, channels), read as a memory map
+    decoded/<content>/entry.json     what it is, a checksum a block, what could not be decoded and why
+    decoded/by-files/<files>         the content that these files had: so a second start reads no file
+    decoded/under-way/<files>/       what is being decoded, or was when the process ended (`bench.data.under_way`)
+    unpacked/<key>/                  image files taken out of a table (`bench.data.parquet`)
+
+An entry is written beside its place and renamed, so that it is whole or absent.
 """
 
 from __future__ import annotations
@@ -13,47 +18,75 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
 
-from bench.contract import DataError, ImageShape
+from bench.contract import DataError
+from bench.data.image_source import Piece, Source
 
 if TYPE_CHECKING:
     from bench.contract import Pixels
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "decoded"
-PIXELS, INDEX = "pixels.npy", "index.json"
+DECODED, UNPACKED, BY_FILES, UNDER_WAY = "decoded", "unpacked", "by-files", "under-way"
+PIXELS, ENTRY = "pixels.npy", "entry.json"
 
 
-def content_key(paths: Sequence[Path], facts: Mapping[str, object]) -> str:
-    """Return the hex digest of what the files are (path, size, time of change) and of how they are to be decoded.
+@dataclass(frozen=True)
+class Entry:
+    """pixels: a read-only map, one row a file; broken: the reason for each row that could not be decoded."""
 
-    Raises DataError for a file that does not exist.
+    pixels: Pixels
+    broken: dict[int, str]
+
+
+def files_key(sources: Sequence[Source], facts: Mapping[str, object]) -> str:
+    """Return the hex digest of which files these are, as they are, and of how they are to be decoded.
+
+    By path, size and both times: of content (which tools can set back) and of status (which nobody can). A file that
+    is not there has a key too: the day it comes back, it is another one.
     """
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for path in paths:
-        try:
-            found = path.stat()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-        digest.update(os.fsencode(os.path.abspath(path)))
-        digest.update(f"\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+    containers: dict[str, bytes] = {}
+    for source in sources:
+        if isinstance(source, Piece):
+            if source.file not in containers:
+                containers[source.file] = _state(source.file)
+            digest.update(containers[source.file] + f"{source.start} {source.length}\0".encode())
+        else:
+            digest.update(_state(source))
     return digest.hexdigest()[:32]
 
 
+def _state(path: str) -> bytes:
+    try:
+        about = os.stat(path)
+        state = f"\0{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}\0"
+    except (OSError, ValueError) as error:
+        state = f"\0{type(error).__name__}\0"
+    whole = path if path.startswith("/") else os.path.abspath(path)  # asking for nothing takes a quarter of the time
+    return os.fsencode(whole) + state.encode()
+
+
 @contextmanager
-def locked(cache: Path, key: str) -> Iterator[Path]:
-    """Hold an entry against other processes, and give its folder, which need not exist yet."""
-    folder = cache / FOLDER
+def locked(cache: Path, key: str, *, wait: bool = True) -> Iterator[Path]:
+    """Hold what is made of certain files against other processes, and give the folder to work on it in.
+
+    Raises Timeout (of filelock) if another process holds it and ``wait`` is false.
+    """
+    folder = cache / DECODED / UNDER_WAY
     lock = FileLock(folder / f"{key}.lock")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        for needed in (folder, cache / DECODED / BY_FILES):
+            needed.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=-1 if wait else 0)
+    except TimeoutError:
+        raise
     except OSError as error:
         raise DataError(f"{folder}: the cache cannot be written ({error.strerror or error})") from error
     try:
@@ -62,84 +95,70 @@ def locked(cache: Path, key: str) -> Iterator[Path]:
         lock.release()
 
 
-def read_entry(entry: Path) -> tuple[Pixels, dict[int, str]] | None:
-    """Return an entry's pixels, memory-mapped read-only, and the reason for each row left out; None if it is not there.
+def find_entry(cache: Path, key: str) -> Entry | None:
+    """Return what was made of certain files, or None. Reading it counts as using it."""
+    alias = cache / DECODED / BY_FILES / key
+    try:
+        content = alias.read_text("ascii").strip()
+    except (OSError, ValueError):
+        return None
+    folder = cache / DECODED / content
+    found = read_entry(folder) if content.isalnum() else None
+    if found is not None:
+        os.utime(folder / ENTRY)
+    return found
 
-    An entry that is damaged all the same (a disk that lied about its writes) counts as not there.
-    """
-    if not entry.is_dir():
+
+def read_entry(folder: Path) -> Entry | None:
+    """Return an entry, or None if it is not there or visibly damaged (a disk that lied about its writes)."""
+    if not folder.is_dir():
         return None
     try:
-        pixels = np.load(entry / PIXELS, mmap_mode="r", allow_pickle=False)
-        broken = {int(row): str(reason) for row, reason in json.loads((entry / INDEX).read_text("utf-8"))["broken"]}
+        facts = read_facts(folder)
+        pixels = np.load(folder / PIXELS, mmap_mode="r", allow_pickle=False)
+        if list(pixels.shape) != facts["shape"] or pixels.dtype != np.uint8:
+            raise ValueError(f"the pixels are {pixels.dtype} {pixels.shape}")
+        return Entry(pixels, {int(row): str(reason) for row, reason in facts["broken"]})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        logger.warning("%s: a damaged cache entry, decoding again (%s)", entry, error)
+        logger.warning("%s: a damaged cache entry, decoding again (%s)", folder, error)
         return None
-    return pixels, broken
 
 
-@contextmanager
-def fresh_entry(entry: Path) -> Iterator[Path]:
-    """Give an empty folder to write an entry into; move it to its place if that ends well, else remove it.
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Return what ``entry.json`` says. Raises OSError or ValueError."""
+    facts = json.loads((folder / ENTRY).read_text("utf-8"))
+    if not isinstance(facts, dict):
+        raise ValueError("its entry.json is no mapping")
+    return facts
 
-    To be called with the entry locked: what a killed process has left is then nobody's, and is removed.
-    """
-    partial = entry.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+
+def keep_entry(cache: Path, key: str, folder: Path, content: str) -> None:
+    """Move a finished folder to its place, unless the same content is there already, and note whose it is."""
+    place = cache / DECODED / content
+    if place.exists() and read_entry(place) is None:
+        shutil.rmtree(place)  # damaged; who still maps it keeps its pages
     try:
-        partial.mkdir()
-        yield partial
-        if entry.exists():
-            shutil.rmtree(entry)  # read_entry found it damaged; who still maps it keeps its pages
-        partial.rename(entry)
-        _sync_folder(entry.parent)
-    except OSError as error:
-        raise DataError(f"{entry}: the decoded images cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        folder.rename(place)
+    except OSError:
+        if read_entry(place) is None:
+            raise
+        shutil.rmtree(folder)  # the same files at another place, or another process was first
+    sync_folder(place.parent)
+    write_whole(cache / DECODED / BY_FILES / key, content)
 
 
-def write_index(folder: Path, broken: Mapping[int, str]) -> None:
-    """Write what could not be decoded: the reason for each row of the list of files."""
-    with (folder / INDEX).open("w", encoding="utf-8") as file:
-        json.dump({"broken": list(broken.items())}, file)
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there completely or not at all, whatever happens."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
+    partial.replace(path)
 
 
-class PixelFile:
-    """A ``.npy`` file written image by image, in order; its header gets the number of images when it is closed."""
-
-    def __init__(self, path: Path, shape: ImageShape) -> None:
-        self.count = 0
-        self._shape = (shape.height, shape.width, shape.channels)
-        self._file: BinaryIO = path.open("wb")
-        self._write_header()
-        self._start = self._file.tell()
-
-    def add(self, picture: Pixels) -> None:
-        """Append one image ``(height, width, 1 or 3)``; a grey one is repeated for each channel of the file."""
-        self._file.write(np.ascontiguousarray(np.broadcast_to(picture, self._shape)).data)
-        self.count += 1
-
-    def finish(self) -> None:
-        """Write the number of images into the header, and see all of it to the disk."""
-        self._file.seek(0)
-        self._write_header()
-        if self._file.tell() != self._start:  # numpy leaves room for the number to grow in place
-            raise DataError(f"{self._file.name}: numpy changed the length of its header")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _write_header(self) -> None:
-        facts = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self._shape)}
-        np.lib.format.write_array_header_1_0(self._file, facts)
-
-
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """See to it that a rename in a folder is on the disk."""
     if os.name == "posix":  # elsewhere a folder cannot be opened
         number = os.open(folder, os.O_RDONLY)
         try:

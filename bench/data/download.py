@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import logging
 import os
@@ -10,11 +11,11 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bench.contract import DataError, DataPlace
-from bench.data.sources import Upstream, UpstreamFile, find, incomplete, is_published
+from bench.data.sources import Upstream, UpstreamFile, find, incomplete
 
 logger = logging.getLogger(__name__)
 
@@ -51,38 +52,48 @@ def _download(upstream: Upstream, place: DataPlace, mirrors: Sequence[str]) -> N
     place.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.cache, prefix=f"{upstream.dataset}-partial-") as partial:
         for file in upstream.files:
-            (Path(partial) / f"{file.name}.gz").write_bytes(_from_any_mirror(file, mirrors, place))
+            _from_any_mirror(file, mirrors, place, Path(partial) / file.published)
         folder = place.cache / upstream.layouts[0]
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for file in upstream.files:
-            os.replace(Path(partial) / f"{file.name}.gz", folder / f"{file.name}.gz")
+            os.replace(Path(partial) / file.published, folder / file.published)
 
 
-def _from_any_mirror(file: UpstreamFile, mirrors: Sequence[str], place: DataPlace) -> bytes:
+def _from_any_mirror(file: UpstreamFile, mirrors: Sequence[str], place: DataPlace, target: Path) -> None:
     failures = []
     for mirror in mirrors:
-        url = f"{mirror}{file.name}.gz"
+        url = f"{mirror}{file.published}"
         try:
-            raw = _get(url, place)
+            md5 = download(url, place, target)
         except (OSError, http.client.HTTPException, ValueError) as error:
             failures.append(f"{url}: {error}")
         else:
-            if is_published(raw, file):
-                return raw
-            failures.append(f"{url}: gave {len(raw)} bytes that are not the published ones")
+            if md5 == file.md5:
+                return
+            failures.append(f"{url}: gave {target.stat().st_size} bytes that are not the published ones")
         logger.warning("%s", failures[-1])
     raise OSError("; ".join(failures) or "no mirror is known")
 
 
-def _get(url: str, place: DataPlace) -> bytes:
+def download(url: str, place: DataPlace, target: Path) -> str:
+    """Write what lies at an address into a file, piece by piece, and return its md5.
+
+    Raises OSError, HTTPException or ValueError, each with the reason alone.
+    """
     if not url.startswith(("http://", "https://")):
         raise ValueError("neither http nor https")
-    with _open(url) as response:
+    digest = hashlib.md5(usedforsecurity=False)
+    with _open(url) as response, target.open("wb") as file:
         size = int(response.headers.get("Content-Length") or 0)
-        pieces: Iterator[bytes] = iter(lambda: response.read(PIECE), b"")
-        if place.progress is None:
-            return b"".join(pieces)
-        return b"".join(place.progress(pieces, total=-(-size // PIECE), what=f"downloading {Path(url).name}"))
+        pieces: Iterable[bytes] = iter(lambda: response.read(PIECE), b"")
+        if place.progress is not None:
+            pieces = place.progress(pieces, total=-(-size // PIECE), what=f"downloading {target.name}")
+        for piece in pieces:
+            digest.update(piece)
+            file.write(piece)
+        if response.length:
+            raise OSError(f"the connection ended {response.length} bytes early")
+    return digest.hexdigest()
 
 
 def _open(url: str) -> http.client.HTTPResponse:
@@ -111,7 +122,7 @@ def _how_to_provide(upstream: Upstream, place: DataPlace, why: str) -> str:
     looked = list(dict.fromkeys(str(base) for base in (place.root, place.cache, *upstream.distribution) if base))
     ways = [
         f"run `simbench fetch {upstream.dataset}` with a network",
-        f"put {', '.join(f'{file.name}.gz' for file in upstream.files)}, downloaded on a machine that has one, into a "
+        f"put {', '.join(file.published for file in upstream.files)}, downloaded on a machine that has one, into a "
         "folder and name it with --data-root or SIMBENCH_DATA",
     ]
     if upstream.package:

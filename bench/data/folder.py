@@ -34,68 +34,103 @@ def list_folder(root: Path, *, test_fraction: float = 0.3, split_seed: int = 0) 
         ignored = sum(count for _, count in found.values())
     else:
         whole, ignored = read_classes(root, root)
-        parts = _cut(whole, test_fraction, split_seed)
+        parts = cut(whole, test_fraction, split_seed)
     return Listing(slug(root.resolve().name), root, parts, ignored)
 
 
 def read_classes(folder: Path, root: Path) -> tuple[Part, int]:
     """Return the images of a folder of class folders, and how many files were ignored. Ids are relative to ``root``."""
-    subfolders = sorted((entry for entry in visible(folder) if entry.is_dir()), key=lambda path: natural_key(path.name))
-    loose = [entry for entry in visible(folder) if entry.is_file()]
+    subfolders: list[os.DirEntry[str]] = []
+    loose: list[os.DirEntry[str]] = []
+    for entry in visible(folder):
+        (subfolders if _is_folder(entry) else loose).append(entry)
     ignored = len(loose)
     if not subfolders:
-        count = sum(is_image(path) for path in loose)
+        count = sum(is_image(entry.name) for entry in loose)
         lying = f"{count} images lie directly in it, and there are" if count else "there are"
         raise DataError(
             f"{folder}: {lying} no class folders in it; put the images of each class into a folder of its own, such as "
             f"{folder / 'cat'}, or name their classes in a manifest (a CSV file with path,label,split)"
         )
-    paths: list[Path] = []
+    paths: list[str] = []
     labels: list[str] = []
     empty: list[str] = []
     for subfolder in subfolders:
-        files = list(walk(subfolder))
-        images = [path for path in files if is_image(path)]
-        ignored += len(files) - len(images)
-        paths += images
-        labels += [readable(subfolder.name)] * len(images)
-        if not images:
-            empty.append(readable(subfolder.name))
+        before, label = len(paths), readable(subfolder.name)
+        for path, image in walk(subfolder.path):
+            if image:
+                paths.append(path)
+            else:
+                ignored += 1
+        labels += [label] * (len(paths) - before)
+        if len(paths) == before:
+            empty.append(label)
     if empty:
         raise DataError(f"{folder}: class folders without an image: {first_few(empty)}; fill or delete them")
     return Part(tuple(paths), tuple(labels), tuple(id_of(path, root) for path in paths)), ignored
 
 
-def is_image(path: Path) -> bool:
+def is_image(name: str) -> bool:
     """Whether a file's suffix is one of an image format."""
-    return path.suffix.lower() in SUFFIXES
+    return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def visible(folder: Path) -> list[Path]:
+def visible(folder: Path | str) -> list[os.DirEntry[str]]:
     """Return what lies directly in a folder, in natural order, without hidden files and folders."""
     try:
-        names = os.listdir(folder)
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not entry.name.startswith((".", "__MACOSX"))]
     except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
-    return [folder / name for name in sorted(names, key=natural_key) if not name.startswith((".", "__MACOSX"))]
+        raise DataError(f"{readable(str(folder))}: cannot be read ({error.strerror})") from error
+    return sorted(entries, key=lambda entry: natural_key(entry.name))
 
 
-def walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
-    """Yield every visible regular file under a folder, in natural order, through links but never in a circle."""
-    about = folder.stat()
-    here = (about.st_dev, about.st_ino)
-    if here in above:
-        return
-    for entry in visible(folder):
-        if entry.is_dir():
-            yield from walk(entry, above | {here})
-        elif entry.is_file():
-            yield entry
+def walk(folder: Path | str) -> Iterator[tuple[str, bool]]:
+    """Yield every visible file under a folder, in natural order, and whether it is to be decoded.
+
+    Links are followed, but no folder is entered twice. Whatever bears an image's name is to be decoded, or to be
+    reported as broken: a dangling link, a named pipe, an empty folder.
+    """
+    seen = {_identity(folder)}
+    under_way = [iter(visible(folder))]
+    while under_way:
+        entry = next(under_way[-1], None)
+        if entry is None:
+            under_way.pop()
+        elif not _is_folder(entry):
+            image = is_image(entry.name)
+            if image or _is_file(entry):
+                yield entry.path, image
+        elif (here := _identity(entry.path)) not in seen:
+            seen.add(here)
+            inner = visible(entry.path)
+            if not inner and is_image(entry.name):
+                yield entry.path, True
+            under_way.append(iter(inner))
+
+
+def _identity(folder: Path | str) -> tuple[int, int]:
+    about = os.stat(folder)
+    return about.st_dev, about.st_ino
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # likewise
+        return False
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
     """Return the split folders by part, or nothing where the folders are classes."""
-    folders = [entry for entry in visible(root) if entry.is_dir()]
+    folders = [root / entry.name for entry in visible(root) if _is_folder(entry)]
     found: dict[str, Path] = {}
     for folder in folders:
         part = SPLIT_NAMES.get(folder.name.lower())
@@ -114,7 +149,8 @@ def _split_folders(root: Path) -> dict[str, Path]:
     return {}
 
 
-def _cut(whole: Part, test_fraction: float, seed: int) -> dict[str, Part]:
+def cut(whole: Part, test_fraction: float, seed: int) -> dict[str, Part]:
+    """Cut images into train and test, each class by itself; a class with two images or more is in both."""
     classes = {name: number for number, name in enumerate(naturally(whole.labels))}
     labels = np.array([classes[label] for label in whole.labels], np.int64)
     rest, taken = stratified_cut(labels, test_fraction, seed, least=1)

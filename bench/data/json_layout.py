@@ -30,10 +30,10 @@ def list_json_layout(root: Path) -> Listing:
     train = _placed(root, TRAIN_INFO, [TRAIN])
     test = _placed(root, TEST_INFO, [QUERY, GALLERY])
     parts = {
-        "train": _part((id_of(found[TRAIN], root), found[TRAIN], label) for found, label in train),
+        "train": _part((id_of(str(found[TRAIN]), root), found[TRAIN], label) for found, label in train),
         "query": _part((_query_id(root, found), found[QUERY], label) for found, label in test if QUERY in found),
         "gallery": _part(
-            (id_of(found[GALLERY], root), found[GALLERY], label) for found, label in test if GALLERY in found
+            (id_of(str(found[GALLERY]), root), found[GALLERY], label) for found, label in test if GALLERY in found
         ),
     }
     met = sum(1 for folder in (TRAIN, QUERY, GALLERY) for _ in walk(root / folder))
@@ -60,12 +60,14 @@ def _placed(root: Path, info: str, folders: list[str]) -> list[tuple[dict[str, P
 def _query_id(root: Path, found: Mapping[str, Path]) -> str:
     query, gallery = found[QUERY], found.get(GALLERY)
     same = gallery is not None and filecmp.cmp(query, gallery, shallow=False)
-    return id_of(gallery if same and gallery else query, root)
+    return id_of(str(gallery if same and gallery else query), root)
 
 
 def _part(rows: Iterable[tuple[str, Path, str]]) -> Part:
     rows = tuple(rows)
-    return Part(tuple(path for _, path, _ in rows), tuple(label for *_, label in rows), tuple(one for one, *_ in rows))
+    return Part(
+        tuple(str(path) for _, path, _ in rows), tuple(label for *_, label in rows), tuple(one for one, *_ in rows)
+    )
 
 
 def _read(file: Path) -> dict[str, str]:

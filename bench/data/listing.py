@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.contract import Collection, DataError, DataPlace, Images, Split
 from bench.data.decode import Recipe, decode_files
+from bench.data.image_source import Source
 from bench.data.naming import first_few, naturally
 
 logger = logging.getLogger(__name__)
@@ -27,9 +28,9 @@ SPLIT_NAMES = {  # what folders and manifests call a part: its name here
 
 @dataclass(frozen=True)
 class Part:
-    """Image files with a class name and an id each."""
+    """Image files with a class name and an id each. Paths are plain text: a `Path` takes 200 bytes more."""
 
-    paths: tuple[Path, ...]
+    paths: tuple[Source, ...]
     labels: tuple[str, ...]
     ids: tuple[str, ...]
 
@@ -102,12 +103,16 @@ def collect(listing: Listing, place: DataPlace, recipe: Recipe, *, mirror: bool)
     """Decode a listing's files, each once however many parts it is in, to one shape."""
     if listing.ignored:
         logger.info("%s: %d files ignored that are no images or that nothing names", listing.source, listing.ignored)
-    files = list(dict.fromkeys(path for part in listing.parts.values() for path in part.paths))
-    decoded = decode_files(files, place, recipe)
-    rows = {files[row]: number for number, row in enumerate(decoded.kept.tolist())}
-    if len(decoded.kept) < len(files):
+    rows: dict[Source, int] = {}
+    for part in listing.parts.values():
+        for path in part.paths:
+            rows.setdefault(path, len(rows))
+    decoded = decode_files(list(rows), place, recipe, what=str(listing.source))
+    notes: tuple[str, ...] = ()
+    if decoded.broken:
+        notes = (_note(listing, rows, decoded.broken),)
         kept = {
-            name: part.only(row for row, path in enumerate(part.paths) if path in rows)
+            name: part.only(row for row, path in enumerate(part.paths) if rows[path] not in decoded.broken)
             for name, part in listing.parts.items()
         }
         listing = replace(listing, parts=kept)
@@ -130,4 +135,12 @@ def collect(listing: Listing, place: DataPlace, recipe: Recipe, *, mirror: bool)
         test=splits.get("test"),
         query=splits.get("query"),
         gallery=splits.get("gallery"),
+        notes=notes,
     )
+
+
+def _note(listing: Listing, rows: Mapping[Source, int], broken: Mapping[int, str]) -> str:
+    """Say in one line, with names that are the same on every machine, what was left out and why."""
+    ids = {rows[path]: one for part in listing.parts.values() for path, one in zip(part.paths, part.ids, strict=True)}
+    named = first_few([f"{ids[row]} ({reason})" for row, reason in broken.items()])
+    return f"{len(broken):,} of {len(rows):,} image files left out, as they cannot be read: {named}"

@@ -8,6 +8,7 @@ from bench.contract import DataPlace, UsageError
 from bench.data.json_layout import TRAIN_INFO
 from bench.naming import did_you_mean
 
+TABLES = (".csv", ".parquet", ".pq")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar")
 
 
@@ -20,14 +21,16 @@ def loader_for_path(path: str) -> tuple[str, dict[str, str]]:
     options = {"path": str(where)}
     if where.is_dir():
         return ("manifest" if (where / TRAIN_INFO).is_file() else "folder"), options
-    if where.suffix.lower() == ".csv" and where.is_file():
+    if where.suffix.lower() in TABLES and where.is_file():
         return "manifest", options
     if where.name == TRAIN_INFO and where.is_file():
         return "manifest", {"path": str(where.parent)}
     if where.suffix.lower() in ARCHIVES and where.is_file():
         raise UsageError(f"{path}: an archive; unpack it and give the folder")
     if where.exists():
-        raise UsageError(f"{path}: cannot be read as a data set; give a folder of class folders or a CSV manifest")
+        raise UsageError(
+            f"{path}: cannot be read as a data set; give a folder of class folders, or a CSV or Parquet file"
+        )
     raise UsageError(f"{path}: {_what_is_missing(where)}")
 
 

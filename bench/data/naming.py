@@ -23,10 +23,10 @@ def readable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def id_of(path: Path, root: Path) -> str:
+def id_of(path: str, root: Path) -> str:
     """Return an image's id: its path relative to the root where it is under it, with forward slashes."""
-    inner: PurePath = path.relative_to(root) if path.is_relative_to(root) else path
-    return readable(inner.as_posix())
+    inner = path.removeprefix(os.path.join(root, ""))
+    return readable(PurePath(inner).as_posix() if os.sep != "/" else inner)
 
 
 def slug(*names: str) -> str:

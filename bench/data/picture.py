@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bench.contract import DataError
+# Imported for what they register, so that no two threads race to do it.
+from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin  # noqa: F401 # isort: skip
+from PIL import PngImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401 # isort: skip
+
+from bench.data.image_source import Source, UnreadableImageError, read_source
 
 if TYPE_CHECKING:
     from bench.contract import Pixels
@@ -19,18 +24,22 @@ Size = tuple[int, int]  # height, width
 WHITE = 255  # the background under transparency, and of the borders that "pad" adds
 GAP = 2  # resize from at least twice the wanted size: Pillow finds it "almost indistinguishable" from the full way
 ORIENTATION = 0x0112  # EXIF tag; 5 to 8 lie on their side
-
-
-class UnreadableImageError(DataError):
-    """A file is no image that can be used; the message is the reason alone, the caller names the file."""
+JPEG = ("JPEG", "MPO")  # the second: several in one file, as some cameras write them; the first opens it
+# Whatever a file is called, nothing else is tried: of Pillow's other formats, one (EPS) is a program that is run.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
 
 
 class OtherSizeError(Exception):
     """A readable image does not have the size that all images were thought to have."""
 
 
-def read_picture(path: Path, size: Size | None, resize: Resize, *, only: Size | None = None) -> Pixels:
-    """Decode an image file to uint8 ``(height, width, 1 or 3)``.
+def read_picture(source: Source | Path, size: Size | None, resize: Resize, *, only: Size | None = None) -> Pixels:
+    """Read and decode an image file: see `decode_picture`. Nothing but a regular file is opened."""
+    return decode_picture(read_source(str(source) if isinstance(source, Path) else source), size, resize, only=only)
+
+
+def decode_picture(data: bytes, size: Size | None, resize: Resize, *, only: Size | None = None) -> Pixels:
+    """Decode an image file's bytes to uint8 ``(height, width, 1 or 3)``.
 
     size: (height, width) to bring it to, None to leave it as it is. resize: "crop" covers the size and cuts what
     stands out on both sides, "pad" keeps the whole image and adds white borders, "stretch" changes the proportions.
@@ -39,26 +48,28 @@ def read_picture(path: Path, size: Size | None, resize: Resize, *, only: Size | 
     Raises UnreadableImageError.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return _decode(image, size, resize, only)
     except (OtherSizeError, UnreadableImageError):
         raise
     except Exception as error:  # a damaged file can make Pillow raise almost anything, down to struct.error
-        raise UnreadableImageError(_reason(path, error)) from error
+        raise UnreadableImageError(_reason(error)) from error
 
 
 def _decode(image: Image.Image, size: Size | None, resize: Resize, only: Size | None) -> Pixels:
     _refuse_bomb(image)
     if only is not None and sorted(image.size) != sorted(only):
         raise OtherSizeError
-    if size is not None and image.format in ("JPEG", "MPO"):
+    jpeg = image.format in JPEG
+    if size is not None and jpeg:
         lying = "exif" in image.info and image.getexif().get(ORIENTATION, 1) >= 5
         height, width = reversed(size) if lying else size
         image.draft(None, (width * GAP, height * GAP))  # lets the JPEG decoder skip detail that no one will see
-    ImageOps.exif_transpose(image, in_place=True)
+    if not jpeg or "exif" in image.info or "xmp" in image.info:  # asking costs a fifth of decoding a small JPEG
+        ImageOps.exif_transpose(image, in_place=True)
     if only is not None and (image.height, image.width) != only:
         raise OtherSizeError
-    plain = _grey_or_colour(image)
+    plain = image if jpeg and image.mode in ("L", "RGB") else _grey_or_colour(image)
     if size is not None and (plain.height, plain.width) != size:
         plain = _RESIZERS[resize](plain, *size)
     return np.atleast_3d(np.asarray(plain))
@@ -121,9 +132,9 @@ def _stretched(image: Image.Image, height: int, width: int) -> Image.Image:
 _RESIZERS = {"crop": _cropped, "pad": _padded, "stretch": _stretched}
 
 
-def _reason(path: Path, error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "empty file" if path.stat().st_size == 0 else "not an image of a known format"
+        return "not an image of a known format"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,7 +1,7 @@
 """Protocols: how a collection is cut into what a method learns from and what it is asked about.
 
-The table is in docs/metrics: ``holdout`` (the default), ``loo``, ``database``, and ``given`` for data that names its
-own queries.
+The table is in docs/metrics: ``holdout`` (the default), ``loo``, ``database``, ``unseen`` (classes that
+were not trained on), and ``given`` for data that names its own queries.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import numpy as np
 
 from bench.contract import Collection, DataError, Dataset, Split, UsageError
 from bench.data.fingerprint import fingerprint
-from bench.data.splits import stratified_cut, stratified_limit
+from bench.data.splits import some_of, stratified_cut
+from bench.data.subsets import Subset, fewer_to_learn, limited, reordered, with_classes
 from bench.naming import did_you_mean
 
-PROTOCOLS = ("holdout", "loo", "database", "given")
+PROTOCOLS = ("holdout", "loo", "database", "unseen", "given")
 AUTO = "auto"
+
+_FEWEST_UNSEEN = 4  # classes that protocol unseen needs: two to tell apart in training, and two in the test
 
 
 def build_dataset(
@@ -26,20 +29,22 @@ def build_dataset(
     split_seed: int = 0,
     validation_fraction: float = 0.1,
     query_fraction: float = 0.2,
-    limit: int | None = None,
+    subset: Subset = Subset(),  # noqa: B008 - frozen, and all of the data
 ) -> Dataset:
     """Cut a collection by a protocol.
 
     protocol: one of PROTOCOLS, or "auto" for ``given`` where the collection names its own queries, else ``holdout``.
-    validation_fraction: cut from train, stratified, unless the collection has its own validation part.
-    query_fraction: of ``holdout``. limit: keep at most so many images of train and so many to test on, stratified.
+    split_seed: of every choice here. validation_fraction: cut from train, stratified, unless the collection has its
+    own validation part. query_fraction: of ``holdout`` and ``unseen``. subset: what of the collection is used.
     Raises UsageError for an unknown protocol, DataError where the collection does not fit the protocol.
     """
     protocol = resolve_protocol(collection, protocol)
-    if limit is not None:
-        collection = _limited(collection, limit, split_seed)
-    query, gallery = cut_query_gallery(collection, protocol, query_fraction, split_seed)
-    train, validation = collection.train, collection.validation
+    if subset.classes is not None:
+        collection = with_classes(collection, subset.classes, split_seed)
+    if subset.limit is not None:
+        collection = limited(collection, subset.limit, split_seed)
+    collection, query, gallery = _cut(collection, protocol, query_fraction, split_seed)
+    train, validation, notes = fewer_to_learn(collection.train, collection.validation, subset, split_seed)
     if validation is None:
         rest, taken = stratified_cut(train.labels, validation_fraction, split_seed)
         train, validation = train.subset(rest), train.subset(taken)
@@ -50,7 +55,7 @@ def build_dataset(
         classes=collection.classes,
         mirror=collection.mirror,
         fingerprint=fingerprint(collection.classes, parts),
-        notes=collection.notes,
+        notes=(*collection.notes, *notes),
         **parts,
     )
 
@@ -71,6 +76,13 @@ def cut_query_gallery(
     collection: Collection, protocol: str, query_fraction: float = 0.2, split_seed: int = 0
 ) -> tuple[Split, Split]:
     """Return the query and the gallery of a protocol. Raises DataError where the collection cannot give them."""
+    return _cut(collection, protocol, query_fraction, split_seed)[1:]
+
+
+def _cut(
+    collection: Collection, protocol: str, query_fraction: float, split_seed: int
+) -> tuple[Collection, Split, Split]:
+    """Return what there is to learn from, the query, and the gallery."""
     name, test = collection.name, collection.test
     if protocol == "given":
         if collection.query is None or collection.gallery is None:
@@ -78,13 +90,53 @@ def cut_query_gallery(
         query, gallery = collection.query, collection.gallery
     elif test is None:
         raise DataError(f"{name}: protocol {protocol} needs a test part, and there is none; use protocol given")
-    elif protocol == "holdout":
+    elif protocol in ("holdout", "unseen"):
+        if protocol == "unseen":
+            collection, test = _half_of_the_classes(collection, test, split_seed)
         rest, taken = stratified_cut(test.labels, query_fraction, split_seed, least=1, lone_taken=True)
         query, gallery = test.subset(taken), test.subset(rest)
     else:
         query, gallery = test, (test if protocol == "loo" else collection.train)
     _check(f"{name}, protocol {protocol}", query, gallery)
-    return query, gallery
+    return collection, query, gallery
+
+
+def _half_of_the_classes(collection: Collection, test: Split, seed: int) -> tuple[Collection, Split]:
+    """Return what is learnt from, of one half of the classes, and the test images of the other half.
+
+    The classes are renumbered, those learnt from first (one more of them where their number is odd). Only classes with
+    images to learn from and two to test on can be on either side; the others are left out.
+    """
+    count = len(collection.classes)
+    learnt, tested = (np.bincount(part.labels, minlength=count) for part in (collection.train, test))
+    usable = np.flatnonzero((learnt > 0) & (tested > 1))
+    if len(usable) < _FEWEST_UNSEEN:
+        raise DataError(
+            f"{collection.name}: protocol unseen needs {_FEWEST_UNSEEN} classes with images to learn from and two or "
+            f"more to test on, half of them to train on; there are {len(usable)}"
+        )
+    half = (len(usable) + 1) // 2
+    seen = usable[some_of(len(usable), half, seed)]
+    unseen = np.setdiff1d(usable, seen)
+    found = reordered(replace(collection, test=test), np.concatenate([seen, unseen]))
+    asked = found.parts()["test"]
+    note = (
+        f"protocol unseen: trained on {half} classes, tested on the test part's images of {len(unseen)} others (whose "
+        f"{int(learnt[unseen].sum())} training images are not used), chosen by split seed {seed}"
+    )
+    return (
+        replace(
+            found,
+            train=_of_first(found.train, half),
+            validation=None if found.validation is None else _of_first(found.validation, half),
+            notes=(*collection.notes, note),
+        ),
+        asked.subset(np.flatnonzero(asked.labels >= half)),
+    )
+
+
+def _of_first(part: Split, classes: int) -> Split:
+    return part.subset(np.flatnonzero(part.labels < classes))
 
 
 def obstacles(collection: Collection) -> dict[str, str]:
@@ -110,17 +162,3 @@ def _check(what: str, query: Split, gallery: Split) -> None:
     others = counts[query.labels] - np.isin(query.ids, gallery.ids)  # an image is no answer to itself
     if not (others > 0).any():
         raise DataError(f"{what}: no query has another image of its class in the gallery; nothing can be found")
-
-
-def _limited(collection: Collection, limit: int, seed: int) -> Collection:
-    def kept(part: Split | None) -> Split | None:
-        return None if part is None else part.subset(stratified_limit(part.labels, limit, seed))
-
-    return replace(
-        collection,
-        train=collection.train.subset(stratified_limit(collection.train.labels, limit, seed)),
-        validation=kept(collection.validation),
-        test=kept(collection.test),
-        query=kept(collection.query),
-        gallery=kept(collection.gallery),
-    )

@@ -57,6 +57,20 @@ def stratified_limit(labels: Labels, limit: int, seed: int, *, least: int = 2) -
     return _divided(labels, _rounded(share, total, counts, rng), rng)[1]
 
 
+def at_most(labels: Labels, most: Labels | int, seed: int) -> Labels:
+    """Return the rows to keep so that no class has more than ``most``: int64, ascending.
+
+    most: for all classes, or one number a class. What a smaller number keeps, a larger one keeps as well.
+    """
+    counts = _counts(labels)
+    return _divided(labels, np.minimum(counts, most).astype(np.int64), _generator(seed))[1]
+
+
+def some_of(count: int, take: int, seed: int) -> Labels:
+    """Return ``take`` of the numbers below ``count`` by chance, ascending; a larger take keeps a smaller one's."""
+    return np.sort(_generator(seed).permutation(count)[:take])
+
+
 def _generator(seed: int) -> np.random.Generator:
     if seed < 0:
         raise UsageError(f"a split seed must be 0 or more, got {seed}")

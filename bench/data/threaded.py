@@ -15,10 +15,18 @@ R = TypeVar("R")
 CHUNK = 32  # items a thread takes at a time: enough to hide the hand-over, little enough to bound what waits
 
 
-def map_in_order(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Yield ``function(item)`` for every item, in order; memory does not grow with the number of items."""
-    workers = os.cpu_count() or 1
-    chunks = (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_in_order(function: Callable[[T], R], items: Sequence[T], *, chunk: int = CHUNK) -> Iterator[R]:
+    """Yield ``function(item)`` for every item, in order; memory does not grow with the number of items.
+
+    chunk: items that a thread takes at a time.
+    """
+    workers = processors()
+    chunks = (items[start : start + chunk] for start in range(0, len(items), chunk))
 
     def work(chunk: Sequence[T]) -> list[R]:
         return [function(item) for item in chunk]

@@ -49,6 +49,8 @@ def _row(run: Mapping[str, Any]) -> dict[str, Any]:
         "key": run["key"],
         "options": json.dumps(spec["options"], sort_keys=True),
         "budget": json.dumps(spec["budget"], sort_keys=True),
+        "data": json.dumps(spec.get("data", {}), sort_keys=True),
+        **_leaks(run),
         "dataset_revision": spec["fingerprint"],
         "device": made_by["device"],
         "threads": made_by["threads"],
@@ -61,4 +63,23 @@ def _row(run: Mapping[str, Any]) -> dict[str, Any]:
         "dirty": made_by["dirty"],
         "date": made_by["date"],
         "command": made_by["command"],
+    }
+
+
+def _leaks(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how many images to test on have a copy in train; empty where a run was not audited."""
+    audit = run.get("data", {}).get("audit")
+    if audit is None:
+        return {"leaked_queries": None, "leaked_gallery": None, "leaks": ""}
+    found = {leak["part"]: leak for leak in audit["leaks"]}
+    counts = {part: found[part]["exact"] + found[part]["near"] if part in found else 0 for part in ("query", "gallery")}
+    told = [
+        f"{counts[part]:,} of {leak['images']:,} {part} images have a copy in train ({leak['exact']:,} exact, "
+        f"{leak['near']:,} near)"
+        for part, leak in found.items()
+    ]
+    return {
+        "leaked_queries": counts["query"],
+        "leaked_gallery": counts["gallery"],
+        "leaks": "; ".join(told),
     }

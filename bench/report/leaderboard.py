@@ -57,10 +57,34 @@ def tables(frame: pd.DataFrame) -> str:
         return "No runs yet. Start with `simbench run -m pixels -m random -m arcface -d digits`."
     parts = []
     for (name, protocol, revision), group in frame.groupby(["dataset", "protocol", "dataset_revision"], sort=True):
-        several = frame[(frame["dataset"] == name) & (frame["protocol"] == protocol)]["dataset_revision"].nunique() > 1
-        title = f"## {name} · {protocol}" + (f" · data {str(revision)[:8]}" if several else "")
-        parts += [title, "", table(group), "", _made(group), ""]
+        alike = frame[(frame["dataset"] == name) & (frame["protocol"] == protocol)]
+        several = alike["dataset_revision"].nunique() > 1
+        apart = _data_choices(group) + ([f"data {str(revision)[:8]}"] if several else [])
+        parts += [
+            " · ".join([f"## {name} · {protocol}", *apart]),
+            "",
+            table(group),
+            "",
+            *_leaks(group),
+            _made(group),
+            "",
+        ]
     return "\n".join(parts).rstrip()
+
+
+def _data_choices(group: pd.DataFrame) -> list[str]:
+    """Return what was chosen of the data, in words: part of a table's title."""
+    told = []
+    for text in sorted(set(group["data"])):
+        choices = {name: ",".join(map(str, v)) if isinstance(v, list) else v for name, v in json.loads(text).items()}
+        told += [name.replace("_", " ") + ("" if value is True else f" {value}") for name, value in choices.items()]
+    return list(dict.fromkeys(told))
+
+
+def _leaks(group: pd.DataFrame) -> list[str]:
+    """Return the footnote of a table whose data leaks, or nothing."""
+    told = sorted({text for text in group["leaks"] if text})
+    return [f"**Leak**: {_list(told)}. `--drop-leaks` leaves them out of the training.", ""] if told else []
 
 
 def table(group: pd.DataFrame) -> str:
@@ -120,10 +144,11 @@ def _choices(run: pd.Series) -> dict[str, str]:
 
 def _flags(runs: pd.DataFrame) -> str:
     notes = {note for text in runs["flags"] for note in str(text).split("; ") if note}
-    budgets = {text for text in runs["budget"] if any(value is not None for value in json.loads(text).values())}
-    for text in sorted(budgets):
+    for text in set(runs["budget"]):
         budget = json.loads(text)
-        notes |= {f"{name} {value}" for name, value in budget.items() if value is not None}
+        if budget.get("seconds") is not None:
+            notes.add(f"budget {budget['seconds']:g} s")
+        notes |= {f"{name} {budget[name]}" for name in ("epochs", "phases") if budget.get(name) is not None}
     return "; ".join(sorted(notes))
 
 
@@ -155,6 +180,8 @@ Made by `simbench leaderboard` from the run folders. ↑ more is better, ↓ les
 interval over queries (by class where there are ten or more); with several seeds the mean over seeds ± their standard
 deviation (sd). Every number is defined in [docs/metrics.md](../docs/metrics.md); a `+` behind a commit marks
 uncommitted changes. Protocols: `holdout` one fifth of the test images ask, the rest answer; `loo` every test image asks
-all the others; `database` test images ask the training images; `given` as the data set says. Latency is one image
-(embed) or one query (search), median, on the machine named below each table.
+all the others; `database` test images ask the training images; `unseen` test images of classes that were not trained
+on; `given` as the data set says. A leak under a table counts images to test on that were seen in training
+([docs/audit.md](../docs/audit.md)). Latency is one image (embed) or one query (search), median, on the machine named
+below each table.
 """

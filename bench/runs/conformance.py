@@ -57,6 +57,8 @@ def check_method(name: str) -> Iterator[Finding]:
     yield _try("gives the same vectors for the same seed", lambda: _same(one.vectors, _fit(name, grey).vectors))
     yield _try("accepts colour images that are not square (13x20)", lambda: _fit(name, colour))
     yield _try("accepts 8x8 images", lambda: _fit(name, ImageShape(8, 8, 1)))
+    large = ImageShape(224, 160, 3)
+    yield _try("accepts colour photographs (224x160)", lambda: _fit(name, large, count=2, validation=0))
     yield _try("accepts a single class", lambda: _fit(name, grey, classes=1))
     yield _try("accepts two images and no validation split", lambda: _fit(name, grey, count=2, validation=0))
     if saver_of(one.method) is not None:
@@ -75,7 +77,7 @@ def _fit(name: str, shape: ImageShape, *, classes: int = 3, count: int = 48, val
             device=_CPU,
             classes=tuple(map(str, range(classes))),
             mirror=True,
-            budget=Budget(epochs=0.1),
+            budget=Budget(epochs=0.03),
             checkpoints=FolderCheckpoints(Path(folder)),
             history=MemoryHistory(),
             progress=_no_bar,

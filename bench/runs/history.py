@@ -17,6 +17,11 @@ class MemoryHistory:
     def rows(self) -> Sequence[Mapping[str, float | int | str]]:
         return self._rows
 
+    def trained_seconds(self) -> float:
+        """Return the wall seconds of all epochs, those before a kill included: each phase counts its own up."""
+        last = {row.get("phase"): float(row.get("seconds", 0.0)) for row in self._rows}
+        return sum(last.values())
+
     def replace(self, rows: Sequence[Mapping[str, float | int | str]]) -> None:
         """Start again from the rows that a checkpoint recorded."""
         self._rows = [dict(row) for row in rows]

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.config import Config, height_and_width, options_for, seconds
+from bench.config import Config, Settings, height_and_width, options_for, seconds
 from bench.contract import Budget, Collection, DataPlace, Dataset, Loader, Progress, RunSpec, UsageError
+from bench.data.audit import without_leaks
 from bench.data.locate import loader_for_path
+from bench.data.prefixes import plugin_of
 from bench.data.protocols import build_dataset
+from bench.data.subsets import Subset
 from bench.naming import did_you_mean
 from bench.options import build, values_of
 from bench.registry import DATASET, METHOD, canonical, get_dataset, get_method, plugin_names
 from bench.runs.run import Workplace, execute
 from bench.runs.store import RunRecord
+
+_CHOICES = ("classes", "per_class", "balance", "limit", "drop_leaks", "split_seed")  # settings that decide what data
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,16 @@ def chosen_methods(patterns: Sequence[str]) -> list[str]:
 
 
 def loader_for(name: str, options: Mapping[str, Mapping[str, Any]]) -> Loader:
-    """Return the loader that a ``--dataset`` word stands for: a plugin's name, or a path to own images.
+    """Return the loader of a ``--dataset`` word: a plugin's name, ``hf:`` or ``torchvision:`` with one, or a path.
 
     options: what bench.toml says of each data set by name. Raises UsageError for a word that is neither.
     """
     known = plugin_names(DATASET)
-    if canonical(name) in known:
-        plugin, own = canonical(name), dict[str, Any]()
+    elsewhere = plugin_of(name)
+    if elsewhere is not None:
+        plugin, own = elsewhere
+    elif canonical(name) in known:
+        plugin, own = canonical(name), {}
     elif Path(name).exists() or any(mark in name for mark in "/\\.~"):
         plugin, own = loader_for_path(name)
     else:
@@ -66,9 +74,24 @@ def load_collection(name: str, config: Config, progress: Progress, cache: Path) 
         root=Path(settings.data_root).expanduser() if settings.data_root else None,
         cache=cache,
         image_size=height_and_width(settings.image_size) if settings.image_size else None,
+        broken=settings.broken,
         progress=progress,
     )
     return loader_for(name, config.datasets).load(place)
+
+
+def chosen_data(collection: Collection, settings: Settings, cache: Path | None) -> Dataset:
+    """Cut a collection as the settings say: protocol, subset, seed of the split, leaks left out."""
+    subset = Subset(settings.classes, settings.per_class, settings.balance, settings.limit)
+    data = build_dataset(collection, settings.protocol, split_seed=settings.split_seed, subset=subset)
+    return without_leaks(data, cache) if settings.drop_leaks else data
+
+
+def data_choices(settings: Settings) -> dict[str, Any]:
+    """Return what the settings choose of the data other than by default, as JSON-able values by name."""
+    default = Settings()
+    chosen = {name: getattr(settings, name) for name in _CHOICES if getattr(settings, name) != getattr(default, name)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
 
 
 def plan_cells(
@@ -77,10 +100,12 @@ def plan_cells(
     config: Config,
     words: Sequence[str],
     device: str,
+    *,
+    cache: Path | None = None,
 ) -> list[Cell]:
     """Return every run of the matrix, data set by data set. Raises UsageError with all problems of the options at once.
 
-    words: the ``-o`` words of the command line.
+    words: the ``-o`` words of the command line; cache: where found copies of images are kept.
     """
     settings = config.settings
     shares = options_for(words, methods)
@@ -89,9 +114,10 @@ def plan_cells(
         made = build(get_method(name), {**config.methods.get(name, {}), **shares[name]}, owner=f"method {name}")
         options[name] = values_of(made)
     budget = Budget(settings.epochs, seconds(settings.budget) if settings.budget else None, settings.phases)
+    choices = data_choices(settings)
     cells = []
     for collection in datasets.values():
-        data = build_dataset(collection, settings.protocol, limit=settings.limit)
+        data = chosen_data(collection, settings, cache)
         for name in methods:
             spec = RunSpec(
                 dataset=data.name,
@@ -103,6 +129,7 @@ def plan_cells(
                 device=device,
                 ks=settings.ks,
                 ties=settings.ties,
+                data=choices,
             )
             cells += [Cell(spec, seed, data) for seed in settings.seeds]
     return cells

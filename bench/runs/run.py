@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.contract import Dataset, FitContext, Method, Progress, RunSpec, SimbenchError, decoder_of, parameters_of
+from bench.data.audit import audit
 from bench.evaluation.arrays import Vectors
 from bench.evaluation.decoding import score_decoding
 from bench.evaluation.embedding import embed_images
@@ -45,7 +46,7 @@ from bench.training.checkpoints import FolderCheckpoints
 class Workplace:
     """What runs share that decides no score: where they are kept, on what they run, and how they report.
 
-    log: told one line at a time how a run goes on; progress: wraps what takes long.
+    log: told one line at a time how a run goes on; progress: wraps what takes long; cache: where found copies are kept.
     """
 
     root: Path
@@ -55,6 +56,7 @@ class Workplace:
     log: Callable[[str], None]
     force: bool = False
     debug: bool = False
+    cache: Path | None = None
 
 
 def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> RunRecord:
@@ -98,13 +100,18 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
 
 
 def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: Path) -> dict[str, Any]:
+    checked = audit(dataset, place.cache, place.progress)
+    if checked.leaked:
+        place.log(
+            f"{spec.dataset} ({spec.protocol}): {checked.leaked} images to test on have a copy in train (--drop-leaks)"
+        )
     _seed_everything(seed, place.threads)
     method: Method = build(get_method(spec.method), spec.options, owner=f"method {spec.method}")
     history = MemoryHistory()
     context = FitContext(
         seed=seed,
         device=place.device,
-        classes=dataset.classes,
+        classes=dataset.learnt_classes,
         mirror=dataset.mirror,
         budget=spec.budget,
         checkpoints=FolderCheckpoints(folder / "checkpoints"),
@@ -115,6 +122,7 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
     clock = _Clock()
     method.fit(dataset.train, dataset.validation, context)
     clock.lap("fit")
+    clock.laps["fit_seconds"] = max(clock.laps["fit_seconds"], history.trained_seconds())  # also before a kill
     query, gallery = _embed(method, dataset, place)
     clock.lap("embed")
     evaluation = evaluate(
@@ -153,7 +161,7 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
         "bytes_per_vector": int(gallery.shape[1]) * 4,
         "n_parameters": parameters_of(method),
         "has_weights": saved,
-        "data": _data_facts(dataset),
+        "data": {**_data_facts(dataset), "audit": asdict(checked)},
     }
 
 
@@ -219,6 +227,7 @@ def _data_facts(dataset: Dataset) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         "shape": [dataset.shape.height, dataset.shape.width, dataset.shape.channels],
         "classes": len(dataset.classes),
+        "learnt_classes": list(dataset.learnt_classes) if dataset.protocol == "unseen" else None,
         "mirror": dataset.mirror,
         "notes": list(dataset.notes),
         "counts": {name: len(part) for name, part in parts.items()},
@@ -231,6 +240,7 @@ def _seed_everything(seed: int, threads: int) -> None:
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 
 def _reason(error: Exception) -> str:

@@ -46,7 +46,10 @@ class RunRecord:
 
 def spec_key(spec: RunSpec) -> str:
     """Return the name of a specification's folder: ten hex digits that change with anything that decides a score."""
-    canonical = json.dumps(asdict(spec), sort_keys=True, default=list)
+    facts = asdict(spec)
+    if not facts["data"]:
+        del facts["data"]  # all of the data, as runs had it before there was a choice
+    canonical = json.dumps(facts, sort_keys=True, default=list)
     return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
 

@@ -36,6 +36,12 @@ USAGE, FAILURE = 2, 1
         (["run", "-k", "0"], "ks must be whole numbers from 1"),
         (["run", "--config", "none.toml"], "cannot read the configuration none.toml"),
         (["run", "--bogus"], "No such option"),
+        (["run", "--classes", "1,x"], "digits has no class 'x'"),
+        (["run", "--classes", "11"], "digits has 10; give 2 to 10"),
+        (["run", "--per-class", "0"], "per_class must be 1 or more"),
+        (["run", "--split-seed", "-1"], "split_seed must be 0 or more"),
+        (["run", "--strict", "--skip-broken"], "not both"),
+        (["check", "digits", "--strict", "--skip-broken"], "not both"),
         (["fetch", "digit"], "did you mean 'digits'?"),
         (["check", "arcfase"], "did you mean 'arcface'?"),
         (["nonsense"], "No such command"),
@@ -115,6 +121,54 @@ def test_a_check_of_own_pictures_counts_them_and_names_the_protocols(
     assert outcome.code == 0, outcome.err
     assert "2 classes, images 12x12x1" in outcome.out
     assert "protocol holdout   possible" in outcome.out
+
+
+def test_a_check_tells_leaks_and_a_run_records_them_until_they_are_dropped(
+    simbench: Callable[..., Any], pictures: Path, tmp_path: Path
+) -> None:
+    for name in ("dark", "light"):
+        for number in range(5):
+            (pictures / name / f"copy{number}.png").write_bytes((pictures / name / f"{number}.png").read_bytes())
+    told = simbench("check", str(pictures))
+    assert told.code == 0, told.err
+    assert "LEAK: " in told.out
+    (found,) = json.loads(simbench("check", str(pictures), "--json").out)
+    assert sum(leak["exact"] for leak in found["audit"]["leaks"]) > 0
+    assert "holdout" in found["protocols"]
+    assert simbench("run", "-m", "pixels", "-d", str(pictures), "-q").code == 0
+    dropped = simbench("run", "-m", "pixels", "-d", str(pictures), "--drop-leaks", "-q")
+    assert dropped.code == 0, dropped.err
+    assert "**Leak**" not in dropped.out
+    leaks = {
+        bool(run.content["spec"]["data"]): run.content["data"]["audit"]["leaks"] for run in all_runs(tmp_path / "runs")
+    }
+    assert leaks[False]
+    assert leaks[True] == []
+    text = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+    assert "## pictures · holdout · drop leaks" in text
+    assert text.count("**Leak**") == 1
+
+
+def test_a_part_of_the_data_runs_under_its_own_title(simbench: Callable[..., Any], tmp_path: Path) -> None:
+    words = ("--classes", "6", "--per-class", "20", "--balance", "--split-seed", "1", "--protocol", "unseen")
+    outcome = simbench("run", "-m", "pixels", *words)
+    assert outcome.code == 0, outcome.err
+    assert "## digits · unseen · balance · classes 6 · per class 20 · split seed 1" in outcome.out
+    (run,) = all_runs(tmp_path / "runs")
+    assert run.content["spec"]["data"] == {"balance": True, "classes": ["6"], "per_class": 20, "split_seed": 1}
+    assert len(run.content["data"]["learnt_classes"]) == 3
+    counts = run.content["data"]["counts"]
+    assert counts["train"] + counts["validation"] == 60
+    assert len(run.content["data"]["notes"]) == 4
+
+
+def test_broken_pictures_are_refused_or_left_out_as_asked(simbench: Callable[..., Any], pictures: Path) -> None:
+    for number in range(3):
+        (pictures / "dark" / f"letter{number}.jpg").write_text("not a picture", encoding="utf-8")
+    for command in (("run", "-m", "pixels", "-d"), ("check",)):
+        assert simbench(*command, str(pictures), "--strict").code == FAILURE
+        outcome = simbench(*command, str(pictures), "--skip-broken")
+        assert outcome.code == 0, outcome.err
 
 
 def test_a_text_file_named_jpg_fails_with_its_name(simbench: Callable[..., Any], pictures: Path) -> None:

@@ -1,9 +1,14 @@
-"""Many files become one array: the same in memory and in a map, decoded once, complete or absent."""
+"""Many files become one map: decoded once, resumed where it was cut off, complete or absent."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -14,19 +19,20 @@ import pytest
 from PIL import Image
 
 from bench.contract import DataError, DataPlace, UsageError
-from bench.data import cache, decode
+from bench.data import block, building, crew, image_source, under_way
+from bench.data.crew import CRASHED
 from bench.data.decode import Recipe, decode_files
+from bench.data.image_source import Piece
 from bench.data.picture import read_picture
 from bench.data.threaded import map_in_order
 
 T = TypeVar("T")
 Paint = Callable[..., Path]
-MAPPED = Recipe(memory=0)
 
 
 @pytest.fixture
 def many(tmp_path: Path, paint: Paint) -> list[Path]:
-    """Files of several sizes and modes, more than one thread takes at a time."""
+    """Files of several sizes and modes."""
     paths = []
     for number in range(80):
         mode, colour = ("L", number) if number % 3 else ("RGB", (number, 0, 0))
@@ -36,22 +42,45 @@ def many(tmp_path: Path, paint: Paint) -> list[Path]:
 
 
 @pytest.fixture
-def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Every file that is decoded, as it is."""
-    seen: list[Path] = []
+def decodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every file that is read to be decoded, as it is."""
+    seen: list[str] = []
+    read = image_source.read_source
 
-    def watched(path: Path, *arguments: Any, **named: Any) -> Any:
-        seen.append(path)
-        return read_picture(path, *arguments, **named)
+    def watched(source: Any) -> bytes:
+        seen.append(source)
+        return read(source)
 
-    monkeypatch.setattr(decode, "read_picture", watched)
+    monkeypatch.setattr(block, "read_source", watched)
     return seen
 
 
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of ten files, each seen to the disk at once."""
+    monkeypatch.setattr(building, "MOST_IN_BLOCK", 10)
+    monkeypatch.setattr(under_way, "EVERY", 0)
+
+
 def entries(place: DataPlace) -> set[str]:
-    """What lies in the cache, locks apart."""
+    """The finished entries of the cache."""
     folder = place.cache / "decoded"
-    return {path.name for path in folder.iterdir() if path.suffix != ".lock"} if folder.exists() else set()
+    return {one.name for one in folder.iterdir()} - {"by-files", "under-way"} if folder.exists() else set()
+
+
+def left_over(place: DataPlace) -> set[str]:
+    """What lies where decodes are under way, locks apart."""
+    return {one.name for one in (place.cache / "decoded" / "under-way").iterdir() if one.suffix != ".lock"}
+
+
+def interrupted_at(row: int) -> Any:
+    def progress(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
+        for number, item in enumerate(items):
+            if number == row:
+                raise KeyboardInterrupt
+            yield item
+
+    return progress
 
 
 def test_files_come_in_order_and_small_images_of_one_size_keep_it(
@@ -71,6 +100,11 @@ def test_other_images_are_brought_to_64_by_64(
     assert decode_files(paths, place, Recipe()).pixels.shape == (2, 64, 64, 3)
 
 
+def test_a_size_that_only_one_late_image_has_is_noticed(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
+    paths = [paint(tmp_path / f"{n}.png", size=(8, 8) if n != 77 else (9, 8)) for n in range(100)]
+    assert decode_files(paths, place, Recipe()).pixels.shape == (100, 64, 64, 3)
+
+
 def test_the_users_image_size_outranks_the_recipes(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
     paths = [paint(tmp_path / "a.png")]
     assert decode_files(paths, place, Recipe(size=(5, 7))).pixels.shape == (1, 5, 7, 3)
@@ -78,16 +112,13 @@ def test_the_users_image_size_outranks_the_recipes(tmp_path: Path, place: DataPl
     assert decode_files(paths, sized, Recipe(size=(5, 7))).pixels.shape == (1, 9, 3, 3)
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), MAPPED], ids=["in memory", "mapped"])
-def test_one_colour_image_among_grey_ones_makes_all_colour(
-    tmp_path: Path, place: DataPlace, paint: Paint, recipe: Recipe
-) -> None:
-    paths = [paint(tmp_path / f"{n}.png", n, mode="L") for n in range(40)]
-    paths.append(paint(tmp_path / "red.png", (250, 0, 0)))
-    pixels = decode_files(paths, place, recipe).pixels
-    assert pixels.shape == (41, 8, 8, 3)
+def test_one_colour_image_among_grey_ones_makes_all_colour(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
+    paths = [paint(tmp_path / f"{n}.png", n, mode="L") for n in range(80)]
+    paths[41] = paint(tmp_path / "red.png", (250, 0, 0))
+    pixels = decode_files(paths, place, Recipe()).pixels
+    assert pixels.shape == (80, 8, 8, 3)
     assert pixels[7, 0, 0].tolist() == [7, 7, 7]
-    assert pixels[40, 0, 0].tolist() == [250, 0, 0]
+    assert pixels[41, 0, 0].tolist() == [250, 0, 0]
 
 
 def test_grey_files_alone_stay_grey(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
@@ -96,105 +127,245 @@ def test_grey_files_alone_stay_grey(tmp_path: Path, place: DataPlace, paint: Pai
 
 
 @pytest.mark.parametrize("size", [None, (16, 24)])
-def test_the_mapped_images_equal_those_in_memory_and_no_stage_can_write_either(
+def test_the_mapped_images_are_those_that_pillow_gives_and_no_stage_can_write_them(
     many: list[Path], place: DataPlace, size: tuple[int, int] | None
 ) -> None:
-    memory = decode_files(many, place, Recipe(size=size)).pixels
-    assert entries(place) == set()
-    mapped = decode_files(many, place, Recipe(size=size, memory=0)).pixels
+    mapped = decode_files(many, place, Recipe(size=size)).pixels
     assert isinstance(mapped, np.memmap)
-    assert not memory.flags.writeable
     assert not mapped.flags.writeable
-    np.testing.assert_array_equal(memory, mapped)
+    for row, path in enumerate(many):
+        alone = read_picture(path, size or (64, 64), "crop")
+        np.testing.assert_array_equal(mapped[row], np.broadcast_to(alone, mapped[row].shape))
 
 
-def test_mapped_images_are_reused_until_a_file_a_size_or_a_policy_changes(
-    many: list[Path], place: DataPlace, paint: Paint, decodings: list[Path]
+def test_worker_processes_give_the_same_pixels_and_reasons_as_threads(
+    many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = decode_files(many, place, MAPPED).pixels
+    many[33].write_bytes(many[33].read_bytes()[:60])
+    place = replace(place, broken="any")
+    threads = decode_files(many, place, Recipe())
+    monkeypatch.setattr(building, "CREW_FROM", 1)
+    processes = decode_files(many, replace(place, cache=place.cache / "2"), Recipe())
+    np.testing.assert_array_equal(threads.pixels, processes.pixels)
+    assert threads.broken == processes.broken
+    assert set(threads.broken) == {33}
+    assert entries(place) == entries(replace(place, cache=place.cache / "2"))
+
+
+def test_a_file_that_crashes_the_decoder_costs_only_itself(
+    many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill = "import bench.data.block as b, os; r = b.read_source; "
+    kill += "b.read_source = lambda s: os.abort() if s.endswith('/7.png') else r(s); "
+    monkeypatch.setattr(crew, "PROGRAM", kill + crew.PROGRAM)
+    monkeypatch.setattr(building, "CREW_FROM", 1)
+    decoded = decode_files(many, replace(place, broken="any"), Recipe())
+    assert decoded.broken == {7: CRASHED}
+    assert (decoded.pixels[8:].reshape(72, -1).max(axis=1) > 0).all()
+
+
+def test_where_no_process_can_be_started_threads_do_the_work(
+    many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "PROGRAM", "raise SystemExit")
+    monkeypatch.setattr(building, "CREW_FROM", 1)
+    assert len(decode_files(many, place, Recipe()).kept) == 80
+
+
+def test_images_are_reused_until_a_file_a_size_or_a_policy_changes(
+    many: list[Path], place: DataPlace, paint: Paint, decodings: list[str]
+) -> None:
+    first = decode_files(many, place, Recipe()).pixels
     decodings.clear()
-    np.testing.assert_array_equal(decode_files(many, place, MAPPED).pixels, first)
+    np.testing.assert_array_equal(decode_files(many, place, Recipe()).pixels, first)
     assert decodings == []
-    decode_files(many, place, replace(MAPPED, resize="pad"))
-    decode_files(many, place, replace(MAPPED, size=(32, 32)))
+    decode_files(many, place, Recipe(resize="pad"))
+    decode_files(many, place, Recipe(size=(32, 32)))
     assert len(entries(place)) == 3
     paint(many[5], 99, mode="L", size=(33, 33))
-    assert (decode_files(many, place, MAPPED).pixels[5] == 99).all()
+    assert (decode_files(many, place, Recipe()).pixels[5] == 99).all()
 
 
-def test_a_decode_that_is_cut_off_leaves_nothing_that_is_read(
-    many: list[Path], place: DataPlace, decodings: list[Path]
+def test_a_file_changed_behind_its_time_stamp_is_noticed(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
+    paths = [paint(tmp_path / f"{n}.bmp", n, mode="L") for n in range(3)]
+    decode_files(paths, place, Recipe())
+    before = paths[1].stat()
+    time.sleep(0.02)  # the clock of file systems ticks a hundred times a second
+    paint(paths[1], 77, mode="L")
+    os.utime(paths[1], ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert paths[1].stat().st_size == before.st_size
+    assert (decode_files(paths, place, Recipe()).pixels[1] == 77).all()
+
+
+def test_the_same_content_at_another_place_takes_no_more_room(
+    tmp_path: Path, place: DataPlace, many: list[Path]
 ) -> None:
-    def interrupted(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
-        for number, item in enumerate(items):
-            if number == 60:
-                raise KeyboardInterrupt
-            yield item
+    first = decode_files(many, place, Recipe()).pixels
+    (tmp_path / "moved").mkdir()
+    moved = [path.rename(tmp_path / "moved" / path.name) for path in many]
+    second = decode_files(moved, place, Recipe()).pixels
+    assert len(entries(place)) == 1
+    np.testing.assert_array_equal(first, second)
 
+
+def test_a_decode_that_is_cut_off_goes_on_where_it_stopped(
+    many: list[Path], place: DataPlace, decodings: list[str], small_blocks: None
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        decode_files(many, replace(place, progress=interrupted), MAPPED)
+        decode_files(many, replace(place, progress=interrupted_at(35)), Recipe())
     assert entries(place) == set()
     decodings.clear()
-    assert len(decode_files(many, place, MAPPED).pixels) == len(many)
-    assert set(decodings) == set(many)
+    resumed = decode_files(many, place, Recipe())
+    assert not set(decodings) & {str(path) for path in many[:30]}
+    assert len(set(decodings)) >= 20
+    assert left_over(place) == set()
+    whole = decode_files(many, replace(place, cache=place.cache / "2"), Recipe())
+    np.testing.assert_array_equal(resumed.pixels, whole.pixels)
 
 
-def test_what_a_killed_process_left_is_never_read_and_is_removed(many: list[Path], place: DataPlace) -> None:
-    expected = decode_files(many, place, Recipe()).pixels
-    decode_files(many, place, MAPPED)
-    (key,) = entries(place)
-    folder = place.cache / "decoded"
-    (folder / key).rename(folder / f"{key}.partial")  # as a kill -9 between the last write and the rename leaves it
-    (folder / f"{key}.partial" / "pixels.npy").write_bytes(b"half an array")
-    np.testing.assert_array_equal(decode_files(many, place, MAPPED).pixels, expected)
-    assert entries(place) == {key}
+@pytest.mark.parametrize("harm", ["pixels", "journal", "half a line", "nonsense"])
+def test_what_a_killed_process_left_is_trusted_as_far_as_its_checksums_hold(
+    many: list[Path], place: DataPlace, small_blocks: None, harm: str
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        decode_files(many, replace(place, progress=interrupted_at(35)), Recipe())
+    (name,) = left_over(place)
+    folder = place.cache / "decoded" / "under-way" / name
+    journal = folder / "blocks.jsonl"
+    if harm == "pixels":
+        with (folder / "pixels.npy").open("r+b") as file:
+            file.seek(5000)
+            file.write(b"damaged")
+    elif harm == "journal":
+        journal.unlink()
+    elif harm == "half a line":
+        journal.write_text(journal.read_text()[:-20])
+    else:
+        journal.write_text('[1]\n{"frame": 3}\n')
+    pixels = decode_files(many, place, Recipe()).pixels
+    whole = decode_files(many, replace(place, cache=place.cache / "2"), Recipe()).pixels
+    np.testing.assert_array_equal(pixels, whole)
 
 
-@pytest.mark.parametrize("name", ["pixels.npy", "index.json"])
+PROGRAM = """
+import sys, pathlib
+from bench.contract import DataPlace
+from bench.data import building, under_way
+from bench.data.decode import Recipe, decode_files
+building.MOST_IN_BLOCK, under_way.EVERY, building.CREW_FROM = 5, 0, int(sys.argv[3])
+def tell(items, *, total, what):
+    for number, item in enumerate(items):
+        if number % 5 == 0:
+            print(number, flush=True)
+            if sys.argv[4] == "slow":
+                import time; time.sleep(0.1)
+        yield item
+files = sorted(pathlib.Path(sys.argv[1]).glob("*.*g"))
+decoded = decode_files(files, DataPlace(None, pathlib.Path(sys.argv[2]), progress=tell), Recipe())
+print("sum", int(decoded.pixels.sum(dtype="int64")), flush=True)
+"""
+
+
+@pytest.mark.parametrize("crew_from", [1, 10_000], ids=["processes", "threads"])
+def test_a_process_that_is_killed_leaves_a_decode_that_another_finishes(
+    many: list[Path], place: DataPlace, crew_from: int
+) -> None:
+    command = [sys.executable, "-P", "-c", PROGRAM, str(many[0].parent), str(place.cache), str(crew_from)]
+    with subprocess.Popen([*command, "slow"], stdout=subprocess.PIPE, text=True) as victim:
+        assert victim.stdout is not None
+        for line in victim.stdout:
+            if line == "40\n":
+                victim.send_signal(signal.SIGKILL)
+    (name,) = left_over(place)
+    journal = (place.cache / "decoded" / "under-way" / name / "blocks.jsonl").read_text().splitlines()
+    assert len(journal) >= 9  # the head and eight blocks
+    assert json.loads(journal[0])["files"] == 80
+    subprocess.run([*command, "fast"], check=True, stdout=subprocess.DEVNULL)
+    assert len(entries(place)) == 1
+    assert left_over(place) == set()
+
+
+def test_two_processes_at_once_give_one_entry_and_the_same_pixels(many: list[Path], place: DataPlace) -> None:
+    command = [sys.executable, "-P", "-c", PROGRAM, str(many[0].parent), str(place.cache), "10000", "fast"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    sums = [process.communicate()[0].splitlines()[-1] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sums[0] == sums[1]
+    assert len(entries(place)) == 1
+
+
+@pytest.mark.parametrize("name", ["pixels.npy", "entry.json"])
 def test_a_damaged_entry_is_decoded_again(
     many: list[Path], place: DataPlace, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected = np.array(decode_files(many, place, MAPPED).pixels)
+    expected = np.array(decode_files(many, place, Recipe()).pixels)
     (key,) = entries(place)
     damaged = place.cache / "decoded" / key / name
     os.truncate(damaged, damaged.stat().st_size // 2)
-    np.testing.assert_array_equal(decode_files(many, place, MAPPED).pixels, expected)
+    np.testing.assert_array_equal(decode_files(many, place, Recipe()).pixels, expected)
     assert "a damaged cache entry, decoding again" in caplog.text
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), MAPPED], ids=["in memory", "mapped"])
-def test_broken_files_are_counted_and_the_first_ones_named(
-    tmp_path: Path, place: DataPlace, paint: Paint, recipe: Recipe
-) -> None:
+def test_broken_files_are_counted_and_the_first_ones_named(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
     paths = [paint(tmp_path / f"{n}.png") for n in range(50)]
     for number in (3, 10, 20, 30):
         paths[number].write_text("no image")
     with pytest.raises(DataError) as caught:
-        decode_files(paths, place, recipe)
+        decode_files(paths, place, Recipe())
     message = str(caught.value)
     assert message.startswith("4 of 50 image files cannot be read: ")
     assert f"{paths[3]} (not an image of a known format)" in message
     assert ", and 1 more. " in message
+    assert "--skip-broken" in message
     assert str(paths[30]) not in message
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), MAPPED], ids=["in memory", "mapped"])
-def test_broken_files_can_be_left_out_with_a_warning(
-    tmp_path: Path, place: DataPlace, paint: Paint, recipe: Recipe
+@pytest.mark.parametrize(
+    "case",
+    [
+        (100, 1, "few", True),
+        (100, 2, "few", False),
+        (99, 1, "few", False),
+        (250, 2, "few", True),
+        (250, 3, "few", False),
+        (250, 1, "none", False),
+        (250, 0, "none", True),
+        (10, 9, "any", True),
+        (10, 10, "any", False),
+    ],
+)
+def test_one_broken_file_in_a_hundred_is_left_out_unless_the_user_wants_it_otherwise(
+    tmp_path: Path, place: DataPlace, paint: Paint, case: tuple[int, int, Any, bool]
 ) -> None:
-    paths = [paint(tmp_path / f"{n}.png", n, mode="L") for n in range(50)]
-    paths[0].write_text("no image")
-    paths[49].write_bytes(b"")
+    files, broken, policy, good = case
+    paths = [paint(tmp_path / f"{n}.bmp", n % 256, mode="L", size=(2, 2)) for n in range(files)]
+    for path in paths[:broken]:
+        path.write_bytes(b"")
     warnings: list[str] = []
-    for _ in range(2):  # the second time, mapped images come from the cache
-        decoded = decode_files(paths, place, replace(recipe, skip_broken=True), warnings.append)
-        assert decoded.kept.tolist() == list(range(1, 49))
-        assert decoded.pixels[:, 0, 0, 0].tolist() == list(range(1, 49))
-    assert warnings[0] == warnings[1]
-    assert "2 of 50 image files cannot be read" in warnings[0]
-    assert "0.png" in warnings[0]
-    assert "49.png (empty file)" in warnings[0]
+    place = replace(place, broken=policy)
+    for _ in range(2):  # the second time from the cache
+        if good:
+            decoded = decode_files(paths, place, Recipe(), warn=warnings.append)
+            assert decoded.kept.tolist() == list(range(broken, files))
+            assert decoded.pixels[decoded.kept, 0, 0, 0].tolist() == [n % 256 for n in range(broken, files)]
+        else:
+            hint = {"few": "--skip-broken", "none": "--strict", "any": "none of the 10"}[policy]
+            with pytest.raises(DataError, match=hint):
+                decode_files(paths, place, Recipe(), warn=warnings.append)
+    assert len(warnings) == (2 if good and broken else 0)
+    assert all(f"{broken} of {files} image files cannot be read: " in one for one in warnings)
+
+
+def test_after_a_refusal_the_other_policy_decodes_nothing_again(
+    many: list[Path], place: DataPlace, decodings: list[str]
+) -> None:
+    many[3].write_text("no image")
+    with pytest.raises(DataError):
+        decode_files(many, place, Recipe())
+    decodings.clear()
+    assert len(decode_files(many, replace(place, broken="any"), Recipe()).kept) == 79
+    assert decodings == []
 
 
 def test_the_warning_is_logged_where_nobody_asks_for_it(
@@ -203,31 +374,43 @@ def test_the_warning_is_logged_where_nobody_asks_for_it(
     broken = tmp_path / "broken.png"
     broken.touch()
     with caplog.at_level(logging.WARNING):
-        decode_files([broken, paint(tmp_path / "good.png")], place, Recipe(skip_broken=True))
+        decode_files([broken, paint(tmp_path / "good.png")], replace(place, broken="any"), Recipe())
     assert "broken.png" in caplog.text
 
 
-@pytest.mark.parametrize("recipe", [Recipe(skip_broken=True), Recipe(skip_broken=True, memory=0)])
-def test_if_no_file_can_be_read_it_is_an_error_even_when_skipping(
-    tmp_path: Path, place: DataPlace, recipe: Recipe
-) -> None:
-    (tmp_path / "a.png").touch()
-    with pytest.raises(DataError, match=r"none of the 1 image files can be read: .*a\.png \(empty file\)"):
-        decode_files([tmp_path / "a.png"], place, recipe)
-    assert entries(place) == set()
+def test_a_file_that_comes_back_is_decoded(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
+    paths = [paint(tmp_path / "a.png"), tmp_path / "b.png"]
+    place = replace(place, broken="any")
+    assert decode_files(paths, place, Recipe()).broken == {1: "No such file or directory"}
+    paint(paths[1])
+    assert decode_files(paths, place, Recipe()).broken == {}
+
+
+def test_pieces_of_a_file_are_images_too(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
+    contents = [paint(tmp_path / f"{n}.png", n, mode="L").read_bytes() for n in range(5)]
+    whole = tmp_path / "all.bin"
+    whole.write_bytes(b"".join(contents))
+    starts = np.cumsum([0, *map(len, contents)]).tolist()
+    pieces = [Piece(str(whole), starts[n], len(contents[n]), f"row {n}") for n in range(5)]
+    pieces.append(Piece(str(whole), starts[5], 0, "row 5"))
+    decoded = decode_files(pieces, replace(place, broken="any"), Recipe())
+    assert decoded.pixels[:5, 0, 0, 0].tolist() == list(range(5))
+    assert decoded.broken == {5: "empty file"}
 
 
 def test_a_name_with_spaces_and_letters_of_any_script_is_a_name(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
     paths = [paint(tmp_path / "été à la plage" / "猫 и собака 🐈.png", 5, mode="L")]
-    for recipe in (Recipe(), MAPPED):
-        assert decode_files(paths, place, recipe).pixels[0, 0, 0, 0] == 5
+    assert decode_files(paths, place, Recipe()).pixels[0, 0, 0, 0] == 5
 
 
-def test_a_name_that_is_not_utf8_is_decoded_and_can_be_said(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
+@pytest.mark.parametrize("crew_from", [1, 10_000], ids=["processes", "threads"])
+def test_a_name_that_is_not_utf8_is_decoded_and_can_be_said(
+    tmp_path: Path, place: DataPlace, paint: Paint, monkeypatch: pytest.MonkeyPatch, crew_from: int
+) -> None:
+    monkeypatch.setattr(building, "CREW_FROM", crew_from)
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
     os.replace(paint(tmp_path / "cafe.png", 5, mode="L"), odd)
-    for recipe in (Recipe(), MAPPED):
-        assert decode_files([odd], place, recipe).pixels[0, 0, 0, 0] == 5
+    assert decode_files([odd], place, Recipe()).pixels[0, 0, 0, 0] == 5
     odd.write_text("no image")
     with pytest.raises(DataError, match=r"caf\\xe9\.png") as caught:
         decode_files([odd], place, Recipe())
@@ -235,17 +418,18 @@ def test_a_name_that_is_not_utf8_is_decoded_and_can_be_said(tmp_path: Path, plac
 
 
 def test_progress_counts_the_files(many: list[Path], place: DataPlace) -> None:
-    seen: list[tuple[int, str]] = []
+    seen: list[tuple[int, str, int]] = []
 
     def progress(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
-        seen.append((total, what))
-        return items
+        found = list(items)
+        seen.append((total, what, len(found)))
+        return found
 
     decode_files(many, replace(place, progress=progress), Recipe(size=(8, 8)))
-    assert seen[-1] == (80, "decoding images")
+    assert seen[-1] == (80, "decoding images", 80)
 
 
-def test_an_unknown_policy_names_the_likeliest(place: DataPlace) -> None:
+def test_an_unknown_policy_names_the_likeliest() -> None:
     with pytest.raises(UsageError, match="did you mean 'crop'"):
         Recipe(resize="corp")  # type: ignore[arg-type] # that is the point
 
@@ -255,24 +439,35 @@ def test_a_cache_that_cannot_be_written_is_an_error_with_its_place(
 ) -> None:
     place.cache.write_text("a file in the way")
     with pytest.raises(DataError, match="cache cannot be written"):
-        decode_files([paint(tmp_path / "a.png")], place, MAPPED)
+        decode_files([paint(tmp_path / "a.png")], place, Recipe())
 
 
-def test_a_full_disk_is_an_error_and_leaves_no_entry(
+def test_a_full_disk_is_an_error_and_leaves_nothing(
     many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache.PixelFile, "add", full)
+    monkeypatch.setattr(building, "fill_block", full)
     with pytest.raises(DataError, match="No space left on device"):
-        decode_files(many, place, MAPPED)
-    assert entries(place) == set()
+        decode_files(many, place, Recipe())
+    assert entries(place) == left_over(place) == set()
+
+
+def test_a_full_disk_under_a_worker_is_the_same_error(
+    many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = "import bench.data.worker as w\ndef f(t): raise OSError(28, 'No space left on device')\nw.fill_block = f\n"
+    monkeypatch.setattr(crew, "PROGRAM", full + crew.PROGRAM)
+    monkeypatch.setattr(building, "CREW_FROM", 1)
+    with pytest.raises(DataError, match="No space left on device"):
+        decode_files(many, place, Recipe())
+    assert entries(place) == left_over(place) == set()
 
 
 def test_a_map_is_no_larger_than_its_images(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
     paths = [paint(tmp_path / f"{n}.png", n, mode="L") for n in range(10)]
-    decode_files(paths, place, MAPPED)
+    decode_files(paths, place, Recipe())
     (key,) = entries(place)
     assert (place.cache / "decoded" / key / "pixels.npy").stat().st_size == 128 + 10 * 8 * 8
 

@@ -105,11 +105,29 @@ def test_links_are_followed_but_not_in_a_circle(tmp_path: Path, paint: Paint) ->
     assert Counter(label for part in listing.parts.values() for label in part.labels) == {"a": 2, "b": 2, "c": 3}
 
 
-def test_what_is_no_regular_file_is_never_opened(tmp_path: Path, paint: Paint) -> None:
+def test_whatever_bears_an_images_name_is_listed_so_that_it_can_be_counted(tmp_path: Path, paint: Paint) -> None:
     root = fill(paint, tmp_path, a=2, b=2)
     os.mkfifo(root / "a" / "pipe.png")
+    os.mkfifo(root / "a" / "pipe")
     (root / "a" / "dangling.png").symlink_to(root / "nowhere.png")
-    assert sum(map(len, list_folder(root).parts.values())) == 4
+    (root / "a" / "itself.png").symlink_to(root / "a" / "itself.png")
+    (root / "a" / "empty.png").mkdir()
+    (root / "a" / "full.png").mkdir()
+    paint(root / "a" / "full.png" / "inner.png")
+    parts = list_folder(root).parts.values()
+    odd = {one for part in parts for one in part.ids} - {f"{name}/{n}.png" for name in "ab" for n in range(2)}
+    names = ("dangling.png", "empty.png", "full.png/inner.png", "itself.png", "pipe.png")
+    assert odd == {f"a/{name}" for name in names}
+
+
+def test_links_between_folders_do_not_multiply_them(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path, a=1, b=2)
+    for level in range(30):  # two links to the next level in each: a billion ways through
+        folder = root / "a" / f"level{level}"
+        paint(folder / "x.png")
+        for name in ("left", "right"):
+            (folder / name).symlink_to(root / "a" / f"level{level + 1}")
+    assert sum(map(len, list_folder(root).parts.values())) == 33
 
 
 def test_a_class_may_be_called_train(tmp_path: Path, paint: Paint) -> None:

@@ -51,19 +51,19 @@ def prefixed(labels: dict[str, str], **folders: str) -> dict[str, str]:
 )
 def test_every_form_gives_the_same_parts(root: Path, train: object, test: object) -> None:
     describe(root, train, test)
-    listing = list_manifest(root)
+    listing = list_manifest(root, root)
     assert listing.name == "shop"
     assert {name: (part.ids, part.labels) for name, part in listing.parts.items()} == {
         "train": (("train/image1.png", "train/image2.png"), ("cat", "dog")),
         "query": (("query_images/query1.png",), ("cat",)),
         "gallery": (("gallery/gallery1.png", "gallery/gallery2.png"), ("cat", "dog")),
     }
-    assert list_manifest(root / "train_image_info.json") == listing
+    assert list_manifest(root / "train_image_info.json", root) == listing
 
 
 def test_labels_may_be_whole_numbers(root: Path) -> None:
     describe(root, {"image1.png": 2, "image2.png": 10}, {"query1.png": 2, "gallery1.png": "2", "gallery2.png": 10})
-    assert list_manifest(root).classes == ("2", "10")
+    assert list_manifest(root, root).classes == ("2", "10")
 
 
 def test_an_image_in_both_folders_has_one_id_if_it_is_the_same_image(root: Path, paint: Paint) -> None:
@@ -72,7 +72,7 @@ def test_an_image_in_both_folders_has_one_id_if_it_is_the_same_image(root: Path,
     for folder, colour in (("query_images", (1, 1, 1)), ("gallery", (2, 2, 2))):
         paint(root / folder / "other.png", colour)
     describe(root, TRAIN, TEST | {"same.png": "dog", "other.png": "dog"})
-    parts = list_manifest(root).parts
+    parts = list_manifest(root, root).parts
     assert set(parts["query"].ids) & set(parts["gallery"].ids) == {"gallery/same.png"}
     assert "query_images/other.png" in parts["query"].ids
     assert "gallery/other.png" in parts["gallery"].ids
@@ -80,7 +80,7 @@ def test_an_image_in_both_folders_has_one_id_if_it_is_the_same_image(root: Path,
 
 def test_images_that_no_json_file_names_are_counted(root: Path, paint: Paint) -> None:
     paint(root / "train" / "unnamed.png")
-    assert list_manifest(root).ignored == 1
+    assert list_manifest(root, root).ignored == 1
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_images_that_no_json_file_names_are_counted(root: Path, paint: Paint) ->
 def test_a_mistake_is_told_with_file_and_entry(root: Path, train: object, test: object, reason: str) -> None:
     describe(root, train, test)
     with pytest.raises(DataError, match=reason) as caught:
-        list_manifest(root)
+        list_manifest(root, root)
     assert str(caught.value).startswith(str(root))
     assert "\n" not in str(caught.value)
 
@@ -113,11 +113,11 @@ def test_a_mistake_is_told_with_file_and_entry(root: Path, train: object, test: 
 def test_json_that_does_not_parse_is_told_with_line_and_column(root: Path) -> None:
     (root / "train_image_info.json").write_text('{\n"image1.png": cat}')
     with pytest.raises(DataError, match=r"train_image_info\.json: line 2, column 15: not valid JSON"):
-        list_manifest(root)
+        list_manifest(root, root)
 
 
 def test_what_the_layout_lacks_is_named(root: Path) -> None:
     (root / "test_image_info.json").unlink()
     (root / "gallery").rename(root / "galery")
     with pytest.raises(DataError, match=r"no test_image_info\.json, gallery/ in it"):
-        list_manifest(root)
+        list_manifest(root, root)

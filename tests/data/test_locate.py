@@ -41,7 +41,7 @@ def test_an_archive_and_other_files_are_refused_with_what_to_give(tmp_path: Path
     (tmp_path / "cat.jpg").touch()
     with pytest.raises(UsageError, match="an archive; unpack it and give the folder"):
         loader_for_path(str(tmp_path / "images.zip"))
-    with pytest.raises(UsageError, match="give a folder of class folders or a CSV manifest"):
+    with pytest.raises(UsageError, match="give a folder of class folders, or a CSV or Parquet file"):
         loader_for_path(str(tmp_path / "cat.jpg"))
 
 

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from bench.contract import DataError
-from bench.data.manifest import list_manifest
+from bench.data.listing import Listing
+from bench.data.manifest import Reading
+from bench.data.manifest import list_manifest as list_table
 
 Paint = Callable[..., Path]
+NOWHERE = Path("/nowhere")  # CSV files need no cache
 PLAIN = "path,label,split\na1.png,a,train\nb1.png,b,train\na2.png,a,test\nb2.png,b,test\n"
 
 
@@ -26,6 +29,10 @@ def write(tmp_path: Path, paint: Paint) -> Callable[[str], Path]:
         return tmp_path / "birds" / "df.csv"
 
     return manifest
+
+
+def list_manifest(path: Path, reading: Reading | None = None) -> Listing:
+    return list_table(path, NOWHERE, reading)
 
 
 def ids(path: Path) -> dict[str, tuple[str, ...]]:
@@ -105,6 +112,13 @@ def test_paths_may_be_absolute_or_have_folders_spaces_and_any_script(
     paint(tmp_path / "birds" / "große Vögel" / "ö, 1.png")
     path = write(PLAIN + f'{elsewhere},a,test\n"große Vögel/ö, 1.png",b,test\n')
     assert ids(path)["test"][2:] == (elsewhere.as_posix(), "große Vögel/ö, 1.png")
+
+
+def test_the_labels_may_be_in_another_column(write: Callable[[str], Path]) -> None:
+    path = write("path,kind,colour,split\na1.png,x,red,train\nb1.png,x,blue,train\na2.png,x,red,test\n")
+    assert list_manifest(path, Reading(label_column="colour")).classes == ("blue", "red")
+    with pytest.raises(DataError, match=r"no column 'color'; did you mean 'colour'\?"):
+        list_manifest(path, Reading(label_column="color"))
 
 
 def test_a_byte_order_mark_and_blank_lines_and_spaces_are_no_matter(write: Callable[[str], Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.data.picture import OtherSizeError, UnreadableImageError, read_picture
+from bench.data.image_source import UnreadableImageError
+from bench.data.picture import OtherSizeError, read_picture
 
 
 def saved(image: Image.Image, path: Path, **options: object) -> Path:
@@ -171,6 +173,7 @@ def test_an_image_of_another_size_is_told_before_it_is_decoded(tmp_path: Path) -
     ("content", "reason"),
     [
         (b"I am a text", "not an image of a known format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image of a known format"),  # a program
         (b"", "empty file"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 20, "."),
     ],
@@ -210,3 +213,23 @@ def test_pillows_limit_holds_from_the_first_pixel_above_it(tmp_path: Path, monke
         pytest.raises(UnreadableImageError, match="10x11 pixels, above Pillow's limit of 109"),
     ):
         read_picture(path, None, "crop")
+
+
+def test_only_regular_files_are_opened_and_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    (tmp_path / "huge.jpg").touch()
+    os.truncate(tmp_path / "huge.jpg", 1 << 40)  # it takes no room
+    reasons = {
+        "pipe.jpg": "a named pipe, not a file",
+        "loop.jpg": "Too many levels of symbolic links",
+        "huge.jpg": "more than the 536,870,912 that an image file may have",
+        "none.jpg": "No such file or directory",
+        "": "a folder, not a file",
+        "\0.jpg": "null byte",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(UnreadableImageError, match=reason):
+            read_picture(f"{tmp_path}/{name}", (8, 8), "crop")
+    with pytest.raises(UnreadableImageError, match="a device, not a file"):
+        read_picture("/dev/zero", (8, 8), "crop")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bench.contract import Collection, DataError, Images, Split, UsageError
 from bench.data.protocols import build_dataset, obstacles
+from bench.data.subsets import Subset
 
 MakeCollection = Callable[..., Collection]
 TEN = [0] * 10 + [1] * 20 + [2] * 30
@@ -100,7 +101,7 @@ def test_the_cut_is_seeded(plain: Collection, protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", ["holdout", "loo", "database"])
 def test_a_limit_keeps_so_many_train_and_so_many_test_images(plain: Collection, protocol: str) -> None:
-    data = build_dataset(plain, protocol, limit=12)
+    data = build_dataset(plain, protocol, subset=Subset(limit=12))
     assert len(data.train) + len(data.validation) == 12
     tested = {"holdout": len(data.query) + len(data.gallery), "loo": len(data.query), "database": len(data.query)}
     assert tested[protocol] == 12
@@ -108,7 +109,7 @@ def test_a_limit_keeps_so_many_train_and_so_many_test_images(plain: Collection, 
 
 
 def test_a_limit_holds_for_query_and_gallery_of_the_data_itself(make_collection: MakeCollection) -> None:
-    data = build_dataset(make_collection(train=TEN, query=TEN, gallery=TEN * 3), limit=12)
+    data = build_dataset(make_collection(train=TEN, query=TEN, gallery=TEN * 3), subset=Subset(limit=12))
     assert (len(data.query), len(data.gallery)) == (12, 12)
 
 

@@ -26,6 +26,11 @@ def test_the_possible_protocols_are_told_and_why_the_others_are_not(make_collect
     assert "names its own query and gallery" in summary.obstacles["given"]
 
 
+def test_unseen_classes_are_possible_from_four_classes_on(make_collection: MakeCollection) -> None:
+    assert "unseen" in summarise(make_collection(4, train=[0, 1, 2, 3], test=[0, 1, 2, 3] * 2)).protocols
+    assert "needs 4 classes" in summarise(make_collection(3, train=[0, 1, 2], test=[0, 1, 2] * 2)).obstacles["unseen"]
+
+
 def test_of_data_with_its_own_queries_thin_classes_are_those_without_gallery(make_collection: MakeCollection) -> None:
     summary = summarise(make_collection(3, train=[0, 1], query=[0, 1, 2], gallery=[0, 1]))
     assert summary.thin == ("class 2",)

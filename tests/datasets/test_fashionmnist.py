@@ -67,7 +67,7 @@ def test_it_is_a_loader_that_fetches() -> None:
 def test_it_loads_from_torchvisions_folders_and_ours(
     place: DataPlace, small: dict[str, bytes], tmp_path: Path, folder: str, gz: bool
 ) -> None:
-    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     for name, content in small.items():
         (tmp_path / folder / (f"{name}.gz" if gz else name)).write_bytes(gzip.compress(content) if gz else content)
     collection = loader_class()().load(place)

@@ -86,10 +86,13 @@ def test_a_broken_file_is_named_and_can_be_left_out(
     (pets / "dog" / "dog 3.png").write_text("not a dog")
     with pytest.raises(DataError, match=r"1 of 30 image files cannot be read: .*dog 3\.png \(not an image"):
         load(pets, place)
-    collection = load(pets, place, skip_broken=True)
+    collection = load(pets, replace(place, broken="any"))
     assert sum(map(len, collection.parts().values())) == 29
     assert_shades_tell_labels(collection)
     assert "dog 3.png" in caplog.text
+    assert collection.notes == (
+        "1 of 30 image files left out, as they cannot be read: dog/dog 3.png (not an image of a known format)",
+    )
 
 
 def test_if_the_broken_files_take_a_class_from_train_it_is_an_error(tmp_path: Path, place: DataPlace) -> None:
@@ -98,7 +101,7 @@ def test_if_the_broken_files_take_a_class_from_train_it_is_an_error(tmp_path: Pa
             paint(tmp_path / "pets" / part / name / "1.png", shade)
     (tmp_path / "pets" / "train" / "eel" / "1.png").write_text("not an eel")
     with pytest.raises(DataError, match="classes in the test part that are not in train: eel"):
-        load(tmp_path / "pets", place, skip_broken=True)
+        load(tmp_path / "pets", replace(place, broken="any"))
 
 
 @pytest.fixture

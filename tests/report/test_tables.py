@@ -96,6 +96,31 @@ def test_two_settings_of_a_method_are_told_apart_by_what_differs(tmp_path: Path)
     assert "pixels (center=False)" in text
 
 
+LEAK = {"part": "query", "other": "train", "images": 2000, "exact": 10, "near": 2, "mirrored": 0}
+
+
+def test_a_leak_is_a_footnote_and_a_column(tmp_path: Path) -> None:
+    record(tmp_path / "runs", data={"audit": {"leaks": [LEAK]}})
+    record(tmp_path / "runs", "clean", dataset="other", data={"audit": {"leaks": []}})
+    record(tmp_path / "runs", "older", dataset="third")
+    write_results(tmp_path / "runs", tmp_path / "results")
+    text = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+    assert text.count("**Leak**") == 1
+    assert "**Leak**: 12 of 2,000 query images have a copy in train (10 exact, 2 near). `--drop-leaks`" in text
+    frame = pd.read_csv(tmp_path / "results" / "runs.csv").set_index("method")
+    assert frame["leaked_queries"].fillna(-1).to_dict() == {"pixels": 12, "clean": 0, "older": -1}
+    assert frame["leaked_gallery"].fillna(-1).to_dict() == {"pixels": 0, "clean": 0, "older": -1}
+
+
+def test_a_table_says_what_was_chosen_of_the_data(tmp_path: Path) -> None:
+    record(tmp_path)
+    spec = {"fingerprint": "e" * 64, "options": {}, "budget": {}, "data": {"per_class": 10, "drop_leaks": True}}
+    record(tmp_path, key="1123456789", spec=spec)
+    text = text_of(tmp_path)
+    assert "## digits · loo · data ffffffff" in text
+    assert "## digits · loo · drop leaks · per class 10 · data eeeeeeee" in text
+
+
 def test_a_failed_run_is_shown_with_its_reason_and_a_flag_beside_its_row(tmp_path: Path) -> None:
     record(tmp_path, "good", flags=["collapsed"])
     record(tmp_path, "bad", status="failed", reason="out of memory: 3 GB", scores={}, ci95={})

@@ -22,6 +22,7 @@ def test_everything_that_decides_a_score_changes_the_key_and_the_order_of_option
         replace(SPEC, ks=(1,)),
         replace(SPEC, ties="mean"),
         replace(SPEC, device="cuda"),
+        replace(SPEC, data={"per_class": 10}),
     ]
     assert len({spec_key(spec) for spec in [SPEC, *changed]}) == len(changed) + 1
     two = replace(SPEC, options={"a": 1, "b": 2})

@@ -1,0 +1,101 @@
+"""``simbench cache``: what is decoded already, whether it is sound, and making room."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import click
+
+from bench.cli.options import option
+from bench.cli.terminal import cache_folder
+from bench.contract import UsageError
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+place = option("--cache", "folder", metavar="DIR", help="The cache.  [default: the user's cache directory]")
+
+
+@click.group()
+def cache() -> None:
+    """Look after decoded images, which are kept so that a second start decodes nothing.
+
+    \b
+    simbench cache list
+    simbench cache verify
+    simbench cache prune --older-than 30
+    """
+
+
+def _folder(folder: str | None) -> Path:
+    return Path(folder).expanduser() if folder else cache_folder()
+
+
+@cache.command("list")
+@place
+def list_kept(folder: str | None) -> None:
+    """Tell what is in the cache, how large it is, and when it was last used."""
+    from bench.data.cache_care import kept_in
+
+    found = kept_in(_folder(folder))
+    for one in found:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used))
+        click.echo(
+            f"{one.key[:12]}  {one.kind:9}  {one.images:9,} images  {_size(one.bytes):>9}  used {used}  {one.what}"
+        )
+    click.echo(f"{len(found)} entries, {_size(sum(one.bytes for one in found))} in {_folder(folder)}")
+
+
+@cache.command()
+@place
+def verify(folder: str | None) -> int:
+    """Compare every entry with the checksums that were taken when it was written; exit code 1 if one differs."""
+    from bench.data.cache_care import kept_in, problem_of
+
+    failed = False
+    for one in kept_in(_folder(folder)):
+        problem = problem_of(one)
+        failed |= problem is not None
+        state = "ok    " if problem is None else "FAILED"
+        click.echo(f"{state}  {one.key[:12]}  {one.what}{'' if problem is None else f': {problem}'}")
+    if failed:
+        click.echo("simbench cache prune --all removes them; they are decoded again when they are needed", err=True)
+    return int(failed)
+
+
+@cache.command()
+@place
+@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="What was not used for so many days.")
+@click.option("--to-size", metavar="SIZE", help="The longest unused, until so much is left (such as 20G, 500M).")
+@click.option("--all", "everything", is_flag=True, help="Everything.")
+def prune(folder: str | None, *, older_than: float | None, to_size: str | None, everything: bool) -> None:
+    """Remove entries, without asking; your own files are never touched, and downloads stay."""
+    from bench.data.cache_care import kept_in, remove, to_prune
+
+    if not everything and older_than is None and to_size is None:
+        raise UsageError("say what to remove: --older-than DAYS, --to-size SIZE, or --all")
+    where = _folder(folder)
+    most = None if to_size is None else _bytes(to_size)
+    removed = 0
+    for one in to_prune(kept_in(where), everything=everything, days=older_than, most=most):
+        if remove(one, where):
+            removed += one.bytes
+            click.echo(f"removed {one.key[:12]}  {_size(one.bytes):>9}  {one.what}")
+        else:
+            click.echo(f"in use  {one.key[:12]}  {_size(one.bytes):>9}  {one.what}")
+    click.echo(f"{_size(removed)} freed in {where}")
+
+
+def _bytes(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise UsageError(f"--to-size {text!r}: expected a number of bytes such as 20G, 500M or 0")
+    return int(float(found[1]) * UNITS[found[2].upper()])
+
+
+def _size(count: int) -> str:
+    for unit, factor in reversed(UNITS.items()):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}B" if unit else f"{count} B"
+    return "0 B"

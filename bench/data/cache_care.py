@@ -1,0 +1,132 @@
+"""Looking after the cache: what is in it, whether it is still what was written, and making room."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.data.cache import BY_FILES, DECODED, ENTRY, PIXELS, UNDER_WAY, UNPACKED, locked, read_facts
+from bench.data.parquet import IMAGES
+
+Kind = Literal["decoded", "unpacked", "under way"]
+STEP = 4 << 20  # bytes read at a time
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One folder of the cache. used: seconds since the epoch, when it was last made or read."""
+
+    kind: Kind
+    folder: Path
+    what: str
+    images: int
+    bytes: int
+    used: float
+
+    @property
+    def key(self) -> str:
+        return self.folder.name
+
+
+def kept_in(cache: Path) -> list[Kept]:
+    """Return all that is decoded, unpacked, or under way, the last used first."""
+    places: tuple[tuple[Kind, Path], ...] = (
+        ("decoded", cache / DECODED),
+        ("unpacked", cache / UNPACKED),
+        ("under way", cache / DECODED / UNDER_WAY),
+    )
+    found = [_kept(kind, folder) for kind, place in places for folder in _folders(place)]
+    return sorted(found, key=lambda one: -one.used)
+
+
+def _folders(place: Path) -> Iterator[Path]:
+    if place.is_dir():
+        yield from (one for one in place.iterdir() if one.is_dir() and one.name not in (BY_FILES, UNDER_WAY))
+
+
+def _kept(kind: Kind, folder: Path) -> Kept:
+    files = [path.stat() for path in folder.iterdir() if path.is_file()]
+    taken = sum(getattr(about, "st_blocks", about.st_size // 512) * 512 for about in files)  # files may have holes
+    try:
+        facts = read_facts(folder)
+        images = facts["files"] if kind == "unpacked" else facts["shape"][0]
+        used = (folder / ENTRY).stat().st_mtime
+        return Kept(kind, folder, str(facts["what"]), int(images), taken, used)
+    except (OSError, ValueError, KeyError, TypeError):
+        used = max((about.st_mtime for about in files), default=folder.stat().st_mtime)
+        return Kept(kind, folder, "(not finished)" if kind == "under way" else "(damaged)", 0, taken, used)
+
+
+def problem_of(kept: Kept) -> str | None:
+    """Return what is wrong with an entry, or None if every checksum holds. What is under way is checked if resumed."""
+    if kept.kind == "under way":
+        return None
+    try:
+        facts = read_facts(kept.folder)
+        if kept.kind == "unpacked":
+            return None if _crc(kept.folder / IMAGES) == facts["crc"] else f"{IMAGES}: not what was written"
+        return _problem_of_pixels(kept.folder / PIXELS, facts)
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        return f"cannot be read ({error})"
+
+
+def _problem_of_pixels(path: Path, facts: dict[str, Any]) -> str | None:
+    rows, *shape = facts["shape"]
+    each = shape[0] * shape[1] * shape[2]
+    told, size = facts["start"] + rows * each, path.stat().st_size
+    if size != told:
+        return f"{PIXELS}: {size:,} bytes, not {told:,}"
+    if sum(count for _, count, _ in facts["blocks"]) != rows:
+        return f"{ENTRY}: it does not tell of all images"
+    with path.open("rb") as file:
+        for start, count, crc in facts["blocks"]:
+            file.seek(facts["start"] + start * each)
+            if zlib.crc32(file.read(count * each)) != crc:
+                return f"{PIXELS}: images {start} to {start + count - 1} are not what was written"
+    return None
+
+
+def _crc(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while data := file.read(STEP):
+            crc = zlib.crc32(data, crc)
+    return crc
+
+
+def to_prune(kept: Sequence[Kept], *, everything: bool, days: float | None, most: int | None) -> list[Kept]:
+    """Choose what is to go, the longest unused first.
+
+    everything: all of it; days: what was not used for so long; most: as much as it takes to leave so many bytes.
+    """
+    oldest = sorted(kept, key=lambda one: one.used)
+    now, left = time.time(), sum(one.bytes for one in kept)
+    chosen = []
+    for one in oldest:
+        old = days is not None and now - one.used > days * 86_400
+        if everything or old or (most is not None and left > most):
+            chosen.append(one)
+            left -= one.bytes
+    return chosen
+
+
+def remove(kept: Kept, cache: Path) -> bool:
+    """Remove an entry; whoever maps it keeps its pages. Returns False for one that another process is writing."""
+    if kept.kind == "under way":
+        try:
+            with locked(cache, kept.key, wait=False):
+                shutil.rmtree(kept.folder)
+        except TimeoutError:
+            return False
+        return True
+    shutil.rmtree(kept.folder)
+    if kept.kind == "decoded":
+        for alias in (cache / DECODED / BY_FILES).glob("*"):
+            if alias.read_text("ascii", "replace").strip() == kept.key:
+                alias.unlink()
+    return True
