@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from bench.training.loop import Group, Phase, run_phase, seconds_per_epoch
 from bench.training.losses import ArcFaceHead
 from bench.training.plan import plan_epochs
 from bench.training.precision import mixed_precision
+from bench.training.remembered import RememberedVectors
 from bench.training.validation import retrieval_map
 
 
@@ -140,10 +140,11 @@ class ArcFace:
         )
 
     def _decoder_phase(self, job: _Job, epochs: float) -> Phase:
-        vectors = cache(lambda: self.embedder.embed_split(job.train, job.device))  # the encoder is frozen
+        frozen = deepcopy(self.embedder).eval()
+        vectors = RememberedVectors(frozen, len(job.train), self.dim, job.device)
 
         def loss(batch: Batch, share: float) -> dict[str, Tensor]:
-            return {"loss": F.mse_loss(self.decoder(vectors()[batch.rows]), batch.pixels)}
+            return {"loss": F.mse_loss(self.decoder(vectors.of(batch)), batch.pixels)}
 
         return Phase(
             name="2-decoder",
@@ -158,10 +159,10 @@ class ArcFace:
 
     def _joint_phase(self, job: _Job, epochs: float) -> Phase:
         teacher = deepcopy(self.embedder).eval()  # now: a resumed phase loads an encoder that has moved already
-        taught = cache(lambda: teacher.embed_split(job.train, job.device))
+        taught = RememberedVectors(teacher, len(job.train), self.dim, job.device)
 
         def loss(batch: Batch, share: float) -> dict[str, Tensor]:
-            before = taught()[batch.rows]
+            before = taught.of(batch)
             self.embedder.eval()  # batch norm keeps phase 1's statistics: decoded images must not shift them
             vectors = self.embedder.embed_with_gradient(batch.pixels)
             decoded = self.decoder(vectors)

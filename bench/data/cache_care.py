@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.data.archives import FOLDER as EXTRACTED
+from bench.data.audit import FOLDER as AUDITS
 from bench.data.cache import BY_FILES, DECODED, ENTRY, PIXELS, UNDER_WAY, UNPACKED, locked, read_facts
 from bench.data.parquet import IMAGES
 
-Kind = Literal["decoded", "unpacked", "under way"]
+Kind = Literal["decoded", "unpacked", "under way", "extracted", "audit"]
 STEP = 4 << 20  # bytes read at a time
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One folder of the cache. used: seconds since the epoch, when it was last made or read."""
+    """One folder of the cache, or an audit's file. used: seconds since the epoch, when it was last made or read."""
 
     kind: Kind
     folder: Path
@@ -34,13 +36,15 @@ class Kept:
 
 
 def kept_in(cache: Path) -> list[Kept]:
-    """Return all that is decoded, unpacked, or under way, the last used first."""
+    """Return all that is decoded, unpacked, under way, extracted from archives, or audited, the last used first."""
     places: tuple[tuple[Kind, Path], ...] = (
         ("decoded", cache / DECODED),
         ("unpacked", cache / UNPACKED),
         ("under way", cache / DECODED / UNDER_WAY),
     )
     found = [_kept(kind, folder) for kind, place in places for folder in _folders(place)]
+    found += [_tree("extracted", folder) for folder in _folders(cache / EXTRACTED)]
+    found += [_tree("audit", file) for file in (cache / AUDITS).glob("*.npz")]
     return sorted(found, key=lambda one: -one.used)
 
 
@@ -62,9 +66,16 @@ def _kept(kind: Kind, folder: Path) -> Kept:
         return Kept(kind, folder, "(not finished)" if kind == "under way" else "(damaged)", 0, taken, used)
 
 
+def _tree(kind: Kind, place: Path) -> Kept:
+    """Return what carries no facts of its own: the files of an archive, or an audit; it is made again when needed."""
+    files = [path for path in (place.rglob("*") if place.is_dir() else [place]) if path.is_file()]
+    taken = sum(path.stat().st_size for path in files)
+    return Kept(kind, place, place.name, len(files) if kind == "extracted" else 0, taken, place.stat().st_mtime)
+
+
 def problem_of(kept: Kept) -> str | None:
-    """Return what is wrong with an entry, or None if every checksum holds. What is under way is checked if resumed."""
-    if kept.kind == "under way":
+    """Return what is wrong with an entry, or None if every checksum holds."""
+    if kept.kind in ("under way", "extracted", "audit"):  # checked if resumed, or without sums
         return None
     try:
         facts = read_facts(kept.folder)
@@ -124,7 +135,10 @@ def remove(kept: Kept, cache: Path) -> bool:
         except TimeoutError:
             return False
         return True
-    shutil.rmtree(kept.folder)
+    if kept.folder.is_file():
+        kept.folder.unlink()
+    else:
+        shutil.rmtree(kept.folder)
     if kept.kind == "decoded":
         for alias in (cache / DECODED / BY_FILES).glob("*"):
             if alias.read_text("ascii", "replace").strip() == kept.key:

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from bench.cli import cli
 from bench.contract import DataPlace, UsageError
-from bench.data.cache_care import kept_in, problem_of
+from bench.data.cache_care import kept_in, problem_of, remove
 from bench.data.decode import Recipe, decode_files
 
 Paint = Callable[..., Path]
@@ -117,3 +117,14 @@ def test_what_was_pruned_is_decoded_again(filled: Path, tmp_path: Path, place: D
 def test_an_empty_cache_is_no_error(tmp_path: Path) -> None:
     assert "0 entries, 0 B" in run("list", "--cache", str(tmp_path / "none"))
     assert run("verify", "--cache", str(tmp_path / "none")).endswith("exit 0")
+
+
+def test_extracted_archives_and_audits_are_listed_and_pruned_too(tmp_path: Path) -> None:
+    (tmp_path / "extracted" / "cats" / "inner").mkdir(parents=True)
+    (tmp_path / "extracted" / "cats" / "inner" / "1.jpg").write_bytes(b"12345")
+    (tmp_path / "audits").mkdir()
+    (tmp_path / "audits" / "abc-v1.npz").write_bytes(b"123")
+    found = kept_in(tmp_path)
+    assert {(one.kind, one.bytes, one.images) for one in found} == {("extracted", 5, 1), ("audit", 3, 0)}
+    assert all(problem_of(one) is None and remove(one, tmp_path) for one in found)
+    assert kept_in(tmp_path) == []
