@@ -149,6 +149,26 @@ def test_one_new_file_in_methods_is_a_method_without_any_other_edit(
     assert "| colour" in done.stdout
 
 
+def test_the_data_set_example_of_the_docs_is_listed_and_run(
+    other_package: dict[str, str], tmp_path: Path, checkout: Path
+) -> None:
+    text = (checkout / "docs" / "adding-a-dataset.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
+    (tmp_path / "site" / "other_methods.py").write_text(code, encoding="utf-8")
+    points = tmp_path / "site" / "other_methods-1.0.dist-info" / "entry_points.txt"
+    points.write_text("[simbench.datasets]\nstripes = other_methods\n")
+    done = subprocess.run(
+        [*PROGRAM, "run", "-m", "pixels", "-d", "stripes", "-q"],
+        cwd=tmp_path,
+        env=other_package,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "## stripes · holdout" in done.stdout
+
+
 def test_a_name_that_simbench_has_already_is_refused(tmp_path: Path, other_package: dict[str, str]) -> None:
     points = tmp_path / "site" / "other_methods-1.0.dist-info" / "entry_points.txt"
     points.write_text("[simbench.methods]\narcface = other_methods\n")
