@@ -102,9 +102,8 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
 def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: Path) -> dict[str, Any]:
     checked = audit(dataset, place.cache, place.progress)
     if checked.leaked:
-        place.log(
-            f"{spec.dataset} ({spec.protocol}): {checked.leaked} images to test on have a copy in train (--drop-leaks)"
-        )
+        told = " and ".join(f"{leak.found} {leak.part}" for leak in checked.leaks)
+        place.log(f"{spec.dataset} ({spec.protocol}): {told} images have a copy in train (--drop-leaks)")
     _seed_everything(seed, place.threads)
     method: Method = build(get_method(spec.method), spec.options, owner=f"method {spec.method}")
     history = MemoryHistory()
