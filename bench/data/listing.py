@@ -135,7 +135,10 @@ def collect(listing: Listing, place: DataPlace, recipe: Recipe, *, mirror: bool)
         test=splits.get("test"),
         query=splits.get("query"),
         gallery=splits.get("gallery"),
-        notes=notes,
+        notes=(
+            *notes,
+            f"images of another shape than {splits['train'].images.shape} were brought to it ({recipe.resize})",
+        ),
     )
 
 

@@ -92,6 +92,7 @@ def test_a_broken_file_is_named_and_can_be_left_out(
     assert "dog 3.png" in caplog.text
     assert collection.notes == (
         "1 of 30 image files left out, as they cannot be read: dog/dog 3.png (not an image of a known format)",
+        "images of another shape than 8x8x1 were brought to it (crop)",
     )
 
 
