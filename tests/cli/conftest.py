@@ -52,7 +52,7 @@ def program(tmp_path: Path) -> Callable[..., Outcome]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=200,
+            timeout=800,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 

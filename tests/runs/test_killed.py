@@ -26,7 +26,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def finished(folder: Path) -> RunRecord:
-    assert start(folder).wait(timeout=200) == 0
+    assert start(folder).wait(timeout=800) == 0
     (run,) = all_runs(folder / "runs")
     return run
 
