@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from bench.registry import canonical, get_dataset
 Zipped = Callable[[Path, Mapping[str, bytes]], bytes]
 Png = Callable[[int], bytes]
 SHADES = {"cat": 50, "dog": 200}
-SHARED = Path("/work/shared/data/cats-dogs.tar")
 
 
 def assert_shades(collection: Collection, shades: Mapping[str, int]) -> None:
@@ -99,15 +97,6 @@ def test_an_archive_that_would_write_elsewhere_is_refused(
     with pytest.raises(DataError, match="would be written outside"):
         cats_dogs(place)
     assert not list(tmp_path.rglob("evil*"))
-
-
-@pytest.mark.skipif(not SHARED.is_file(), reason="the shared photographs are not here")
-def test_the_shared_tar_is_found_by_its_name(tmp_path: Path) -> None:
-    place = DataPlace(root=SHARED.parent, cache=tmp_path / "cache", download=False)
-    loader: Any = get_dataset("cats-dogs")()
-    assert loader.fetch(place) == SHARED
-    with tarfile.open(SHARED) as archive:
-        assert archive.next() is not None
 
 
 CLASSES = (
