@@ -45,7 +45,7 @@ class ArcFace:
     encoder_epochs: float = 10.0
     decoder_epochs: float = 1.0
     joint_epochs: float = 0.7
-    accuracy_goal: float = 1.0  # phases 1 and 3 stop when the validation accuracy exceeds this share
+    accuracy_goal: float = 1.0  # phases 1 and 3 stop when the validation accuracy reaches this share
     patience: int = 5  # epochs without a better validation number before a phase stops
     decoder_lr: float = 2e-3
     joint_encoder_lr: float = 2e-4

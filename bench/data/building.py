@@ -113,8 +113,8 @@ def _fill(work: UnderWay, frame: Frame, job: Job) -> Outcome | None:
     except OSError:
         work.discard()  # a full disk is not helped by keeping what fills it
         raise
-    except BaseException:
-        rows.close()  # an interrupt keeps what is done
+    except BaseException:  # an interrupt too must keep what is done
+        rows.close()
         raise
     return misfits[0] if misfits else None
 
