@@ -23,6 +23,7 @@ _HOME = {
     "UsageError": "bench.contract",
     "dataset": "bench.registry",
     "method": "bench.registry",
+    "tunable": "bench.options",
     "Evaluation": "bench.evaluation.evaluate",
     "evaluate": "bench.evaluation.evaluate",
 }
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from bench.contract import UsageError as UsageError
     from bench.evaluation.evaluate import Evaluation as Evaluation
     from bench.evaluation.evaluate import evaluate as evaluate
+    from bench.options import tunable as tunable
     from bench.registry import dataset as dataset
     from bench.registry import method as method
 

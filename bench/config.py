@@ -26,7 +26,7 @@ class Settings:
     budget: a duration such as ``90s``, ``5m``, ``2h``; limit: images kept of train and of test; ks: cut-offs of the
     metrics; threads: None for all processors; image_size: ``64`` or ``64x48`` (height x width) for own images; classes,
     per_class, balance, limit, drop_leaks: what of the data is used; split_seed: of every choice of images, apart from
-    the seeds of training; broken: see DataPlace.
+    the seeds of training; broken: see DataPlace; engine: what computes the vectors of a fitted method.
     """
 
     protocol: str = "auto"
@@ -44,6 +44,7 @@ class Settings:
     ks: tuple[int, ...] = (1, 10, 50)
     ties: Literal["pessimistic", "optimistic", "mean"] = "pessimistic"
     device: str = "auto"
+    engine: Literal["torch", "openvino", "onnx"] = "torch"
     threads: int | None = None
     image_size: str | None = None
     data_root: str | None = None

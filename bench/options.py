@@ -1,22 +1,91 @@
 """A plugin's dataclass fields are its options: from words or TOML values to checked field values.
 
 The same few types serve the command line (``-o margin=0.3``), ``bench.toml`` and ``run.json``: bool, int, float, str,
-``Literal``, ``X | None`` and ``tuple[X, ...]``.
+``Literal``, ``X | None`` and ``tuple[X, ...]``. A field made with ``tunable`` also says what ``simbench tune`` may try.
 """
 
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from bench.contract import SimbenchError, UsageError
+from bench.contract import MethodError, SimbenchError, UsageError
 from bench.naming import did_you_mean
 
 P = TypeVar("P")
+T = TypeVar("T")
 
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
+_SPACE = "simbench.space"  # the key of a field's metadata under which its range or choices lie
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from low to high, both included; log: even in the logarithm; whole: whole numbers only."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise MethodError(f"low must be below high, got {self.low} and {self.high}")
+        if self.whole and not (float(self.low).is_integer() and float(self.high).is_integer()):
+            raise MethodError(f"a range of whole numbers has whole ends, got {self.low} and {self.high}")
+        if self.log and self.low <= 0:
+            raise MethodError(f"a logarithmic range starts above 0, got {self.low}")
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Some values, in no order."""
+
+    values: tuple[bool | int | float | str | None, ...]
+
+    def __post_init__(self) -> None:
+        odd = [value for value in self.values if not isinstance(value, (bool, int, float, str, type(None)))]
+        if odd or len(set(self.values)) < 2:
+            raise MethodError(f"choices must be two or more different words, numbers or None, got {self.values}")
+
+    def __contains__(self, value: object) -> bool:
+        return value in self.values
+
+
+def tunable(
+    default: T,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    log: bool = False,
+    choices: Sequence[T] | None = None,
+) -> T:
+    """Return a dataclass field with a default and the values worth trying: a range of numbers, or some choices.
+
+    ``lr: float = tunable(3e-3, low=3e-4, high=1e-2, log=True)``; a whole default makes a range of whole numbers.
+    Raises MethodError unless it is exactly one of the two and the default is in it.
+    """
+    space: Range | Choice
+    if choices is not None and low is None and high is None and not log:
+        space = Choice(tuple(choices))  # type: ignore[arg-type]  # Choice itself refuses what it cannot hold
+    elif choices is None and low is not None and high is not None:
+        space = Range(low, high, log, whole=isinstance(default, int))
+    else:
+        raise MethodError("a tunable option has low and high, or choices")
+    if default not in space:
+        raise MethodError(f"the default {default!r} is not among the values to try: {space}")
+    made: T = field(default=default, metadata={_SPACE: space})
+    return made
+
+
+def search_space(cls: type) -> dict[str, Range | Choice]:
+    """Return what a plugin class declares tunable: field name to range or choices, in the order of the class."""
+    return {one.name: one.metadata[_SPACE] for one in fields(cls) if one.init and _SPACE in one.metadata}
 
 
 def option_types(cls: type) -> dict[str, Any]:
@@ -32,14 +101,14 @@ def build(cls: type[P], options: Mapping[str, Any], *, owner: str) -> P:
     """
     known, values, problems = option_types(cls), {}, []
     for name, given in options.items():
-        field = name.replace("-", "_")
-        if field not in known:
+        option = name.replace("-", "_")
+        if option not in known:
             problems.append(
-                f"{owner} has no option {name!r}{did_you_mean(field, known)} (it has: {', '.join(known) or 'none'})"
+                f"{owner} has no option {name!r}{did_you_mean(option, known)} (it has: {', '.join(known) or 'none'})"
             )
             continue
         try:
-            values[field] = coerce(given, known[field])
+            values[option] = coerce(given, known[option])
         except ValueError as error:
             problems.append(f"{owner}: option {name}: {error}")
     if problems:

@@ -16,7 +16,7 @@ LAYERS = {
     "options": {"contract", "naming", "registry"},
     "config": {"contract", "naming", "registry", "options"},
     "data": {"contract", "naming"},
-    "training": {"contract", "naming"},
+    "training": {"contract", "naming", "options"},
     "evaluation": {"contract", "naming"},
     "runs": {"contract", "naming", "registry", "options", "config", "data", "training", "evaluation", "__init__"},
     "report": {"contract", "naming", "runs", "evaluation", "data"},

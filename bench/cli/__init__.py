@@ -15,6 +15,7 @@ from bench.cli.leaderboard import leaderboard
 from bench.cli.listing import listing
 from bench.cli.run import run
 from bench.cli.terminal import show_warnings
+from bench.cli.tune import tune
 from bench.contract import SimbenchError
 
 INTERRUPTED = 130
@@ -32,11 +33,12 @@ def cli() -> None:
     simbench run -m arcface -d fashionmnist         the main job
     simbench run -m arcface -d path/to/pictures     your own: one folder a class
     simbench list                                   methods and data sets
+    simbench tune -m arcface --epochs 2             better options, chosen on validation
     simbench leaderboard                            tables from all runs so far
     """
 
 
-for command in (run, listing, fetch, leaderboard, check, cache):
+for command in (run, listing, fetch, leaderboard, check, tune, cache):
     cli.add_command(command)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.runs.matrix import Cell
     from bench.runs.store import RunRecord
 
+_TRAINING = ("lr", "weight_decay", "augment")
 _QUICK = {"limit": 1_000, "epochs": 1.0}
 
 
@@ -46,12 +47,17 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
 )
 @option("--epochs", type=float, help="Epochs in all, shared by a method's phases.")
 @option("--budget", metavar="5m", help="Time to train in, instead of epochs: 90s, 5m, 2h.")
+@option("--lr", type=float, help="Peak learning rate: the option lr of every method that trains.")
+@option("--weight-decay", type=float, help="Their option weight_decay.")
+@option("--augment", metavar="NAME", help="Their option augment: none, light, trivial or rand.")
 @option("--phases", callback=whole_numbers, metavar="1,2", help="Which phases of a method to train.")
 @option("-k", "--k", "ks", type=int, multiple=True, help="Cut-off of the metrics; repeatable.  [default: 1, 10, 50]")
 @option("--ties", metavar="RULE", help="pessimistic, optimistic or mean.  [default: pessimistic]")
 @option("--quick", is_flag=True, help="A look in seconds: --limit 1000 --epochs 1. Not for conclusions.")
 @option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
+@option("--engine", metavar="NAME", help="What embeds: torch, openvino or onnx.  [default: torch]")
 @option("--threads", type=int, help="Processors to use.  [default: all]")
+@option("--tensorboard", is_flag=True, help="Also write training curves for TensorBoard into the run folders.")
 @data_choices
 @data_places
 @folders
@@ -70,6 +76,7 @@ def run(
     force: bool,
     as_json: bool,
     quiet: bool,
+    tensorboard: bool,
     config: Path | None,
     overrides: Sequence[str],
     debug: bool,
@@ -85,12 +92,14 @@ def run(
     simbench run -m '*' -d fashionmnist --seeds 0,1,2 --budget 5m
     simbench run -m arcface -d ~/pictures --image-size 96           one subfolder a class
     simbench run -m arcface -o margin=0.4 -o arcface.scale=20 --dry-run
+    simbench run -m triplet -o encoder=timm/wide_resnet50_2 --augment trivial --lr 3e-4
     """
     from bench.config import load_config
     from bench.runs.matrix import chosen_methods, load_collection, plan_cells, run_cells
 
     terminal = Terminal(quiet=quiet or as_json)
     names = chosen_methods(methods or ("arcface",))
+    words = [*words, *_training_words(flags)]
     checked = load_config(config, overrides=overrides, flags=_flags(flags, quick=quick))
     settings = checked.settings
     device, threads = _machine(settings)
@@ -101,17 +110,34 @@ def run(
         _say_plan(cells, Path(settings.runs))
         return 0
 
+    from bench.runs.curves import require_tensorboard
     from bench.runs.run import Workplace
     from bench.runs.store import ensure_writable
 
+    if tensorboard:
+        require_tensorboard()
     ensure_writable(Path(settings.runs))
     ensure_writable(Path(settings.results))
     place = Workplace(
-        Path(settings.runs), device, threads, terminal.progress, terminal.log, force=force, debug=debug, cache=cache
+        Path(settings.runs),
+        device,
+        threads,
+        terminal.progress,
+        terminal.log,
+        force=force,
+        debug=debug,
+        cache=cache,
+        tensorboard=tensorboard,
     )
     records = list(run_cells(cells, place))
     _report(records, Path(settings.runs), Path(settings.results), as_json=as_json)
     return int(any(record.status != "done" for record in records))
+
+
+def _training_words(flags: dict[str, Any]) -> list[str]:
+    """Take the flags that are options of trained methods out of the others, as the ``-o`` words that they stand for."""
+    given = {name: flags.pop(name) for name in _TRAINING}
+    return [f"{name}={value}" for name, value in given.items() if value is not None]
 
 
 def _flags(flags: dict[str, Any], *, quick: bool) -> dict[str, Any]:

@@ -12,7 +12,20 @@ from bench.contract.errors import DataError, MethodError, SimbenchError, UsageEr
 from bench.contract.fitting import Budget, Checkpoints, FitContext, History, Progress
 from bench.contract.images import Collection, Dataset, Images, ImageShape, Split
 from bench.contract.loaders import Card, DataPlace, Described, Fetches, Loader, card_of
-from bench.contract.methods import Counts, Decodes, Method, Saves, decoder_of, parameters_of, saver_of
+from bench.contract.methods import (
+    Counts,
+    Decodes,
+    Exports,
+    Method,
+    Saves,
+    ScoresPairs,
+    decoder_of,
+    exporter_of,
+    network_of,
+    pair_scorer_of,
+    parameters_of,
+    saver_of,
+)
 from bench.contract.runs import RunSpec
 
 if TYPE_CHECKING:
@@ -32,6 +45,7 @@ __all__ = [
     "Dataset",
     "Decodes",
     "Described",
+    "Exports",
     "Fetches",
     "FitContext",
     "History",
@@ -43,11 +57,15 @@ __all__ = [
     "Progress",
     "RunSpec",
     "Saves",
+    "ScoresPairs",
     "SimbenchError",
     "Split",
     "UsageError",
     "card_of",
     "decoder_of",
+    "exporter_of",
+    "network_of",
+    "pair_scorer_of",
     "parameters_of",
     "saver_of",
 ]

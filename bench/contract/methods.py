@@ -10,7 +10,7 @@ from bench.contract.images import ImageShape, Split
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @runtime_checkable
@@ -56,6 +56,28 @@ class Counts(Protocol):
     def count_parameters(self) -> int: ...
 
 
+@runtime_checkable
+class ScoresPairs(Protocol):
+    """Ability of a method: how alike two images are, as a probability that they show the same class.
+
+    ``pair_score`` takes two batches like ``embed``'s, row by row a pair, and returns (raw cosine float ``(n,)`` in
+    [-1, 1], probability float ``(n,)`` in [0, 1]). The order of a pair does not matter.
+    """
+
+    def pair_score(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """Ability of a method: its embedding as one module, which other inference engines can compile.
+
+    ``network()`` gives a module in eval mode: float32 ``(n, channels, height, width)`` in [0, 1] in, what ``embed``
+    returns, ``(n, d)``, out. n is free; the rest is the shape that the method was fitted to.
+    """
+
+    def network(self) -> nn.Module: ...
+
+
 def decoder_of(method: Method) -> Decodes | None:
     """Return the method as one that decodes, or None: the one place that asks."""
     return method if isinstance(method, Decodes) and method.can_decode else None
@@ -69,3 +91,19 @@ def saver_of(method: Method) -> Saves | None:
 def parameters_of(method: Method) -> int | None:
     """Return the learnt numbers an embedding takes, or None where the method does not say: the one place that asks."""
     return method.count_parameters() if isinstance(method, Counts) else None
+
+
+def pair_scorer_of(method: Method) -> ScoresPairs | None:
+    """Return the method as one that scores pairs, or None: the one place that asks."""
+    return method if isinstance(method, ScoresPairs) else None
+
+
+def exporter_of(method: Method) -> Exports | None:
+    """Return the method as one that exports a network, fitted or not, or None: the one place that asks."""
+    return method if isinstance(method, Exports) else None
+
+
+def network_of(method: Method) -> nn.Module | None:
+    """Return a fitted method's embedding as one module, or None where it has none."""
+    exporter = exporter_of(method)
+    return None if exporter is None else exporter.network()

@@ -15,7 +15,7 @@ class RunSpec:
 
     fingerprint: of the data, whatever loader and options it came through; options: every field of the method, defaults
     included, so that a changed default is a different run; data: what was chosen of the data other than by default, by
-    name, which the fingerprint holds too.
+    name, which the fingerprint holds too; engine: what computes the vectors, once the method is fitted.
     """
 
     dataset: str
@@ -28,3 +28,4 @@ class RunSpec:
     ks: tuple[int, ...] = (1, 10, 50)
     ties: str = "pessimistic"
     data: Mapping[str, Any] = field(default_factory=dict)
+    engine: str = "torch"

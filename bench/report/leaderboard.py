@@ -138,17 +138,19 @@ def _labels(done: pd.DataFrame) -> dict[tuple[Any, Any], str]:
 
 def _choices(run: pd.Series) -> dict[str, str]:
     budget = {name: value for name, value in json.loads(run["budget"]).items() if value is not None}
-    every = {**json.loads(run["options"]), **budget, "device": run["device"]}
+    every = {**json.loads(run["options"]), **budget, "device": run["device"], "engine": run["engine"]}
     return {name: str(value) for name, value in every.items()}
 
 
 def _flags(runs: pd.DataFrame) -> str:
-    notes = {note for text in runs["flags"] for note in str(text).split("; ") if note}
+    told = [*runs["flags"], *runs["deviations"]]
+    notes = {note for text in told for note in str(text).split("; ") if note}
     for text in set(runs["budget"]):
         budget = json.loads(text)
         if budget.get("seconds") is not None:
             notes.add(f"budget {budget['seconds']:g} s")
         notes |= {f"{name} {budget[name]}" for name in ("epochs", "phases") if budget.get(name) is not None}
+    notes |= {f"engine {engine}" for engine in runs["engine"] if engine != "torch"}
     return "; ".join(sorted(notes))
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 
 class MemoryHistory:
-    """One row an epoch: numbers and words by name."""
+    """One row an epoch: numbers and words by name; ``told`` hears of every new one."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[Mapping[str, float | int | str]], None] | None = None) -> None:
         self._rows: list[Mapping[str, float | int | str]] = []
+        self._told = told
 
     def add(self, row: Mapping[str, float | int | str]) -> None:
         self._rows.append(dict(row))
+        if self._told is not None:
+            self._told(row)
 
     def rows(self) -> Sequence[Mapping[str, float | int | str]]:
         return self._rows
@@ -21,6 +24,10 @@ class MemoryHistory:
         """Return the wall seconds of all epochs, those before a kill included: each phase counts its own up."""
         last = {row.get("phase"): float(row.get("seconds", 0.0)) for row in self._rows}
         return sum(last.values())
+
+    def events(self) -> list[str]:
+        """Return what happened that a reader of the scores must know: a phase that was started again."""
+        return [str(row["event"]) for row in self._rows if "event" in row]
 
     def replace(self, rows: Sequence[Mapping[str, float | int | str]]) -> None:
         """Start again from the rows that a checkpoint recorded."""

@@ -15,6 +15,7 @@ from bench.data.locate import loader_for_path
 from bench.data.prefixes import plugin_of
 from bench.data.protocols import build_dataset
 from bench.data.subsets import Subset
+from bench.evaluation.engines import require_engine
 from bench.naming import did_you_mean
 from bench.options import build, values_of
 from bench.registry import DATASET, METHOD, canonical, get_dataset, get_method, plugin_names
@@ -109,10 +110,11 @@ def plan_cells(
     """
     settings = config.settings
     shares = options_for(words, methods)
-    options = {}
-    for name in methods:
-        made = build(get_method(name), {**config.methods.get(name, {}), **shares[name]}, owner=f"method {name}")
-        options[name] = values_of(made)
+    made = {
+        name: build(get_method(name), {**config.methods.get(name, {}), **shares[name]}, owner=f"method {name}")
+        for name in methods
+    }
+    require_engine(settings.engine, device, made)
     budget = Budget(settings.epochs, seconds(settings.budget) if settings.budget else None, settings.phases)
     choices = data_choices(settings)
     cells = []
@@ -124,12 +126,13 @@ def plan_cells(
                 protocol=data.protocol,
                 method=name,
                 fingerprint=data.fingerprint,
-                options=options[name],
+                options=values_of(made[name]),
                 budget=budget,
                 device=device,
                 ks=settings.ks,
                 ties=settings.ties,
                 data=choices,
+                engine=settings.engine,
             )
             cells += [Cell(spec, seed, data) for seed in settings.seeds]
     return cells

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -14,18 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.contract import Dataset, FitContext, Method, Progress, RunSpec, SimbenchError, decoder_of, parameters_of
+from bench.contract import Dataset, Decodes, Method, Progress, RunSpec, SimbenchError, decoder_of, parameters_of
 from bench.data.audit import audit
 from bench.evaluation.arrays import Vectors
 from bench.evaluation.decoding import score_decoding
 from bench.evaluation.embedding import embed_images
+from bench.evaluation.engines import on_engine
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.statistics import ci95, macro_means
-from bench.options import build
-from bench.registry import get_method
 from bench.runs.artifacts import save_per_query, save_samples, save_vectors, save_weights
 from bench.runs.costs import latency_columns, measure_latencies, save_latencies
-from bench.runs.history import MemoryHistory
+from bench.runs.fitting import fit_method, reason_of
 from bench.runs.provenance import provenance
 from bench.runs.store import (
     RUN_FILE,
@@ -39,14 +37,15 @@ from bench.runs.store import (
     write_json,
     write_rows,
 )
-from bench.training.checkpoints import FolderCheckpoints
+from bench.training.trained import deviations
 
 
 @dataclass(frozen=True)
 class Workplace:
     """What runs share that decides no score: where they are kept, on what they run, and how they report.
 
-    log: told one line at a time how a run goes on; progress: wraps what takes long; cache: where found copies are kept.
+    log: told one line at a time how a run goes on; progress: wraps what takes long; cache: where found copies are kept;
+    tensorboard: also write training curves in its format.
     """
 
     root: Path
@@ -57,6 +56,7 @@ class Workplace:
     force: bool = False
     debug: bool = False
     cache: Path | None = None
+    tensorboard: bool = False
 
 
 def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> RunRecord:
@@ -80,7 +80,7 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
         except Exception as error:
             if place.debug and not isinstance(error, SimbenchError):
                 raise
-            found = {"status": "failed", "reason": _reason(error), "traceback": traceback.format_exc()}
+            found = {"status": "failed", "reason": reason_of(error), "traceback": traceback.format_exc()}
         head = {
             "schema": SCHEMA,
             "status": "done",
@@ -104,25 +104,13 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
     if checked.leaked:
         told = " and ".join(f"{leak.found} {leak.part}" for leak in checked.leaks)
         place.log(f"{spec.dataset} ({spec.protocol}): {told} images have a copy in train (--drop-leaks)")
-    _seed_everything(seed, place.threads)
-    method: Method = build(get_method(spec.method), spec.options, owner=f"method {spec.method}")
-    history = MemoryHistory()
-    context = FitContext(
-        seed=seed,
-        device=place.device,
-        classes=dataset.learnt_classes,
-        mirror=dataset.mirror,
-        budget=spec.budget,
-        checkpoints=FolderCheckpoints(folder / "checkpoints"),
-        history=history,
-        progress=place.progress,
-        log=place.log,
-    )
     clock = _Clock()
-    method.fit(dataset.train, dataset.validation, context)
+    method, history = fit_method(spec, seed, dataset, place, folder / "checkpoints")
     clock.lap("fit")
     clock.laps["fit_seconds"] = max(clock.laps["fit_seconds"], history.trained_seconds())  # also before a kill
-    query, gallery = _embed(method, dataset, place)
+    embedder, engine = on_engine(method, spec.engine, dataset.query.images, threads=place.threads)
+    clock.lap("compile")
+    query, gallery = _embed(embedder, dataset, place)
     clock.lap("embed")
     evaluation = evaluate(
         query,
@@ -138,9 +126,9 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
         seed=seed,
     )
     clock.lap("evaluate")
-    decoding = _decoding(method, dataset, query, place, folder)
+    decoding = _decoding(embedder, dataset, query, place, folder, decoder=decoder_of(method))
     clock.lap("decode")
-    latencies = measure_latencies(method, dataset, query, gallery, device=place.device, threads=place.threads)
+    latencies = measure_latencies(embedder, dataset, query, gallery, device=place.device, threads=place.threads)
     clock.lap("latency")
     save_latencies(folder, latencies)
     save_per_query(folder, dataset, evaluation, decoding)
@@ -153,7 +141,9 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
         "scores": {**evaluation.scores, **decoded_scores.scores},
         "macro": {**evaluation.macro, **decoded_scores.macro},
         "ci95": {name: list(both) for name, both in {**evaluation.ci95, **decoded_scores.ci95}.items()},
-        "flags": list(evaluation.flags),
+        "flags": [*evaluation.flags, *history.events()],
+        "deviations": deviations(method),
+        "engine": engine,
         "timings": clock.laps,
         "latency": latency_columns(latencies),
         "embed_dim": int(gallery.shape[1]),
@@ -173,9 +163,8 @@ def _embed(method: Method, dataset: Dataset, place: Workplace) -> tuple[Vectors,
 
 
 def _decoding(
-    method: Method, dataset: Dataset, query: Vectors, place: Workplace, folder: Path
+    method: Method, dataset: Dataset, query: Vectors, place: Workplace, folder: Path, *, decoder: Decodes | None
 ) -> dict[str, NDArray[np.float64]]:
-    decoder = decoder_of(method)
     if decoder is None:
         return {}
     found = score_decoding(method, decoder, dataset.query.images, query, device=place.device)
@@ -231,20 +220,3 @@ def _data_facts(dataset: Dataset) -> dict[str, Any]:
         "notes": list(dataset.notes),
         "counts": {name: len(part) for name, part in parts.items()},
     }
-
-
-def _seed_everything(seed: int, threads: int) -> None:
-    """Methods of other packages may use any of the global generators; ours use their own."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-    torch.set_num_threads(threads)
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, SimbenchError):
-        return str(error)
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return f"out of memory: {str(error).splitlines()[0] if str(error) else 'the process was refused more'}"
-    return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"

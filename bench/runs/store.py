@@ -49,6 +49,8 @@ def spec_key(spec: RunSpec) -> str:
     facts = asdict(spec)
     if not facts["data"]:
         del facts["data"]  # all of the data, as runs had it before there was a choice
+    if facts["engine"] == "torch":
+        del facts["engine"]  # likewise
     canonical = json.dumps(facts, sort_keys=True, default=list)
     return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.contract import Split
+from bench.training.augment import UNCHANGED, Augmentation
 
 if TYPE_CHECKING:
     from bench.contract import Labels
@@ -32,14 +33,17 @@ class Batch:
 class Batches:
     """An endless supply of class-balanced batches; an epoch's batches depend on (seed, epoch) only.
 
-    That is what makes a resumed training equal to an uninterrupted one: there is no state to save.
+    That is what makes a resumed training equal to an uninterrupted one: there is no state to save. per_class: how many
+    images of a class a batch holds at least, so that every image has a partner; where not all classes fit into a batch
+    like that, each batch takes some of them, every class equally often.
     """
 
     split: Split
     size: int
     device: torch.device
-    mirror: bool
     seed: int
+    augmentation: Augmentation = UNCHANGED
+    per_class: int = 1
 
     @property
     def per_epoch(self) -> int:
@@ -53,30 +57,35 @@ class Batches:
         """Yield the epoch's batches, each of ``size`` images (or of all images, where there are fewer)."""
         rng = np.random.default_rng([self.seed, number])
         size = min(self.size, max(2, len(self.split)))
-        order = balanced_order(self.split.labels, self.per_epoch * size, rng)
+        order = balanced_order(self.split.labels, self.per_epoch * size, rng, batch=size, per_class=self.per_class)
         for start in range(0, len(order), size):
             rows = order[start : start + size]
-            pixels = to_unit_float(torch.from_numpy(self.split.images.take(rows)), self.device)
-            if self.mirror:
-                pixels = mirror_some(pixels, torch.from_numpy(rng.random(len(rows)) < 0.5))
-            yield Batch(pixels, torch.from_numpy(self.split.labels[rows]).to(self.device), rows)
+            pixels = self.augmentation(torch.from_numpy(self.split.images.take(rows)), rng)
+            labels = torch.from_numpy(self.split.labels[rows]).to(self.device)
+            yield Batch(to_unit_float(pixels, self.device), labels, rows)
 
 
-def balanced_order(labels: Labels, count: int, rng: np.random.Generator) -> Labels:
+def balanced_order(
+    labels: Labels, count: int, rng: np.random.Generator, *, batch: int = 1, per_class: int = 1
+) -> Labels:
     """Return ``count`` row numbers in which every class comes equally often, int64 ``(count,)``.
 
-    The order is dealt in rounds: each round takes one image of every class, the classes in random order; a class deals
+    The order is dealt in rounds: each round takes images of every class, the classes in random order; a class deals
     from its shuffled deck and shuffles anew when the deck is empty. So any run of consecutive rows is balanced to
-    within one image a class, and large classes are seen in full before any image comes twice.
+    within one image a class, and large classes are seen in full before any image comes twice. A round takes one image
+    of a class, or ``per_class`` in a row where a batch of ``batch`` images has no room for so many of every class.
     """
     classes = np.unique(labels)
-    rounds = -(-count // len(classes))
-    dealt = np.empty((rounds, len(classes)), np.int64)
+    hand = per_class if per_class * len(classes) > batch else 1
+    rounds = -(-count // (len(classes) * hand))
+    dealt = np.empty((rounds, len(classes), hand), np.int64)
     for column, label in enumerate(classes):
         deck = np.flatnonzero(labels == label)
-        shuffles = -(-rounds // len(deck))
-        dealt[:, column] = np.concatenate([rng.permutation(deck) for _ in range(shuffles)])[:rounds]
-    return rng.permuted(dealt, axis=1).reshape(-1)[:count]
+        shuffles = -(-rounds * hand // len(deck))
+        cards = np.concatenate([rng.permutation(deck) for _ in range(shuffles)])[: rounds * hand]
+        dealt[:, column] = cards.reshape(rounds, hand)
+    turns = rng.permuted(np.broadcast_to(np.arange(len(classes)), (rounds, len(classes))), axis=1)
+    return np.take_along_axis(dealt, turns[:, :, None], axis=1).reshape(-1)[:count]
 
 
 def to_unit_float(pixels: Tensor, device: torch.device) -> Tensor:
@@ -89,11 +98,3 @@ def in_chunks(split: Split, device: torch.device, size: int = 500) -> Iterator[T
     for start in range(0, len(split), size):
         rows = np.arange(start, min(start + size, len(split)), dtype=np.int64)
         yield to_unit_float(torch.from_numpy(split.images.take(rows)), device)
-
-
-def mirror_some(pixels: Tensor, which: Tensor) -> Tensor:
-    """Return ``(n, c, h, w)`` with the chosen images mirrored left to right; which: bool ``(n,)``."""
-    out = pixels.clone(memory_format=torch.preserve_format)
-    chosen = which.to(pixels.device)
-    out[chosen] = pixels[chosen].flip(3)
-    return out

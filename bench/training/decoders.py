@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contract import ImageShape
-from bench.training.encoders import ResidualBlock
+from bench.training.encoders.resnet import ResidualBlock
 
 _SEED_SIZE = 8  # the spatial size, at most, that the first linear layer paints before upsampling begins
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from bench.contract import ImageShape, Split
 from bench.training.batches import in_chunks
 from bench.training.encoders import build_encoder
-from bench.training.precision import mixed_precision
+from bench.training.precision import Precision, mixed_precision
 
 _SAMPLE = 10_000  # images that the mean and the spread of the pixels are measured on
 
@@ -26,9 +26,9 @@ class Embedder(nn.Module):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, encoder: str, shape: ImageShape, dim: int, *, mirror: bool) -> None:
+    def __init__(self, encoder: str, shape: ImageShape, dim: int, *, mirror: bool, weights: str = "pretrained") -> None:
         super().__init__()
-        self.encoder = build_encoder(encoder, shape, dim)
+        self.encoder = build_encoder(encoder, shape, dim, weights=weights)
         self.register_buffer("mean", torch.zeros(1, shape.channels, 1, 1))
         self.register_buffer("spread", torch.ones(1, shape.channels, 1, 1))
         self.register_buffer("mirror", torch.tensor(mirror))
@@ -47,7 +47,8 @@ class Embedder(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def forward(self, pixels: Tensor) -> Tensor:
-        out: Tensor = self.encoder((pixels - self.mean) / self.spread)
+        ready = pixels if self.encoder.standardises else (pixels - self.mean) / self.spread
+        out: Tensor = self.encoder(ready)
         return out
 
     def embed(self, pixels: Tensor) -> Tensor:
@@ -69,10 +70,21 @@ class Embedder(nn.Module):
         return F.normalize(self._view(learnt) + constant, dim=1)
 
     @torch.no_grad()
-    def embed_split(self, split: Split, device: torch.device) -> Tensor:
+    def embed_split(self, split: Split, device: torch.device, precision: Precision = "auto") -> Tensor:
         """Return the unit vectors of a whole split, float32 ``(n, dim)`` on the device, for use in training."""
-        with mixed_precision(device):
+        with mixed_precision(device, precision):
             return torch.cat([self.embed(pixels) for pixels in in_chunks(split, device)])
 
     def _view(self, pixels: Tensor) -> Tensor:
         return F.normalize(self(pixels).float(), dim=1)
+
+
+class EmbeddingNetwork(nn.Module):
+    """An embedder as one network from pixels in [0, 1] to unit vectors: what is exported and compiled."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        super().__init__()
+        self.embedder = embedder
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.embedder.embed(pixels)

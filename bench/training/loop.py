@@ -2,6 +2,8 @@
 
 A phase that was killed goes on from its last checkpoint and ends with the same weights as one that was not: batches
 depend on (seed, epoch) only, torch's own generator is seeded anew at every epoch, and the checkpoint holds the rest.
+A phase whose loss stops being a number, or whose vectors all become one, starts again once at a lower rate, and says
+so.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor, nn
@@ -20,46 +22,17 @@ from bench.contract import FitContext, MethodError
 from bench.training.averaging import AveragedWeights, copy_into, floating_tensors
 from bench.training.batches import Batch, Batches
 from bench.training.checkpoints import pack_optimizer, unpack_optimizer
-from bench.training.precision import mixed_precision
-from bench.training.schedule import one_cycle
+from bench.training.phase import Phase
+from bench.training.precision import mixed_precision, number_type
+from bench.training.schedule import plateau_factor, rate_factor
 
 _LOOK_EVERY = 50  # steps between looks at the loss, so that a GPU is not made to wait for its own numbers
+_RETRY_RATE = 0.3  # of the learning rate, for the one retry after a phase went wrong
+_COLLAPSED = 0.999  # mean cosine of pairs of validation vectors; docs/metrics.md flags runs from the same value on
 
 
-@dataclass(frozen=True)
-class Group:
-    """Parameters that share a peak learning rate and a weight decay."""
-
-    parameters: Sequence[nn.Parameter]
-    rate: float
-    decay: float = 0.0
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One stretch of training with one objective.
-
-    module: everything the objective touches; it is what a checkpoint holds. loss: from (batch, share of the phase done
-    in [0, 1]) to named scalars, of which ``loss`` is minimised and the others are only recorded. validate:
-    numbers by name, computed with the averaged weights; ``better`` names the one (higher is better) that picks the
-    epoch to keep. The phase ends after ``epochs``, or at ``goal`` (a value of ``goal_of``), or after ``patience``
-    epochs without a better one. ``warm_share`` of the steps raise the learning rate, the rest let it fall along a
-    cosine to zero.
-    """
-
-    name: str
-    epochs: float
-    module: nn.Module
-    groups: Sequence[Group]
-    loss: Callable[[Batch, float], Mapping[str, Tensor]]
-    validate: Callable[[], Mapping[str, float]]
-    better: str
-    goal_of: str = ""
-    goal: float = math.inf
-    patience: int = 5
-    warm_share: float = 0.25
-    average: float = 0.998
-    clip: float = 5.0
+class DerailedError(MethodError):
+    """A phase went wrong in a way that a lower learning rate may mend."""
 
 
 @dataclass
@@ -72,18 +45,23 @@ class _Standing:
     best_epoch: int = 0
     done: bool = False
     seconds: float = 0.0
+    slowed: float = 1.0  # what the retry multiplies the rate by
+    level: float = 1.0  # what the plateau schedule has brought the rate down to
     kept: dict[str, Tensor] = field(default_factory=dict)
 
 
 def run_phase(phase: Phase, batches: Batches, run: FitContext) -> None:
     """Train a phase, or what is left of it, and leave its best averaged weights in ``phase.module``.
 
-    Raises MethodError if the loss stops being a number.
+    Raises MethodError if the loss stops being a number a second time.
     """
     trainer = _Trainer(phase, batches, run)
     trainer.resume()
     while not trainer.at.done:
-        trainer.epoch()
+        try:
+            trainer.epoch()
+        except DerailedError as trouble:
+            trainer.restart(trouble)
     copy_into(floating_tensors(phase.module), trainer.at.kept)
     phase.module.eval()
 
@@ -110,13 +88,29 @@ class _Trainer:
 
     def __init__(self, phase: Phase, batches: Batches, run: FitContext) -> None:
         self.phase, self.batches, self.run = phase, batches, run
-        self.average = AveragedWeights(phase.module, phase.average)
-        self.optimizer = torch.optim.AdamW(
-            [{"params": list(g.parameters), "lr": g.rate, "weight_decay": g.decay} for g in phase.groups],
-            fused=run.device.type in ("cpu", "cuda"),
-        )
-        self.at = _Standing()
+        self.start = {name: tensor.detach().clone() for name, tensor in phase.module.state_dict().items()}
+        half = number_type(phase.recipe.precision, run.device) == torch.float16
+        self.scaler = torch.amp.GradScaler(run.device.type, enabled=half)
+        self._begin(_Standing())
         self.steps = max(1, round(phase.epochs * batches.per_epoch))
+
+    def _begin(self, at: _Standing) -> None:
+        self.at = at
+        self.average = AveragedWeights(self.phase.module, self.phase.recipe.average)
+        self.optimizer = self.phase.recipe.make_optimizer(self.phase.groups, self.run.device)
+
+    def restart(self, trouble: DerailedError) -> None:
+        """Go back to the phase's beginning at a lower rate, and put that on record; raise if that was done before."""
+        before = self.at
+        if before.slowed < 1.0:
+            raise MethodError(f"{trouble}, again after a restart at {before.slowed:g} of the rate; give a lower --lr")
+        self.phase.module.load_state_dict(self.start)
+        self._begin(_Standing(slowed=_RETRY_RATE, seconds=before.seconds))
+        event = f"phase {self.phase.name} restarted at {_RETRY_RATE:g} of its learning rate: {trouble}"
+        place: dict[str, float | int | str] = {"phase": self.phase.name, "epoch": 0, "step": 0}
+        self.run.history.add({**place, "seconds": round(before.seconds, 3), "event": event})
+        self.run.log(event)
+        self._save()
 
     def epoch(self) -> None:
         """Train one epoch (or what is left of the phase), validate, decide, record, save."""
@@ -128,29 +122,35 @@ class _Trainer:
             numbers |= phase.validate()
         at.epoch += 1
         at.seconds += time.perf_counter() - started
+        self._refuse_collapse(numbers)
         score = numbers.get(phase.better, math.nan)
         if math.isnan(score):  # no validation split, or too small for a number: the latest epoch is the best
             score = float(at.epoch)
         if score > at.best:
             at.best, at.best_epoch = score, at.epoch
             at.kept = {name: tensor.clone() for name, tensor in self.average.tensors().items()}
+        if phase.recipe.schedule == "plateau":
+            at.level *= plateau_factor(at.epoch - at.best_epoch)
         reached = numbers.get(phase.goal_of, -math.inf) >= phase.goal
         at.done = at.step >= self.steps or reached or at.epoch - at.best_epoch >= phase.patience
         place: dict[str, float | int | str] = {"phase": phase.name, "epoch": at.epoch, "step": at.step}
         self.run.history.add({**place, "seconds": round(at.seconds, 3), **numbers})
         self._save()
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         self.run.log(f"{phase.name}: epoch {at.epoch} of {math.ceil(phase.epochs)}, {at.seconds:.0f} s: {shown}")
 
     def step(self, batch: Batch, share: float) -> dict[str, Tensor]:
         """Take one optimiser step and return the recorded losses, detached."""
-        with mixed_precision(self.run.device):
+        recipe = self.phase.recipe
+        with mixed_precision(self.run.device, recipe.precision):
             losses = self.phase.loss(batch, share)
         self.optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()  # type: ignore[no-untyped-call]  # torch does not type backward
-        if self.phase.clip:
-            nn.utils.clip_grad_norm_([p for g in self.phase.groups for p in g.parameters], self.phase.clip)
-        self.optimizer.step()
+        self.scaler.scale(losses["loss"]).backward()  # type: ignore[no-untyped-call]  # torch does not type backward
+        if recipe.clip:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_([p for g in self.phase.groups for p in g.parameters], recipe.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         return {name: value.detach() for name, value in losses.items()}
 
     def resume(self) -> None:
@@ -160,11 +160,13 @@ class _Trainer:
             return
         tensors, facts = saved
         self.run.history.replace(facts.pop("history"))
+        scaler = facts.pop("scaler")
         self.at = at = _Standing(**facts, kept=_under(tensors, "kept."))
         if not at.done:
             self.phase.module.load_state_dict(_under(tensors, "module."))
             copy_into(self.average.tensors(), _under(tensors, "average."))
             unpack_optimizer(self.optimizer, _under(tensors, "optimizer."))
+            self.scaler.load_state_dict(scaler)
         self.run.log(f"{self.phase.name}: {'finished earlier' if at.done else f'resuming after epoch {at.epoch}'}")
 
     def _train_epoch(self) -> dict[str, float]:
@@ -177,8 +179,7 @@ class _Trainer:
             self.run.progress(supply, total=todo, what=f"{self.phase.name} epoch {at.epoch + 1}"), start=1
         ):
             share = at.step / self.steps
-            for group, declared in zip(self.optimizer.param_groups, self.phase.groups, strict=True):
-                group["lr"] = declared.rate * one_cycle(share, self.phase.warm_share)
+            self._set_rates(share)
             losses = self.step(batch, share)
             at.step += 1
             self.average.update(at.step)
@@ -187,10 +188,23 @@ class _Trainer:
                 self._refuse_divergence(sums["loss"])
         return {f"train_{name}": float(total) / todo for name, total in sums.items()}
 
+    def _set_rates(self, share: float) -> None:
+        at, recipe = self.at, self.phase.recipe
+        for group, declared in zip(self.optimizer.param_groups, self.phase.groups, strict=True):
+            moving = (share - declared.still) / (1 - declared.still) if declared.still < 1 else -1.0
+            factor = rate_factor(recipe.schedule, moving, recipe.warm_share) if moving >= 0 else 0.0
+            group["lr"] = declared.rate * at.slowed * at.level * factor
+
     def _refuse_divergence(self, total: Tensor) -> None:
         if not math.isfinite(float(total)):
             where = f"phase {self.phase.name}, step {self.at.step}"
-            raise MethodError(f"training diverged: the loss is {float(total)} in {where}; try a lower learning rate")
+            raise DerailedError(f"training diverged: the loss is {float(total)} in {where}")
+
+    def _refuse_collapse(self, numbers: Mapping[str, float]) -> None:
+        # A second collapse is not an error: the run's own flags say what became of it.
+        cosine = numbers.get("val_mean_cosine", 0.0)
+        if cosine > _COLLAPSED and self.at.slowed == 1.0:
+            raise DerailedError(f"all vectors became one (mean cosine {cosine:.4f}) in epoch {self.at.epoch}")
 
     def _save(self) -> None:
         at = self.at
@@ -199,8 +213,9 @@ class _Trainer:
             tensors |= {f"module.{name}": tensor for name, tensor in self.phase.module.state_dict().items()}
             tensors |= {f"average.{name}": tensor for name, tensor in self.average.tensors().items()}
             tensors |= {f"optimizer.{name}": tensor for name, tensor in pack_optimizer(self.optimizer).items()}
-        facts = {name: getattr(at, name) for name in ("step", "epoch", "best", "best_epoch", "done", "seconds")}
-        self.run.checkpoints.save(self.phase.name, tensors, {**facts, "history": list(self.run.history.rows())})
+        facts = {one.name: getattr(at, one.name) for one in fields(at) if one.name != "kept"}
+        facts |= {"scaler": self.scaler.state_dict(), "history": list(self.run.history.rows())}
+        self.run.checkpoints.save(self.phase.name, tensors, facts)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -26,3 +26,14 @@ def retrieval_map(vectors: Tensor, labels: Tensor) -> float:
     total = relevant.sum(dim=1)
     known = total > 0
     return float(((precision * relevant).sum(dim=1)[known] / total[known]).mean())
+
+
+@torch.no_grad()
+def mean_cosine(vectors: Tensor) -> float:
+    """Return the mean cosine over all pairs of different rows of unit vectors ``(n, d)``; NaN for a single row.
+
+    The squared length of the sum holds every pair twice and every row with itself once.
+    """
+    n = len(vectors)
+    total = vectors.double().sum(dim=0).square().sum()
+    return float((total - n) / (n * (n - 1))) if n > 1 else float("nan")

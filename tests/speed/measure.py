@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from bench import Images, ImageShape, Split, evaluate
 from bench.runs.provenance import cpu_name, git_commit
+from bench.training.augment import Augmentation
 from bench.training.batches import Batches
 from bench.training.embedder import Embedder
 from bench.training.losses import ArcFaceHead
@@ -74,7 +75,7 @@ def training(size: int = 128, steps: int = 30) -> list[str]:
     embedder, head = Embedder("resnet", ImageShape(28, 28, 1), 128, mirror=True), ArcFaceHead(128, 10, 30.0)
     parameters = [*embedder.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, fused=True)
-    supply = Batches(split, size, CPU, mirror=True, seed=0)
+    supply = Batches(split, size, CPU, 0, Augmentation("light", mirror=True))
     resident = next(supply.epoch(0))
 
     def step(x: torch.Tensor, y: torch.Tensor) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.contract import Images, Split
-from bench.training.batches import Batches, balanced_order, mirror_some, to_unit_float
+from bench.training.augment import Augmentation
+from bench.training.batches import Batches, balanced_order, to_unit_float
 
 CPU = torch.device("cpu")
 
@@ -37,7 +38,7 @@ def test_a_balanced_set_is_seen_whole_before_any_image_comes_twice(classes: int,
 
 
 def test_an_epoch_depends_on_seed_and_number_only() -> None:
-    batches = Batches(split([0, 1, 2] * 20), 16, CPU, mirror=True, seed=3)
+    batches = Batches(split([0, 1, 2] * 20), 16, CPU, 3, Augmentation("light", mirror=True))
     first, again, other = (torch.cat([b.pixels for b in batches.epoch(n)]) for n in (4, 4, 5))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -45,19 +46,29 @@ def test_an_epoch_depends_on_seed_and_number_only() -> None:
 
 def test_rows_say_which_images_a_batch_holds() -> None:
     data = split([0, 1, 2] * 20)
-    batch = next(Batches(data, 16, CPU, mirror=False, seed=0).epoch(0))
+    batch = next(Batches(data, 16, CPU, seed=0).epoch(0))
     assert torch.equal(batch.pixels, to_unit_float(torch.from_numpy(data.images.take(batch.rows)), CPU))
     assert batch.labels.tolist() == data.labels[batch.rows].tolist()
 
 
 @pytest.mark.parametrize(("count", "batches"), [(10, 200), (640, 200), (25_600, 400)])
 def test_a_small_set_is_gone_through_several_times_an_epoch(count: int, batches: int) -> None:
-    assert Batches(split([0, 1] * (count // 2), 1), 64, CPU, mirror=False, seed=0).per_epoch == batches
+    assert Batches(split([0, 1] * (count // 2), 1), 64, CPU, seed=0).per_epoch == batches
 
 
-def test_mirroring_flips_the_chosen_images_left_to_right_and_keeps_the_memory_order() -> None:
-    pixels = to_unit_float(torch.from_numpy(split([0, 1]).images.take(np.array([0, 1]))), CPU)
-    mirrored = mirror_some(pixels, torch.tensor([True, False]))
-    assert torch.equal(mirrored[0], pixels[0].flip(2))
-    assert torch.equal(mirrored[1], pixels[1])
-    assert mirrored.is_contiguous(memory_format=torch.channels_last)
+@given(
+    st.integers(2, 9).flatmap(lambda c: st.tuples(st.just(c), st.integers(1, 4), st.integers(2, 8))), st.integers(0, 99)
+)
+def test_a_batch_holds_so_many_of_a_class_at_least_where_not_all_classes_fit(
+    given: tuple[int, int, int], seed: int
+) -> None:
+    classes, per_class, slots = given
+    batch = per_class * min(slots, classes)
+    labels = np.repeat(np.arange(classes, dtype=np.int64), 7)
+    order = balanced_order(labels, batch * 6, np.random.default_rng(seed), batch=batch, per_class=per_class)
+    for start in range(0, len(order), batch):
+        counts = np.unique(labels[order[start : start + batch]], return_counts=True)[1]
+        assert counts.min() >= per_class
+    rounds = len(order) // (classes * per_class)
+    whole = labels[order[: rounds * classes * per_class]]
+    assert set(np.unique(whole, return_counts=True)[1]) <= {rounds * per_class}

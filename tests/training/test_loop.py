@@ -14,13 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contract import Budget, FitContext, Images, MethodError, Split
+from bench.contract import Budget, FitContext, Images, MethodError, Split, UsageError
 from bench.runs.history import MemoryHistory
 from bench.training.batches import Batch, Batches
 from bench.training.checkpoints import FolderCheckpoints
-from bench.training.loop import Group, Phase, run_phase, seconds_per_epoch
+from bench.training.loop import run_phase, seconds_per_epoch
+from bench.training.phase import Group, Phase, Recipe
 from bench.training.plan import plan_epochs
-from bench.training.schedule import one_cycle
+from bench.training.precision import number_type
+from bench.training.schedule import one_cycle, plateau_factor
 
 T = TypeVar("T")
 CPU = torch.device("cpu")
@@ -51,7 +53,7 @@ def batches() -> Batches:
     rng = np.random.default_rng(0)
     labels = np.arange(64, dtype=np.int64) % 2
     pixels = (labels[:, None, None, None] * 90 + rng.integers(0, 120, (64, 4, 4, 1))).astype(np.uint8)
-    return Batches(Split(Images(pixels), labels, np.arange(64).astype(np.str_)), 16, CPU, mirror=False, seed=7)
+    return Batches(Split(Images(pixels), labels, np.arange(64).astype(np.str_)), 16, CPU, seed=7)
 
 
 def phase(*, epochs: float = 4, kill_at: int | None = None, scores: list[float] | None = None) -> Phase:
@@ -149,12 +151,103 @@ def test_a_validation_number_that_is_not_one_does_not_stop_the_choice_of_an_epoc
     run_phase(phase(epochs=2, scores=[math.nan, math.nan]), batches(), context(tmp_path))
 
 
-def test_a_loss_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
-    broken = phase()
+def test_a_loss_that_is_not_a_number_twice_is_refused(tmp_path: Path) -> None:
+    broken, run = phase(), context(tmp_path)
     with torch.no_grad():
         next(broken.module.parameters()).fill_(math.nan)
-    with pytest.raises(MethodError, match="training diverged: the loss is nan in phase p"):
-        run_phase(broken, batches(), context(tmp_path))
+    with pytest.raises(MethodError, match=r"the loss is nan in phase p, step 50, again after a restart at 0\.3"):
+        run_phase(broken, batches(), run)
+
+
+def derailing(one: Phase, after: int) -> Phase:
+    """Return a phase whose loss is not a number at one step, the first time it gets there."""
+    inner, steps = one.loss, iter(range(10**6))
+
+    def loss(batch: Batch, share: float) -> Mapping[str, Tensor]:
+        good = inner(batch, share)["loss"]
+        return {"loss": good * math.nan if next(steps) == after else good}
+
+    return replace(one, loss=loss)
+
+
+def test_a_phase_that_goes_wrong_once_starts_again_at_a_lower_rate_and_says_so(tmp_path: Path) -> None:
+    run = context(tmp_path / "derailed")
+    derailed = derailing(phase(epochs=2), after=230)
+    run_phase(derailed, batches(), run)
+    slow, slowly = phase(epochs=2), context(tmp_path / "slow")
+    run_phase(replace(slow, groups=[Group(list(slow.module.parameters()), 0.05 * 0.3)]), batches(), slowly)
+    assert all(
+        torch.equal(tensor, weights(slow)[name])
+        for name, tensor in weights(derailed).items()
+        if tensor.dtype.is_floating_point
+    )
+    assert [row["epoch"] for row in run.history.rows()] == [1, 0, 1, 2]
+    (event,) = MemoryHistory.events(run.history)  # type: ignore[arg-type]  # what context() made
+    assert event.startswith("phase p restarted at 0.3 of its learning rate: training diverged: the loss is nan")
+
+
+@pytest.mark.parametrize("kill_at", [3, 205])
+def test_a_restarted_phase_that_is_killed_goes_on_at_the_lower_rate(tmp_path: Path, kill_at: int) -> None:
+    run, whole = context(tmp_path / "whole"), derailing(phase(epochs=2), after=100)
+    run_phase(whole, batches(), run)
+    broken = derailing(phase(epochs=2, kill_at=150 + kill_at), after=100)
+    with pytest.raises(Killed):
+        run_phase(broken, batches(), context(tmp_path / "broken"))
+    rest, again = phase(epochs=2), context(tmp_path / "broken")
+    run_phase(rest, batches(), again)
+    assert torch.equal(weights(whole)["3.weight"], weights(rest)["3.weight"])
+    assert len(again.history.rows()) == len(run.history.rows())
+
+
+def test_vectors_that_all_become_one_start_the_phase_again_but_only_once(tmp_path: Path) -> None:
+    run, cosines = context(tmp_path), iter([0.2, 0.9995, 0.9999, 0.5])
+    one = replace(phase(epochs=2), validate=lambda: {"val_mean_cosine": next(cosines)})
+    run_phase(one, batches(), run)
+    assert [row["epoch"] for row in run.history.rows()] == [1, 0, 1, 2]
+    assert "all vectors became one (mean cosine 0.9995)" in str(run.history.rows()[1]["event"])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "plateau"])
+def test_every_optimiser_and_schedule_learns_and_resumes_to_the_same_weights(
+    tmp_path: Path, optimizer: Any, schedule: Any
+) -> None:
+    recipe = Recipe(optimizer=optimizer, schedule=schedule, average=0.0 if schedule == "plateau" else 0.99)
+    run, whole = context(tmp_path / "whole"), replace(phase(epochs=3), recipe=recipe)
+    run_phase(whole, batches(), run)
+    assert float(run.history.rows()[-1]["train_loss"]) < float(run.history.rows()[0]["train_loss"])
+    with pytest.raises(Killed):
+        run_phase(replace(phase(epochs=3, kill_at=450), recipe=recipe), batches(), context(tmp_path / "broken"))
+    rest = replace(phase(epochs=3), recipe=recipe)
+    run_phase(rest, batches(), context(tmp_path / "broken"))
+    assert torch.equal(weights(whole)["3.weight"], weights(rest)["3.weight"])
+
+
+def test_a_group_stands_still_for_its_share_of_the_phase(tmp_path: Path) -> None:
+    one = phase(epochs=1)
+    parameters = dict(one.module.named_parameters())
+    held = parameters.pop("3.weight")
+    before = held.detach().clone()
+    groups = [Group(list(parameters.values()), 0.05), Group([held], 0.05, still=1.0)]
+    run_phase(replace(one, groups=groups), batches(), context(tmp_path))
+    assert torch.equal(held.detach(), before)
+    assert not torch.equal(parameters["6.weight"].detach(), weights(phase())["6.weight"])
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "wanted"), [("cpu", "float32", None), ("cpu", "bfloat16", torch.bfloat16)]
+)
+def test_a_number_format_can_be_asked_for(device: str, precision: Any, wanted: torch.dtype | None) -> None:
+    assert number_type(precision, torch.device(device)) == wanted
+
+
+def test_float16_off_a_gpu_is_refused() -> None:
+    with pytest.raises(UsageError, match="float16 needs a CUDA device, not cpu"):
+        number_type("float16", CPU)
+
+
+def test_the_plateau_schedule_halves_the_rate_after_each_three_epochs_without_a_better_one() -> None:
+    assert [plateau_factor(n) for n in range(8)] == [1.0, 1.0, 1.0, 0.5, 1.0, 1.0, 0.5, 1.0]
 
 
 def test_measuring_leaves_the_module_as_it_was(tmp_path: Path) -> None:

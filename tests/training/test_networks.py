@@ -7,20 +7,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional as F
 
 from bench.contract import Images, ImageShape, Split, UsageError
 from bench.training.decoders import Decoder
 from bench.training.embedder import Embedder
-from bench.training.encoders import build_encoder
+from bench.training.encoders import ENCODERS, build_encoder
 
 shapes = st.builds(ImageShape, st.integers(1, 70), st.integers(1, 70), st.sampled_from([1, 3]))
 
 
-@settings(max_examples=25, deadline=None)
-@given(shapes)
-def test_any_image_becomes_a_vector_and_the_vector_an_image_of_the_same_shape(shape: ImageShape) -> None:
-    embedder, decoder = Embedder("resnet", shape, 16, mirror=True).eval(), Decoder(shape, 16).eval()
+@settings(max_examples=40, deadline=None)
+@given(shapes, st.sampled_from(sorted(ENCODERS)))
+def test_any_image_becomes_a_vector_and_the_vector_an_image_of_the_same_shape(shape: ImageShape, name: str) -> None:
+    embedder, decoder = Embedder(name, shape, 16, mirror=True).eval(), Decoder(shape, 16).eval()
     with torch.no_grad():
         vectors = embedder.embed(torch.rand(2, shape.channels, shape.height, shape.width))
         images = decoder(vectors)
@@ -59,6 +60,31 @@ def test_pixels_are_standardised_by_the_training_split() -> None:
 def test_an_unknown_encoder_is_told_with_the_nearest_name() -> None:
     with pytest.raises(UsageError, match="did you mean 'resnet'"):
         build_encoder("resnet18", ImageShape(8, 8, 1), 4)
+
+
+def test_the_seeds_networks_have_the_seeds_layers() -> None:
+    four = [m for m in build_encoder("simplecnn", ImageShape(224, 224, 3), 128).modules() if isinstance(m, nn.Conv2d)]
+    assert [m.out_channels for m in four] == [32, 64, 128, 256]
+    (linear,) = [
+        m for m in build_encoder("embeddingnet", ImageShape(28, 28, 1), 128).modules() if isinstance(m, nn.Linear)
+    ]
+    assert (linear.in_features, linear.out_features) == (3136, 128)
+
+
+def test_a_timm_backbone_stands_still_without_a_gradient_and_then_moves() -> None:
+    encoder = build_encoder("timm/tf_efficientnet_lite0", ImageShape(32, 32, 3), 8).train()
+    brought = encoder.pretrained()
+    for still in (True, False):
+        encoder.hold(still)
+        encoder(torch.rand(4, 3, 32, 32)).sum().backward()
+        assert all((parameter.grad is None) == still for parameter in brought)
+    assert not any(m.training for m in encoder.modules() if isinstance(m, nn.BatchNorm2d))
+
+
+def test_without_pretrained_weights_a_timm_backbone_is_new_and_learns_whole() -> None:
+    encoder = build_encoder("timm/tf_efficientnet_lite0", ImageShape(32, 32, 3), 8, weights="none").train()
+    assert encoder.pretrained() == []
+    assert all(m.training for m in encoder.modules() if isinstance(m, nn.BatchNorm2d))
 
 
 def test_the_decoder_can_learn_one_image_by_heart() -> None:

@@ -1,16 +1,15 @@
-"""Encoders by name: images to raw vectors, for any image size and channel count."""
+"""The default encoder: a small residual network (the kind of the ArcFace seed project)."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contract import ImageShape, UsageError
-from bench.naming import did_you_mean
+from bench.contract import ImageShape
+from bench.training.encoders.encoder import Encoder
 
 # Full resolution is the costly part of a small network on a CPU: from this size on the stem halves first.
 _LARGEST_STEM = 32
@@ -34,7 +33,7 @@ class ResidualBlock(nn.Module):
         return F.relu(inner + self.skip(x))
 
 
-class ResNetEncoder(nn.Module):
+class ResNetEncoder(Encoder):
     """The default encoder: a stem, then a residual block at half and at quarter resolution, average pool, projection.
 
     Input float ``(n, channels, height, width)``, output float ``(n, dim)``, batch-normalised and not yet unit length.
@@ -61,16 +60,6 @@ class ResNetEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.norm(self.projection(self.features(x).mean(dim=(2, 3))))
         return out
-
-
-ENCODERS: dict[str, Callable[[ImageShape, int], nn.Module]] = {"resnet": ResNetEncoder}
-
-
-def build_encoder(name: str, shape: ImageShape, dim: int) -> nn.Module:
-    """Return a fresh encoder for images of ``shape``. Raises UsageError with the likeliest name if there is none."""
-    if name not in ENCODERS:
-        raise UsageError(f"unknown encoder {name!r}{did_you_mean(name, ENCODERS)} (known: {', '.join(ENCODERS)})")
-    return ENCODERS[name](shape, dim)
 
 
 def _convolution(inputs: int, outputs: int, *, stride: int) -> nn.Module:

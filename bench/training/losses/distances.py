@@ -1,0 +1,46 @@
+"""Unit vectors of a batch, and the Euclidean distance of every two of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Return float vectors ``(n, d)`` scaled to length 1, float32."""
+    return F.normalize(vectors.float(), dim=1)
+
+
+@dataclass(frozen=True)
+class PairDistances:
+    """The distances of a batch; condensed: float32 ``(n * (n - 1) / 2,)``, by rows (0, 1), (0, 2), ...; n: images.
+
+    Each distance is taken from differences, not from the product of the vectors, which is off by 3e-4 where two vectors
+    are equal; of two equal vectors it is exactly 0 and so is its gradient (that of a square root there is infinite).
+    """
+
+    condensed: Tensor
+    n: int
+
+    @classmethod
+    def of(cls, vectors: Tensor) -> PairDistances:
+        """Return the distances of the unit vectors of float ``(n, d)``."""
+        units = unit(vectors)
+        # Apple's GPUs have no kernel for it; a batch is small enough to travel.
+        near = units.cpu() if units.device.type == "mps" else units
+        return cls(torch.pdist(near).to(units.device), len(units))
+
+    def between(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return the distances of pairs of different rows; left and right: int64 ``(k,)``; float32 ``(k,)``."""
+        low, high = torch.minimum(left, right), torch.maximum(left, right)
+        return self.condensed.index_select(0, low * (2 * self.n - low - 3) // 2 + high - 1)
+
+    def matrix(self) -> Tensor:
+        """Return all distances without their gradient, float32 ``(n, n)``."""
+        full = self.condensed.new_zeros(self.n, self.n)
+        low, high = torch.triu_indices(self.n, self.n, 1, device=full.device)
+        full[low, high] = full[high, low] = self.condensed.detach()
+        return full

@@ -1,0 +1,225 @@
+"""What all trained methods share: the same options and defaults, so that a table compares nothing but the methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from bench.contract import FitContext, ImageShape, Split
+from bench.options import tunable
+from bench.training.augment import Augment, Augmentation
+from bench.training.batches import Batch, Batches
+from bench.training.embedder import Embedder, EmbeddingNetwork
+from bench.training.phase import Group, Optimizer, Phase, Recipe
+from bench.training.precision import Precision
+from bench.training.schedule import Schedule
+from bench.training.stages import Stage, run_stages
+from bench.training.validation import mean_cosine, retrieval_map
+
+H = TypeVar("H", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one call of ``fit`` works on."""
+
+    train: Split
+    validation: Split
+    run: FitContext
+
+    @property
+    def device(self) -> torch.device:
+        return self.run.device
+
+
+@dataclass
+class TrainedMethod(Generic[H]):
+    """An encoder trained with one objective. A method subclasses this and says what its objective is.
+
+    ``make_head(classes)`` makes what the objective learns beside the encoder (nothing by default); ``loss`` turns a
+    batch's raw vectors into named scalars; ``watch`` adds numbers to the validation. Everything else is the same for
+    all.
+
+    encoder: resnet, simplecnn, embeddingnet, or timm/<model>, which starts from ``weights`` (pretrained, none, or a
+    file), stands still for the share ``freeze`` of the training and then moves at ``backbone_rate`` times ``lr``.
+    per_class: images of a class a batch holds at least. average: decay of the weights' moving average, 0 for none.
+    patience: epochs without a better validation map before training stops. compile: torch.compile the encoder.
+    """
+
+    encoder: str = "resnet"
+    weights: str = "pretrained"
+    freeze: float = 0.2
+    backbone_rate: float = tunable(0.1, low=0.01, high=1.0, log=True)
+    dim: int = 128
+    epochs: float = 10.0
+    batch: int = 128
+    per_class: int = 4
+    augment: Augment = "light"
+    optimizer: Optimizer = "adamw"
+    lr: float = tunable(3e-3, low=3e-4, high=1e-2, log=True)
+    weight_decay: float = tunable(0.01, low=1e-3, high=0.3, log=True)
+    schedule: Schedule = "one_cycle"
+    warm_share: float = 0.25
+    average: float = 0.998
+    clip: float = 5.0
+    patience: int = 5
+    precision: Precision = "auto"
+    compile: bool = False
+
+    # What the method's own objective may say otherwise; not options.
+    stage_name = "1-encoder"
+    better = "val_map"
+
+    def __post_init__(self) -> None:
+        above_zero = {"dim": self.dim, "epochs": self.epochs, "lr": self.lr, "patience": self.patience}
+        for name, value in above_zero.items():
+            if value <= 0:
+                raise ValueError(f"{name} must be above 0, got {value}")
+        if self.batch < 2 or self.per_class < 1:
+            raise ValueError(f"batch must be 2 or more and per_class 1 or more, got {self.batch} and {self.per_class}")
+        for name, value in {"freeze": self.freeze, "warm_share": self.warm_share, "average": self.average}.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be a share in [0, 1], got {value}")
+        if min(self.weight_decay, self.clip, self.backbone_rate) < 0:
+            raise ValueError("weight_decay, clip and backbone_rate must not be negative")
+
+    # ------------------------------------------------------------------------------------------ what a method says
+
+    def make_head(self, classes: int) -> H:
+        """Return a fresh module of what the objective learns beside the encoder; an empty one by default."""
+        return nn.Identity()  # type: ignore[return-value]  # a method without a head is a TrainedMethod[nn.Module]
+
+    def head_lr(self) -> float:
+        """Return the head's peak learning rate; the encoder's by default."""
+        return self.lr
+
+    def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
+        """Return named scalars of raw vectors ``(n, dim)``; ``loss`` is minimised. share: of the training done."""
+        raise TypeError(f"{type(self).__name__} says no loss")
+
+    def watch(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
+        """Return more numbers of the validation's unit vectors ``(n, dim)``, by names that begin with ``val_``."""
+        return {}
+
+    def stages(self, job: Job) -> list[Stage]:
+        """Return the training's phases; one by default."""
+        return [self.encoder_stage(job)]
+
+    # ------------------------------------------------------------------------------------------ use
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        return self.embedder.embed(pixels)
+
+    def network(self) -> nn.Module:
+        return EmbeddingNetwork(self.embedder)
+
+    def count_parameters(self) -> int:
+        return self.embedder.count_parameters()
+
+    def modules(self) -> nn.ModuleDict:
+        """Return what is trained and saved, by part."""
+        return nn.ModuleDict({"embedder": self.embedder, "head": self.head})
+
+    def state(self) -> Mapping[str, Tensor]:
+        return {"classes": torch.tensor(self.classes), **self.modules().state_dict()}
+
+    def restore(self, state: Mapping[str, Tensor], shape: ImageShape, device: torch.device) -> None:
+        values = dict(state)
+        classes = int(values.pop("classes"))
+        decoding = any(name.startswith("decoder.") for name in values)
+        mirror = bool(values["embedder.mirror"])
+        self.build(shape, classes, mirror=mirror, device=device, weights="none", decoding=decoding)
+        self.modules().load_state_dict(values)
+        self.modules().eval()
+
+    # ------------------------------------------------------------------------------------------ training
+
+    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+        torch.manual_seed(run.seed)
+        job = Job(train, validation, run)
+        self.build(
+            train.images.shape,
+            len(run.classes),
+            mirror=run.mirror,
+            device=run.device,
+            weights=self.weights,
+            decoding=False,
+        )
+        self.embedder.measure(train)
+        if self.compile:
+            self.embedder.encoder.compile()
+        run_stages(self.stages(job), run, owner=type(self).__name__.lower())
+
+    def build(
+        self, shape: ImageShape, classes: int, *, mirror: bool, device: torch.device, weights: str, decoding: bool
+    ) -> None:
+        """Make the modules, with random or pretrained weights; decoding: whether a trained decoder is among them."""
+        self.classes = classes
+        self.embedder = Embedder(self.encoder, shape, self.dim, mirror=mirror, weights=weights).to(device)
+        self.head = self.make_head(classes).to(device)
+
+    def recipe(self) -> Recipe:
+        return Recipe(self.optimizer, self.schedule, self.warm_share, self.average, self.clip, self.precision)
+
+    def batches(self, job: Job, stage: int, augment: Augment) -> Batches:
+        """Return a stage's batches: no two stages and no two seeds share an order."""
+        augmentation = Augmentation(augment, job.run.mirror)
+        return Batches(job.train, self.batch, job.device, job.run.seed * 10 + stage, augmentation, self.per_class)
+
+    def encoder_groups(self, rate: float) -> list[Group]:
+        """Return the encoder's parameters at a rate, those pretrained apart: still at first, then slower."""
+        brought = self.embedder.encoder.pretrained()
+        known = {id(parameter) for parameter in brought}
+        fresh = [parameter for parameter in self.embedder.parameters() if id(parameter) not in known]
+        groups = [Group(fresh, rate, self.weight_decay)]
+        if brought:
+            groups.append(Group(brought, rate * self.backbone_rate, self.weight_decay, still=self.freeze))
+        return groups
+
+    def encoder_stage(self, job: Job) -> Stage:
+        return Stage(self.stage_name, self.epochs, self.batches(job, 1, self.augment), partial(self.encoder_phase, job))
+
+    def encoder_phase(self, job: Job, epochs: float) -> Phase:
+        """Return the phase that trains encoder and head on the method's loss."""
+
+        def loss(batch: Batch, share: float) -> dict[str, Tensor]:
+            self.embedder.encoder.hold(share < self.freeze)
+            return self.loss(self.embedder(batch.pixels), batch, share)
+
+        head = list(self.head.parameters())
+        return Phase(
+            name=self.stage_name,
+            epochs=epochs,
+            module=nn.ModuleDict({"embedder": self.embedder, "head": self.head}),
+            groups=[*self.encoder_groups(self.lr), *([Group(head, self.head_lr())] if head else [])],
+            loss=loss,
+            validate=lambda: self.validate(job),
+            better=self.better,
+            patience=self.patience,
+            recipe=self.recipe(),
+        )
+
+    @torch.no_grad()
+    def validate(self, job: Job) -> dict[str, float]:
+        """Return the validation numbers of the modules as they stand; none without a validation split."""
+        if not len(job.validation):
+            return {}
+        labels = torch.from_numpy(job.validation.labels).to(job.device)
+        vectors = self.embedder.embed_split(job.validation, job.device, self.precision)
+        numbers = {"val_map": retrieval_map(vectors, labels)}
+        if len(torch.bincount(labels).nonzero()) > 1:  # images of one class may well embed as one
+            numbers["val_mean_cosine"] = mean_cosine(vectors)
+        return numbers | self.watch(vectors, labels)
+
+
+def deviations(method: object) -> dict[str, Any]:
+    """Return what a trained method does otherwise than all do by default, by option; nothing for any other method."""
+    if not isinstance(method, TrainedMethod):
+        return {}
+    values = {one.name: (getattr(method, one.name), one.default) for one in fields(TrainedMethod)}
+    return {name: value for name, (value, default) in values.items() if value != default}
