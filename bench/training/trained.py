@@ -56,7 +56,7 @@ class TrainedMethod(Generic[H]):
     freeze: float = 0.2
     backbone_rate: float = tunable(0.1, low=0.01, high=1.0, log=True)
     dim: int = 128
-    epochs: float = 10.0
+    epochs: float = 14.0
     batch: int = 128
     per_class: int = 4
     augment: Augment = "light"
