@@ -32,8 +32,8 @@ class Pretrained:
     cosines alike: on photographs of cats and dogs it lifts map from .86 to .91. pca, whiten: keep so many principal
     components, give each the same variance. sample: how many training images, evenly spaced, the mean and the
     components are taken from. mirror: average with the mirrored image, where the data allow it: twice the time.
-    precision: what the network runs in; "auto" is about twice as fast where there is hardware for it, at a cosine of
-    .999 to float32, which gives the same vectors on every machine.
+    precision: what the network runs in; "auto" is over twice as fast where there is hardware for it, at a cosine of
+    .999 to float32, whose vectors differ between machines by rounding only.
     """
 
     model: str = "tf_efficientnet_lite0"

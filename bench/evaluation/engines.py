@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -47,9 +48,7 @@ class Engine:
 
 ENGINES: Mapping[str, Engine] = {
     "openvino": Engine({"openvino": import_openvino}, openvino_runs),
-    "onnx": Engine(
-        {"onnxruntime": lambda: import_module("onnxruntime"), "onnx": lambda: import_module("onnx")}, onnx_runs
-    ),
+    "onnx": Engine({name: partial(import_module, name) for name in ("onnxruntime", "onnx", "onnxscript")}, onnx_runs),
 }
 
 

@@ -104,9 +104,10 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
     if checked.leaked:
         told = " and ".join(f"{leak.found} {leak.part}" for leak in checked.leaks)
         place.log(f"{spec.dataset} ({spec.protocol}): {told} images have a copy in train (--drop-leaks)")
-    clock = _Clock()
+    clock, processor = _Clock(), time.process_time()
     method, history = fit_method(spec, seed, dataset, place, folder / "checkpoints")
     clock.lap("fit")
+    clock.laps["fit_cpu_seconds"] = round(time.process_time() - processor, 3)  # of all threads, since the last start
     clock.laps["fit_seconds"] = max(clock.laps["fit_seconds"], history.trained_seconds())  # also before a kill
     embedder, engine = on_engine(method, spec.engine, dataset.query.images, threads=place.threads)
     clock.lap("compile")

@@ -54,7 +54,7 @@ class TrainedMethod(Generic[H]):
     encoder: str = "resnet"
     weights: str = "pretrained"
     freeze: float = 0.2
-    backbone_rate: float = tunable(0.1, low=0.01, high=1.0, log=True)
+    backbone_rate: float = 0.1
     dim: int = 128
     epochs: float = 14.0
     batch: int = 128

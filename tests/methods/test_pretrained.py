@@ -27,6 +27,11 @@ T = TypeVar("T")
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
 def made(count: int, seed: int, channels: int = 3) -> Split:
     pixels = np.random.default_rng(seed).integers(0, 256, (count, 12, 10, channels), dtype=np.uint8)
     return Split(Images(pixels), np.arange(count, dtype=np.int64) % 2, np.arange(count).astype(np.str_))
@@ -89,10 +94,10 @@ def test_the_sample_is_evenly_spaced_over_the_training_images(tmp_path: Path) ->
     assert torch.allclose(method.state()["whitening.mean"], chosen, atol=1e-5)
 
 
-@pytest.mark.parametrize("asked", [{"pca": 40}, {"pca": 5, "sample": 5}])
-def test_more_components_than_the_images_span_are_refused(tmp_path: Path, asked: dict[str, int]) -> None:
+@pytest.mark.parametrize(("pca", "sample"), [(40, 2_000), (5, 5)])
+def test_more_components_than_the_images_span_are_refused(tmp_path: Path, pca: int, sample: int) -> None:
     with pytest.raises(UsageError, match="span"):
-        fitted(tmp_path, made(30, 0), **asked)
+        fitted(tmp_path, made(30, 0), pca=pca, sample=sample)
 
 
 def test_options_that_contradict_or_do_not_exist_are_refused_before_anything_is_computed() -> None:
@@ -111,8 +116,8 @@ def test_mirror_images_embed_alike_only_if_asked_and_where_the_data_allow_it(tmp
     flipped = Images(np.ascontiguousarray(train.images.pixels[:, :, ::-1]))
     for asked, allowed in ((True, True), (True, False), (False, True)):
         method = fitted(tmp_path, train, mirror_data=allowed, mirror=asked)
-        vectors = (embed_images(method, images, device=CPU) for images in (train.images, flipped))
-        assert np.allclose(*vectors, atol=1e-4) == (asked and allowed)
+        left, right = (embed_images(method, images, device=CPU) for images in (train.images, flipped))
+        assert np.allclose(left, right, atol=1e-4) == (asked and allowed)
 
 
 def test_bfloat16_gives_nearly_the_same_vectors_and_the_same_alone_as_in_a_batch(tmp_path: Path) -> None:
@@ -125,9 +130,8 @@ def test_bfloat16_gives_nearly_the_same_vectors_and_the_same_alone_as_in_a_batch
 
 def test_what_it_saves_holds_the_network_and_needs_no_weights_to_come_back(tmp_path: Path) -> None:
     train = made(30, 0, channels=1)
-    options = {"size": 32, "pca": 4, "mirror": True}
-    method = fitted(tmp_path, train, **options)
-    fresh = build(get_method("pretrained"), options | {"weights": "gone.safetensors"}, owner="pretrained")
+    method = fitted(tmp_path, train, pca=4, mirror=True)
+    fresh: Any = build(get_method("pretrained"), {"size": 32, "weights": "gone.safetensors"}, owner="pretrained")
     fresh.restore(method.state(), train.images.shape, CPU)
     before, after = (embed_images(one, train.images, device=CPU) for one in (method, fresh))
     assert np.allclose(before, after, atol=1e-6)

@@ -194,20 +194,21 @@ def test_a_trial_that_fails_counts_scores_0_and_says_why(tuned: Callable[..., li
 
 
 @pytest.mark.parametrize(
-    ("methods", "words", "settings", "trials", "complaint"),
+    ("methods", "words", "asked", "complaint"),
     [
-        (("pixels",), (), {}, 3, "method pixels has no tunable option"),
-        (("dial",), ("power=1", "step=1", "kind=all", "goal=none"), {}, 3, "sets every tunable option"),
-        (("dial", "knob"), (), {}, 3, "give --budget or --epochs"),
-        (("dial",), (), {"seeds": (0, 1)}, 3, "one seed"),
-        (("dial",), (), {}, 0, "trials must be 1 or more"),
+        (("pixels",), (), {}, "method pixels has no tunable option"),
+        (("dial",), ("power=1", "step=1", "kind=all", "goal=none"), {}, "sets every tunable option"),
+        (("dial", "knob"), (), {}, "give --budget or --epochs"),
+        (("dial",), (), {"seeds": (0, 1)}, "one seed"),
+        (("dial",), (), {"trials": 0}, "trials must be 1 or more"),
     ],
 )
 def test_what_cannot_be_tuned_fairly_is_refused(
-    data: Dataset, methods: tuple[str, ...], words: tuple[str, ...], settings: Any, trials: int, complaint: str
+    data: Dataset, methods: tuple[str, ...], words: tuple[str, ...], asked: dict[str, Any], complaint: str
 ) -> None:
+    trials = asked.pop("trials", 3)
     with pytest.raises(UsageError, match=complaint):
-        plan_tunings(methods, data, Config(Settings(**settings)), words, "cpu", trials=trials)
+        plan_tunings(methods, data, Config(Settings(**asked)), words, "cpu", trials=trials)
 
 
 def test_data_without_a_validation_split_to_rank_is_refused(data: Dataset) -> None:

@@ -1,33 +1,24 @@
-"""Pretrained backbones: the right network, the right pixels, the right weights, and a clear no without them."""
+"""Pretrained backbones: the right network, the right pixels, the right names."""
 
 from __future__ import annotations
 
-import socket
-import time
-from pathlib import Path
-
-import huggingface_hub
-import numpy as np
 import pytest
 import timm
 import torch
-from PIL import Image
-from safetensors.torch import save_file
-from timm.data import create_transform
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms import InterpolationMode, v2
 
-from bench.contract import ImageShape, SimbenchError, UsageError
+from bench.contract import ImageShape, UsageError
 from bench.training.backbones import Backbone
 from bench.training.lite0 import LITE0, lite0_file
-from bench.training.resizing import fit_to_input
 
 PHOTO, TINY = ImageShape(224, 224, 3), ImageShape(28, 28, 1)
 SMALL = "test_resnet"  # timm's own for tests: half a million numbers
 
 
-# ------------------------------------------------------------------------------------------ the network
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
 
 
 def conv_same(x: Tensor, weight: Tensor, stride: int, groups: int = 1) -> Tensor:
@@ -39,7 +30,7 @@ def conv_same(x: Tensor, weight: Tensor, stride: int, groups: int = 1) -> Tensor
 
 
 def original_lite0(x: Tensor) -> Tensor:
-    """EfficientNet-Lite0 (square images) from the file's own tensors, written down from the paper: features (n, 1280)."""
+    """EfficientNet-Lite0 for square images, from the file's own tensors and the paper alone: float (n, 1280)."""
     t: dict[str, Tensor] = torch.load(lite0_file(), weights_only=True)
 
     def norm(x: Tensor, name: str) -> Tensor:
@@ -67,7 +58,7 @@ def test_lite0_gives_the_features_of_the_original_network(size: int) -> None:
     with torch.no_grad():
         ours, original = backbone(pixels), original_lite0((pixels - 0.5) / 0.5)
     assert ours.shape == (2, backbone.features) == (2, 1280)
-    assert float(original.abs().mean()) > 0.1
+    assert float(original.std(dim=1).min()) > 0.01  # features, not one number over and over
     assert torch.allclose(ours, original, atol=1e-4)
 
 
@@ -105,65 +96,11 @@ def _seeded(seed: int) -> Backbone:
     return Backbone(SMALL, TINY, weights="none")
 
 
-# ------------------------------------------------------------------------------------------ the pixels
-
-
 def test_a_grey_image_is_shown_as_a_colour_image_of_three_equal_channels() -> None:
     grey = torch.rand(2, 1, 28, 28)
     ours = Backbone(LITE0, TINY).prepare(grey)
     colour = Backbone(LITE0, ImageShape(28, 28, 3)).prepare(grey.expand(-1, 3, -1, -1))
     assert torch.equal(ours, colour)
-
-
-@pytest.mark.parametrize("shape", [(300, 300), (280, 413), (500, 333), (1000, 241)])
-@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
-def test_larger_images_are_resized_and_cropped_as_torchvision_does(shape: tuple[int, int], mode: str) -> None:
-    pixels = torch.rand(1, 3, *shape)
-    theirs = v2.Compose([v2.Resize(256, interpolation=InterpolationMode(mode), antialias=True), v2.CenterCrop(224)])(
-        pixels
-    ).clamp(0, 1)
-    ours = fit_to_input(pixels, (224, 224), mode=mode, crop=0.875)
-    assert torch.allclose(ours, theirs, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["resnet50", "vgg16", "convnext_tiny.in12k_ft_in1k_384"])
-def test_larger_photographs_are_shown_as_timms_own_evaluation_shows_them(name: str) -> None:
-    config = timm.get_pretrained_cfg(name)
-    assert config is not None
-    rough = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    photo = Image.fromarray(rough).resize((640, 481), Image.Resampling.BICUBIC)
-    timms = create_transform(
-        input_size=config.input_size,
-        interpolation=config.interpolation,
-        mean=(0, 0, 0),
-        std=(1, 1, 1),
-        crop_pct=config.crop_pct,
-        crop_mode=config.crop_mode,
-    )(photo)
-    ours = fit_to_input(
-        torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None] / 255,
-        config.input_size[1:],
-        mode=config.interpolation,
-        crop=config.crop_pct,
-        squash=config.crop_mode == "squash",
-    )[0]
-    assert ours.shape == timms.shape
-    assert float((ours - timms).abs().max()) < 2 / 255  # Pillow rounds to bytes, once a direction
-
-
-def test_an_image_of_the_right_size_is_not_resampled_and_a_longer_one_only_cut() -> None:
-    right, longer = torch.rand(2, 3, 224, 224), torch.rand(2, 3, 224, 300)
-    assert fit_to_input(right, (224, 224), mode="bicubic", crop=0.875) is right
-    cut = fit_to_input(longer, (224, 224), mode="bicubic", crop=0.875)
-    assert torch.equal(cut, longer[:, :, :, 38:262])
-
-
-def test_small_images_are_enlarged_whole_and_bicubic_overshoot_is_cut_off() -> None:
-    pixels = (torch.rand(2, 1, 28, 28) > 0.5).float()
-    fitted = fit_to_input(pixels, (96, 96), mode="bicubic", crop=0.875)
-    assert 0 <= float(fitted.min()) <= float(fitted.max()) <= 1
-    back = F.interpolate(fitted, (28, 28), mode="bilinear", antialias=True)
-    assert float((back - pixels).abs().mean()) < 0.2  # the border is still there
 
 
 @pytest.mark.parametrize(
@@ -192,9 +129,6 @@ def test_pixels_are_standardised_by_the_models_own_mean_and_spread() -> None:
         assert float(white[0, channel].mean()) == pytest.approx((1 - mean) / std, rel=1e-5)
 
 
-# ------------------------------------------------------------------------------------------ the names
-
-
 def test_an_unknown_model_is_told_with_the_nearest_name() -> None:
     with pytest.raises(UsageError, match="timm has no model 'resnet5O'; did you mean 'resnet50'"):
         Backbone("resnet5O", PHOTO)
@@ -205,121 +139,3 @@ def test_an_unknown_model_is_told_with_the_nearest_name() -> None:
 def test_a_size_that_the_model_cannot_take_is_a_users_error() -> None:
     with pytest.raises(UsageError, match="test_vit does not take images of 7x7 pixels"):
         Backbone("test_vit", PHOTO, weights="none", size=7)
-
-
-# ------------------------------------------------------------------------------------------ the weights
-
-
-@pytest.mark.parametrize("kind", ["safetensors", "pth"])
-def test_weights_come_back_from_a_file_with_or_without_a_classifier(tmp_path: Path, kind: str) -> None:
-    for classes in (0, 7):
-        torch.manual_seed(1)
-        model = timm.create_model(SMALL, num_classes=classes)
-        path = tmp_path / f"{classes}.{kind}"
-        _save(model.state_dict(), path)
-        ours = Backbone(SMALL, PHOTO, weights=str(path)).model.state_dict()
-        assert all(torch.equal(ours[name], model.state_dict()[name]) for name in ours)
-
-
-def test_a_transformers_weights_fit_another_size_by_resizing_its_position_embedding(tmp_path: Path) -> None:
-    model = timm.create_model("test_vit")
-    _save(model.state_dict(), tmp_path / "vit.safetensors")
-    ours = Backbone("test_vit", PHOTO, weights=str(tmp_path / "vit.safetensors"), size=96)
-    assert ours.model.get_parameter("pos_embed").shape[1] < model.get_parameter("pos_embed").shape[1]
-    assert torch.equal(ours.model.get_parameter("cls_token"), model.get_parameter("cls_token"))
-
-
-def test_a_file_that_does_not_fit_is_refused_with_the_names_of_what_does_not(tmp_path: Path) -> None:
-    state = timm.create_model(SMALL, num_classes=0).state_dict()
-    state["surplus"] = state.pop("bn1.bias")
-    state["bn1.weight"] = torch.ones(3)
-    _save(state, tmp_path / "odd.safetensors")
-    with pytest.raises(SimbenchError) as caught:
-        Backbone(SMALL, PHOTO, weights=str(tmp_path / "odd.safetensors"))
-    said = str(caught.value)
-    assert "bn1.weight of another shape; bn1.bias missing; surplus not the model's" in said
-    assert SMALL in said
-    assert "\n" not in said
-
-
-def test_files_that_are_missing_damaged_or_run_code_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="weights must be pretrained, none, or a file"):
-        Backbone(SMALL, PHOTO, weights="pretraind")
-    (tmp_path / "damaged.safetensors").write_bytes(b"nothing of the kind")
-    torch.save({"weights": Path("a pickled object")}, tmp_path / "code.pth")
-    for name in ("damaged.safetensors", "code.pth"):
-        with pytest.raises(SimbenchError, match="cannot read the weights in"):
-            Backbone(SMALL, PHOTO, weights=str(tmp_path / name))
-
-
-@pytest.fixture
-def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No network, no proxy, and an empty cache of Hugging Face's."""
-
-    def unreachable(*args: object, **options: object) -> None:
-        raise OSError(101, "Network is unreachable")
-
-    monkeypatch.setattr(socket, "create_connection", unreachable)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_ENDPOINT", "https_proxy", "HTTPS_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.mark.usefixtures("_offline")
-@pytest.mark.parametrize("name", ["resnet50", "vit_large_patch14_dinov2.lvd142m"])
-def test_without_a_network_the_hub_fails_within_a_second_with_one_line_that_says_what_to_do(name: str) -> None:
-    timm.list_models()
-    start = time.perf_counter()
-    with pytest.raises(SimbenchError) as caught:
-        Backbone(name, PHOTO)
-    assert time.perf_counter() - start < 1.0
-    said = str(caught.value)
-    assert "\n" not in said
-    assert name in said
-    for remedy in ("Network is unreachable", "model.safetensors", "-o weights=FILE.safetensors", "-o weights=none"):
-        assert remedy in said
-
-
-@pytest.mark.usefixtures("_offline")
-def test_a_host_that_never_answers_is_given_up_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "create_connection", lambda *args, **options: time.sleep(5))
-    start = time.perf_counter()
-    with pytest.raises(SimbenchError, match=r"huggingface\.co does not answer"):
-        Backbone(SMALL, PHOTO)
-    assert time.perf_counter() - start < 1.5
-
-
-@pytest.mark.usefixtures("_offline")
-def test_weights_in_hugging_faces_cache_are_used_without_a_network(tmp_path: Path) -> None:
-    model = timm.create_model(SMALL)
-    home = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k"
-    (home / "refs").mkdir(parents=True)
-    (home / "refs" / "main").write_text("0123")
-    _save(model.state_dict(), home / "snapshots" / "0123" / "model.safetensors")
-    ours = Backbone(SMALL, PHOTO).model.state_dict()
-    assert all(torch.equal(ours[name], model.state_dict()[name]) for name in ours)
-
-
-@pytest.mark.usefixtures("_offline")
-def test_with_a_network_the_file_is_asked_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, asked = timm.create_model(SMALL), list[str]()
-    _save(model.state_dict(), tmp_path / "downloaded.safetensors")
-
-    def download(repository: str, file: str, revision: str | None) -> str:
-        asked.append(f"{repository}/{file}")
-        return str(tmp_path / "downloaded.safetensors")
-
-    monkeypatch.setattr(socket, "create_connection", lambda *args, **options: socket.socket())
-    monkeypatch.setattr(huggingface_hub, "file_exists", lambda *args, **options: True)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    ours = Backbone(SMALL, PHOTO).model.state_dict()
-    assert asked == ["timm/test_resnet.r160_in1k/model.safetensors"]
-    assert all(torch.equal(ours[name], model.state_dict()[name]) for name in ours)
-
-
-def _save(state: dict[str, Tensor], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".safetensors":
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
-    else:
-        torch.save(state, path)

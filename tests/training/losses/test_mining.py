@@ -33,7 +33,8 @@ def random_vectors(n: int, seed: int, dim: int = 6) -> Tensor:
 
 def distances_of(vectors: Tensor) -> Tensor:
     units = F.normalize(vectors, dim=1)
-    return torch.linalg.vector_norm(units[:, None] - units[None], dim=2)
+    apart: Tensor = torch.linalg.vector_norm(units[:, None] - units[None], dim=2)
+    return apart
 
 
 def mined(vectors: Tensor, labels: Tensor, mining: Mining, margin: float = 0.2) -> list[tuple[int, int, int]]:

@@ -33,7 +33,7 @@ def seeded() -> torch.Generator:
 @pytest.mark.parametrize("power", [1, 2])
 @given(labels=LABELS, seed=st.integers(0, 100), margin=st.floats(0.05, 1.0), copies=st.booleans())
 def test_the_triplet_loss_equals_a_loop_over_the_mined_triplets(
-    mining: Mining, power: int, labels: Tensor, seed: int, margin: float, copies: bool
+    *, mining: Mining, power: int, labels: Tensor, seed: int, margin: float, copies: bool
 ) -> None:
     vectors = vectors_of(labels, seed, copies=copies)
     if power == 2 and mining == "semi_hard":
