@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench import FitContext, ImageShape, Split, method
@@ -74,7 +74,14 @@ class Pretrained:
         )
 
     def embed(self, pixels: Tensor) -> Tensor:
-        return torch.cat([self.whitening(self._unit_features(part)) for part in torch.split(pixels, _AT_ONCE)])
+        return torch.cat([self.embed_at_once(part) for part in torch.split(pixels, _AT_ONCE)])
+
+    def embed_at_once(self, pixels: Tensor) -> Tensor:
+        """Return what ``embed`` does without taking the batch apart."""
+        return self.whitening(self._unit_features(pixels))
+
+    def network(self) -> nn.Module:
+        return _Network(self)
 
     def count_parameters(self) -> int:
         return sum(p.numel() for p in self.backbone.parameters()) + self.whitening.count_parameters()
@@ -108,6 +115,17 @@ class Pretrained:
         with mixed_precision(pixels.device, self.precision):
             features = self.backbone(pixels)
         return F.normalize(features.float(), dim=1)
+
+
+class _Network(nn.Module):
+    """Pixels to vectors in one piece, for engines that compile it; they choose their own number format."""
+
+    def __init__(self, fitted: Pretrained) -> None:
+        super().__init__()
+        self.backbone, self._embed = fitted.backbone, fitted.embed_at_once
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self._embed(pixels)
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

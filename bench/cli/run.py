@@ -102,7 +102,7 @@ def run(
     words = [*words, *_training_words(flags)]
     checked = load_config(config, overrides=overrides, flags=_flags(flags, quick=quick))
     settings = checked.settings
-    device, threads = _machine(settings)
+    device, threads = machine(settings)
     cache = cache_folder()
     collections = {name: load_collection(name, checked, terminal.progress, cache) for name in datasets or ("digits",)}
     cells = plan_cells(names, collections, checked, words, device.type, cache=cache)
@@ -148,7 +148,7 @@ def _flags(flags: dict[str, Any], *, quick: bool) -> dict[str, Any]:
     return given
 
 
-def _machine(settings: Settings) -> tuple[Any, int]:
+def machine(settings: Settings) -> tuple[Any, int]:
     """Return the torch device and the number of threads to use."""
     import os
 

@@ -12,7 +12,7 @@ import click
 
 from bench.cli.options import chosen_data as given_data
 from bench.cli.options import configuration, data_choices, data_places, folders, option, whole_numbers
-from bench.cli.run import _machine
+from bench.cli.run import machine
 from bench.cli.terminal import Terminal, cache_folder
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def tune(
     names = chosen_methods(methods)
     checked = load_config(config, overrides=overrides, flags=given_data(flags))
     settings = checked.settings
-    device, threads = _machine(settings)
+    device, threads = machine(settings)
     data = chosen_data(load_collection(dataset, checked, terminal.progress, cache), settings, cache)
     plans = plan_tunings(names, data, checked, words, device.type, trials=trials)
 

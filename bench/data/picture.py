@@ -111,8 +111,9 @@ def _is_grey(colour: Image.Image) -> bool:
 
 def _cropped(image: Image.Image, height: int, width: int) -> Image.Image:
     scale = min(image.width / width, image.height / height)
-    left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
-    box = (left, top, left + width * scale, top + height * scale)
+    # Rounding may put an edge a trace outside the image, which Pillow refuses.
+    left, top = max(0.0, (image.width - width * scale) / 2), max(0.0, (image.height - height * scale) / 2)
+    box = (left, top, min(image.width, left + width * scale), min(image.height, top + height * scale))
     return image.resize((width, height), Image.Resampling.BICUBIC, box=box, reducing_gap=GAP)
 
 

@@ -18,7 +18,7 @@ def fit_to_input(pixels: Tensor, size: Size, *, mode: str, crop: float, squash: 
     keep their borders, and only what stands out beyond the input's proportions is cut, or with ``squash`` nothing, for
     then the proportions change. Images whose shorter side fits already are not resampled.
     """
-    height, width = pixels.shape[2:]
+    height, width = (int(side) for side in pixels.shape[2:])  # plain numbers: tracing engines see tensors here
     if (height, width) == size:
         return pixels
     larger = height > size[0] and width > size[1]
