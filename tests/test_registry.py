@@ -77,20 +77,28 @@ def test_a_class_that_breaks_the_contract_is_refused_when_it_is_made() -> None:
 @pytest.fixture
 def example(checkout: Path) -> str:
     """The method that docs/adding-a-method.md shows."""
+    return examples(checkout)[0]
+
+
+def examples(checkout: Path) -> list[str]:
     text = (checkout / "docs" / "adding-a-method.md").read_text(encoding="utf-8")
-    return str(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def installed(tmp_path: Path, name: str, code: str) -> dict[str, str]:
+    """Lay a package of somebody else's that brings one method as pip would leave it; return its environment."""
+    site = tmp_path / "site"
+    info = site / "other_methods-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "other_methods.py").write_text(code, encoding="utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-methods\nVersion: 1.0\nSummary: Colours\n")
+    (info / "entry_points.txt").write_text(f"[simbench.methods]\n{name} = other_methods\n")
+    return {**os.environ, "PYTHONPATH": str(site), "SIMBENCH_CACHE": str(tmp_path / "cache")}
 
 
 @pytest.fixture
 def other_package(tmp_path: Path, example: str) -> dict[str, str]:
-    """An installed package of somebody else's that brings the method ``colour``: its files as pip would leave them."""
-    site = tmp_path / "site"
-    info = site / "other_methods-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "other_methods.py").write_text(example, encoding="utf-8")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-methods\nVersion: 1.0\nSummary: Colours\n")
-    (info / "entry_points.txt").write_text("[simbench.methods]\ncolour = other_methods\n")
-    return {**os.environ, "PYTHONPATH": str(site), "SIMBENCH_CACHE": str(tmp_path / "cache")}
+    return installed(tmp_path, "colour", example)
 
 
 def test_the_example_of_the_docs_is_short(example: str) -> None:
@@ -108,6 +116,14 @@ def test_a_method_of_another_package_is_listed_checked_and_run(other_package: di
     assert re.search(r"colour +Colours +\[other-methods\]", simbench("list", "methods"))
     assert "FAILED" not in simbench("check", "colour")
     assert "| colour" in simbench("run", "-m", "colour", "-o", "colour.power=2", "-q")
+
+
+def test_the_trained_method_of_the_docs_keeps_every_promise(checkout: Path, tmp_path: Path) -> None:
+    env = installed(tmp_path, "centre", examples(checkout)[1])
+    done = subprocess.run(
+        [*PROGRAM, "check", "centre"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_vectors_that_are_not_numbers_are_a_failed_run_that_names_the_method(

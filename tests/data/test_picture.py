@@ -233,3 +233,11 @@ def test_only_regular_files_are_opened_and_a_pipe_keeps_nobody_waiting(tmp_path:
             read_picture(f"{tmp_path}/{name}", (8, 8), "crop")
     with pytest.raises(UnreadableImageError, match="a device, not a file"):
         read_picture("/dev/zero", (8, 8), "crop")
+
+
+def test_the_crop_of_any_size_stays_inside_the_image(tmp_path: Path) -> None:
+    # 500x373 to 224x224 among others: (373 - 224 * (373 / 224)) / 2 is a trace below zero.
+    for width, height in [(500, 373), (373, 500), (331, 499), (149, 500)]:
+        path = saved(halves("RGB", "red", "blue", (width, height)), tmp_path / f"{width}x{height}.png")
+        for side in (224, 96, 61):
+            assert read_picture(path, (side, side), "crop").shape == (side, side, 3)

@@ -29,15 +29,16 @@ def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-@pytest.mark.parametrize("mining", get_args(Mining))
-@pytest.mark.parametrize("power", [1, 2])
+# Semi-hard mining of squares has another band than mine_triplets': a test of its own, below.
+@pytest.mark.parametrize(
+    ("mining", "power"),
+    [(mining, power) for mining in get_args(Mining) for power in (1, 2) if (mining, power) != ("semi_hard", 2)],
+)
 @given(labels=LABELS, seed=st.integers(0, 100), margin=st.floats(0.05, 1.0), copies=st.booleans())
 def test_the_triplet_loss_equals_a_loop_over_the_mined_triplets(
     *, mining: Mining, power: int, labels: Tensor, seed: int, margin: float, copies: bool
 ) -> None:
     vectors = vectors_of(labels, seed, copies=copies)
-    if power == 2 and mining == "semi_hard":
-        return  # its band is one of squared distances then, see the test below
     units = F.normalize(vectors.double(), dim=1)
     losses = []
     for a, p, n in zip(*mine_triplets(vectors, labels, mining, margin, seeded()), strict=True):

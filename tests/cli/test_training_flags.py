@@ -1,0 +1,53 @@
+"""The flags of training: they reach the methods that train, and a wrong one is told before anything runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from bench.runs.curves import FOLDER
+
+
+def test_lr_weight_decay_and_augment_are_options_of_every_method_that_trains(
+    simbench: Callable[..., Any], tmp_path: Path
+) -> None:
+    words = ("--lr", "1e-3", "--weight-decay", "0.1", "--augment", "none", "--epochs", "0.05", "--limit", "100")
+    done = simbench("run", "-m", "siamese", "-m", "pixels", *words, "--json")
+    assert done.code == 0, done.err
+    runs = {run["method"]: run for run in json.loads(done.out)}
+    assert runs["siamese"]["deviations"] == {"augment": "none", "lr": 0.001, "weight_decay": 0.1}
+    assert runs["pixels"]["deviations"] == {}
+    table = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+    assert "augment none; epochs 0.05; lr 0.001; weight_decay 0.1" in table
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--augment", "ligth"), "did you mean 'light'"),
+        (("--lr", "-1"), "lr must be above 0"),
+        (("-o", "encoder=resnet18"), "did you mean 'resnet'"),
+        (("-o", "precision=float16"), "float16 needs a CUDA device"),
+    ],
+)
+def test_nonsense_is_told_in_one_line(simbench: Callable[..., Any], words: tuple[str, ...], said: str) -> None:
+    done = simbench("run", "-m", "triplet", "--limit", "60", "--epochs", "0.01", *words)
+    assert done.code in (1, 2)
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_curves_for_tensorboard_are_those_of_the_history(simbench: Callable[..., Any], tmp_path: Path) -> None:
+    done = simbench("run", "-m", "siamese", "--epochs", "0.1", "--limit", "200", "--tensorboard")
+    assert done.code == 0, done.err
+    (folder,) = tmp_path.glob("runs/digits/holdout/siamese/*/seed0")
+    rows = list(csv.DictReader((folder / "history.csv").open(encoding="utf-8")))
+    events = EventAccumulator(str(folder / FOLDER)).Reload()
+    points = events.Scalars("1-encoder/val_map")
+    assert [point.value for point in points] == pytest.approx([float(row["val_map"]) for row in rows], abs=1e-6)
