@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
-import os
-import socket
-import threading
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from bench.contract import DataError, DataPlace
+from bench.online import hub_obstacle
 
 EXTRA = "pip install 'simbench-retrieval[hf]'"
-WITHIN = 0.7  # seconds in which a host must take a connection
-TRUE = {"1", "on", "yes", "true"}  # as huggingface_hub reads its variables
 
 
 def hub_snapshot(repository: str, revision: str, place: DataPlace, kinds: Sequence[Sequence[str]], name: str) -> Path:
@@ -60,33 +54,8 @@ def chosen(names: Sequence[str], kinds: Sequence[Sequence[str]]) -> Sequence[str
     return next((kind for kind in kinds if any(fnmatch.filter(names, pattern) for pattern in kind)), ())
 
 
-def reachable(address: str) -> str:
-    """Return why a host cannot be reached, or nothing; through a proxy, which answers for it, always nothing."""
-    parts = urlsplit(address)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    if urllib.request.getproxies().get(parts.scheme) and not urllib.request.proxy_bypass(host):
-        return ""
-    outcome = [f"{host} does not answer"]
-
-    def knock() -> None:
-        try:
-            socket.create_connection((host, port), timeout=WITHIN).close()
-            outcome[0] = ""
-        except OSError as error:
-            outcome[0] = f"{host} cannot be reached ({error.strerror or error})"
-
-    thread = threading.Thread(target=knock, daemon=True)  # looking up a name may take longer than any time limit
-    thread.start()
-    thread.join(WITHIN)
-    return outcome[0]
-
-
 def _obstacle(place: DataPlace) -> str:
-    if not place.download:
-        return "downloading is switched off"
-    if any(os.environ.get(name, "").lower() in TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
-        return "HF_HUB_OFFLINE is set"
-    return reachable(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    return hub_obstacle() if place.download else "downloading is switched off"
 
 
 def _hub(repository: str) -> Any:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.contract import DataError, DataPlace, UsageError
-from bench.data.hub import reachable
 from bench.naming import did_you_mean
+from bench.online import unreachable
 
 WAYS: Mapping[str, Sequence[tuple[str, Any]]] = {  # part: the arguments that may ask for it, the first that works
     "train": (("train", True), ("split", "train"), ("split", "trainval"), ("background", True)),
@@ -105,5 +105,5 @@ def _unreachable(cls: Any) -> str:
         found = getattr(cls, name, None)
         first = next(iter(found), "") if isinstance(found, (list, tuple)) else found
         if isinstance(first, str) and first.startswith("http"):
-            return reachable(first)
+            return unreachable(first)
     return ""

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.evaluation.arrays import Ints, Neighbors, Scores, Vectors
 from bench.evaluation.counting import CountBlock, count_block
+from bench.evaluation.equal_rows import equal_rows
 from bench.evaluation.layout import Layout
 from bench.evaluation.neighbors import nearest_columns
 from bench.evaluation.ranks import Ranks
@@ -28,9 +29,10 @@ T = TypeVar("T")
 
 _BUFFER_SCORES = 8 << 20  # scores in one thread's buffer: 32 MB of float32
 _PART_RANKS = 1 << 18  # ranks that a thread holds at once, 2 MB an array: with one label, a buffer would give 8 million
-# Matrix products work in small tiles, and the last, narrower tiles may add in another order: two equal gallery items
-# would then differ in the last bit, and a collapsed model would be ranked by that noise. Padding to full tiles with
-# zeros makes every score the result of the same additions.
+# Matrix products work in small tiles, and the last, narrower tiles may add in another order: the same two vectors would
+# then score differently in the last bit from place to place. Padding to full tiles with zeros makes most kernels add
+# alike everywhere; some (OpenBLAS's for Haswell) do not even then, so items that are equal also get one score outright:
+# a collapsed model must not be ranked by rounding.
 _TILE_ROWS, _TILE_COLUMNS = 16, 64
 
 
@@ -70,6 +72,7 @@ def rank_gallery(
     block_rows: queries in one product, by default as many as give a buffer of about 32 MB (but at least one tile).
     """
     columns = _grouped_vectors(gallery, layout.order)
+    copies, originals = equal_rows(columns[: layout.columns])
     padded = len(columns)
     step = block_rows or _block_rows(len(queries), padded, threads)
     own = threading.local()
@@ -79,6 +82,8 @@ def rank_gallery(
 
     def work(rows: slice) -> list[T]:
         scores = _multiply(queries.take(rows), columns, own.buffer)[:, : layout.columns]
+        if len(copies):
+            scores[:, copies] = scores[:, originals]
         scores[layout.excluded_of(rows)] = -np.inf
         return [reduce(part) for part in _ranked(scores, layout, rows, keep, count)]
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
-import urllib.request
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import huggingface_hub
 
 from bench.contract import SimbenchError
+from bench.online import hub_obstacle
 
 _FILES = ("model.safetensors", "pytorch_model.bin")  # what timm's repositories hold, the safer first
-_WITHIN = 0.7  # seconds in which the Hub must take a connection; its own client would try for 46
-_TRUE = {"1", "on", "yes", "true"}  # as huggingface_hub reads its variables
 
 
 def hub_file(repository: str, model: str, named: str | None = None) -> Path:
@@ -31,7 +25,7 @@ def hub_file(repository: str, model: str, named: str | None = None) -> Path:
         kept = huggingface_hub.try_to_load_from_cache(home, file, revision=revision or None)
         if isinstance(kept, str):
             return Path(kept)
-    obstacle = _obstacle()
+    obstacle = hub_obstacle()
     if obstacle:
         raise SimbenchError(_how_to_provide(home, model, files[0], obstacle))
     try:
@@ -42,29 +36,6 @@ def hub_file(repository: str, model: str, named: str | None = None) -> Path:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise SimbenchError(_how_to_provide(home, model, files[0], f"the Hub gave none ({reason})")) from error
     raise SimbenchError(_how_to_provide(home, model, files[0], f"the Hub has no {' or '.join(files)} there"))
-
-
-def _obstacle() -> str:
-    """Return why the Hub cannot be asked, or nothing; through a proxy, which answers for it, always nothing."""
-    if any(os.environ.get(name, "").lower() in _TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
-        return "HF_HUB_OFFLINE is set"
-    parts = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    if urllib.request.getproxies().get(parts.scheme) and not urllib.request.proxy_bypass(host):
-        return ""
-    outcome = [f"{host} does not answer"]
-
-    def knock() -> None:
-        try:
-            socket.create_connection((host, port), timeout=_WITHIN).close()
-            outcome[0] = ""
-        except OSError as error:
-            outcome[0] = f"{host} cannot be reached ({error.strerror or error})"
-
-    thread = threading.Thread(target=knock, daemon=True)  # looking up a name may take longer than any time limit
-    thread.start()
-    thread.join(_WITHIN)
-    return outcome[0]
 
 
 def _how_to_provide(repository: str, model: str, file: str, why: str) -> str:
