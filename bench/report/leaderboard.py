@@ -37,6 +37,9 @@ COLUMNS = (
     Column("mean_rank_norm", "mean_rank_norm", "↓"),
     Column("decode_cosine", "decode_cosine", "↑"),
     Column("shuffled", "decode_cosine_shuffled"),
+    Column("mse", "pixel_mse", "↓", 4),
+    Column("psnr dB", "psnr", "↑", 1),
+    Column("ssim", "ssim", "↑"),
     Column("embed ms", "embed_1_median_ms", "↓", 2),
     Column("embed img/s", "embed_64_per_second", "↑", 0),
     Column("search ms", "search_median_ms", "↓", 2),
@@ -66,6 +69,7 @@ def tables(frame: pd.DataFrame) -> str:
             table(group),
             "",
             *_leaks(group),
+            *_seen_classes(group),
             _made(group),
             "",
         ]
@@ -85,6 +89,17 @@ def _leaks(group: pd.DataFrame) -> list[str]:
     """Return the footnote of a table whose data leaks, or nothing."""
     told = sorted({text for text in group["leaks"] if text})
     return [f"**Leak**: {_list(told)}. `--drop-leaks` leaves them out of the training.", ""] if told else []
+
+
+def _seen_classes(group: pd.DataFrame) -> list[str]:
+    """Return the footnote of a table with a classifier's features and classes that were all trained on, or nothing."""
+    if "softmax" not in set(group["method"]) or "unseen" in set(group["protocol"]):
+        return []
+    return [
+        "**Seen classes**: every class asked for was trained on, so retrieval here is classification in disguise and "
+        "`softmax`, a plain classifier's features, is the row to beat; protocol `unseen` asks for new classes.",
+        "",
+    ]
 
 
 def table(group: pd.DataFrame) -> str:

@@ -121,6 +121,30 @@ def test_a_table_says_what_was_chosen_of_the_data(tmp_path: Path) -> None:
     assert "## digits · loo · drop leaks · per class 10 · data eeeeeeee" in text
 
 
+def test_a_classifier_s_features_bring_the_footnote_about_seen_classes_but_not_where_classes_are_new(
+    tmp_path: Path,
+) -> None:
+    record(tmp_path, "softmax")
+    record(tmp_path, "softmax", protocol="unseen")
+    record(tmp_path, "triplet", dataset="other")
+    text = text_of(tmp_path)
+    assert text.count("**Seen classes**") == 1
+    assert text.index("digits · loo") < text.index("**Seen classes**") < text.index("digits · unseen")
+
+
+def test_what_a_run_does_otherwise_than_all_do_stands_in_its_notes(tmp_path: Path) -> None:
+    record(tmp_path, "triplet", deviations={"encoder": "simplecnn", "epochs": 3.0}, flags=["collapsed"])
+    assert "collapsed; encoder simplecnn; epochs 3.0" in text_of(tmp_path)
+
+
+def test_decoding_is_shown_with_its_baseline_and_with_how_the_images_look(tmp_path: Path) -> None:
+    decoding = {"decode_cosine": 0.97, "decode_cosine_shuffled": 0.1, "pixel_mse": 0.0123, "psnr": 19.1, "ssim": 0.7}
+    record(tmp_path, "arcface", scores={"map": 0.5, "map@10": 0.5, "hit@1": 0.5, **decoding})
+    for heading in ("decode_cosine", "shuffled", "mse", "psnr dB", "ssim"):
+        assert f" {heading}" in text_of(tmp_path).splitlines()[2]
+    assert "0.0123" in text_of(tmp_path)
+
+
 def test_a_failed_run_is_shown_with_its_reason_and_a_flag_beside_its_row(tmp_path: Path) -> None:
     record(tmp_path, "good", flags=["collapsed"])
     record(tmp_path, "bad", status="failed", reason="out of memory: 3 GB", scores={}, ci95={})
