@@ -26,7 +26,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunRec
         config = Config(Settings(**settings))  # type: ignore[arg-type]  # checked by Settings itself
         data = {"digits": load_collection("digits", config, bar, cache)}  # type: ignore[arg-type]  # a bar that does nothing
         cells = plan_cells([method], data, config, words, "cpu")
-        place = Workplace(root, torch.device("cpu"), 2, bar, lambda line: None)  # type: ignore[arg-type]  # as above
+        place = Workplace(root, torch.device("cpu"), 1, bar, lambda line: None)  # type: ignore[arg-type]  # as above
         (record,) = run_cells(cells, place)
         return record
 
