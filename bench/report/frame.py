@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,8 +65,13 @@ def _row(run: Mapping[str, Any]) -> dict[str, Any]:
         "commit": made_by["commit"],
         "dirty": made_by["dirty"],
         "date": made_by["date"],
-        "command": made_by["command"],
+        "command": _without_folders(made_by["command"]),
     }
+
+
+def _without_folders(command: str) -> str:
+    """Return a command line with each absolute path cut to its last part: tables are published, folders are private."""
+    return re.sub(r"(?<![\w.~])(?:/[^\s/=]+)+/([^\s/]+)", r"\1", command)
 
 
 def _leaks(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -178,6 +178,16 @@ def test_the_flat_table_begins_with_who_it_is_and_holds_every_score_under_its_na
     assert json.loads(frame["options"].item()) == {"center": False}
 
 
+def test_the_commands_of_published_tables_name_no_private_folder(tmp_path: Path) -> None:
+    folder = record(tmp_path / "runs")
+    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    content["provenance"]["command"] = "simbench run -d /home/me/secret/pictures --runs=/data/x/runs -o weights=a/b.pt"
+    (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    write_results(tmp_path / "runs", tmp_path / "results")
+    frame = pd.read_csv(tmp_path / "results" / "runs.csv")
+    assert frame["command"].item() == "simbench run -d pictures --runs=runs -o weights=a/b.pt"
+
+
 def test_tables_do_not_depend_on_the_order_of_the_folders(tmp_path: Path) -> None:
     for root, methods in (("a", ("x", "y", "z")), ("b", ("z", "x", "y"))):
         for name in methods:
