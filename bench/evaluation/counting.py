@@ -1,8 +1,6 @@
-"""Scores to ranks for one block of queries: the inner loop of the ranking, and the one part worth compiling."""
+"""Scores to ranks for one block of queries: the inner loop of the ranking in NumPy (compiled: see ``kernel``)."""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import numpy as np
 
@@ -11,23 +9,17 @@ from bench.evaluation.arrays import Ints, Scores
 _FEW = 32  # up to so many relevant items, dropping the scores below them all is cheaper than sorting everything
 
 
-class CountBlock(Protocol):
-    """Turns a block of scores into ranks; a compiled kernel takes this place with the same arguments and result.
+def count_block(scores: Scores, start: Ints, stop: Ints, offsets: Ints) -> tuple[Ints, Ints]:
+    """Return pessimistic and optimistic ranks, int64 ``(offsets[-1],)`` each, ascending within a row.
 
-    scores: float32 ``(rows, N)``, rows contiguous, no NaN, not to be written to; -inf marks an item that is excluded
-    for that query (no other score is -inf). start, stop: int64 ``(rows,)``, the relevant columns of each row, excluded
+    scores: float32 ``(rows, N)``, rows contiguous, no NaN, not written to; -inf marks an item that is excluded for
+    that query (no other score is -inf). start, stop: int64 ``(rows,)``, the relevant columns of each row, excluded
     ones among them. offsets: int64 ``(rows + 1,)``, where each row's ranks go; their differences are R.
 
-    Returns pessimistic and optimistic ranks, int64 ``(offsets[-1],)`` each, ascending within a row. With the relevant
-    scores of a row sorted from best to worst, the p-th has rank p + the number of other scores that are at least as
-    high (pessimistic), or higher (optimistic).
+    With the relevant scores of a row sorted from best to worst, the p-th has rank p + the number of other scores that
+    are at least as high (pessimistic), or higher (optimistic). Here the relevant scores and the others are sorted, and
+    the first looked up in the second.
     """
-
-    def __call__(self, scores: Scores, start: Ints, stop: Ints, offsets: Ints) -> tuple[Ints, Ints]: ...
-
-
-def count_block(scores: Scores, start: Ints, stop: Ints, offsets: Ints) -> tuple[Ints, Ints]:
-    """Count with NumPy: sort the relevant scores and the others, then look the first up in the second."""
     pessimistic = np.empty(int(offsets[-1]), dtype=np.int64)
     optimistic = np.empty_like(pessimistic)
     for row in range(len(scores)):

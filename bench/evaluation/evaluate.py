@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from bench.contract import DataError, UsageError
 from bench.evaluation import health, metrics
@@ -64,6 +65,7 @@ def evaluate(
     ks: Sequence[int] = (1, 10, 50),
     normalize: bool = True,
     ties: str = "pessimistic",
+    full: bool = True,
     threads: int | None = None,
     seed: int = 0,
 ) -> Evaluation:
@@ -73,13 +75,17 @@ def evaluate(
     scaled to unit length if ``normalize``. Labels and ids: whole numbers or text, one a row; an item is relevant if its
     label is the query's. With ids on both sides, every gallery item with the query's id is excluded for that query, be
     it one or several; two queries with one id each exclude it, and an id found on one side only excludes nothing.
-    ties: "pessimistic", "mean" (expected value) or "optimistic". seed: for bootstrap, pairs and samples.
+    ties: "pessimistic", "mean" (expected value) or "optimistic". full: False leaves out what needs more than the first
+    max(ks) items of a ranking (map, map@r, r_precision, mrr, ranks, counts of ties). threads: CPU threads of the whole
+    evaluation. seed: for bootstrap, pairs and samples.
 
     Raises DataError for vectors, labels or ids that do not fit or cannot be ranked, and if no query has anything
     relevant; UsageError for wrong ``ks``, ``ties`` or ``threads``, or ids on one side only.
     """
     if ties not in TIES:
         raise UsageError(f"unknown ties {ties!r} (known: {', '.join(TIES)})")
+    if not full and ties != "pessimistic":
+        raise UsageError(f"ties={ties!r} needs the full ranking; leave out full=False")
     cutoffs, workers = check_ks(ks), check_threads(threads)
     queries, items = _check_both(query, gallery, normalize=normalize)
     labels, gallery_numbers = _numbers(query_labels, gallery_labels, queries, items, "labels")
@@ -89,13 +95,15 @@ def evaluate(
 
     keep = min(len(items), max(_FEWEST_NEIGHBORS, *cutoffs))
     score = partial(_score_block, labels=labels, ks=cutoffs, ties=ties)
-    parts = rank_gallery(queries, items, layout, score, keep=keep, threads=workers)
+    parts = rank_gallery(queries, items, layout, score, keep=keep, full=full, threads=workers)
     per_query = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
-    state = health.inspect_sample(items.take(layout.order[health.sample_rows(len(items), seed)]))
+    with threadpool_limits(limits=workers, user_api="blas"):
+        state = health.inspect_sample(items.take(layout.order[health.sample_rows(len(items), seed)]))
+        interval = ci95(per_query, labels, seed=seed)
     return Evaluation(
         scores=_means(per_query) | _whole(queries, items, layout, state, seed),
         macro=macro_means(per_query, labels),
-        ci95=ci95(per_query, labels, seed=seed),
+        ci95=interval,
         per_query=per_query | {"relevant": layout.relevant, "items": layout.items},
         neighbors=np.concatenate([part.neighbors for part in parts]),
         similarities=np.concatenate([part.similarities for part in parts]),
@@ -119,8 +127,9 @@ def _score_block(block: RankedBlock, labels: Ints, ks: tuple[int, ...], ties: st
         values[f"knn_accuracy@{k}"] = metrics.knn_accuracy_at(
             block.neighbor_labels, block.similarities, labels[block.rows], block.pessimistic.relevant, k
         )
-    values["map_optimistic"] = metrics.average_precision(block.optimistic)
-    values["tied_queries"] = tied_queries(block.pessimistic, block.optimistic)
+    if block.pessimistic.depth is None:
+        values["map_optimistic"] = metrics.average_precision(block.optimistic)
+        values["tied_queries"] = tied_queries(block.pessimistic, block.optimistic)
     return _Part(values, block.neighbors, block.similarities)
 
 

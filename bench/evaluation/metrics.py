@@ -21,14 +21,13 @@ def average_precision(ranks: Ranks) -> Floats:
 
     Source: Manning, Raghavan and Schütze, Introduction to Information Retrieval, 2008, section 8.4.
     """
-    return per_relevant(ranks, ranks.total(ranks.position / ranks.values))
+    return per_relevant(ranks, ranks.sums[:, 0])
 
 
 def average_precision_at(ranks: Ranks, k: int) -> Floats:
     """``map@k``: the sum of P@j over relevant ranks j <= k, over min(k, R); a perfect top k scores 1."""
     top = ranks.within(k)
-    found = ranks.total(ranks.position[top] / ranks.values[top], top)
-    return over(found, np.minimum(k, ranks.relevant))
+    return over(top.total(top.position / top.rank), np.minimum(k, ranks.relevant))
 
 
 def average_precision_at_r(ranks: Ranks) -> Floats:
@@ -36,28 +35,27 @@ def average_precision_at_r(ranks: Ranks) -> Floats:
 
     Source: Musgrave, Belongie and Lim, A Metric Learning Reality Check, ECCV 2020.
     """
-    top = ranks.within(ranks.relevant)
-    return per_relevant(ranks, ranks.total(ranks.position[top] / ranks.values[top], top))
+    return per_relevant(ranks, ranks.sums[:, 2])
 
 
 def r_precision(ranks: Ranks) -> Floats:
     """``r_precision``: hits in the first R, over R."""
-    return per_relevant(ranks, ranks.count(ranks.within(ranks.relevant)))
+    return per_relevant(ranks, ranks.sums[:, 3])
 
 
 def precision_at(ranks: Ranks, k: int) -> Floats:
     """``precision@k``: hits in the first k, over k, also where k > N."""
-    return known(ranks, ranks.count(ranks.within(k)) / k)
+    return known(ranks, ranks.within(k).count / k)
 
 
 def recall_at(ranks: Ranks, k: int) -> Floats:
     """``recall@k``: hits in the first k, over R (the information-retrieval recall)."""
-    return per_relevant(ranks, ranks.count(ranks.within(k)))
+    return per_relevant(ranks, ranks.within(k).count)
 
 
 def hit_at(ranks: Ranks, k: int) -> Floats:
     """``hit@k``: 1 if there is a hit in the first k, else 0 (metric learning's Recall@k, re-identification's CMC@k)."""
-    return known(ranks, (ranks.count(ranks.within(k)) > 0).astype(np.float64))
+    return known(ranks, (ranks.within(k).count > 0).astype(np.float64))
 
 
 def first_rank(ranks: Ranks) -> Floats:
@@ -80,8 +78,7 @@ def ndcg_at(ranks: Ranks, k: int) -> Floats:
     The ideal ranking has its min(k, R) first items relevant. Source: Järvelin and Kekäläinen, ACM TOIS 20(4), 2002.
     """
     top = ranks.within(k)
-    found = ranks.total(1.0 / np.log2(ranks.values[top] + 1.0), top)
-    return over(found, ideal_dcg(ranks, k))
+    return over(top.total(1.0 / np.log2(top.rank + 1.0)), ideal_dcg(ranks, k))
 
 
 def ideal_dcg(ranks: Ranks, k: int) -> Floats:
@@ -98,7 +95,7 @@ def cumulative_discount(length: int) -> Floats:
 
 def mean_rank(ranks: Ranks) -> Floats:
     """``mean_rank``: the mean rank of all R relevant items; (R + 1) / 2 at best, (N + 1) / 2 by chance."""
-    return per_relevant(ranks, ranks.total(ranks.values.astype(np.float64)))
+    return per_relevant(ranks, ranks.sums[:, 1])
 
 
 def mean_rank_norm(ranks: Ranks) -> Floats:
@@ -140,16 +137,21 @@ def knn_accuracy_at(neighbor_labels: Ints, similarities: Scores, labels: Ints, r
 
 
 def score_ranks(ranks: Ranks, ks: Sequence[int]) -> dict[str, Floats]:
-    """Return every metric that follows from the ranks, by the name it has in files; float64 ``(q,)`` each."""
-    scores = {
-        "map": average_precision(ranks),
-        "map@r": average_precision_at_r(ranks),
-        "r_precision": r_precision(ranks),
-        "mrr": reciprocal_rank(ranks),
-        "first_rank": first_rank(ranks),
-        "mean_rank": mean_rank(ranks),
-        "mean_rank_norm": mean_rank_norm(ranks),
-    }
+    """Return every metric that follows from the ranks, by the name it has in files; float64 ``(q,)`` each.
+
+    Where the ranks are known up to a depth only, these are the metrics of the first k.
+    """
+    scores = {}
+    if ranks.depth is None:
+        scores = {
+            "map": average_precision(ranks),
+            "map@r": average_precision_at_r(ranks),
+            "r_precision": r_precision(ranks),
+            "mrr": reciprocal_rank(ranks),
+            "first_rank": first_rank(ranks),
+            "mean_rank": mean_rank(ranks),
+            "mean_rank_norm": mean_rank_norm(ranks),
+        }
     for k in ks:
         scores[f"map@{k}"] = average_precision_at(ranks, k)
         scores[f"precision@{k}"] = precision_at(ranks, k)

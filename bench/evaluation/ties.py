@@ -39,8 +39,10 @@ def score_with_ties(pessimistic: Ranks, optimistic: Ranks, ks: Sequence[int], ti
 
 def tied_queries(pessimistic: Ranks, optimistic: Ranks) -> Floats:
     """Return 1 where ties change a rank of the query and 0 where not, float64 ``(q,)``; NaN where R = 0."""
-    differ = np.flatnonzero(pessimistic.values != optimistic.values)
-    return metrics.known(pessimistic, (pessimistic.count(differ) > 0).astype(np.float64))
+    tied = np.zeros(len(pessimistic))
+    if pessimistic is not optimistic:
+        tied[pessimistic.query[pessimistic.values != optimistic.values]] = 1.0
+    return metrics.known(pessimistic, tied)
 
 
 @dataclass(frozen=True)

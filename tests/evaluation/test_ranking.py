@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from bench.evaluation.arrays import Ints, Vectors
-from bench.evaluation.counting import count_block
+from bench.evaluation import counting, kernel, neighbors
+from bench.evaluation.arrays import Ints, Scores, Vectors
 from bench.evaluation.layout import Layout, build_layout
-from bench.evaluation.neighbors import nearest_columns
 from bench.evaluation.ranking import RankedBlock, rank_gallery
 from bench.evaluation.vectors import Rows, check_vectors
 
@@ -91,8 +91,9 @@ def test_holding_fewer_ranks_at_once_changes_nothing(monkeypatch: pytest.MonkeyP
     assert everything(query, gallery, layout) == reference
 
 
-@pytest.mark.parametrize("relevant", [0, 1, 5, 32, 33, 100])
-def test_counting_agrees_with_a_plain_count(relevant: int) -> None:
+@pytest.mark.parametrize("count_block", [counting.count_block, kernel.count_block], ids=["numpy", kernel.NAME])
+@pytest.mark.parametrize("relevant", [0, 1, 5, 24, 25, 32, 33, 100])
+def test_counting_agrees_with_a_plain_count(relevant: int, count_block: Callable[..., tuple[Ints, Ints]]) -> None:
     rng = np.random.default_rng(relevant)
     scores = rng.integers(-5, 6, size=(6, 120)).astype(np.float32)
     start = rng.integers(0, 121 - relevant, 6)
@@ -112,8 +113,11 @@ def test_counting_agrees_with_a_plain_count(relevant: int) -> None:
         assert optimistic[offsets[i] : offsets[i + 1]].tolist() == best
 
 
-@pytest.mark.parametrize("n", [1, 7, 512, 513, 5_000])
-def test_the_best_columns_are_those_of_a_full_sort(n: int) -> None:
+@pytest.mark.parametrize(
+    "nearest_columns", [neighbors.nearest_columns, kernel.nearest_columns], ids=["numpy", kernel.NAME]
+)
+@pytest.mark.parametrize("n", [1, 7, 512, 513, 1_024, 5_000])
+def test_the_best_columns_are_those_of_a_full_sort(n: int, nearest_columns: Callable[..., tuple[Ints, Scores]]) -> None:
     rng = np.random.default_rng(n)
     for values in (rng.standard_normal((5, n)), rng.integers(0, 3, (5, n)), np.zeros((5, n))):
         scores = values.astype(np.float32)
