@@ -67,7 +67,7 @@ class Ranks:
 
     def within(self, cutoff: int) -> Hits:
         """Return the relevant items of rank 1..cutoff. They are among the first ``cutoff`` of a query: ranks ascend."""
-        if self.depth is not None and cutoff > self.depth:
+        if self.depth is not None and self.depth < min(cutoff, int(self.items.max(initial=0))):
             raise DataError(f"ranks are known up to {self.depth}, not {cutoff}")
         if cutoff not in self._found:
             sizes = np.minimum(np.diff(self.offsets), cutoff)
