@@ -9,14 +9,25 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.tie_groups import columns_of, standings
 from bench.runs.store import RunRecord
 
 _FIRST = ("dataset", "protocol", "method", "seed", "status")
 
 
 def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
-    """Return one row a run: who it is, every metric under its own name, then cost, then where it came from."""
-    rows = [_row(run.content) for run in runs]
+    """Return one row a run: who it is, every metric under its own name, where it stands, cost, where it came from.
+
+    Ranks and intervals over seeds are those of its table, and the same for all seeds of a row. Reads the runs'
+    per-query values for them.
+    """
+    stand = standings(runs)
+    rows = []
+    for run in runs:
+        content = run.content
+        place = (content["dataset"], content["protocol"], content["spec"]["fingerprint"])
+        standing = stand.get((*place, content["method"], content["key"])) if run.status == "done" else None
+        rows.append(_row(content, columns_of(standing)))
     frame = pd.DataFrame(rows, columns=_columns(rows))
     return frame.sort_values(["dataset", "protocol", "method", "key", "seed"], ignore_index=True)
 
@@ -27,7 +38,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(names) or [*_FIRST, "key"]
 
 
-def _row(run: Mapping[str, Any]) -> dict[str, Any]:
+def _row(run: Mapping[str, Any], standing: Mapping[str, Any]) -> dict[str, Any]:
     spec, made_by = run["spec"], run["provenance"]
     latency, timings = run.get("latency", {}), run.get("timings", {})
     return {
@@ -39,6 +50,7 @@ def _row(run: Mapping[str, Any]) -> dict[str, Any]:
             for at, end in enumerate(("low", "high"))
         },
         **{f"{name}_macro": value for name, value in run.get("macro", {}).items()},
+        **standing,
         **latency,
         **timings,
         "evaluation_time": run["seconds"],

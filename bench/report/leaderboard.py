@@ -68,6 +68,7 @@ def tables(frame: pd.DataFrame) -> str:
             "",
             table(group),
             "",
+            *_ranks(group),
             *_leaks(group),
             *_seen_classes(group),
             _made(group),
@@ -83,6 +84,13 @@ def _data_choices(group: pd.DataFrame) -> list[str]:
         choices = {name: ",".join(map(str, v)) if isinstance(v, list) else v for name, v in json.loads(text).items()}
         told += [name.replace("_", " ") + ("" if value is True else f" {value}") for name, value in choices.items()]
     return list(dict.fromkeys(told))
+
+
+def _ranks(group: pd.DataFrame) -> list[str]:
+    """Return the footnote about what the ranks of a table can tell, or nothing."""
+    return [
+        line for text in sorted({text for text in group["rank_note"] if text}) for line in (f"**Ranks**: {text}.", "")
+    ]
 
 
 def _leaks(group: pd.DataFrame) -> list[str]:
@@ -103,7 +111,7 @@ def _seen_classes(group: pd.DataFrame) -> list[str]:
 
 
 def table(group: pd.DataFrame) -> str:
-    """Return one table: finished methods by falling map, then the failed runs with their reasons."""
+    """Return one table: finished methods by falling map with their ranks, then the failed runs with their reasons."""
     done = group[group["status"] == "done"]
     shown = [column for column in COLUMNS if column.source in done and done[column.source].notna().any()]
     ranked = sorted(
@@ -111,9 +119,9 @@ def table(group: pd.DataFrame) -> str:
     )
     labels = _labels(done)
     rows: list[list[str]] = []
-    for place, ((method, key), runs) in enumerate(ranked, start=1):
+    for (method, key), runs in ranked:
         cells = [_cell(runs, column) for column in shown]
-        rows.append([str(place), labels[method, key], *cells, str(len(runs)), _flags(runs)])
+        rows.append([str(int(runs["rank"].iloc[0])), labels[method, key], *cells, str(len(runs)), _flags(runs)])
     heads = ["#", "method", *(column.title for column in shown), "seeds", "notes"]
     sides = ["right", "left", *["right"] * len(shown), "right", "left"]
     text = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides) if rows else ""
@@ -129,10 +137,15 @@ def _cell(runs: pd.DataFrame, column: Column) -> str:
     text = _number(float(values.mean()), column.digits)
     if not column.uncertain:
         return text
-    if len(values) > 1:
-        return f"{text} ± {_number(float(values.std(ddof=1)), column.digits)} sd"
-    low, high = (float(runs[f"{column.source}_ci95_{end}"].iloc[0]) for end in ("low", "high"))
-    return f"{text} ± {_number((high - low) / 2, column.digits)}"
+    spread = f"{_number(float(values.std(ddof=1)), column.digits)} sd" if len(values) > 1 else ""
+    kind = f"{column.source}_seeds_ci95"
+    if runs[f"{kind}_low"].isna().all():  # no per-query values: the run's own interval, or the seeds' spread alone
+        if spread:
+            return f"{text} ± {spread}"
+        kind = f"{column.source}_ci95"
+    low, high = (float(runs[f"{kind}_{end}"].iloc[0]) for end in ("low", "high"))
+    half = f"{text} ± {_number((high - low) / 2, column.digits)}"
+    return f"{half} ({spread})" if spread else half
 
 
 def _number(value: float, digits: int) -> str:
@@ -194,11 +207,12 @@ def _line(text: object) -> str:
 _HEAD = """# Leaderboard
 
 Made by `simbench leaderboard` from the run folders. ↑ more is better, ↓ less is better. `±` is half the 95 % bootstrap
-interval over queries (by class where there are ten or more); with several seeds the mean over seeds ± their standard
-deviation (sd). Every number is defined in [docs/metrics.md](../docs/metrics.md); a `+` behind a commit marks
-uncommitted changes. Protocols: `holdout` one fifth of the test images ask, the rest answer; `loo` every test image asks
-all the others; `database` test images ask the training images; `unseen` test images of classes that were not trained
-on; `given` as the data set says. A leak under a table counts images to test on that were seen in training
-([docs/audit.md](../docs/audit.md)). Latency is one image (embed) or one query (search), median, on the machine named
-below each table.
+interval over queries (by class where there are ten or more) and, with several seeds, over seeds; the seeds' standard
+deviation (sd) stands behind it. Rows stand in the order of map; those that cannot be told apart from the best of their
+table share its rank 1, the others have their place ([docs/statistics.md](../docs/statistics.md)). Every number is
+defined in [docs/metrics.md](../docs/metrics.md); a `+` behind a commit marks uncommitted changes. Protocols: `holdout`
+one fifth of the test images ask, the rest answer; `loo` every test image asks all the others; `database` test images
+ask the training images; `unseen` test images of classes that were not trained on; `given` as the data set says. A leak
+under a table counts images to test on that were seen in training ([docs/audit.md](../docs/audit.md)). Latency is one
+image (embed) or one query (search), median, on the machine named below each table.
 """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bench.contract import DataError
-from bench.evaluation.statistics import bootstrap_means, ci95, macro_means
+from bench.evaluation.statistics import bootstrap_means, ci95, macro_means, seeds_by_queries, tail
 
 
 def test_the_interval_covers_the_true_mean_in_about_95_of_100_samples() -> None:
@@ -91,3 +92,33 @@ def test_macro_is_the_mean_of_class_means_and_skips_classes_without_a_value() ->
     means = macro_means(values, np.array([3, 3, 3, 7, 9]))
     assert means["x"] == 0.5
     assert np.isnan(means["none"])
+
+
+def test_few_units_move_the_quantiles_out_and_many_leave_them() -> None:
+    assert tail(10) == pytest.approx(0.00855, abs=1e-5)
+    assert tail(100_000) == pytest.approx(0.025, abs=1e-5)
+    assert tail(1) == 0.025
+
+
+@pytest.mark.parametrize("count", [25, 2_000])
+def test_the_interval_is_scipy_s_percentile_bootstrap_at_our_quantiles(count: int) -> None:
+    values = np.random.default_rng(7).exponential(size=count)
+    level = 1 - 2 * tail(count)
+    known = stats.bootstrap((values,), np.mean, confidence_level=level, method="percentile", batch=500, rng=1)
+    ends = known.confidence_interval
+    low, high = ci95({"x": values})["x"]
+    assert (low, high) == pytest.approx((ends.low, ends.high), abs=0.06 * (ends.high - ends.low))
+
+
+def test_one_seed_each_is_the_bootstrap_of_the_queries() -> None:
+    columns = np.random.default_rng(8).standard_normal((40, 2))
+    means = bootstrap_means({"a": columns[:, 0], "b": columns[:, 1]}, resamples=50)
+    np.testing.assert_array_equal(seeds_by_queries(columns, None, [1, 1], resamples=50), means)
+
+
+def test_seeds_that_differ_by_constants_spread_as_the_mean_of_drawn_seeds_should() -> None:
+    """All queries alike: what is left is the standard error of a mean of seeds, sd / sqrt(seeds)."""
+    seeds = np.array([0.1, 0.4, 0.5, 0.8])
+    means = seeds_by_queries(np.tile(seeds, (20, 1)), None, [4], resamples=20_000)
+    assert means.mean() == pytest.approx(seeds.mean(), abs=0.003)
+    assert means.std() == pytest.approx(seeds.std(ddof=1) / 2, rel=0.03)

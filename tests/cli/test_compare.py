@@ -1,0 +1,179 @@
+"""`simbench compare` on runs of real digits: its words, its numbers, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+
+from bench.evaluation.comparison import compare
+from bench.evaluation.evaluate import evaluate
+from bench.runs.store import SCHEMA, write_arrays, write_json
+
+USAGE, FAILURE = 2, 1
+LOO = "runs/digits/loo"
+
+
+def write_run(root: Path, method: str, vectors: NDArray[Any], seed: int = 0, protocol: str = "loo") -> None:
+    """Write what `compare` reads of a run: vectors of 300 digits, each asking all the others."""
+    labels, ids = load_digits().target[:300], [f"test/{i}" for i in range(300)]
+    found = evaluate(vectors, labels, vectors, labels, query_ids=ids, gallery_ids=ids, threads=1)
+    content = {
+        "schema": SCHEMA,
+        "status": "done",
+        "dataset": "digits",
+        "protocol": protocol,
+        "method": method,
+        "seed": seed,
+        "key": "0123456789",
+        "spec": {"fingerprint": "f" * 64, "ties": "pessimistic"},
+    }
+    folder = root / "digits" / protocol / method / "0123456789" / f"seed{seed}"
+    write_json(folder / "run.json", content)
+    names = {"ids": np.array(ids), "labels": labels, "classes": np.array([str(digit) for digit in range(10)])}
+    write_arrays(folder / "per_query.npz", {**names, **found.per_query, "neighbors": found.neighbors})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of three ways to describe digits, two seeds of one of them, and one by another protocol."""
+    root = tmp_path_factory.mktemp("finished") / "runs"
+    pixels = load_digits().data[:300] + 0.1
+    write_run(root, "pixels", pixels)
+    write_run(root, "pca", pixels - pixels.mean(axis=0))
+    write_run(root, "hog", pixels, protocol="holdout")
+    for seed in (0, 1):
+        write_run(root, "random", pixels @ np.random.default_rng(seed).standard_normal((64, 6)), seed)
+    return root
+
+
+@pytest.fixture
+def runs(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "runs"))
+
+
+def only(folder: Path) -> Path:
+    """The one key folder of a method."""
+    (key,) = (path for path in folder.iterdir() if path.is_dir())
+    return key
+
+
+@pytest.mark.usefixtures("runs")
+def test_methods_are_compared_with_the_first_in_words_and_numbers(simbench: Callable[..., Any], runs: Path) -> None:
+    outcome = simbench("compare", "pixels", "pca", "random", "--changed", "3", "--json")
+    assert outcome.code == 0, outcome.err
+    found = json.loads(outcome.out)
+    values = {
+        method: np.stack(
+            [
+                np.load(seed / "per_query.npz")["map"]
+                for seed in sorted(only(runs / "digits/loo" / method).glob("seed*"))
+            ]
+        )
+        for method in ("pixels", "pca", "random")
+    }
+    labels = np.load(only(runs / "digits/loo/pixels") / "seed0" / "per_query.npz")["labels"]
+    expected = compare(values["pixels"], [values["pca"], values["random"]], labels)
+    assert [side["name"] for side in found["sides"]] == ["pixels", "pca", "random"]
+    assert found["sides"][2]["seeds"] == [0, 1]
+    for side, one in zip(found["sides"][1:], expected, strict=True):
+        assert side["against"]["difference"] == pytest.approx(one.difference)
+        assert side["against"]["p_holm"] == pytest.approx(one.p_holm)
+        difference = values[side["name"]].mean(axis=0) - values["pixels"][0]
+        assert abs(side["changed"][0]["value"] - side["changed"][0]["reference"]) == pytest.approx(
+            abs(difference).max()
+        )
+        assert side["better_in"] + side["worse_in"] <= len(side["by_class"]) == 10
+    assert found["sides"][2]["verdict"] == "worse"
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_table_names_verdicts_classes_queries_and_what_could_be_seen(simbench: Callable[..., Any]) -> None:
+    outcome = simbench("compare", f"{LOO}/pixels", f"{LOO}/random", "--metric", "mean_rank")
+    assert outcome.code == 0, outcome.err
+    assert "mean_rank ↓" in outcome.out
+    assert "| worse" in outcome.out
+    assert "detectable" in outcome.out
+    assert "Classes: " in outcome.out
+    assert "Note: one seed only of pixels" in outcome.out
+
+
+@pytest.mark.usefixtures("runs")
+def test_two_seeds_of_one_method_can_be_compared(simbench: Callable[..., Any], runs: Path) -> None:
+    key = only(runs / "digits/loo/random")
+    outcome = simbench("compare", str(key / "seed0"), str(key / "seed1"), "--changed", "0")
+    assert outcome.code == 0, outcome.err
+    assert "random seed 0" in outcome.out
+    assert "random seed 1" in outcome.out
+    assert "random key" not in outcome.out
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    ("words", "complaint", "code"),
+    [
+        (["pixels"], "give two runs or methods", USAGE),
+        (["pixels", "pixel"], "pixel: no run here", USAGE),
+        (["pixels", "pixels"], "a run is given twice", USAGE),
+        (["pixels", "hog"], "cannot compare hog with pixels: protocol holdout, not loo", USAGE),
+        (["pixels", "pca", "--metric", "mapp"], "unknown metric 'mapp'", USAGE),
+        (["pixels", "pca", "--metric", "tied_queries"], "is no contest", USAGE),
+        (["pixels", "pca", "--metric", "decode_cosine"], "has no decode_cosine", FAILURE),
+    ],
+)
+def test_what_cannot_be_compared_is_told_in_one_line(
+    simbench: Callable[..., Any], words: list[str], complaint: str, code: int
+) -> None:
+    outcome = simbench("compare", *words)
+    assert outcome.code == code, outcome.err
+    assert len([line for line in outcome.err.splitlines() if complaint in line]) == 1, outcome.err
+    assert outcome.out == ""
+
+
+def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    edit(content)
+    (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        (lambda run: run["spec"].update(fingerprint="e" * 64), "data eeeeeeeeeeee, not "),
+        (lambda run: run["spec"].update(ties="mean"), "ties mean, not pessimistic"),
+        (lambda run: run.update(status="failed", reason="out of memory"), "failed: out of memory; run it again"),
+    ],
+)
+def test_runs_of_other_data_or_rules_and_failed_ones_are_refused(
+    simbench: Callable[..., Any], runs: Path, edit: Callable[[dict[str, Any]], object], complaint: str
+) -> None:
+    change(only(runs / "digits/loo/pca") / "seed0", edit)
+    outcome = simbench("compare", "pixels", "pca")
+    assert outcome.code != 0
+    assert complaint in outcome.err
+
+
+def test_other_queries_and_missing_values_are_refused(simbench: Callable[..., Any], runs: Path) -> None:
+    path = only(runs / "digits/loo/pca") / "seed0" / "per_query.npz"
+    arrays = dict(np.load(path))
+    arrays["ids"] = arrays["ids"][::-1]
+    np.savez(path, **arrays)
+    outcome = simbench("compare", "pixels", "pca")
+    assert (outcome.code, "other queries" in outcome.err) == (USAGE, True)
+    path.unlink()
+    outcome = simbench("compare", "pixels", "pca")
+    assert (outcome.code, "cannot read" in outcome.err) == (FAILURE, True)
+
+
+def test_a_method_with_runs_of_several_settings_asks_for_one(simbench: Callable[..., Any], runs: Path) -> None:
+    shutil.copytree(only(runs / "digits/loo/pca"), runs / "digits/loo/pca/0000000000")
+    outcome = simbench("compare", "pixels", "pca")
+    assert outcome.code == USAGE
+    assert "pca has runs of 2 settings; give the folder of one" in outcome.err
