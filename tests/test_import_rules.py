@@ -21,7 +21,20 @@ LAYERS = {
     "evaluation": {"contract", "naming"},
     "runs": {"contract", "naming", "registry", "options", "config", "data", "training", "evaluation", "__init__"},
     "report": {"contract", "naming", "runs", "evaluation", "data"},
-    "cli": {"contract", "naming", "registry", "options", "config", "data", "runs", "report", "__init__"},
+    "app": {"contract", "naming", "runs", "evaluation", "data"},
+    "cli": {
+        "contract",
+        "naming",
+        "registry",
+        "options",
+        "config",
+        "data",
+        "evaluation",
+        "runs",
+        "report",
+        "app",
+        "__init__",
+    },
 }
 FACE = {"contract", "registry", "evaluation"}
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.tie_groups import columns_of, standings
+from bench.runs.alarms import alarms
 from bench.runs.store import RunRecord
 
 _FIRST = ("dataset", "protocol", "method", "seed", "status")
@@ -21,13 +22,13 @@ def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
     Ranks and intervals over seeds are those of its table, and the same for all seeds of a row. Reads the runs'
     per-query values for them.
     """
-    stand = standings(runs)
+    stand, alarmed = standings(runs), alarms(runs)
     rows = []
     for run in runs:
         content = run.content
         place = (content["dataset"], content["protocol"], content["spec"]["fingerprint"])
         standing = stand.get((*place, content["method"], content["key"])) if run.status == "done" else None
-        rows.append(_row(content, columns_of(standing)))
+        rows.append(_row(content, columns_of(standing), alarmed.get(run.folder, ())))
     frame = pd.DataFrame(rows, columns=_columns(rows))
     return frame.sort_values(["dataset", "protocol", "method", "key", "seed"], ignore_index=True)
 
@@ -38,7 +39,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(names) or [*_FIRST, "key"]
 
 
-def _row(run: Mapping[str, Any], standing: Mapping[str, Any]) -> dict[str, Any]:
+def _row(run: Mapping[str, Any], standing: Mapping[str, Any], alarmed: Sequence[str]) -> dict[str, Any]:
     spec, made_by = run["spec"], run["provenance"]
     latency, timings = run.get("latency", {}), run.get("timings", {})
     return {
@@ -57,7 +58,7 @@ def _row(run: Mapping[str, Any], standing: Mapping[str, Any]) -> dict[str, Any]:
         "embed_dim": run.get("embed_dim"),
         "bytes_per_vector": run.get("bytes_per_vector"),
         "n_parameters": run.get("n_parameters"),
-        "flags": "; ".join(run.get("flags", [])),
+        "flags": "; ".join([*run.get("flags", []), *alarmed]),
         "deviations": "; ".join(f"{name} {value}" for name, value in run.get("deviations", {}).items()),
         "reason": run.get("reason", ""),
         "key": run["key"],

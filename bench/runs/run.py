@@ -24,6 +24,7 @@ from bench.evaluation.statistics import ci95, macro_means
 from bench.runs.artifacts import save_per_query, save_samples, save_vectors, save_weights
 from bench.runs.costs import latency_columns, measure_latencies, save_latencies
 from bench.runs.fitting import fit_method, reason_of
+from bench.runs.judging import judge_run
 from bench.runs.provenance import provenance
 from bench.runs.store import (
     RUN_FILE,
@@ -127,6 +128,19 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
         seed=seed,
     )
     clock.lap("evaluate")
+    judged = judge_run(
+        embedder,
+        dataset,
+        query,
+        gallery,
+        evaluation,
+        audit=checked,
+        ties=spec.ties,
+        device=place.device,
+        threads=place.threads,
+        seed=seed,
+    )
+    clock.lap("control")
     decoding = _decoding(embedder, dataset, query, place, folder, decoder=decoder_of(method))
     clock.lap("decode")
     latencies = measure_latencies(embedder, dataset, query, gallery, device=place.device, threads=place.threads)
@@ -142,7 +156,9 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
         "scores": {**evaluation.scores, **decoded_scores.scores},
         "macro": {**evaluation.macro, **decoded_scores.macro},
         "ci95": {name: list(both) for name, both in {**evaluation.ci95, **decoded_scores.ci95}.items()},
-        "flags": [*evaluation.flags, *history.events()],
+        **judged,
+        "flags": [*evaluation.flags, *judged["flags"], *history.events()],
+        "trained": bool(history.rows()),
         "deviations": deviations(method),
         "engine": engine,
         "timings": clock.laps,

@@ -1,0 +1,155 @@
+"""``simbench evaluate``: the full table for vectors from anywhere."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.options import option
+from bench.contract import UsageError
+
+if TYPE_CHECKING:
+    from bench.runs.own_vectors import Judged, Side
+
+_VECTORS = "npy, npz, safetensors or parquet; PATH:KEY names one array or column of several"
+
+
+@click.command()
+@option("--query", required=True, metavar="FILE", help=f"Vectors of the queries ({_VECTORS}).")
+@option("--query-labels", required=True, metavar="FILE", help="Their labels (npy, npz, parquet, csv, or txt).")
+@option("--gallery", metavar="FILE", help="Vectors of the gallery.  [default: each query asks all the others]")
+@option("--gallery-labels", metavar="FILE", help="Their labels.")
+@option("--query-ids", metavar="FILE", help="Ids: what has a query's id is not ranked for it.")
+@option("--gallery-ids", metavar="FILE", help="Ids of the gallery.")
+@option("--validation", metavar="FILE", help="Vectors to fit thresholds on: neither query nor gallery.")
+@option("--validation-labels", metavar="FILE", help="Their labels.")
+@option("--train", metavar="FILE", help="Vectors of what was learnt from, to look for the queries among them.")
+@option("-k", "--k", "ks", multiple=True, type=int, metavar="K", help="A cutoff; repeatable.  [default: 1, 10, 50]")
+@option("--ties", default="pessimistic", show_default=True, help="pessimistic, mean or optimistic.")
+@option("--dialect", "dialects", multiple=True, metavar="NAME", help="Also trec, oml or torchmetrics; repeatable.")
+@option("--no-normalize", is_flag=True, help="Rank by the plain inner product: leave the vectors' lengths alone.")
+@option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of bootstrap and samples.")
+@option("--threads", type=int, help="Threads.  [default: one a processor, at most 8]")
+@option("--save", metavar="FOLDER", help="Also write evaluation.json and per_query.npz there.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def evaluate(
+    *,
+    ks: Sequence[int],
+    ties: str,
+    dialects: Sequence[str],
+    no_normalize: bool,
+    seed: int,
+    threads: int | None,
+    save: str | None,
+    as_json: bool,
+    debug: bool,
+    **files: str | None,
+) -> None:
+    """Score vectors that any model made, with the controls that every run has.
+
+    A control that fails is told under the table; it changes no score and not the exit code.
+
+    \b
+    simbench evaluate --query v.npy --query-labels y.npy             each asks all the others
+    simbench evaluate --query q.npy --query-labels q.csv:label --gallery g.npy --gallery-labels g.csv:label
+    simbench evaluate --query v.parquet:vector --query-labels v.parquet:label --dialect oml --dialect trec
+    simbench evaluate ... --validation v.npy --validation-labels vy.npy      also thresholds
+    """
+    from bench.runs.own_vectors import dialect_scores, judge_vectors, paired, save_judged, vectors_in
+
+    del debug  # read where errors are shown
+    query, gallery, validation = (_side(files, name) for name in ("query", "gallery", "validation"))
+    if query is None:
+        raise UsageError("give --query and --query-labels")
+    if gallery is None and files["gallery_ids"] is not None:
+        raise UsageError("--gallery-ids without --gallery")
+    query, gallery = paired(query, gallery)
+    judged = judge_vectors(
+        query,
+        gallery,
+        validation=validation,
+        train=None if files["train"] is None else vectors_in(files["train"], "train"),
+        ks=ks or (1, 10, 50),
+        ties=ties,
+        normalize=not no_normalize,
+        threads=threads,
+        seed=seed,
+    )
+    told = dialect_scores(judged.evaluation, dialects)
+    if save is not None:
+        save_judged(Path(save), query, gallery, judged)
+    if as_json:
+        click.echo(json.dumps(_without_nan({**judged.facts(), "dialects": told}), indent=2))
+        return
+    for line in _lines(judged, told, query, gallery):
+        click.echo(line)
+
+
+def _side(files: dict[str, str | None], name: str) -> Side | None:
+    from bench.runs.own_vectors import read_side
+
+    vectors, labels = files[name], files[f"{name}_labels"]
+    if vectors is None and labels is None:
+        return None
+    if vectors is None or labels is None:
+        raise UsageError(f"give --{name} and --{name}-labels, both")
+    return read_side(name, vectors, labels, files.get(f"{name}_ids"))
+
+
+def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, gallery: Side) -> Iterator[str]:
+    from tabulate import tabulate
+
+    from bench.runs.judging import told_thresholds
+    from bench.runs.own_vectors import metric_of
+
+    alone = ", each asks all the others" if query is gallery else f" ask {len(gallery.vectors):,} items"
+    yield f"{len(query.vectors):,} queries{alone}; {query.vectors.shape[1]} dimensions\n"
+    found = judged.evaluation
+    rows = []
+    for name, value in found.scores.items():
+        low, high = found.ci95.get(name, (math.nan, math.nan))
+        theirs = [_number(scores.get(name, math.nan)) for scores in dialects.values()]
+        label = f"{name} {metric_of(name).arrow}".strip()
+        rows.append([label, _number(value), _number(low), _number(high), _number(found.macro.get(name)), *theirs])
+    yield _table(tabulate, ["metric", "mean", "95 % from", "to", "macro", *dialects], rows)
+    yield ""
+    verdict = {True: "ok", False: "FAILED"}
+    checks = [
+        [c.name, _number(c.value), _number(c.limit), "" if c.limit is None else verdict[c.passed], c.meaning]
+        for c in judged.controls
+    ]
+    yield _table(tabulate, ["control", "value", "limit", "", "meaning"], checks)
+    if judged.thresholds is not None:
+        yield ""
+        yield from (f"- {line}" for line in told_thresholds(judged.thresholds))
+    if judged.flags:
+        yield ""
+        yield from (f"**{flag}**" for flag in judged.flags)
+
+
+def _table(tabulate: Any, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    sides = ["left", *["right"] * (len(heads) - 1)]
+    if heads[-1] == "meaning":
+        sides[-1] = sides[-2] = "left"
+    return str(tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides))
+
+
+def _number(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return ""
+    return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.1f}"
+
+
+def _without_nan(value: Any) -> Any:
+    """Return JSON-able values with null for numbers that are none."""
+    if isinstance(value, dict):
+        return {name: _without_nan(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,115 @@
+"""One set of vectors, labels and ids comes back the same from every kind of file, and a wrong file is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
+
+from bench.contract import DataError, UsageError
+from bench.evaluation.vector_files import read_names, read_vectors
+
+pa: Any = pytest.importorskip("pyarrow")
+pq: Any = pytest.importorskip("pyarrow.parquet")
+
+VECTORS = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
+LABELS = np.array(["ant", "bee", "ant", "cat", "bee", "ant"])
+
+
+def write_vectors(folder: Path) -> dict[str, str]:
+    np.save(folder / "v.npy", VECTORS)
+    np.savez(folder / "v.npz", query=VECTORS, gallery=VECTORS + 1, labels=LABELS)
+    save_file({"gallery": VECTORS}, folder / "v.safetensors")
+    rows = pa.array(VECTORS.tolist(), pa.list_(pa.float32()))
+    fixed = pa.array(VECTORS.tolist(), pa.list_(pa.float32(), 3))
+    pq.write_table(pa.table({"vector": rows, "label": LABELS.tolist()}), folder / "lists.parquet")
+    pq.write_table(pa.table({"a": fixed, "b": fixed}), folder / "fixed.parquet")
+    columns: dict[str, Any] = {f"d{i}": VECTORS[:, i] for i in range(3)} | {"label": LABELS.tolist(), "id": range(6)}
+    pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), folder / "flat.parquet")
+    names = ("v.npy", "v.npz:query", "v.safetensors", "lists.parquet", "fixed.parquet:b", "flat.parquet")
+    return {name: str(folder / name) for name in names}
+
+
+def test_vectors_are_the_same_from_every_kind_of_file(tmp_path: Path) -> None:
+    for name, word in write_vectors(tmp_path).items():
+        np.testing.assert_array_equal(np.asarray(read_vectors(word)), VECTORS, err_msg=name)
+
+
+def test_npy_is_mapped_and_not_read(tmp_path: Path) -> None:
+    assert isinstance(read_vectors(write_vectors(tmp_path)["v.npy"]), np.memmap)
+
+
+def test_bfloat16_comes_as_a_tensor(tmp_path: Path) -> None:
+    save_tensors({"v": torch.from_numpy(VECTORS).to(torch.bfloat16)}, tmp_path / "half.safetensors")
+    found = read_vectors(str(tmp_path / "half.safetensors"))
+    assert isinstance(found, torch.Tensor)
+    np.testing.assert_allclose(found.float().numpy(), VECTORS, rtol=0.01)
+
+
+def test_labels_are_the_same_from_every_kind_of_file(tmp_path: Path) -> None:
+    write_vectors(tmp_path)
+    np.save(tmp_path / "y.npy", LABELS)
+    (tmp_path / "y.txt").write_text("\n".join(LABELS) + "\n", encoding="utf-8")
+    lines = "".join(f"{i},{name}\n" for i, name in enumerate(LABELS))
+    (tmp_path / "y.csv").write_text("\ufeffid,label\n" + lines, encoding="utf-8")
+    (tmp_path / "one.csv").write_text("what\n" + "\n".join(LABELS), encoding="utf-8")
+    for name in ("y.npy", "v.npz", "y.txt", "y.csv", "y.csv:label", "one.csv", "lists.parquet", "flat.parquet"):
+        np.testing.assert_array_equal(np.asarray(read_names(str(tmp_path / name), "label")), LABELS, err_msg=name)
+    assert np.asarray(read_names(str(tmp_path / "y.csv"), "id")).tolist() == list("012345")
+    assert np.asarray(read_names(str(tmp_path / "flat.parquet"), "id")).tolist() == list(range(6))
+
+
+@pytest.mark.parametrize(
+    ("word", "complaint", "kind"),
+    [
+        ("v.npz", "holds several: which one? Give v.npz:KEY (found: query, gallery)", UsageError),
+        ("v.npz:gallry", "did you mean 'gallery'?", UsageError),
+        ("v.npy:query", "leave out ':query'", UsageError),
+        ("v.safetensors:query", "(found: gallery)", UsageError),
+        ("fixed.parquet", "which one? Give fixed.parquet:KEY (found: a, b)", UsageError),
+        ("gone.npy", "no such file", DataError),
+        ("gone.npz:query", "no such file", DataError),
+        ("notes.md", "expected one of .npy", UsageError),
+        ("broken.npy", "broken.npy: cannot be read", DataError),
+        ("broken.npz", "broken.npz: cannot be read", DataError),
+        ("broken.safetensors", "broken.safetensors: cannot be read", DataError),
+        ("broken.parquet", "not a Parquet file that can be read", DataError),
+        ("objects.npy", "objects.npy: cannot be read", DataError),
+        ("ragged.parquet", "have 1 to 2 dimensions", DataError),
+        ("holes.parquet", "has 1 empty rows", DataError),
+        ("names.parquet", "nothing of the right shape", DataError),
+    ],
+)
+def test_a_wrong_file_or_key_is_told_in_one_line(tmp_path: Path, word: str, complaint: str, kind: type) -> None:
+    write_vectors(tmp_path)
+    for name in ("notes.md", "broken.npy", "broken.npz", "broken.safetensors", "broken.parquet"):
+        (tmp_path / name).write_text("no vectors here", encoding="utf-8")
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
+    for name, rows in (("ragged", [[1.0], [1.0, 2.0]]), ("holes", [[1.0], None])):
+        pq.write_table(pa.table({"v": pa.array(rows, pa.list_(pa.float32()))}), tmp_path / f"{name}.parquet")
+    pq.write_table(pa.table({"v": ["a"]}), tmp_path / "names.parquet")
+    with pytest.raises(kind) as told:
+        read_vectors(str(tmp_path / word))
+    assert complaint in str(told.value)
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_a_column_of_names_with_holes_or_two_candidates_is_told(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"label": ["a", None]}), tmp_path / "holes.parquet")
+    (tmp_path / "two.csv").write_text("colour,shape\nred,round\n", encoding="utf-8")
+    (tmp_path / "empty.csv").write_text("", encoding="utf-8")
+    asked: dict[str, Callable[[], Any]] = {
+        "has 1 empty rows": lambda: read_names(str(tmp_path / "holes.parquet"), "label"),
+        "which one? Give two.csv:KEY (found: colour, shape)": lambda: read_names(str(tmp_path / "two.csv"), "label"),
+        "nothing of the right shape": lambda: read_names(str(tmp_path / "empty.csv"), "label"),
+    }
+    for complaint, ask in asked.items():
+        with pytest.raises((DataError, UsageError)) as told:
+            ask()
+        assert complaint in str(told.value)
