@@ -43,8 +43,9 @@ def read_vectors(word: str) -> VectorsLike:
 
 
 def read_names(word: str, usual: str) -> NamesLike:
-    """Return the labels or ids ``(n,)`` in a file: as they are in it; text from txt (one a line) and csv (a header).
+    """Return the labels or ids ``(n,)`` in a file: as they are in it; text from txt (one a line) and csv.
 
+    A csv has a header, which a single column of numbers may lack.
     word: ``PATH`` or ``PATH:KEY``. Without a key: the only array or column, else the one called ``usual``, such as
     "label". Raises like ``read_vectors``.
     """
@@ -61,8 +62,18 @@ def read_names(word: str, usual: str) -> NamesLike:
         return np.array([line.strip() for line in lines if line.strip()], dtype=np.str_)
     rows = list(csv.reader(lines))
     heads = rows[0] if rows else []
+    if len(heads) == 1 and not key and _is_number(heads[0]):  # one column of numbers without a header
+        return np.array([row[0] for row in rows if row], dtype=np.str_)
     at = heads.index(_choose(path, key, heads, usual))
     return np.array([row[at] for row in rows[1:] if len(row) > at], dtype=np.str_)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _split(word: str, kinds: Sequence[str]) -> tuple[Path, str]:

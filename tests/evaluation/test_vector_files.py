@@ -113,3 +113,8 @@ def test_a_column_of_names_with_holes_or_two_candidates_is_told(tmp_path: Path) 
         with pytest.raises((DataError, UsageError)) as told:
             ask()
         assert complaint in str(told.value)
+
+
+def test_a_csv_of_one_column_of_numbers_needs_no_header(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("3\n0\n3\n")
+    assert np.asarray(read_names(str(tmp_path / "labels.csv"), "label")).tolist() == ["3", "0", "3"]
