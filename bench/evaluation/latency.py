@@ -1,4 +1,4 @@
-"""How long a user waits: for one image's vector, for a batch's, and for one search of the gallery."""
+"""How long a call takes: repeated with other inputs on fixed threads, every sample kept."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import faiss
 import numpy as np
 import torch
 
-from bench.contract import DataError, Images, Method, UsageError
-from bench.evaluation.arrays import Vectors
-from bench.evaluation.embedding import embed_pixels, to_floats
+from bench.contract import DataError, UsageError
 
-_WARM_UP_CALLS = 3  # the first ones allocate, choose kernels, and fill caches
-_FEWEST_SAMPLES = 5
+T = TypeVar("T")
+
+_WARM_UP_SHARE = 0.25  # of the seconds given
 
 
 @dataclass(frozen=True)
 class Latency:
     """The raw wall-clock times of one call, repeated, and what is read from them.
 
-    what: the call; batch: images or queries a call; threads: CPU threads it could use; device: where the model ran;
+    what: the call; batch: images, queries or vectors a call; threads: CPU threads it could use; device: where it ran;
     samples_ns: nanoseconds of every call after the warm-up, in the order they were taken.
     """
 
@@ -39,76 +39,79 @@ class Latency:
 
     @property
     def median_ms(self) -> float:
-        return float(np.median(self.samples_ns)) / 1e6
+        return self.percentile_ms(50)
 
     @property
     def p95_ms(self) -> float:
-        return float(np.percentile(self.samples_ns, 95)) / 1e6
+        return self.percentile_ms(95)
+
+    @property
+    def p99_ms(self) -> float:
+        return self.percentile_ms(99)
 
     @property
     def per_second(self) -> float:
-        """Images or queries a second: all that were done over all the time they took."""
+        """Images, queries or vectors a second: all that were done over all the time they took."""
         return self.batch * len(self.samples_ns) / (sum(self.samples_ns) / 1e9)
 
+    def percentile_ms(self, percent: float) -> float:
+        """Return a percentile in milliseconds, linear between samples: near the largest where there are few."""
+        return float(np.percentile(self.samples_ns, percent)) / 1e6
 
-def embed_latency(
-    method: Method,
-    images: Images,
-    *,
-    device: torch.device,
-    batch: int = 1,
-    threads: int = 1,
-    seconds: float = 2.0,
-    max_samples: int = 200,
-) -> Latency:
-    """Time ``embed`` from uint8 pixels in memory to float32 vectors on the CPU, waiting for the device each time.
 
-    batch: images a call, other ones each time (up to 256 images are gone through again and again). Stops after
-    ``seconds`` or ``max_samples``, whichever is first, but not before 5 samples.
+@dataclass(frozen=True)
+class Timing:
+    """How a call is timed.
+
+    device: to wait for, before and after; threads: CPU threads of torch and faiss; seconds: for warm-up and samples
+    together, after which no call begins; max_samples: after which it stops earlier; warm_up: calls that leave no
+    sample, as the first ones allocate, choose kernels and fill caches: one in any case unless it is 0, and no more once
+    a quarter of the seconds is over.
+
+    One sample is taken in any case, so that a call slower than the seconds is run twice.
     """
-    if len(images) == 0 or batch < 1:
-        raise DataError(f"nothing to time: batches of {batch} from {len(images)} images")
-    pool = images.take(np.arange(min(len(images), max(batch, 256)), dtype=np.int64))  # decoded, and off the disk
 
-    def timed(turn: int) -> int:
-        pixels = pool[np.arange(turn * batch, (turn + 1) * batch) % len(pool)]
-        synchronize(device)
-        start = time.perf_counter_ns()
-        embed_pixels(method, to_floats(pixels, device)).cpu()
-        synchronize(device)
-        return time.perf_counter_ns() - start
+    device: torch.device
+    threads: int = 1
+    seconds: float = 1.0
+    max_samples: int = 500
+    warm_up: int = 3
 
-    with fixed_threads(threads):
-        return Latency("embed", batch, threads, str(device), _samples(timed, seconds, max_samples))
+    def __post_init__(self) -> None:
+        if self.seconds <= 0 or self.max_samples < 1 or self.warm_up < 0:
+            raise UsageError(f"nothing can be timed with {self}")
 
 
-def search_latency(
-    queries: Vectors,
-    gallery: Vectors,
-    *,
-    k: int = 50,
-    threads: int = 1,
-    seconds: float = 2.0,
-    max_samples: int = 200,
+def time_calls(
+    what: str, batch: int, prepare: Callable[[int], T], call: Callable[[T], object], timing: Timing
 ) -> Latency:
-    """Time one query's exact search of the gallery: inner products and top k, faiss ``IndexFlatIP``.
+    """Time ``call(prepare(turn))`` for turn 0, 1, 2, ...; preparing, and freeing what is returned, is not timed."""
+    begun = time.perf_counter()
 
-    queries ``(q, d)``, gallery ``(N, d)``: float32 in memory; another query each time. k is at most N. Stops like
-    ``embed_latency``.
-    """
-    if len(queries) == 0 or len(gallery) == 0:
-        raise DataError(f"nothing to search: {len(queries)} queries, {len(gallery)} gallery items")
-    index = faiss.IndexFlatIP(gallery.shape[1])
-    index.add(np.ascontiguousarray(gallery, dtype=np.float32))
-
-    def timed(turn: int) -> int:
-        query = np.ascontiguousarray(queries[turn % len(queries)][None], dtype=np.float32)
+    def once(turn: int) -> int:
+        given = prepare(turn)
+        synchronize(timing.device)
         start = time.perf_counter_ns()
-        index.search(query, min(k, len(gallery)))
-        return time.perf_counter_ns() - start
+        kept = call(given)
+        synchronize(timing.device)
+        taken = time.perf_counter_ns() - start
+        del kept  # only now
+        return max(1, taken)  # a clock may tick too slowly for what does next to nothing
 
-    with fixed_threads(threads):
-        return Latency("search", 1, threads, "cpu", _samples(timed, seconds, max_samples))
+    def used() -> float:
+        return (time.perf_counter() - begun) / timing.seconds
+
+    with fixed_threads(timing.threads):
+        for turn in range(timing.warm_up):
+            once(turn)
+            if used() >= _WARM_UP_SHARE:
+                break
+        samples: list[int] = []
+        while len(samples) < timing.max_samples:
+            samples.append(once(len(samples)))
+            if used() >= 1:
+                break
+    return Latency(what, batch, timing.threads, str(timing.device), tuple(samples))
 
 
 def synchronize(device: torch.device) -> None:
@@ -132,16 +135,3 @@ def fixed_threads(threads: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         faiss.omp_set_num_threads(before[1])
-
-
-def _samples(timed: Callable[[int], int], seconds: float, max_samples: int) -> tuple[int, ...]:
-    """Return the nanoseconds of repeated calls until the time or the number of samples is used up."""
-    for turn in range(_WARM_UP_CALLS):
-        timed(turn)
-    samples: list[int] = []
-    end = time.perf_counter() + seconds
-    for turn in range(max(max_samples, _FEWEST_SAMPLES)):
-        if len(samples) >= _FEWEST_SAMPLES and time.perf_counter() > end:
-            break
-        samples.append(timed(turn))
-    return tuple(samples)

@@ -58,6 +58,8 @@ def _row(run: Mapping[str, Any], standing: Mapping[str, Any], alarmed: Sequence[
         "embed_dim": run.get("embed_dim"),
         "bytes_per_vector": run.get("bytes_per_vector"),
         "n_parameters": run.get("n_parameters"),
+        "mflops": None if run.get("flops") is None else run["flops"] / 1e6,
+        "peak_embed_mb": run.get("peak_embed_mb"),
         "flags": "; ".join([*run.get("flags", []), *alarmed]),
         "deviations": "; ".join(f"{name} {value}" for name, value in run.get("deviations", {}).items()),
         "reason": run.get("reason", ""),

@@ -41,10 +41,12 @@ COLUMNS = (
     Column("psnr dB", "psnr", "↑", 1),
     Column("ssim", "ssim", "↑"),
     Column("embed ms", "embed_1_median_ms", "↓", 2),
+    Column("p95", "embed_1_p95_ms", "↓", 2),
     Column("embed img/s", "embed_64_per_second", "↑", 0),
     Column("search ms", "search_median_ms", "↓", 2),
     Column("dim", "embed_dim", digits=0),
     Column("parameters", "n_parameters", "↓", 0),
+    Column("MFLOPs", "mflops", "↓", 1),
     Column("fit s", "fit_seconds", "↓", 0),
 )
 
@@ -214,5 +216,6 @@ defined in [docs/metrics.md](../docs/metrics.md); a `+` behind a commit marks un
 one fifth of the test images ask, the rest answer; `loo` every test image asks all the others; `database` test images
 ask the training images; `unseen` test images of classes that were not trained on; `given` as the data set says. A leak
 under a table counts images to test on that were seen in training ([docs/audit.md](../docs/audit.md)). Latency is one
-image (embed) or one query (search), median, on the machine named below each table.
+image (embed) or one query (search), median and (embed) 95th percentile, on the machine named below each table; FLOPs
+are twice the multiply-adds of one image ([docs/latency.md](../docs/latency.md)).
 """

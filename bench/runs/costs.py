@@ -1,45 +1,129 @@
-"""What a method costs in use: the latency of embedding and of searching, with the raw samples kept."""
+"""What a method costs in use: latency of every stage, with the raw samples kept, FLOPs, and memory."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
-from bench.contract import Dataset, Method
+from bench.contract import Dataset, Images, Method
+from bench.data.picture import decode_picture
 from bench.evaluation.arrays import Vectors
-from bench.evaluation.latency import Latency, embed_latency, search_latency
+from bench.evaluation.flops import embedding_flops
+from bench.evaluation.latency import Latency, Timing
+from bench.evaluation.memory import peak_embed_bytes
+from bench.evaluation.stages import (
+    Pictures,
+    Service,
+    decode_latency,
+    embed_latency,
+    end_to_end_latency,
+    flat_index,
+    index_latency,
+    preprocess_latency,
+    search_latency,
+)
 from bench.runs.store import write_arrays
 
-_BATCHES = (1, 64)
+_MANY = 64  # images or queries a call, beside one
+_PICTURES = 16  # files that are decoded again and again
+_NEIGHBOURS = 50
+_FEWEST = {95: 20, 99: 100}  # samples that a percentile is told from; below, it would be the largest of them
 
 
 def measure_latencies(
-    method: Method, dataset: Dataset, query: Vectors, gallery: Vectors, *, device: torch.device, threads: int
+    method: Method,
+    dataset: Dataset,
+    query: Vectors,
+    gallery: Vectors,
+    *,
+    device: torch.device,
+    threads: int,
+    pictures: Pictures | None = None,
 ) -> list[Latency]:
-    """Time embedding one image and 64, and searching the whole gallery for one query."""
-    embedding = [
-        embed_latency(method, dataset.query.images, device=device, batch=batch, threads=threads) for batch in _BATCHES
-    ]
-    return [*embedding, search_latency(query, gallery, threads=threads)]
+    """Time every stage apart and all of them end to end, for one image and for 64, and building the gallery's index.
+
+    pictures: files to decode, query images made into PNG files in memory by default. Takes up to about 5 seconds;
+    where embedding 64 images takes more than one, 3 and three times that.
+    """
+    pictures = pictures or encoded_pictures(dataset.query.images)
+    images, index = dataset.query.images, flat_index(gallery)
+    service = Service(method, pictures, index, min(_NEIGHBOURS, len(gallery)), device)
+
+    def timing(seconds: float, batch: int, warm_up: int = 3) -> Timing:
+        return Timing(device, threads, seconds, 500 if batch == 1 else 100, warm_up)
+
+    found = [index_latency(gallery, timing(0.2, 1))]
+    for batch in (1, _MANY):
+        longer = 1.0 if batch == 1 else 1.5
+        found += [
+            decode_latency(pictures, timing(0.2 * longer, batch), batch=batch),
+            preprocess_latency(images, timing(0.1 * longer, batch), batch=batch),
+            embed_latency(method, images, timing(0.6 * longer, batch), batch=batch),
+            search_latency(query, index, timing(0.2 * longer, batch), batch=batch, k=_NEIGHBOURS),
+            # Its parts are warm by now, and a slow method's batch takes seconds.
+            end_to_end_latency(service, timing(0.6 * longer, batch, warm_up=0), batch=batch),
+        ]
+    return found
 
 
 def latency_columns(latencies: Sequence[Latency]) -> dict[str, float]:
-    """Return the numbers of the tables: median and 95th percentile in milliseconds, images or queries a second."""
+    """Return the numbers of the tables: median, 95th and 99th percentile in milliseconds, and how many a second.
+
+    The 95th percentile is left out below 20 samples, the 99th below 100.
+    """
     columns = {}
     for one in latencies:
-        name = f"{one.what}_{one.batch}" if one.what == "embed" else one.what
+        name = "search" if _name(one) == "search_1" else _name(one)
         columns[f"{name}_median_ms"] = one.median_ms
-        columns[f"{name}_p95_ms"] = one.p95_ms
+        for percent, fewest in _FEWEST.items():
+            if len(one.samples_ns) >= fewest:
+                columns[f"{name}_p{percent}_ms"] = one.percentile_ms(percent)
         columns[f"{name}_per_second"] = one.per_second
     return columns
 
 
 def save_latencies(folder: Path, latencies: Sequence[Latency]) -> None:
-    """Write ``latency.npz``: int64 nanoseconds of every timed call, ``embed_1``, ``embed_64`` and ``search_1``."""
-    write_arrays(
-        folder / "latency.npz",
-        {f"{one.what}_{one.batch}": np.array(one.samples_ns, np.int64) for one in latencies},
-    )
+    """Write ``latency.npz``: int64 nanoseconds of every timed call, ``embed_1``, ``embed_64``, ``search_1``, ..."""
+    write_arrays(folder / "latency.npz", {_name(one): np.array(one.samples_ns, np.int64) for one in latencies})
+
+
+def other_costs(
+    method: Method, embedder: Method, dataset: Dataset, *, device: torch.device, threads: int
+) -> dict[str, int | float | None]:
+    """Return what is counted and not timed: ``flops`` of one image, ``peak_embed_mb`` (2^20 bytes) of a batch of 64.
+
+    method: as fitted, which has the network; embedder: what embeds, the same or compiled by an engine. None where it
+    cannot be known.
+    """
+    peak = peak_embed_bytes(embedder, dataset.query.images, device=device, batch=_MANY, threads=threads)
+    return {
+        "flops": embedding_flops(method, dataset.shape, device),
+        "peak_embed_mb": None if peak is None else round(peak / 2**20, 1),
+    }
+
+
+def encoded_pictures(images: Images) -> Pictures:
+    """Return a few images as PNG files in memory, and what decodes them: for images whose files are not at hand."""
+    rows = np.arange(min(len(images), _PICTURES), dtype=np.int64)
+    encoded = tuple(_png(pixels) for pixels in images.take(rows))
+    shape = images.shape
+    decode = partial(decode_picture, size=(shape.height, shape.width), resize="crop")
+    return Pictures(encoded, decode, shape, "PNG files made in memory of images at the data set's size")
+
+
+def _png(pixels: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def _name(one: Latency) -> str:
+    """Return a measurement's name; an index is built of the whole gallery, whose size is not part of the name."""
+    return one.what if one.what == "index_build" else f"{one.what}_{one.batch}"

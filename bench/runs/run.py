@@ -22,7 +22,7 @@ from bench.evaluation.engines import on_engine
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.statistics import ci95, macro_means
 from bench.runs.artifacts import save_per_query, save_samples, save_vectors, save_weights
-from bench.runs.costs import latency_columns, measure_latencies, save_latencies
+from bench.runs.costs import encoded_pictures, latency_columns, measure_latencies, other_costs, save_latencies
 from bench.runs.fitting import fit_method, reason_of
 from bench.runs.judging import judge_run
 from bench.runs.provenance import provenance
@@ -143,7 +143,11 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
     clock.lap("control")
     decoding = _decoding(embedder, dataset, query, place, folder, decoder=decoder_of(method))
     clock.lap("decode")
-    latencies = measure_latencies(embedder, dataset, query, gallery, device=place.device, threads=place.threads)
+    pictures = encoded_pictures(dataset.query.images)
+    latencies = measure_latencies(
+        embedder, dataset, query, gallery, device=place.device, threads=place.threads, pictures=pictures
+    )
+    costs = other_costs(method, embedder, dataset, device=place.device, threads=place.threads)
     clock.lap("latency")
     save_latencies(folder, latencies)
     save_per_query(folder, dataset, evaluation, decoding)
@@ -163,6 +167,8 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
         "engine": engine,
         "timings": clock.laps,
         "latency": latency_columns(latencies),
+        "pictures_timed": pictures.source,
+        **costs,
         "embed_dim": int(gallery.shape[1]),
         "bytes_per_vector": int(gallery.shape[1]) * 4,
         "n_parameters": parameters_of(method),

@@ -1,21 +1,42 @@
-"""Latencies are positive, bounded in time, and leave the thread settings as they were."""
+"""Latencies time the call alone, are bounded in time, and leave the thread settings as they were."""
 
 from __future__ import annotations
 
+import io
 import time
+from collections.abc import Callable
+from functools import partial
 
 import faiss
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 
-from bench.contract import DataError, FitContext, Images, Split, UsageError
-from bench.evaluation.latency import Latency, embed_latency, fixed_threads, search_latency
+from bench.contract import DataError, FitContext, Images, ImageShape, Split, UsageError
+from bench.evaluation.latency import Latency, Timing, fixed_threads, time_calls
+from bench.evaluation.stages import (
+    Pictures,
+    Service,
+    decode_latency,
+    embed_latency,
+    end_to_end_latency,
+    flat_index,
+    index_latency,
+    preprocess_latency,
+    search_latency,
+)
+from bench.evaluation.vectors import normalize_rows
 
 CPU = torch.device("cpu")
+SHAPE = ImageShape(8, 8, 3)
+QUICK = Timing(CPU, max_samples=10)
 
 
-class Mean:
+class Flat:
+    """Pixels as they are; it remembers how it was called."""
+
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.threads: set[int] = set()
@@ -26,48 +47,139 @@ class Mean:
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
         self.batches.append(len(pixels))
         self.threads.add(torch.get_num_threads())
-        return pixels.mean(dim=(2, 3))
+        return pixels.flatten(1) - 0.5
 
 
-IMAGES = Images(np.ones((5, 8, 8, 3), dtype=np.uint8))
+def noise(n: int, shape: ImageShape = SHAPE) -> NDArray[np.uint8]:
+    size = (n, shape.height, shape.width, shape.channels)
+    return np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+
+
+def as_files(pixels: NDArray[np.uint8]) -> tuple[bytes, ...]:
+    files = []
+    for one in pixels:
+        file = io.BytesIO()
+        Image.fromarray(one).save(file, "PNG")
+        files.append(file.getvalue())
+    return tuple(files)
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+PIXELS = noise(20)
+IMAGES = Images(PIXELS)
+PICTURES = Pictures(as_files(PIXELS), decode, SHAPE, "test")
+VECTORS = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
 
 
 @pytest.mark.parametrize("batch", [1, 64])
 def test_embedding_is_timed_at_the_batch_size_asked_for(batch: int) -> None:
-    method = Mean()
-    latency = embed_latency(method, IMAGES, device=CPU, batch=batch, max_samples=10)
-    assert len(latency.samples_ns) == 10
-    assert min(latency.samples_ns) > 0
+    method = Flat()
+    latency = embed_latency(method, IMAGES, QUICK, batch=batch)
+    assert (latency.what, latency.batch, len(latency.samples_ns)) == ("embed", batch, 10)
     assert set(method.batches) == {batch}
     assert len(method.batches) == 13, "three calls to warm up leave no sample"
     assert method.threads == {1}
-    assert latency.median_ms <= latency.p95_ms
+    assert latency.median_ms <= latency.p95_ms <= latency.p99_ms
 
 
-def test_search_is_timed() -> None:
-    vectors = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
-    latency = search_latency(vectors[:3], vectors, max_samples=7)
-    assert len(latency.samples_ns) == 7
-    assert latency.per_second > 0
-    assert search_latency(vectors[:3], vectors[:10], k=50, max_samples=5).batch == 1, "fewer items than k"
+STAGES: dict[str, Callable[[int], Latency]] = {
+    "decode": lambda batch: decode_latency(PICTURES, QUICK, batch=batch),
+    "preprocess": lambda batch: preprocess_latency(IMAGES, QUICK, batch=batch),
+    "search": lambda batch: search_latency(VECTORS[:3], flat_index(VECTORS), QUICK, batch=batch),
+    "end_to_end": lambda batch: end_to_end_latency(service(), QUICK, batch=batch),
+}
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_is_timed_for_one_and_for_many(stage: str, batch: int) -> None:
+    latency = STAGES[stage](batch)
+    assert (latency.what, latency.batch, len(latency.samples_ns)) == (stage, batch, 10)
+
+
+def service() -> Service:
+    gallery = normalize_rows(PIXELS.transpose(0, 3, 1, 2).reshape(len(PIXELS), -1) / 255 - 0.5, "gallery")
+    return Service(Flat(), PICTURES, flat_index(gallery), 3, CPU)
+
+
+def test_what_is_timed_end_to_end_finds_every_picture_itself_first() -> None:
+    found = service().rank(PICTURES.encoded)
+    assert found.shape == (20, 3)
+    assert found[:, 0].tolist() == list(range(20))
+
+
+def test_pictures_decode_to_the_pixels_they_were_made_of_and_go_round() -> None:
+    np.testing.assert_array_equal(PICTURES.pixels(PICTURES.encoded), PIXELS)
+    assert PICTURES.chosen(1, 15) == [PICTURES.encoded[row % 20] for row in range(15, 30)]
+
+
+def test_a_grey_picture_fills_all_channels_of_a_colour_data_set() -> None:
+    grey = noise(1, ImageShape(8, 8, 1))
+    pictures = Pictures(as_files(grey[..., 0]), lambda data: np.atleast_3d(decode(data)), SHAPE, "test")
+    np.testing.assert_array_equal(pictures.pixels(pictures.encoded), np.repeat(grey, 3, axis=3))
+
+
+def test_building_the_index_is_timed_a_few_times() -> None:
+    latency = index_latency(VECTORS, Timing(CPU))
+    assert (latency.what, latency.batch, len(latency.samples_ns)) == ("index_build", 200, 5)
+
+
+def test_a_gallery_smaller_than_k_can_be_searched() -> None:
+    assert search_latency(VECTORS[:3], flat_index(VECTORS[:10]), QUICK, k=50).batch == 1
+
+
+def test_preparing_and_freeing_are_not_timed() -> None:
+    class SlowToFree:
+        def __del__(self) -> None:
+            time.sleep(0.02)
+
+    def prepare(turn: int) -> int:
+        time.sleep(0.02)
+        return turn
+
+    latency = time_calls("nothing", 1, prepare, lambda turn: SlowToFree(), Timing(CPU, seconds=5, max_samples=5))
+    assert latency.median_ms < 5
+
+
+def test_every_call_gets_its_own_turn() -> None:
+    turns: list[int] = []
+    time_calls("turns", 1, lambda turn: turn, turns.append, Timing(CPU, max_samples=4, warm_up=2))
+    assert turns == [0, 1, 0, 1, 2, 3]
 
 
 def test_the_time_is_bounded() -> None:
-    class Slow(Mean):
-        def embed(self, pixels: torch.Tensor) -> torch.Tensor:
-            time.sleep(0.02)
-            return super().embed(pixels)
+    calls: list[int] = []
 
-    start = time.perf_counter()
-    latency = embed_latency(Slow(), IMAGES, device=CPU, seconds=0.2, max_samples=10_000)
-    assert 5 <= len(latency.samples_ns) <= 10
-    assert time.perf_counter() - start < 2
+    def slow(turn: int) -> None:
+        calls.append(turn)
+        time.sleep(0.03)
+
+    latency = time_calls("slow", 1, lambda turn: turn, slow, Timing(CPU, seconds=0.1, max_samples=10_000))
+    assert 1 <= len(latency.samples_ns) <= 4
+    assert len(calls) <= 5
+
+
+@pytest.mark.parametrize(("warm_up", "calls"), [(3, 2), (0, 1)])
+def test_a_call_slower_than_the_time_given_warms_up_once_and_leaves_one_sample(warm_up: int, calls: int) -> None:
+    done: list[int] = []
+
+    def slow(turn: int) -> None:
+        done.append(turn)
+        time.sleep(0.03)
+
+    latency = time_calls("slow", 1, lambda turn: turn, slow, Timing(CPU, seconds=0.01, warm_up=warm_up))
+    assert (len(latency.samples_ns), len(done)) == (1, calls)
+    assert latency.median_ms >= 29
 
 
 def test_the_summary_is_that_of_the_raw_samples() -> None:
     latency = Latency("embed", 64, 1, "cpu", (1_000_000, 2_000_000, 9_000_000))
     assert latency.median_ms == 2.0
     assert latency.p95_ms == pytest.approx(8.3)
+    assert latency.p99_ms == pytest.approx(8.86)
     assert latency.per_second == pytest.approx(64 * 3 / 0.012)
 
 
@@ -81,11 +193,17 @@ def test_threads_are_fixed_and_given_back_even_after_an_error() -> None:
 
 
 def test_nothing_to_time_is_refused() -> None:
-    with pytest.raises(DataError, match="nothing to time"):
-        embed_latency(Mean(), Images(np.empty((0, 2, 2, 1), dtype=np.uint8)), device=CPU)
+    none = Images(np.empty((0, 2, 2, 1), dtype=np.uint8))
+    for stage in (preprocess_latency, partial(embed_latency, Flat())):
+        with pytest.raises(DataError, match="nothing to time"):
+            stage(none, QUICK)
     with pytest.raises(DataError, match="nothing to search"):
-        search_latency(np.empty((0, 2), dtype=np.float32), np.ones((2, 2), dtype=np.float32))
+        search_latency(VECTORS[:0], flat_index(VECTORS), QUICK)
+    with pytest.raises(DataError, match="no pictures"):
+        Pictures((), decode, SHAPE, "test")
     with pytest.raises(DataError, match="0 samples"):
         Latency("embed", 1, 1, "cpu", ())
     with pytest.raises(UsageError, match="threads must be above 0"), fixed_threads(0):
         pass
+    with pytest.raises(UsageError, match="nothing can be timed"):
+        Timing(CPU, seconds=0)
