@@ -21,7 +21,7 @@ class ProxyAnchor(TrainedMethod[ProxyAnchorHead]):
     """margin: of the cosine to a proxy; alpha: sharpness of the soft maximum; proxy_lr: peak rate of the proxies."""
 
     margin: float = tunable(0.1, low=0.0, high=0.5)
-    alpha: float = tunable(32.0, low=8.0, high=64.0, log=True)
+    alpha: float = tunable(8.0, low=4.0, high=64.0, log=True)
     proxy_lr: float = tunable(0.03, low=3e-3, high=0.3, log=True)
 
     def make_head(self, classes: int) -> ProxyAnchorHead:
