@@ -1,0 +1,85 @@
+"""``simbench index``: what approximate search would cost a finished run, in labels, milliseconds and bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from bench.cli.options import whole_numbers
+from bench.cli.terminal import Terminal
+
+
+@click.command()
+@click.argument("run_folder", type=click.Path(path_type=Path))
+@click.option("-k", "--k", type=int, default=10, show_default=True, help="How many images a search returns.")
+@click.option(
+    "--only", metavar="A,B", default="", help="Families: flat, fp16, int8, hnsw, nsg, ivf, pq, ivfpq, rabitq."
+)
+@click.option("--dims", callback=whole_numbers, metavar="D,E", help="Dimensions.  [default: all, a half, a quarter]")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of every search.")
+@click.option(
+    "--timed", type=click.IntRange(min=1), default=1_000, show_default=True, help="How many single queries are timed."
+)
+@click.option(
+    "--clock",
+    type=click.Choice(["wall", "processor"]),
+    default="wall",
+    show_default=True,
+    help="Which p95 decides the front: a busy machine lengthens the wall clock's.",
+)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Where to write.  [default: index/ in the run]"
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only the tables.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def index(
+    *,
+    run_folder: Path,
+    k: int,
+    only: str,
+    dims: tuple[int, ...] | None,
+    threads: int,
+    timed: int,
+    clock: Literal["wall", "processor"],
+    out: Path | None,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Search a finished run's vectors with faiss's indexes: label map@k against p95 latency and bytes an image.
+
+    Every index, plain and refined, in all dimensions and in fewer (by PCA and by truncation), with several settings.
+    Writes frontier.csv, frontier.svg, frontier.png, latency.npz (every time taken) and frontier.json (what made them);
+    prints the Pareto front. It is measured on query and gallery: a setting chosen by it has seen the test.
+
+    \b
+    simbench index runs/fashionmnist/loo/triplet/27769359a6/seed0
+    simbench index runs/fashionmnist/loo/triplet --only hnsw,ivf --dims 128,32 -k 50
+    """
+    from bench.report.frontier import draw, require_matplotlib, sweep, tables, write_points
+    from bench.runs.store import ensure_writable
+    from bench.runs.trained_run import find_run
+
+    del debug  # read where errors are shown
+    require_matplotlib()
+    families = [word.strip() for word in only.split(",") if word.strip()]
+    record, terminal = find_run(run_folder), Terminal(quiet=quiet)
+    folder = out or record.folder / "index"
+    ensure_writable(folder)
+    points = sweep(
+        record,
+        k=k,
+        dims=dims or (),
+        only=families,
+        threads=threads,
+        timed=timed,
+        clock=clock,
+        progress=terminal.progress,
+    )
+    write_points(points, record, folder, k=k, threads=threads, clock=clock)
+    figure = draw(points, record, k=k, clock=clock, threads=threads)
+    for ending in ("svg", "png"):
+        figure.savefig(folder / f"frontier.{ending}", dpi=150)
+    click.echo(tables(points, k=k, clock=clock))
+    terminal.log(f"\nwritten: {folder / 'frontier.csv'}, frontier.svg, frontier.png")

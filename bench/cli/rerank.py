@@ -1,0 +1,53 @@
+"""``simbench rerank``: what query expansion, database augmentation and the like would do for a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+CHAINS = ("aqe", "dba", "dba,aqe", "k-reciprocal", "diffusion")
+
+
+@click.command()
+@click.argument("run_folder", type=click.Path(path_type=Path))
+@click.option(
+    "-s",
+    "--stages",
+    "chains",
+    multiple=True,
+    metavar="A,B",
+    help=f"Stages one after another; may be given several times.  [default: {' '.join(CHAINS)}]",
+)
+@click.option("-k", "--k", type=click.IntRange(min=1), default=10, show_default=True, help="First results to score.")
+@click.option(
+    "--depth",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Results that k-reciprocal and diffusion order anew.",
+)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def rerank(*, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, threads: int, debug: bool) -> None:
+    """Re-rank a finished run's results: map@k with each chain of stages, against none, query by query.
+
+    Stages with their published defaults, none of them fitted on labels: aqe (query expansion), dba (database
+    augmentation), whiten (needs training vectors), k-reciprocal, diffusion. docs/indexes.md says what each does.
+
+    \b
+    simbench rerank runs/fashionmnist/loo/triplet/27769359a6/seed0
+    simbench rerank runs/digits/loo/pixels -s aqe -s dba,aqe -k 50
+    """
+    from threadpoolctl import threadpool_limits
+
+    from bench.evaluation.latency import fixed_threads
+    from bench.report.frontier import labelled
+    from bench.report.reranked import as_table
+    from bench.report.reranked import rerank as measure
+    from bench.runs.trained_run import find_run
+
+    del debug  # read where errors are shown
+    data = labelled(find_run(run_folder))
+    with fixed_threads(threads), threadpool_limits(limits=threads, user_api="blas"):
+        click.echo(as_table(measure(data, chains or CHAINS, k=k, depth=depth), k))

@@ -1,0 +1,160 @@
+"""Runs as the page shows them: a table for each data set, protocol and revision, a row for each method and setting."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+
+from bench.runs.store import RunRecord
+
+RANKED_BY = "map"
+
+
+@dataclass(frozen=True, eq=False)  # a row is itself: its frame is not to be compared
+class Row:
+    """One method with one setting: its finished runs by seed, and their rows of the table of runs.
+
+    slug: its anchor on the page and the stem of its figures' names; rank: 1 is shared by all that cannot be told apart
+    from the best.
+    """
+
+    slug: str
+    name: str
+    records: tuple[RunRecord, ...]
+    frame: pd.DataFrame
+
+    @property
+    def first(self) -> RunRecord:
+        """The run that pictures and plots of single runs are made from: the lowest seed."""
+        return self.records[0]
+
+    @property
+    def rank(self) -> int:
+        return int(self.frame["rank"].iloc[0])
+
+    @property
+    def trained(self) -> bool:
+        return bool(self.first.content.get("trained", (self.first.folder / "history.csv").is_file()))
+
+    def mean(self, column: str) -> float | None:
+        """Return a column's mean over seeds, None where no run has it."""
+        if column not in self.frame:
+            return None
+        values = pd.to_numeric(self.frame[column], errors="coerce").dropna()
+        return None if values.empty else float(values.mean())
+
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """Return the 95 % interval over queries and seeds; the first run's own where there is none over seeds."""
+        for kind in (f"{metric}_seeds_ci95", f"{metric}_ci95"):
+            ends = [self.frame[f"{kind}_{end}"].iloc[0] for end in ("low", "high") if f"{kind}_{end}" in self.frame]
+            if len(ends) == 2 and not pd.isna(ends).any():
+                return float(ends[0]), float(ends[1])
+        return None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Runs that may be compared: one data set, one protocol, one revision of the data. rows: by falling map."""
+
+    slug: str
+    title: str
+    dataset: str
+    protocol: str
+    rows: tuple[Row, ...]
+    failed: tuple[RunRecord, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def tied(self) -> tuple[Row, ...]:
+        """The rows that share rank 1."""
+        return tuple(row for row in self.rows if row.rank == 1)
+
+
+def tables_of(records: Sequence[RunRecord], frame: pd.DataFrame) -> list[Table]:
+    """Return the tables in the order of their data sets. frame: `bench.report.frame.runs_frame` of the same records."""
+    ordered = sorted(records, key=lambda record: (*_place(record), record.folder))
+    places = [(place, list(group)) for place, group in groupby(ordered, key=_place)]
+    found = []
+    for place, group in places:
+        several = sum(other[:2] == place[:2] for other, _ in places) > 1
+        found.append(_table(place, group, frame, several=several))
+    return found
+
+
+def slug_of(text: str) -> str:
+    """Return a text as an anchor and a file's name: letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-")
+
+
+def _place(record: RunRecord) -> tuple[str, str, str]:
+    content = record.content
+    return content["dataset"], content["protocol"], content["spec"]["fingerprint"]
+
+
+def _table(place: tuple[str, str, str], records: Sequence[RunRecord], frame: pd.DataFrame, *, several: bool) -> Table:
+    dataset, protocol, revision = place
+    apart = [f"data {revision[:8]}"] if several else []
+    title = " · ".join([dataset, protocol, *_choices_of_data(records), *apart])
+    slug = slug_of(" ".join([dataset, protocol, *([revision[:8]] if several else [])]))
+    done = [record for record in records if record.status == "done"]
+    rows = _rows(slug, done, frame[frame["dataset_revision"] == revision])
+    notes = sorted(
+        {str(text) for row in rows for column in ("rank_note", "leaks") for text in row.frame[column] if text}
+    )
+    failed = tuple(record for record in records if record.status != "done")
+    return Table(slug, title, dataset, protocol, tuple(rows), failed, tuple(notes))
+
+
+def _rows(slug: str, done: Sequence[RunRecord], frame: pd.DataFrame) -> list[Row]:
+    names = _names(done)
+    rows = []
+    kinds = sorted(done, key=lambda record: (*_kind(record), int(record.content["seed"])))
+    for kind, group in groupby(kinds, key=_kind):
+        records = tuple(group)
+        dataset, protocol = records[0].content["dataset"], records[0].content["protocol"]
+        mine = (frame["dataset"] == dataset) & (frame["protocol"] == protocol) & (frame["status"] == "done")
+        mine &= (frame["method"] == kind[0]) & (frame["key"] == kind[1])
+        rows.append(Row(f"{slug}-{slug_of(kind[0])}-{kind[1]}", names[kind], records, frame[mine].sort_values("seed")))
+    return sorted(rows, key=lambda row: (row.rank, -(row.mean(RANKED_BY) or 0.0)))
+
+
+def _kind(record: RunRecord) -> tuple[str, str]:
+    return record.content["method"], record.content["key"]
+
+
+def _names(done: Sequence[RunRecord]) -> dict[tuple[str, str], str]:
+    """Return a row's name: its method, and what sets it apart from the method's other rows."""
+    choices: dict[str, dict[tuple[str, str], Mapping[str, str]]] = {}
+    for record in done:
+        choices.setdefault(_kind(record)[0], {})[_kind(record)] = _choices(record.content)
+    names = {}
+    for method, described in choices.items():
+        shared = set.intersection(*(set(one.items()) for one in described.values()))
+        for kind, one in described.items():
+            apart = ", ".join(f"{name}={value}" for name, value in one.items() if (name, value) not in shared)
+            names[kind] = f"{method} ({apart})" if apart else method
+    return names
+
+
+def _choices(content: Mapping[str, Any]) -> dict[str, str]:
+    spec = content["spec"]
+    budget = {name: value for name, value in spec["budget"].items() if value is not None}
+    every = {**spec["options"], **budget, "device": spec.get("device"), "engine": spec.get("engine", "torch")}
+    return {name: str(value) for name, value in every.items()}
+
+
+def _choices_of_data(records: Sequence[RunRecord]) -> list[str]:
+    """Return what was chosen of the data, in words: part of a table's title."""
+    texts = sorted({json.dumps(record.content["spec"].get("data", {}), sort_keys=True) for record in records})
+    told = []
+    for text in texts:
+        for name, value in json.loads(text).items():
+            said = ",".join(map(str, value)) if isinstance(value, list) else value
+            told.append(name.replace("_", " ") + ("" if value is True else f" {said}"))
+    return list(dict.fromkeys(told))

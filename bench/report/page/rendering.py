@@ -1,0 +1,48 @@
+"""The page's HTML: templates, style and script of this folder, in one text that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.report.page.leaderboard import number
+from bench.report.page.retrievals import KINDS
+from bench.report.page.thumbnails import COLUMNS
+
+if TYPE_CHECKING:
+    from bench.report.page.page import TableView
+
+
+def render(views: Sequence[TableView], made_from: str, newest: str) -> str:
+    """Return the whole page. newest: the day of the newest run."""
+    environment = Environment(
+        loader=PackageLoader("bench.report.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["share"] = lambda value: number(value, 3)
+    environment.filters["json"] = _json
+    folder = files("bench.report.page") / "templates"
+    template = environment.get_template("report.html.j2")
+    return template.render(
+        views=views,
+        made_from=made_from,
+        newest=newest,
+        kinds=KINDS,
+        sheet_columns=COLUMNS,
+        css=Markup((folder / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        js=Markup((folder / "report.js").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+    )
+
+
+def _json(value: Any) -> Markup:
+    """Return a value as JSON that may stand inside a script element: no text in it can end the element."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028"))  # noqa: S704 - escaped here

@@ -1,0 +1,158 @@
+"""A finished run, opened again: its method as it was fitted, and what its gallery holds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, get_args
+
+import numpy as np
+import torch
+
+from bench.contract import (
+    DataError,
+    Decodes,
+    Images,
+    ImageShape,
+    Method,
+    SimbenchError,
+    UsageError,
+    decoder_of,
+    saver_of,
+)
+from bench.data.naming import first_few
+from bench.data.picture import Resize
+from bench.evaluation.arrays import Vectors
+from bench.evaluation.embedding import decode_vectors, embed_images
+from bench.options import build
+from bench.registry import get_method
+from bench.runs.store import RUN_FILE, RunRecord, read_run
+from bench.training.checkpoints import load_tensors
+
+if TYPE_CHECKING:
+    from bench.contract import Ids, Labels, Pixels
+
+_BROUGHT = re.compile(r"were brought to it \((\w+)\)$")  # the note that `bench.data.listing.collect` leaves
+
+
+@dataclass(frozen=True)
+class RunGallery:
+    """What a run's queries were ranked against.
+
+    vectors: unit float32 ``(n, d)``; labels: int64 ``(n,)``, numbers into ``classes``; ids: str ``(n,)``.
+    """
+
+    vectors: Vectors
+    labels: Labels
+    ids: Ids
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run and its fitted method, which embeds and decodes as it did when the run was scored.
+
+    shape: of the images that the method takes; resize: how the run's data set brought pictures to that size.
+    """
+
+    record: RunRecord
+    method: Method
+    shape: ImageShape
+    resize: Resize
+    device: torch.device
+
+    @property
+    def dimension(self) -> int:
+        return int(self.record.content["embed_dim"])
+
+    @property
+    def decoder(self) -> Decodes | None:
+        """The method as one that decodes, or None where the run trained no decoder."""
+        return decoder_of(self.method)
+
+    def embed(self, pixels: Pixels) -> Vectors:
+        """Return unit vectors, float32 ``(n, d)``, of uint8 ``(n, height, width, channels)`` of the run's shape."""
+        if pixels.shape[1:] != (self.shape.height, self.shape.width, self.shape.channels):
+            raise DataError(f"the run takes images of {self.shape}, got an array {pixels.shape}")
+        return embed_images(self.method, Images(pixels), device=self.device)
+
+    def decode(self, vectors: Vectors) -> Pixels:
+        """Return the images of unit float32 ``(n, d)``, uint8 ``(n, height, width, channels)``.
+
+        Raises UsageError where the run cannot decode, DataError for vectors of another dimension.
+        """
+        decoder = self.decoder
+        if decoder is None:
+            name = self.record.content["method"]
+            raise UsageError(
+                f"{self.record.folder}: this run of {name} has no decoder; runs of arcface (all three phases) and of "
+                "autoencoder have one"
+            )
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise DataError(f"the run decodes vectors (n, {self.dimension}), got {vectors.shape}")
+        decoded = decode_vectors(decoder, vectors, device=self.device)
+        return np.round(decoded.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+
+    def gallery(self) -> RunGallery:
+        """Read the gallery's vectors, labels and ids. Raises SimbenchError where the files are damaged."""
+        folder = self.record.folder
+        vectors = load_tensors(folder / "embeddings.safetensors")[0]["gallery"].numpy()
+        try:
+            with np.load(folder / "per_query.npz", allow_pickle=False) as kept:
+                labels, ids, classes = kept["gallery_labels"], kept["gallery_ids"], kept["classes"]
+        except (OSError, ValueError, KeyError) as error:
+            raise SimbenchError(f"cannot read {folder / 'per_query.npz'}: {error}; run it again (--force)") from error
+        if not len(vectors) == len(labels) == len(ids):
+            raise SimbenchError(f"{folder}: {len(vectors)} vectors, but {len(ids)} ids; run it again (--force)")
+        return RunGallery(vectors, labels, ids, tuple(classes.tolist()))
+
+
+def find_run(where: Path) -> RunRecord:
+    """Return the finished run in a folder, or the only one anywhere under it.
+
+    Raises UsageError where there is none or more than one, and SimbenchError where the run has failed.
+    """
+    found = [where] if (where / RUN_FILE).is_file() else sorted(path.parent for path in where.rglob(RUN_FILE))
+    if len(found) != 1:
+        if not where.is_dir():
+            raise UsageError(f"{where}: no such folder; give the folder of a finished run, the one with a {RUN_FILE}")
+        said = f"{len(found)} runs in it ({first_few([str(one) for one in found])}); give one" if found else "no run"
+        raise UsageError(f"{where}: {said}")
+    record = read_run(found[0])
+    if record is None or record.status != "done":
+        reason = record.content.get("reason", "it is not finished") if record else "it vanished"
+        raise SimbenchError(f"{found[0]}: this run failed ({reason}); run it again first")
+    return record
+
+
+def open_run(where: Path, device: torch.device) -> TrainedRun:
+    """Open a finished run's folder (see `find_run`) and restore its method on a device.
+
+    Raises SimbenchError where the run kept no weights, or the method has changed since.
+    """
+    record = find_run(where)
+    name, data = str(record.content["method"]), record.content["data"]
+    method: Method = build(get_method(name), record.content["spec"]["options"], owner=f"method {name}")
+    saver = saver_of(method)
+    if saver is None or not record.content["has_weights"]:
+        raise SimbenchError(f"{record.folder}: the method {name} keeps no weights, so that it cannot be used again")
+    shape = ImageShape(*data["shape"])
+    state = load_tensors(record.folder / "weights.safetensors")[0]
+    try:
+        saver.restore(state, shape, device)
+    except (RuntimeError, KeyError) as error:  # torch's for tensors that do not fit, a method's for missing ones
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SimbenchError(
+            f"{record.folder}: its weights do not fit the method {name} as it is now ({first}); run it again"
+        ) from error
+    return TrainedRun(record, method, shape, resize_of(data["notes"]), device)
+
+
+def resize_of(notes: list[str]) -> Resize:
+    """Return how a data set brought pictures to one size, by its notes; "crop" for a set that came in one size."""
+    for note in notes:
+        said = _BROUGHT.search(note)
+        if said and said[1] in get_args(Resize):
+            return cast(Resize, said[1])
+    return "crop"

@@ -1,0 +1,49 @@
+"""``simbench report`` as a user calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def one_run(simbench: Callable[..., Any], pictures: Path) -> None:
+    assert simbench("run", "-m", "pixels", "-d", str(pictures), "--protocol", "loo", "--image-size", "12").code == 0
+
+
+@pytest.mark.usefixtures("one_run")
+def test_own_pictures_are_found_where_they_are_named_and_missed_with_a_reason_where_not(
+    simbench: Callable[..., Any], pictures: Path
+) -> None:
+    moved = pictures.rename(pictures.with_name("moved"))
+    without = simbench("report")
+    assert without.code == 0
+    assert without.out.startswith("report: results/report.html (0.")
+    assert "pictures of queries and neighbours are left out" in without.err
+    named = simbench("report", "--images", f"pictures={moved}")
+    assert named.code == 0
+    assert "left out" not in named.err
+    page = Path("results/report.html").read_text(encoding="utf-8")
+    assert "data:image/webp" in page
+    assert str(pictures.parent) not in page  # a page is published, folders are private
+    assert list(Path("results/figures").glob("pictures-loo-pixels-*-map.svg"))
+
+
+@pytest.mark.usefixtures("one_run")
+def test_the_images_need_not_be_looked_for(simbench: Callable[..., Any]) -> None:
+    done = simbench("report", "--no-images", "--results", "elsewhere", "-q")
+    assert done.code == 0
+    assert done.err == ""
+    assert "as asked" in Path("elsewhere/report.html").read_text(encoding="utf-8")
+
+
+def test_no_runs_and_a_wrong_word_are_one_clear_line_each(simbench: Callable[..., Any]) -> None:
+    nothing = simbench("report")
+    assert nothing.code == 1
+    assert nothing.err.startswith("simbench: no runs in runs; start with: simbench run")
+    wrong = simbench("report", "--images", "pictures")
+    assert wrong.code == 2
+    assert "--images takes NAME=PATH" in wrong.err

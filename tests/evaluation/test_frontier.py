@@ -1,0 +1,136 @@
+"""The frontier's numbers against those of the evaluation itself and against plain loops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from bench.contract import DataError, UsageError
+from bench.evaluation import metrics
+from bench.evaluation.evaluate import evaluate
+from bench.evaluation.frontier import (
+    Labelled,
+    Point,
+    Reduction,
+    Sweep,
+    mark_front,
+    neighbor_recall,
+    plan,
+    shortlist_ranks,
+)
+from bench.evaluation.reranking.embedded import Embedded, Shortlist
+
+IMAGES, LABELS = (array[:400] for array in load_digits(return_X_y=True))
+IDS = np.array([f"digit {number}" for number in range(len(IMAGES))])
+
+
+def digits(*, loo: bool) -> Labelled:
+    if loo:
+        return Labelled(Embedded.of(IMAGES, IMAGES, query_ids=IDS, gallery_ids=IDS), LABELS, LABELS)
+    return Labelled(Embedded.of(IMAGES[:50], IMAGES[50:]), LABELS[:50], LABELS[50:])
+
+
+def score(found: Shortlist, data: Labelled, k: int) -> tuple[float, float]:
+    ranks = shortlist_ranks(found, data, k)
+    return float(np.nanmean(metrics.average_precision_at(ranks, k))), float(np.nanmean(metrics.hit_at(ranks, 1)))
+
+
+def point(precision: float, ms: float, size: float) -> Point:
+    times = np.full(3, ms)
+    return Point("full", 8, "flat", "Flat", "", precision, 1.0, 1.0, size, 0.1, times, times * 2)
+
+
+@pytest.mark.parametrize("loo", [False, True])
+def test_the_exact_index_scores_what_the_evaluation_scores(loo: bool) -> None:
+    data = digits(loo=loo)
+    (task,) = plan(data.vectors, 10, [64], ["flat"])
+    ((found,),) = Sweep(data, 10, timed=3).measure([task])
+    query, gallery = (IMAGES, IMAGES) if loo else (IMAGES[:50], IMAGES[50:])
+    ids = IDS if loo else None
+    known = evaluate(
+        query, data.query_labels, gallery, data.gallery_labels, query_ids=ids, gallery_ids=ids, ks=(1, 10)
+    ).scores
+    assert found.map_at_k == pytest.approx(known["map@10"], abs=1e-12)
+    assert found.hit_at_1 == pytest.approx(known["hit@1"], abs=1e-12)
+    assert found.recall_at_k == 1.0
+    assert found.bytes_per_image == pytest.approx(256, abs=2)
+    assert len(found.wall_ms) == len(found.cpu_ms) == 3
+
+
+def test_scores_follow_the_definition_and_the_worked_case() -> None:
+    """Ranking 1 0 1 0 0 1 and R = 3: map@3 = .5556, map@6 = .7222; what is not found is not relevant."""
+    labels = np.array([1, 0, 1, 0, 0, 1])
+    data = Labelled(Embedded.of(np.ones((1, 2)), np.ones((6, 2))), np.array([1]), labels)
+    similarity = np.arange(6, 0, -1, dtype=np.float32)[None]
+    items = np.arange(6, dtype=np.int64)[None]
+    assert score(Shortlist(items[:, :3], similarity[:, :3]), data, 3)[0] == pytest.approx((1 + 2 / 3) / 3)
+    assert score(Shortlist(items, similarity), data, 6) == pytest.approx(((1 + 2 / 3 + 3 / 6) / 3, 1.0))
+    missing = np.where(items == 2, -1, items)
+    assert score(Shortlist(missing, similarity), data, 6)[0] == pytest.approx((1 + 2 / 6) / 3)
+    tied = np.ones_like(similarity)  # ranks 4, 5, 6
+    assert score(Shortlist(items, tied), data, 6) == pytest.approx(((1 / 4 + 2 / 5 + 3 / 6) / 3, 0.0))
+
+
+def test_a_query_with_nothing_to_find_is_left_out_and_all_of_them_are_an_error() -> None:
+    vectors = Embedded.of(IMAGES[:2], IMAGES[2:6])
+    labels = np.array([7, 7, 8, 8])
+    half = Labelled(vectors, np.array([7, 5]), labels)
+    items, similarity = np.array([[0, 1], [0, 1]]), np.array([[2, 1], [2, 1]], dtype=np.float32)
+    assert score(Shortlist(items, similarity), half, 2) == (1.0, 1.0)
+    none = Labelled(vectors, np.array([5, 5]), labels)
+    with pytest.raises(DataError, match="do the labels match"):
+        next(iter(Sweep(none, 2).measure(plan(vectors, 2, [64], ["flat"]))))
+
+
+def test_neighbour_recall_is_the_share_of_the_exact_ones() -> None:
+    exact = np.array([[1, 2, 3], [4, 5, -1]])
+    assert neighbor_recall(exact, exact) == 1.0
+    assert neighbor_recall(np.array([[3, 9, 1], [-1, -1, 4]]), exact) == pytest.approx((2 / 3 + 1 / 2) / 2)
+
+
+def test_reductions_are_all_dimensions_pca_and_truncation_and_pca_prefers_training_vectors() -> None:
+    data = digits(loo=False).vectors
+    tasks = plan(data, 5, [64, 16], ["flat"])
+    assert [(task.reduction.name, task.reduction.dims) for task in tasks] == [
+        ("full", 64),
+        ("pca", 16),
+        ("truncate", 16),
+    ]
+    short = Reduction("truncate", 16)(data.gallery)
+    np.testing.assert_allclose(np.linalg.norm(short, axis=1), 1, atol=1e-6)
+    assert (Reduction("truncate", 1)(np.array([[0.0, 1.0]], dtype=np.float32)) == 0).all()
+    learnt = plan(replace(data, train=data.gallery[:100]), 5, [16], ["flat"])[0].reduction.projection
+    own = plan(replace(data, gallery=data.gallery[:100]), 5, [16], ["flat"])[0].reduction.projection
+    assert learnt is not None
+    assert own is not None
+    np.testing.assert_array_equal(learnt.axes, own.axes)
+
+
+def test_a_sweep_measures_every_setting_of_every_task() -> None:
+    data = digits(loo=True)
+    tasks = plan(data.vectors, 5, [64, 16], ["hnsw", "int8"])
+    found = list(Sweep(data, 5, timed=2).measure(tasks))
+    assert [len(points) for points in found] == [len(task.recipe.settings) for task in tasks]
+    assert all(0 < one.map_at_k <= 1 and one.latency("wall") > 0 for points in found for one in points)
+    sizes = {(one.index, one.reduction): one.bytes_per_image for points in found for one in points}
+    assert sizes["SQ8", "pca"] == pytest.approx(16 + (16 * 64 + 64) * 4 / 400, abs=1)  # the rotation is stored too
+
+
+def test_the_front_is_what_nothing_else_beats() -> None:
+    points = [point(0.9, 1, 100), point(0.8, 0.5, 100), point(0.8, 0.6, 100), point(0.7, 2, 10), point(0.7, 2, 10)]
+    assert [one.front for one in mark_front(points)] == [True, True, False, True, True]
+    slow = [point(0.9, 1, 100), replace(point(0.9, 9, 100), cpu_ms=np.full(3, 0.1))]
+    assert [one.front for one in mark_front(slow, "wall")] == [True, False]
+    assert [one.front for one in mark_front(slow, "processor")] == [False, True]
+    assert mark_front([]) == ()
+
+
+def test_impossible_plans_are_refused() -> None:
+    data = digits(loo=False).vectors
+    with pytest.raises(UsageError, match="k must be from 1 to 349 for a gallery of 350, got 350"):
+        plan(data, 350)
+    with pytest.raises(UsageError, match="dims must be from 1 to 64, which the vectors have, got 65"):
+        plan(data, 5, [64, 65])
