@@ -10,10 +10,17 @@ import click
 from bench import __version__
 from bench.cli.cache import cache
 from bench.cli.check import check
+from bench.cli.compare import compare
+from bench.cli.decode import decode
+from bench.cli.evaluate import evaluate
 from bench.cli.fetch import fetch
+from bench.cli.index import index
 from bench.cli.leaderboard import leaderboard
 from bench.cli.listing import listing
+from bench.cli.report import report
+from bench.cli.rerank import rerank
 from bench.cli.run import run
+from bench.cli.search import search
 from bench.cli.terminal import show_warnings
 from bench.cli.tune import tune
 from bench.contract import SimbenchError
@@ -35,10 +42,27 @@ def cli() -> None:
     simbench list                                   methods and data sets
     simbench tune -m arcface --epochs 2             better options, chosen on validation
     simbench leaderboard                            tables from all runs so far
+    simbench report                                 one page of them all
+    simbench search shoe.jpg --run RUN              the most alike pictures, by a finished run
     """
 
 
-for command in (run, listing, fetch, leaderboard, check, tune, cache):
+for command in (
+    run,
+    listing,
+    fetch,
+    leaderboard,
+    check,
+    tune,
+    rerank,
+    cache,
+    search,
+    decode,
+    evaluate,
+    compare,
+    index,
+    report,
+):
     cli.add_command(command)
 
 

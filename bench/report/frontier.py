@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from safetensors import SafetensorError, safe_open
 from tabulate import tabulate
 
-from bench.contract import SimbenchError, UsageError
+from bench.contract import SimbenchError
 from bench.evaluation.frontier import Clock, Labelled, Point, Sweep, mark_front, plan
 from bench.evaluation.indexes import FAMILIES, REFINE
 from bench.evaluation.reranking.embedded import Embedded
@@ -20,9 +23,6 @@ from bench.runs.store import RunRecord, write_arrays, write_json, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from bench.contract import Progress
 
@@ -99,8 +99,7 @@ def draw(points: Sequence[Point], record: RunRecord, *, k: int, clock: Clock, th
     A line joins the best of each panel's two; black rings are the front of all three. Points more than .25 below the
     best are left out.
     """
-    figure_class = require_matplotlib()
-    figure = figure_class(figsize=(11, 5), layout="constrained")
+    figure = Figure(figsize=(11, 5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     best = max(one.map_at_k for one in points)
     shown = [one for one in points if one.map_at_k >= best - _BELOW]
@@ -113,15 +112,6 @@ def draw(points: Sequence[Point], record: RunRecord, *, k: int, clock: Clock, th
     content = record.content
     figure.suptitle(f"{content['method']} on {content['dataset']} ({content['protocol']}): approximate search")
     return figure
-
-
-def require_matplotlib() -> type[Figure]:
-    """Return matplotlib's class of figures. Raises UsageError where the package is missing."""
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise UsageError("the figure needs the package matplotlib: pip install 'simbench-retrieval[index]'") from None
-    return Figure
 
 
 def _panel(axes: Axes, points: Sequence[Point], cost: Sequence[float]) -> None:
@@ -146,8 +136,6 @@ def _panel(axes: Axes, points: Sequence[Point], cost: Sequence[float]) -> None:
 
 def _plain_ticks(axes: Axes) -> None:
     """Label 1, 2 and 5 times the powers of ten as plain numbers, and nothing between."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter  # noqa: PLC0415 - an extra
-
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms import v2
 
 Augment = Literal["none", "light", "trivial", "rand"]
 
@@ -39,6 +38,8 @@ class Augmentation:
         moved = shift_and_mirror(pixels, rng, mirror=self.mirror)
         if self.name == "light":
             return moved
+        from torchvision.transforms import v2  # noqa: PLC0415 - takes a second to import, and few trainings need it
+
         # torchvision draws from torch's global generator, which belongs to the training.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**62)))

@@ -16,8 +16,6 @@ from safetensors.numpy import save_file
 
 from bench.runs.store import SCHEMA, write_arrays, write_json
 
-pytest.importorskip("matplotlib")
-
 
 def test_a_finished_run_becomes_a_frontier(simbench: Callable[..., Any], tmp_path: Path) -> None:
     made = simbench("run", "-m", "pca", "-d", "digits", "--protocol", "loo", "-q")

@@ -1,0 +1,1 @@
+"""Finished runs in use: searching and picturing what they learnt."""

@@ -1,0 +1,223 @@
+"""``simbench search``: which pictures does a finished run find most alike?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.options import configuration, data_places, option
+from bench.cli.run import machine
+from bench.cli.terminal import Terminal, cache_folder
+from bench.contract import UsageError
+
+if TYPE_CHECKING:
+    from bench.app.gallery import OwnGallery
+    from bench.app.picture_grid import Frame, Tile
+    from bench.app.pictures import Pictures
+    from bench.app.search import Answer, Hit, Searcher
+    from bench.config import Config
+
+_ROWS = 100  # queries on one PNG
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A query's file, its label where that is known, and what was found."""
+
+    path: Path
+    label: str | None
+    answer: Answer
+
+
+@click.command()
+@click.argument("queries", nargs=-1, required=True, metavar="PICTURE|FOLDER...", type=click.Path(path_type=Path))
+@option("--run", "where", required=True, metavar="DIR", help="Folder of a finished run, or one with one run under it.")
+@click.option("-k", "--k", type=click.IntRange(min=1), default=8, show_default=True, help="Neighbours of each query.")
+@click.option("--gallery", metavar="DIR", help="Search the pictures in this folder.  [default: the run's own gallery]")
+@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw what was found in.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("-d", "--dataset", metavar="NAME|PATH", help="The run's data set, for --save.  [default: by its name]")
+@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
+@option("--threads", type=int, help="Processors to use.  [default: all]")
+@data_places
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
+@configuration
+def search(
+    queries: Sequence[Path],
+    *,
+    where: str,
+    k: int,
+    gallery: str | None,
+    save: Path | None,
+    as_json: bool,
+    dataset: str | None,
+    quiet: bool,
+    config: Path | None,
+    overrides: Sequence[str],
+    debug: bool,
+    **flags: Any,
+) -> int:
+    """Find the pictures most alike to yours, with a finished run's method: exact, by cosine.
+
+    Searched is the run's own gallery, or with --gallery any folder of pictures: they are embedded once and kept in the
+    cache; later starts embed only what was added or changed. A query that lies in that folder does not find itself.
+
+    \b
+    simbench search shoe.jpg --run runs/fashionmnist/loo/arcface
+    simbench search shoe.jpg bags/ --run RUN -k 12 --save found.png
+    simbench search shoe.jpg --run RUN --gallery ~/pictures --json
+    """
+    from bench.config import load_config
+
+    del debug  # read where errors are shown
+    terminal = Terminal(quiet=quiet or as_json)
+    checked = load_config(config, overrides=overrides, flags=flags)
+    files = list(_files(queries))
+    searcher, own = _searcher(Path(where).expanduser(), gallery, machine(checked.settings), terminal)
+    asked, unread = _ask(searcher, own, files, k, terminal)
+    if as_json:
+        click.echo(json.dumps([_facts(one) for one in asked], indent=2))
+    else:
+        for one in asked:
+            _print(one, len(searcher.items.names))
+    for path, reason in unread:
+        click.echo(f"simbench: {_shown(str(path))}: cannot be read ({reason})", err=True)
+    if save is not None and asked:
+        pictures = _pictures(Path(where).expanduser(), own, dataset, checked, terminal)
+        _draw(asked[:_ROWS], pictures, save)
+        drawn = f" (the first {_ROWS} of {len(asked):,} queries)" if len(asked) > _ROWS else ""
+        click.echo(f"\npicture: {save}{drawn}", err=as_json)
+    return int(bool(unread))
+
+
+def _files(queries: Sequence[Path]) -> Iterator[Path]:
+    """Yield every query; of a folder, the pictures in it. Raises UsageError for what is not there or has none."""
+    from bench.data.folder import walk
+
+    for query in queries:
+        if not query.is_dir():
+            if not query.exists():
+                raise UsageError(f"{query}: no such file or folder")
+            yield query
+            continue
+        found = [Path(path) for path, image in walk(query) if image]
+        if not found:
+            raise UsageError(f"{query}: no pictures in it")
+        yield from found
+
+
+def _searcher(
+    where: Path, gallery: str | None, place: tuple[Any, int], terminal: Terminal
+) -> tuple[Searcher, OwnGallery | None]:
+    """Return what searches, and the own pictures if these are searched; tell what is new among them."""
+    import torch
+
+    from bench.app.gallery import open_gallery
+    from bench.app.preparation import Preparation
+    from bench.app.search import Items, Searcher
+    from bench.runs.trained_run import open_run
+
+    device, threads = place
+    torch.set_num_threads(threads)
+    run = open_run(where, device)
+    own = None
+    if gallery is not None:
+        own = open_gallery(Path(gallery), run, cache_folder(), terminal.progress, terminal.log)
+        _tell(own, gallery, terminal)
+    items = own.items if own is not None else Items.of_run(run.gallery())
+    return Searcher(run, Preparation(run.shape, run.resize), items), own
+
+
+def _tell(own: OwnGallery, gallery: str, terminal: Terminal) -> None:
+    """Say what has changed among own pictures, and what of them could not be read."""
+    from bench.data.naming import first_few
+
+    seen = own.changes
+    if seen.any:
+        news = f"{seen.added:,} added, {seen.changed:,} changed, {seen.deleted:,} deleted, {seen.kept:,} as before"
+        terminal.log(f"{gallery}: {news}")
+    if own.broken:
+        named = first_few([f"{_shown(name)} ({reason})" for name, reason in own.broken])
+        terminal.log(f"{gallery}: {len(own.broken):,} pictures left out, as they cannot be read: {named}")
+
+
+def _ask(
+    searcher: Searcher, own: OwnGallery | None, files: Sequence[Path], k: int, terminal: Terminal
+) -> tuple[list[_Asked], list[tuple[Path, str]]]:
+    """Return what was found for every query that can be read, and the others with their reasons."""
+    from bench.app.search import label_of_query
+    from bench.data.image_source import UnreadableImageError
+
+    labels = frozenset(searcher.items.labels)
+    asked, unread = [], []
+    for path in terminal.progress(files, total=len(files), what="search"):
+        itself = None if own is None else own.name_of(path)
+        try:
+            answer = searcher.by_file(path, k, exclude=itself)
+        except UnreadableImageError as error:
+            unread.append((path, str(error)))
+            continue
+        asked.append(_Asked(path, label_of_query(path, labels), answer))
+    return asked, unread
+
+
+def _print(one: _Asked, searched: int) -> None:
+    label = f" [{_shown(one.label)}]" if one.label else ""
+    answer = one.answer
+    times = f"embedded in {answer.embed_ms:.1f} ms, {searched:,} searched in {answer.search_ms:.1f} ms"
+    click.echo(f"{_shown(str(one.path))}{label}: {times}")
+    width = max((len(hit.label or "-") for hit in answer.hits), default=0)
+    for hit in answer.hits:
+        click.echo(f"  {hit.rank:3}  {hit.similarity:7.4f}  {_shown(hit.label or '-'):{width}}  {_shown(hit.name)}")
+
+
+def _facts(one: _Asked) -> dict[str, Any]:
+    answer = asdict(one.answer)
+    for hit in answer["hits"]:
+        hit["name"] = _shown(hit["name"])
+    return {"query": _shown(str(one.path)), "label": one.label, **answer}
+
+
+def _pictures(
+    where: Path, own: OwnGallery | None, dataset: str | None, checked: Config, terminal: Terminal
+) -> Pictures:
+    """Return how what is searched looks: the files of own pictures, or the images of the run's data set."""
+    from bench.app.pictures import pictures_in, pictures_of
+    from bench.runs.run_images import images_of
+    from bench.runs.trained_run import find_run
+
+    if own is not None:
+        return pictures_in(own.root)
+    data = images_of(find_run(where), checked, terminal.progress, cache_folder(), where=dataset)
+    return pictures_of(data.gallery)
+
+
+def _draw(asked: Sequence[_Asked], pictures: Pictures, save: Path) -> None:
+    from bench.app.picture_grid import Tile, draw_grid
+    from bench.app.pictures import picture_of_file
+    from bench.runs.store import write_bytes
+
+    rows = []
+    for one in asked:
+        query = Tile(picture_of_file(one.path), (_shown(one.path.name), one.label or "query"), "query")
+        rows.append([query, *(_tile(hit, one.label, pictures) for hit in one.answer.hits)])
+    write_bytes(save, draw_grid(rows))
+
+
+def _tile(hit: Hit, label: str | None, pictures: Pictures) -> Tile:
+    from bench.app.picture_grid import Tile
+
+    frame: Frame = "none" if label is None else "right" if hit.label == label else "wrong"
+    return Tile(pictures(hit.name), (f"{hit.rank}: {hit.similarity:.3f}", hit.label or hit.name), frame)
+
+
+def _shown(name: str) -> str:
+    """Return a file's name as any terminal can print it."""
+    from bench.data.naming import readable
+
+    return readable(name)

@@ -1,0 +1,103 @@
+"""``simbench search``: from a picture's file to its neighbours, in words, as JSON and as a picture."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+
+@pytest.fixture
+def run(simbench: Callable[..., Any], tmp_path: Path) -> Path:
+    done = simbench("run", "-m", "pixels", "--limit", "200", "--threads", "1", "-q")
+    assert done.code == 0, done.err
+    (folder,) = tmp_path.glob("runs/digits/holdout/pixels/*/seed0")
+    return Path(folder)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Thirty digits as files, one folder a class."""
+    digits = load_digits()
+    for number, (pixels, label) in enumerate(zip(digits.images[:30], digits.target[:30], strict=True)):
+        path = tmp_path / "own" / str(label) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((pixels * 15).astype("uint8")).save(path)
+    return tmp_path / "own"
+
+
+def test_own_pictures_are_searched_kept_and_drawn(
+    simbench: Callable[..., Any], run: Path, own: Path, tmp_path: Path
+) -> None:
+    words = ("search", str(own / "3" / "3.png"), "--run", str(run), "--gallery", str(own), "-k", "4")
+    done = simbench(*words, "--save", "found.png")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert "30 searched in" in lines[0]
+    assert "[3]" in lines[0]
+    assert [line.split()[0] for line in lines[1:5]] == ["1", "2", "3", "4"]
+    assert "3/3.png" not in "".join(lines[1:5])
+    assert "30 added, 0 changed, 0 deleted" in done.err
+    assert Image.open(tmp_path / "found.png").format == "PNG"
+
+    shutil.copy(own / "3" / "3.png", own / "copy.png")
+    (own / "0" / "0.png").unlink()
+    again = simbench(*words, "--json", "-q")
+    (found,) = json.loads(again.out)
+    assert found["label"] == "3"
+    assert found["hits"][0] == {"rank": 1, "similarity": pytest.approx(1), "label": None, "name": "copy.png"}
+    assert found["search_ms"] > 0
+    told = simbench(*words)
+    assert "added" not in told.err
+
+
+def test_the_runs_own_gallery_is_searched_and_drawn_with_its_images(
+    simbench: Callable[..., Any], run: Path, own: Path, tmp_path: Path
+) -> None:
+    done = simbench(
+        "search", str(own / "3"), str(own / "5" / "5.png"), "--run", "runs", "--json", "--save", "found.png"
+    )
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert [Path(one["query"]).parent.name for one in found[-1:]] == ["5"]
+    assert all(len(one["hits"]) == 8 and one["label"] in ("3", "5") for one in found)
+    with Image.open(io.BytesIO((tmp_path / "found.png").read_bytes())) as sheet:
+        assert sheet.height > 150 * len(found)
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_is_answered(
+    simbench: Callable[..., Any], run: Path, own: Path
+) -> None:
+    (own / "5" / "broken.jpg").write_text("no picture")
+    done = simbench("search", str(own / "5"), "--run", str(run), "--json", "-q")
+    assert done.code == 1
+    assert "broken.jpg: cannot be read (not an image of a known format)" in done.err
+    assert len(json.loads(done.out)) == 3
+
+
+@pytest.mark.usefixtures("run", "own")
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("nowhere.png",), 2, "nowhere.png: no such file or folder"),
+        (("runs",), 2, "no pictures in it"),
+        (("own/3/3.png", "--gallery", "nowhere"), 1, "nowhere: no such folder"),
+        (("own/3/3.png", "-k", "0"), 2, "0 is not in the range"),
+        (("own/3/3.png", "--save", "x.png", "-d", "own"), 1, "not the images that"),
+        (("own/3/3.png", "--device", "gpu"), 2, "unknown device 'gpu'"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(
+    simbench: Callable[..., Any], words: tuple[str, ...], code: int, said: str
+) -> None:
+    done = simbench("search", *words, "--run", "runs")
+    assert done.code == code, done.err
+    assert said in done.err
+    assert "Traceback" not in done.err
