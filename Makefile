@@ -33,14 +33,14 @@ data: setup ## get FashionMNIST: download, or Debian's package where apt is ther
 demo: data ## train arcface on FashionMNIST beside both floors; print the leaderboard (about 8 minutes)
 	$(BIN)/simbench run -m arcface -m random -m pixels -d fashionmnist --protocol loo --budget 200s
 
-all-benchmarks: data ## every method on digits and FashionMNIST, three seeds, default budgets
-	$(BIN)/simbench run -m '*' -d digits -d fashionmnist --protocol loo --seeds 0,1,2
+all-benchmarks: data ## the suite `standard`: every method, three seeds; under five hours on two cores, and goes on after a stop
+	$(BIN)/simbench bench --suite standard --jobs 2
 
 test: dev ## the whole test suite, and the linters
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: dev ## ruff and mypy only
 	$(BIN)/ruff check .

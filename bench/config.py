@@ -14,7 +14,7 @@ from bench.naming import did_you_mean
 from bench.options import build, option_types
 from bench.registry import DATASET, METHOD, Kind, canonical, get_dataset, get_method, plugin_names
 
-_SECTIONS = ("run", "methods", "datasets")
+_SECTIONS = ("run", "methods", "datasets", "suite")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", re.ASCII)
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
@@ -74,11 +74,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Config:
-    """A checked configuration: the settings, and the options that the file gives to methods and data sets by name."""
+    """A checked configuration: the settings, and the options that the file gives to methods and data sets by name.
+
+    suites: the ``[suite.NAME]`` sections as written; `bench.runs.suite` checks the one that is asked for.
+    """
 
     settings: Settings
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     datasets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    suites: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load_config(path: Path | None, *, overrides: Sequence[str] = (), flags: Mapping[str, Any] | None = None) -> Config:
@@ -101,9 +105,12 @@ def load_config(path: Path | None, *, overrides: Sequence[str] = (), flags: Mapp
     settings = _checked(problems, where, lambda: build(Settings, given, owner="[run]"))
     methods = _plugin_sections(METHOD, document.get("methods", {}), get_method, problems, where)
     datasets = _plugin_sections(DATASET, document.get("datasets", {}), get_dataset, problems, where)
+    suites = document.get("suite", {})
+    if not isinstance(suites, dict):
+        problems.append(f"{where}: [suite] holds sections such as [suite.quick], got {suites!r}")
     if problems or settings is None:
         raise UsageError("\n".join(problems))
-    return Config(settings, methods, datasets)
+    return Config(settings, methods, datasets, suites)
 
 
 def seconds(duration: str) -> float:

@@ -13,7 +13,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # With the checkout on sys.path (python -m pytest adds it), our datasets/ would hide Hugging Face's package.
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != CHECKOUT]
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Tests run side by side, one process a processor: more threads in each would only get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
 
 @pytest.fixture(autouse=True)

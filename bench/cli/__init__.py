@@ -8,6 +8,7 @@ import traceback
 import click
 
 from bench import __version__
+from bench.cli.bench import bench
 from bench.cli.cache import cache
 from bench.cli.check import check
 from bench.cli.compare import compare
@@ -49,6 +50,7 @@ def cli() -> None:
 
 for command in (
     run,
+    bench,
     listing,
     fetch,
     leaderboard,

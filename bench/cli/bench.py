@@ -1,0 +1,178 @@
+"""``simbench bench``: run a suite of bench.toml, each cell in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.board import Board, duration
+from bench.cli.options import configuration, data_places, folders, option
+from bench.cli.run import machine
+from bench.cli.terminal import Terminal, cache_folder
+from bench.contract import UsageError
+
+if TYPE_CHECKING:
+    from bench.runs.executors.executor import Executor
+    from bench.runs.planning import Plan
+    from bench.runs.run import Workplace
+    from bench.runs.runner import Outcome
+
+
+@click.command(name="bench")
+@option(
+    "--suite", "name", default="quick", metavar="NAME", help="The section [suite.NAME] of bench.toml.  [default: quick]"
+)
+@click.option("--dry-run", is_flag=True, help="List every cell with its predicted time and memory, and stop.")
+@option("--budget", metavar="2h", help="Fit the suite into this time: fewer epochs, equally many for all methods.")
+@option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Cells at once; they share the processors.")
+@option("--executor", type=click.Choice(["local", "ray"]), default="local", help="Where cells run.  [default: local]")
+@option("--address", metavar="HOST:PORT|auto", help="The Ray cluster.  [default: one on this machine]")
+@option("--cell-time", metavar="1h", help="The longest a cell may take.  [default: the suite's]")
+@option("--cell-memory", metavar="8G", help="The most a cell may hold.  [default: its share of nine tenths of all]")
+@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
+@option("--threads", type=int, help="Processors a cell uses.  [default: all, divided among the jobs]")
+@data_places
+@folders
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
+@configuration
+def bench(
+    *,
+    name: str,
+    dry_run: bool,
+    budget: str | None,
+    jobs: int,
+    executor: str,
+    address: str | None,
+    cell_time: str | None,
+    cell_memory: str | None,
+    quiet: bool,
+    config: Path | None,
+    overrides: Sequence[str],
+    debug: bool,
+    **flags: Any,
+) -> int:
+    """Run a suite: methods x data sets x protocols x seeds, as [suite.NAME] of bench.toml says.
+
+    Finished cells are skipped and half-done ones go on, whatever ended the last start. A cell that fails, hangs or
+    takes too much memory is a failed row with its reason; the others complete. Several starts share the work.
+
+    \b
+    simbench bench                                        the suite quick
+    simbench bench --suite standard --dry-run             what it would run, and how long that would take
+    simbench bench --suite standard --budget 2h           the same with fewer epochs
+    simbench bench --suite standard --jobs 4              four cells at once
+    simbench bench --set suite.quick.seeds=0,1,2          another value for a line of bench.toml
+    simbench bench --executor ray --address auto          on the Ray cluster that this machine is part of
+    """
+    del debug  # read by `bench.cli.main`
+    if sys.platform == "win32":
+        raise UsageError("simbench bench needs Linux or macOS; use simbench run")
+    if executor == "ray":
+        from bench.runs.executors.ray import require_ray
+
+        require_ray()
+    elif address is not None:
+        raise UsageError("--address is that of a Ray cluster; give --executor ray too")
+    from bench.config import load_config
+    from bench.runs.planning import Asked, plan_suite
+    from bench.runs.run import Workplace
+    from bench.runs.runner import Reporter, Runner
+    from bench.runs.store import ensure_writable
+
+    checked = load_config(config, overrides=overrides, flags=flags)
+    settings, terminal = checked.settings, Terminal(quiet=quiet)
+    device, cores = machine(settings)
+    threads = settings.threads or max(1, cores // jobs)
+    place = Workplace(Path(settings.runs), device, threads, terminal.progress, terminal.log, cache=cache_folder())
+    ensure_writable(Path(settings.results))
+    asked = Asked(jobs, budget, cell_time, cell_memory, predicted=dry_run, here=executor == "local")
+    trials = Board(place.root, {}, 1, quiet=quiet)
+    plan = plan_suite(name, checked, place, asked, Reporter(trials.show, trials.tell))
+    for line in [*(f"skipped: {line}" for line in plan.skipped), *([plan.note] if plan.note else [])]:
+        terminal.log(line)
+    if dry_run:
+        _say_plan(plan, place.root, jobs)
+        return 0
+    expected = {cell.folder(place.root): one for cell, one in zip(plan.cells, plan.predictions, strict=True)}
+    cluster = (address, max(cores, jobs * threads)) if executor == "ray" else None
+    made = _executor(plan, place, checked.datasets, jobs, cluster)
+    board = Board(place.root, expected, made.slots, quiet=quiet)
+    try:
+        outcomes = Runner(plan.cells, place, made, plan.limits, Reporter(board.show, board.tell)).run()
+    finally:
+        board.close()
+    return _report(outcomes, plan, place.root, Path(settings.results))
+
+
+def _executor(
+    plan: Plan,
+    place: Workplace,
+    datasets: Mapping[str, Mapping[str, Any]],
+    jobs: int,
+    cluster: tuple[str | None, int] | None,
+) -> Executor:
+    """Return where cells run. cluster: its address and, where it is to be started, how many processors it has."""
+    if cluster is not None:
+        from bench.runs.executors.ray import RayExecutor
+
+        return RayExecutor(place, plan.limits, address=cluster[0], cores=cluster[1], datasets=datasets)
+    from bench.runs.executors.local import LocalExecutor
+
+    return LocalExecutor(place, plan.limits, jobs=jobs, datasets=datasets)
+
+
+def _say_plan(plan: Plan, root: Path, jobs: int) -> None:
+    """Print every cell with its options, whether it is done, and what it will take."""
+    from tabulate import tabulate
+
+    from bench.runs.memory import in_words
+
+    rows = []
+    done = plan.finished(root)
+    for cell, one, finished in zip(plan.cells, plan.predictions, done, strict=True):
+        spec = cell.spec
+        state = "done" if finished else "to run"
+        taken = [duration(one.seconds), in_words(one.memory) if one.memory else "?"] if one.known else ["?", "?"]
+        rows.append([spec.dataset, spec.protocol, cell.label, cell.seed, state, *taken])
+    heads = ["data set", "protocol", "method", "seed", "state", "time", "memory"]
+    click.echo(
+        tabulate(rows, heads, colalign=[*["left"] * 3, "right", "left", "right", "right"], disable_numparse=True)
+    )
+    unknown = {str(one.source) for one in plan.predictions if not one.known}
+    left = duration(plan.seconds_left(root, jobs))
+    click.echo(
+        f"\n{len(rows)} cells, {sum(done)} done; the others take about {left}" + (" and more" if unknown else "")
+    )
+    for reason in sorted(unknown):
+        click.echo(f"not predicted: {reason}")
+
+
+def _report(outcomes: Sequence[Outcome], plan: Plan, runs: Path, results: Path) -> int:
+    """Rebuild the tables, print the suite's, then what failed and what was skipped; return the exit code."""
+    from tabulate import tabulate
+
+    from bench.report.frame import runs_frame
+    from bench.report.leaderboard import tables
+    from bench.report.results import write_results
+
+    write_results(runs, results)
+    click.echo(tables(runs_frame([outcome.record for outcome in outcomes if outcome.record is not None])))
+    failed = [outcome for outcome in outcomes if not outcome.done]
+    if failed:
+        rows = [[*_names(outcome), outcome.why] for outcome in failed]
+        click.echo(f"\n{len(failed)} of {len(outcomes)} cells failed:\n")
+        click.echo(tabulate(rows, ["data set", "protocol", "method", "seed", "failed"], disable_numparse=True))
+    if plan.skipped:
+        click.echo("\nskipped: " + "\nskipped: ".join(plan.skipped))
+    click.echo(f"\nleaderboard: {results / 'leaderboard.md'}   runs: {runs}")
+    sys.stdout.flush()
+    return int(bool(failed))
+
+
+def _names(outcome: Outcome) -> list[str]:
+    spec = outcome.cell.spec
+    return [spec.dataset, spec.protocol, outcome.cell.label, str(outcome.cell.seed)]

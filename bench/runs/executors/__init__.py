@@ -1,0 +1,1 @@
+"""Where cells run: in processes of this machine (`local`), or as tasks of a Ray cluster (`ray`)."""

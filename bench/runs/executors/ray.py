@@ -1,0 +1,100 @@
+"""Cells as tasks of a Ray cluster (the extra ``ray``); results come through a folder that all its machines share.
+
+A task is a process of Ray's that watches a fresh interpreter with the cell in it: limits and the reasons of failures
+are those of one machine, and a machine that is lost is one more cause outside the cell.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.contract import SimbenchError, UsageError
+from bench.runs.cell import TOLD, as_job
+from bench.runs.executors.executor import LOG, Ended, Limits
+from bench.runs.executors.watched import run_watched
+from bench.runs.expansion import SuiteCell
+from bench.runs.run import Workplace
+
+EXTRA = "pip install 'simbench-retrieval[ray]'"
+
+
+class RayExecutor:
+    """As many cells at once as the cluster has processors, or GPUs, for.
+
+    address: of a cluster, as ``ray.init`` takes it; None starts one on this machine, of ``cores`` processors. Raises
+    UsageError without the package, SimbenchError where there is no such cluster, or none with room for a cell.
+    """
+
+    def __init__(
+        self,
+        place: Workplace,
+        limits: Limits,
+        *,
+        address: str | None = None,
+        cores: int | None = None,
+        datasets: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._ray = require_ray()
+        self._place, self._limits, self._datasets = place, limits, datasets or {}
+        self._running: dict[Any, SuiteCell] = {}
+        here = {"num_cpus": cores, "include_dashboard": False} if address is None else {}
+        try:
+            self._ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **here)
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise SimbenchError(f"no Ray cluster at {address or 'this machine'}: {first}") from error
+        self._wanted = {"num_cpus": place.threads, "num_gpus": int(place.device.type == "cuda")}
+        self.slots = self._room()
+        self._task = self._ray.remote(**self._wanted, max_retries=0)(run_watched)
+
+    def start(self, cell: SuiteCell, folder: Path) -> None:
+        job = as_job(cell, self._place, self._datasets)
+        reference = self._task.remote(job, asdict(self._limits), str((folder / LOG).absolute()))
+        self._running[reference] = cell
+
+    def ended(self) -> Sequence[tuple[SuiteCell, Ended]]:
+        if not self._running:
+            return []
+        ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+        return [(self._running.pop(reference), self._end(reference)) for reference in ready]
+
+    def stop(self) -> None:
+        for reference in self._running:
+            with suppress(Exception):  # Ray's own errors about a task that has just ended
+                self._ray.cancel(reference, force=True)
+        self._running = {}
+        self._ray.shutdown()
+
+    def _end(self, reference: Any) -> Ended:
+        errors = self._ray.exceptions
+        try:
+            return Ended(**self._ray.get(reference))
+        except (errors.RayTaskError, errors.RaySystemError) as error:  # ours, or the machine's own: a full disk, say
+            return Ended("exit", 1, 0.0, 0, TOLD + (str(error).strip().splitlines() or ["no reason known"])[-1])
+        except errors.RayError as error:
+            return Ended("lost", 0, 0.0, 0, (str(error).strip().splitlines() or [type(error).__name__])[0])
+
+    def _room(self) -> int:
+        """Return how many cells the cluster takes at once."""
+        found = self._ray.cluster_resources()
+        names = {"num_cpus": "CPU", "num_gpus": "GPU"}
+        fits = [int(found.get(names[name], 0) // count) for name, count in self._wanted.items() if count]
+        if min(fits) < 1:
+            raise SimbenchError(
+                f"the Ray cluster has {found.get('CPU', 0):g} processors and {found.get('GPU', 0):g} GPUs; "
+                f"a cell wants {self._wanted['num_cpus']} and {self._wanted['num_gpus']} (--threads, --device)"
+            )
+        return min(fits)
+
+
+def require_ray() -> Any:
+    """Return the package. Raises UsageError, before anything is run, where it is missing."""
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise UsageError(f"--executor ray needs the package ray: {EXTRA}") from error

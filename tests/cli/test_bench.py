@@ -1,0 +1,101 @@
+"""``simbench bench`` as a user calls it: its words, its plan, its tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.runs.store import all_runs
+
+SUITE = """
+[suite.quick]
+methods = ["pixels", "triplet"]
+datasets = ["digits", "./not-here"]
+protocols = ["loo"]
+limit = 120
+epochs = 2
+cell_time = "5m"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--suite", "quik"], "unknown suite 'quik'; did you mean 'quick'? (there are: quick)"),
+        (["--budget", "soon"], "expected a duration"),
+        (["--cell-time", "soon"], "expected a duration"),
+        (["--cell-memory", "much"], "expected an amount of memory such as 8G or 512M, got 'much'"),
+        (["--jobs", "0"], "x>=1"),
+        (["--address", "auto"], "give --executor ray too"),
+        (["--set", "suite.quick.method=pixels"], "has no key 'method'; did you mean 'methods'?"),
+        (["--set", "suite.quick.options.margni=1"], "no method of the suite takes 'margni'; did you mean 'margin'?"),
+        (["--set", "suite.quick.epochs=none", "--budget", "1h"], "--budget cuts the suite's epochs, and it says none"),
+    ],
+)
+def test_a_mistake_in_the_words_is_told_in_one_line_with_exit_code_2(
+    simbench: Callable[..., Any], tmp_path: Path, words: list[str], complaint: str
+) -> None:
+    (tmp_path / "bench.toml").write_text(SUITE, encoding="utf-8")
+    outcome = simbench("bench", *words)
+    assert outcome.code == 2, outcome.err
+    told = [line for line in outcome.err.splitlines() if complaint in line]
+    assert len(told) == 1, outcome.err
+    assert not all_runs(tmp_path / "runs")
+
+
+def test_a_missing_package_is_told_before_anything_is_loaded(
+    simbench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    outcome = simbench("bench", "--executor", "ray")
+    assert outcome.code == 2
+    assert "pip install 'simbench-retrieval[ray]'" in outcome.err
+
+
+def test_a_suite_is_predicted_fitted_to_a_budget_run_once_and_told(program: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text(SUITE, encoding="utf-8")
+    words = ("bench", "--threads", "1")
+    listed = program(*words, "--dry-run")
+    assert listed.code == 0, listed.err
+    assert "skipped: ./not-here: no such file or folder" in listed.err
+    assert "2 short trials to predict from" in listed.err
+    rows = [line.split() for line in listed.out.splitlines() if line.startswith("digits")]
+    assert [row[:4] for row in rows] == [["digits", "loo", method, "0"] for method in ("pixels", "triplet")]
+    assert all("to run" in line and " s " in line and "MB" in line for line in listed.out.splitlines()[2:4]), listed.out
+    assert not all_runs(tmp_path / "runs"), "a trial is no result"
+
+    first = program(*words, "--budget", "3h")
+    assert first.code == 0, first.err
+    assert "budget 3h: the suite fits with its 2 epochs" in first.err
+    assert "short trials" not in first.err, "they are made once"
+    assert "| triplet" in first.out
+    assert "skipped: ./not-here" in first.out
+    runs = {run.content["method"]: run for run in all_runs(tmp_path / "runs")}
+    assert {run.content["provenance"]["threads"] for run in runs.values()} == {1}
+    assert runs["triplet"].content["provenance"]["command"].endswith("bench --threads 1 --budget 3h")
+    assert (tmp_path / "results" / "leaderboard.md").is_file()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("run.json")}
+
+    (plan,) = (tmp_path / "runs" / ".plans").glob("*.json")
+    facts = json.loads(plan.read_text())
+    plan.write_text(json.dumps({**facts, "epochs": 0.5}))  # as if the machine had been found slower
+    again = program(*words, "--budget", "3h", "-q")
+    assert again.code == 0, again.err
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "finished cells are kept"
+    assert {run.content["spec"]["budget"]["epochs"] for run in all_runs(tmp_path / "runs")} == {2.0, 0.5}
+    assert "epochs 0.5" in again.out
+
+
+def test_a_forked_cell_scores_as_a_run_of_its_own(program: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text(SUITE.replace('"pixels", ', ""), encoding="utf-8")
+    alone = ("-m", "triplet", "--protocol", "loo", "--limit", "120", "--epochs", "2", "--threads", "1")
+    assert program("run", *alone, "--runs", "alone", "-q").code == 0
+    assert program("bench", "--threads", "1", "-q").code == 0
+    (one,), (other,) = all_runs(tmp_path / "alone"), all_runs(tmp_path / "runs")
+    assert one.content["key"] == other.content["key"]
+    assert one.content["scores"] == other.content["scores"]
