@@ -64,8 +64,10 @@ def choose(precision: Floats, labels: Ints, *, each: int = _EACH) -> list[tuple[
     """
     known = np.flatnonzero(~np.isnan(precision))
     values = precision[known]
+    badness_of = dict(zip(KINDS, (-values, np.abs(values - np.median(values)), values), strict=True))
     chosen: list[tuple[str, int]] = []
-    for kind, badness in zip(KINDS, (-values, np.abs(values - np.median(values)), values), strict=True):
+    for kind in (KINDS[0], KINDS[2], KINDS[1]):  # the extremes first: with few queries the typical ones are extreme
+        badness = badness_of[kind]
         taken = {query for _, query in chosen}
         free = [at for at in known[np.argsort(badness, kind="stable")].tolist() if at not in taken]
         firsts: dict[int, int] = {}  # of each class
@@ -74,7 +76,7 @@ def choose(precision: Floats, labels: Ints, *, each: int = _EACH) -> list[tuple[
         leading = list(firsts.values())[:each]
         ordered = leading + [at for at in free[: 2 * each] if at not in leading]
         chosen += [(kind, at) for at in ordered[:each]]
-    return chosen
+    return sorted(chosen, key=lambda one: KINDS.index(one[0]))
 
 
 def questions(answers: Mapping[Row, Answers], pictures: Pictures | None) -> list[Question]:
