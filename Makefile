@@ -30,10 +30,11 @@ data: setup ## get FashionMNIST: download, or Debian's package where apt is ther
 	    $$(command -v sudo) apt-get update -qq; $$(command -v sudo) apt-get install -y -qq dataset-fashion-mnist >/dev/null; } && \
 	  $(BIN)/simbench fetch fashionmnist; }
 
-demo: data ## train arcface on FashionMNIST beside both floors; print the leaderboard (about 8 minutes)
+demo: data ## train arcface on FashionMNIST beside both floors; print the leaderboard, make the report (about 8 minutes)
 	$(BIN)/simbench run -m arcface -m random -m pixels -d fashionmnist --protocol loo --budget 200s
+	$(BIN)/simbench report
 
-all-benchmarks: data ## the suite `standard`: every method, three seeds; under five hours on two cores, and goes on after a stop
+all-benchmarks: data ## the suite `standard`: every method, three seeds; predicted under five hours on two cores, and goes on after a stop
 	$(BIN)/simbench bench --suite standard --jobs 2
 
 test: dev ## the whole test suite, and the linters

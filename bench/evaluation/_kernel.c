@@ -81,7 +81,6 @@ typedef struct {
     int32_t *reached;   /* how many others lie between different scores m - 1 and m; one more than scores */
     int32_t *level;     /* how many others equal each different score */
     int32_t *bucket;    /* of CHUNK others */
-    int64_t room;
 } Table;
 
 static void free_table(Table *table) {
@@ -91,7 +90,6 @@ static void free_table(Table *table) {
 
 static int make_table(Table *table, int64_t room) {
     memset(table, 0, sizeof *table);
-    table->room = room;
     size_t n = (size_t)room + 4;
     table->values = malloc(n * sizeof(float));
     table->copies = malloc(n * sizeof(int32_t));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -110,13 +111,18 @@ def _example(shape: ImageShape) -> Tensor:
 def _quiet_tracing() -> Iterator[None]:
     """Trace without gradients, and without warnings that are none of the user's business.
 
-    What they warn of, torch leaving TorchScript and constants baked in, shows in the comparison of vectors.
+    What they warn of, torch leaving TorchScript and constants baked in, shows in the comparison of vectors. OpenVINO
+    quiets all loggers and, where it cannot convert a network, leaves them so: ours have more to say.
     """
-    with torch.no_grad(), warnings.catch_warnings():
-        for kind in (DeprecationWarning, FutureWarning):
-            warnings.simplefilter("ignore", kind)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # public, not re-exported
-        yield
+    level = logging.root.level
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            for kind in (DeprecationWarning, FutureWarning):
+                warnings.simplefilter("ignore", kind)
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # public, not re-exported
+            yield
+    finally:
+        logging.root.setLevel(level)
 
 
 def _openvino_call(request: Any) -> Callable[[Vectors], Vectors]:

@@ -17,7 +17,7 @@ from bench.evaluation.arrays import Floats, Ints, Neighbors
 from bench.evaluation.class_structure import class_structure
 from bench.evaluation.equal_rows import equal_rows
 from bench.evaluation.evaluate import Evaluation
-from bench.evaluation.inputs import as_names, as_vectors, check_threads, number_names
+from bench.evaluation.inputs import as_vectors, check_threads, number_sides
 from bench.evaluation.layout import Layout, build_layout
 from bench.evaluation.vectors import Rows, check_vectors
 
@@ -68,8 +68,9 @@ def check_evaluation(
     queries = check_vectors(as_vectors(query, "query"), "query vectors", normalize=True)
     alone = query is gallery
     items = queries if alone else check_vectors(as_vectors(gallery, "gallery"), "gallery vectors", normalize=True)
-    labels = _numbers(query_labels, gallery_labels, queries, items, "labels")
-    ids = _numbers(query_ids, gallery_ids, queries, items, "ids") if query_ids is not None else None
+    sizes = len(queries), len(items)
+    labels = number_sides(query_labels, gallery_labels, sizes, "labels")
+    ids = number_sides(query_ids, gallery_ids, sizes, "ids") if query_ids is not None else None
     layout = build_layout(*labels, *(ids or (None, None)))
     if train is not None:
         train_copies = _share_in(queries, check_vectors(as_vectors(train, "train"), "train vectors", normalize=True))
@@ -216,10 +217,3 @@ def _share_in(queries: Rows, train: Rows) -> float:
     both = np.concatenate((known, queries.take(slice(None))))
     copies, originals = equal_rows(len(both), both.__getitem__)
     return float(((copies >= len(known)) & (originals < len(known))).sum() / len(queries))
-
-
-def _numbers(query: NamesLike, gallery: NamesLike | None, queries: Rows, items: Rows, what: str) -> tuple[Ints, Ints]:
-    if gallery is None:
-        raise DataError(f"query {what} without gallery {what}")
-    names = as_names(query, len(queries), f"query {what}"), as_names(gallery, len(items), f"gallery {what}")
-    return number_names(*names, what)

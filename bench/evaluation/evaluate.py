@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from bench.contract import DataError, UsageError
 from bench.evaluation import health, metrics
 from bench.evaluation.arrays import Floats, Ints, Neighbors, Scores
-from bench.evaluation.inputs import as_names, as_vectors, check_ks, check_threads, number_names
+from bench.evaluation.inputs import as_vectors, check_ks, check_threads, number_sides
 from bench.evaluation.layout import Layout, build_layout
 from bench.evaluation.pairs import pair_metrics
 from bench.evaluation.ranking import RankedBlock, rank_gallery
@@ -88,7 +88,7 @@ def evaluate(
         raise UsageError(f"ties={ties!r} needs the full ranking; leave out full=False")
     cutoffs, workers = check_ks(ks), check_threads(threads)
     queries, items = _check_both(query, gallery, normalize=normalize)
-    labels, gallery_numbers = _numbers(query_labels, gallery_labels, queries, items, "labels")
+    labels, gallery_numbers = number_sides(query_labels, gallery_labels, (len(queries), len(items)), "labels")
     layout = build_layout(labels, gallery_numbers, *_number_ids(query_ids, gallery_ids, queries, items))
     if not layout.relevant.any():
         raise DataError(f"none of the {len(queries)} queries has a relevant item in the gallery: do the labels match?")
@@ -153,14 +153,7 @@ def _number_ids(
     if query_ids is None or gallery_ids is None:
         given, missing = ("gallery", "query") if query_ids is None else ("query", "gallery")
         raise UsageError(f"{given}_ids given without {missing}_ids: give both, so that self-matches can be excluded")
-    return _numbers(query_ids, gallery_ids, queries, items, "ids")
-
-
-def _numbers(query: NamesLike, gallery: NamesLike, queries: Rows, items: Rows, what: str) -> tuple[Ints, Ints]:
-    """Return labels or ids of both sides as numbers that are equal where the names are."""
-    return number_names(
-        as_names(query, len(queries), f"query {what}"), as_names(gallery, len(items), f"gallery {what}"), what
-    )
+    return number_sides(query_ids, gallery_ids, (len(queries), len(items)), "ids")
 
 
 def _means(per_query: Mapping[str, Floats]) -> dict[str, float]:

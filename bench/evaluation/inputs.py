@@ -67,6 +67,14 @@ def number_names(query: Names, gallery: Names, what: str) -> tuple[Ints, Ints]:
     return number[: len(query)], number[len(query) :]
 
 
+def number_sides(query: NamesLike, gallery: NamesLike | None, sizes: tuple[int, int], what: str) -> tuple[Ints, Ints]:
+    """Return labels or ids of both sides, so many of each, as numbers that are equal where the names are."""
+    if gallery is None:
+        raise DataError(f"query {what} without gallery {what}")
+    names = as_names(query, sizes[0], f"query {what}"), as_names(gallery, sizes[1], f"gallery {what}")
+    return number_names(*names, what)
+
+
 def check_ks(ks: Iterable[int]) -> tuple[int, ...]:
     """Return the cutoffs, ascending and each once. Raises UsageError unless they are whole numbers above 0."""
     checked = set()

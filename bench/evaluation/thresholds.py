@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bench.contract import DataError
 from bench.evaluation.arrays import Floats, Ints, Scores
-from bench.evaluation.inputs import as_names, as_vectors, number_names
+from bench.evaluation.inputs import as_names, as_vectors, number_names, number_sides
 from bench.evaluation.layout import Layout, build_layout
 from bench.evaluation.open_set import OpenSet, Rejection, fit_rejection, measure_rejection
 from bench.evaluation.vectors import Rows, check_vectors
@@ -141,8 +141,8 @@ def measure_thresholds(
         raise DataError(f"query vectors have {queries.dimension} dimensions, gallery vectors {items.dimension}")
     chosen = _some(len(queries), MOST_QUERIES, np.random.default_rng((seed, 8)))
     sizes = len(queries), len(items)
-    labels = _numbers(query_labels, gallery_labels, sizes, "labels")
-    ids = None if query_ids is None else _numbers(query_ids, gallery_ids, sizes, "ids")
+    labels = number_sides(query_labels, gallery_labels, sizes, "labels")
+    ids = None if query_ids is None else number_sides(query_ids, gallery_ids, sizes, "ids")
     layout = build_layout(labels[0][chosen], labels[1], *((None, None) if ids is None else (ids[0][chosen], ids[1])))
     wanted = [(point.target, point.threshold) for point in fitted.points] + [(None, fitted.eer_threshold)]
     limits = np.array([threshold for _, threshold in wanted], dtype=np.float32)
@@ -229,13 +229,6 @@ def _own(layout: Layout, rows: slice) -> NDArray[np.bool_]:
     place = np.arange(layout.columns)
     own: NDArray[np.bool_] = (place >= layout.start[rows, None]) & (place < layout.stop[rows, None])
     return own
-
-
-def _numbers(query: NamesLike, gallery: NamesLike | None, sizes: tuple[int, int], what: str) -> tuple[Ints, Ints]:
-    if gallery is None:
-        raise DataError(f"query {what} without gallery {what}")
-    names = as_names(query, sizes[0], f"query {what}"), as_names(gallery, sizes[1], f"gallery {what}")
-    return number_names(*names, what)
 
 
 def _some(n: int, most: int, rng: np.random.Generator) -> Ints:

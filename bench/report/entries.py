@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 
 from bench.contract import DataError, UsageError
 from bench.evaluation.arrays import Floats, Ints
+from bench.runs.kept import PER_QUERY, read_arrays
 from bench.runs.store import RUN_FILE, RunRecord, read_run
-
-PER_QUERY = "per_query.npz"
 
 
 @dataclass(frozen=True)
@@ -87,23 +85,9 @@ def entry_of(runs: Sequence[RunRecord]) -> Entry:
 
 
 def _read_queries(run: RunRecord) -> Queries:
-    arrays = _read(run, "ids", "labels", "classes")
-    return Queries(arrays[0], arrays[1].astype(np.int64), tuple(str(name) for name in arrays[2]))
+    kept = read_arrays(run.folder / PER_QUERY, "ids", "labels", "classes")
+    return Queries(kept["ids"], kept["labels"].astype(np.int64), tuple(str(name) for name in kept["classes"]))
 
 
 def _read_values(run: RunRecord, metric: str) -> Floats:
-    (values,) = _read(run, metric)
-    return np.asarray(values, dtype=np.float64)
-
-
-def _read(run: RunRecord, *names: str) -> list[NDArray[Any]]:
-    path = run.folder / PER_QUERY
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            for name in names:
-                if name not in arrays.files:
-                    known = [one for one in arrays.files if arrays[one].dtype == np.float64]
-                    raise DataError(f"{path} has no {name} (it has: {', '.join(known)})")
-            return [arrays[name] for name in names]
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot read {path}: {error}; run it again with --force") from error
+    return np.asarray(read_arrays(run.folder / PER_QUERY, metric)[metric], dtype=np.float64)

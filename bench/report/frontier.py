@@ -11,13 +11,12 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-from safetensors import SafetensorError, safe_open
 from tabulate import tabulate
 
-from bench.contract import SimbenchError
 from bench.evaluation.frontier import Clock, Labelled, Point, Sweep, mark_front, plan
 from bench.evaluation.indexes import FAMILIES, REFINE
 from bench.evaluation.reranking.embedded import Embedded
+from bench.runs.kept import PER_QUERY, read_arrays, read_vectors
 from bench.runs.provenance import provenance
 from bench.runs.store import RunRecord, write_arrays, write_json, write_rows
 
@@ -32,10 +31,11 @@ _BELOW = 0.25  # how far below the best map@k the figure reaches: further down n
 
 
 def labelled(record: RunRecord) -> Labelled:
-    """Read what a finished run ranked. Raises SimbenchError where its files lack something."""
-    vectors, names = _vectors(record.folder / "embeddings.safetensors"), _names(record.folder / "per_query.npz")
+    """Read what a finished run ranked. Raises DataError where its files lack something."""
+    vectors = read_vectors(record.folder)
+    names = read_arrays(record.folder / PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
     data = Embedded.of(
-        vectors.get("query", vectors["gallery"]),
+        vectors["query"],
         vectors["gallery"],
         query_ids=names["ids"],
         gallery_ids=names["gallery_ids"],
@@ -183,22 +183,3 @@ def _table(points: Sequence[Point], k: int) -> str:
         rows.append([*searched, *scores, *times, f"{row['bytes_per_image']:.1f}"])
     head = ["index", "setting", "dims", f"map@{k}", "hit@1", f"neighbours@{k}", "p50 ms", "p95 ms", "cpu p95", "bytes"]
     return tabulate(rows, head, tablefmt="pipe", disable_numparse=True, colalign=("left",) * 3 + ("right",) * 7)
-
-
-def _vectors(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(path, framework="np") as file:
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError) as error:
-        raise SimbenchError(f"cannot read {path}: {error}; run it again (--force)") from error
-    if "gallery" not in found:
-        raise SimbenchError(f"{path} holds no gallery vectors; run it again (--force)")
-    return found
-
-
-def _names(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in ("ids", "labels", "gallery_ids", "gallery_labels")}
-    except (OSError, ValueError, KeyError) as error:
-        raise SimbenchError(f"cannot read {path}: {error}; run it again (--force)") from error

@@ -64,7 +64,7 @@ def tables(frame: pd.DataFrame) -> str:
     for (name, protocol, revision), group in frame.groupby(["dataset", "protocol", "dataset_revision"], sort=True):
         alike = frame[(frame["dataset"] == name) & (frame["protocol"] == protocol)]
         several = alike["dataset_revision"].nunique() > 1
-        apart = _data_choices(group) + ([f"data {str(revision)[:8]}"] if several else [])
+        apart = data_choices(group) + ([f"data {str(revision)[:8]}"] if several else [])
         parts += [
             " · ".join([f"## {name} · {protocol}", *apart]),
             "",
@@ -79,7 +79,7 @@ def tables(frame: pd.DataFrame) -> str:
     return "\n".join(parts).rstrip()
 
 
-def _data_choices(group: pd.DataFrame) -> list[str]:
+def data_choices(group: pd.DataFrame) -> list[str]:
     """Return what was chosen of the data, in words: part of a table's title."""
     told = []
     for text in sorted(set(group["data"])):
@@ -119,7 +119,7 @@ def table(group: pd.DataFrame) -> str:
     ranked = sorted(
         ((name, runs) for name, runs in done.groupby(["method", "key"])), key=lambda pair: -pair[1]["map"].mean()
     )
-    labels = _labels(done)
+    labels = row_labels(done)
     rows: list[list[str]] = []
     for (method, key), runs in ranked:
         cells = [_cell(runs, column) for column in shown]
@@ -154,7 +154,7 @@ def _number(value: float, digits: int) -> str:
     return f"{value:,.{digits}f}"
 
 
-def _labels(done: pd.DataFrame) -> dict[tuple[Any, Any], str]:
+def row_labels(done: pd.DataFrame) -> dict[tuple[Any, Any], str]:
     """Return a row's name: the method, and what sets it apart from the method's other rows."""
     labels = {}
     for method, runs in done.groupby("method"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tabulate import tabulate
@@ -44,13 +44,7 @@ def rerank(data: Labelled, chains: Sequence[str], *, k: int, depth: int) -> list
         raise DataError("no query has a relevant item in the gallery: do the labels match?")
     plain, *others = _measured(data, (PLAIN, *chains), k=k, depth=depth)
     found = compare(plain.precision[None], [one.precision[None] for one in others], data.query_labels)
-    return [
-        plain,
-        *(
-            Reranked(one.stages, one.precision, one.hit, one.hits_in_k, one.seconds, against)
-            for one, against in zip(others, found, strict=True)
-        ),
-    ]
+    return [plain, *(replace(one, against=against) for one, against in zip(others, found, strict=True))]
 
 
 def _measured(data: Labelled, chains: Sequence[str], *, k: int, depth: int) -> Iterator[Reranked]:

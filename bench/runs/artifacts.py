@@ -13,6 +13,7 @@ from bench.contract import Dataset, Decodes, Method, saver_of
 from bench.evaluation.arrays import Vectors
 from bench.evaluation.embedding import decode_vectors
 from bench.evaluation.evaluate import Evaluation
+from bench.runs.kept import PER_QUERY, SAMPLES, VECTORS
 from bench.runs.store import write_arrays
 from bench.training.checkpoints import save_tensors
 
@@ -28,7 +29,7 @@ def save_per_query(
     ``(n, 50)``, positions in ``gallery_ids`` (-1 past the end), and their ``similarities`` float32.
     """
     write_arrays(
-        folder / "per_query.npz",
+        folder / PER_QUERY,
         {
             "ids": dataset.query.ids,
             "labels": dataset.query.labels,
@@ -48,7 +49,7 @@ def save_vectors(folder: Path, query: Vectors, gallery: Vectors) -> None:
     parts = {"gallery": torch.from_numpy(gallery)}
     if query is not gallery:
         parts["query"] = torch.from_numpy(query)
-    save_tensors(folder / "embeddings.safetensors", parts, {"query_is_gallery": query is gallery})
+    save_tensors(folder / VECTORS, parts, {"query_is_gallery": query is gallery})
 
 
 def save_weights(folder: Path, method: Method) -> bool:
@@ -77,7 +78,7 @@ def save_samples(
     rows = by_class[np.linspace(0, len(by_class) - 1, min(_SAMPLES, len(by_class))).astype(np.int64)]
     decoded = decode_vectors(decoder, query[rows], device=device)
     write_arrays(
-        folder / "samples.npz",
+        folder / SAMPLES,
         {
             "ids": dataset.query.ids[rows],
             "labels": dataset.query.labels[rows],

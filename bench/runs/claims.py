@@ -10,6 +10,7 @@ from pathlib import Path
 import filelock
 
 from bench.contract import SimbenchError
+from bench.runs.store import lock_of
 
 FILE = ".claims"
 
@@ -55,7 +56,7 @@ class Claims:
 
 def _being_run(folder: Path) -> bool:
     """Whether a process holds the lock under which `bench.runs.store.locked` runs a cell."""
-    lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
+    lock = lock_of(folder)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:

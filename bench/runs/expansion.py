@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.config import Config, Settings, seconds
-from bench.contract import Budget, Collection, DataError, Progress, RunSpec
+from bench.config import Config, Settings
+from bench.contract import Collection, DataError, Progress
 from bench.data.prefixes import plugin_of
 from bench.evaluation.engines import require_engine
 from bench.options import build, values_of
 from bench.registry import DATASET, canonical, get_method, plugin_names
-from bench.runs.matrix import Cell, chosen_data, data_choices, load_collection, loader_for
+from bench.runs.matrix import Cell, chosen_data, load_collection, loader_for, spec_of
 from bench.runs.store import run_folder
 from bench.runs.suite import Suite, combinations
 
@@ -109,23 +109,11 @@ def _cells(
 ) -> list[SuiteCell]:
     settings = config.settings
     data = chosen_data(collection, settings, cache)
-    budget = Budget(settings.epochs, seconds(settings.budget) if settings.budget else None, settings.phases)
     cells = []
     for seed, (name, grid) in itertools.product(settings.seeds, grids.items()):
         for varied in grid:
-            spec = RunSpec(
-                dataset=data.name,
-                protocol=data.protocol,
-                method=name,
-                fingerprint=data.fingerprint,
-                options=_values(name, {**config.methods.get(name, {}), **varied}),
-                budget=budget,
-                device=device,
-                ks=settings.ks,
-                ties=settings.ties,
-                data=data_choices(settings),
-                engine=settings.engine,
-            )
+            options = _values(name, {**config.methods.get(name, {}), **varied})
+            spec = spec_of(name, options, data, settings, device)
             cells.append(SuiteCell(spec, seed, data, word, settings, varied))
     return cells
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from bench.runs.cell import TOLD
@@ -14,7 +13,7 @@ from bench.runs.expansion import SuiteCell
 from bench.runs.memory import in_words
 from bench.runs.provenance import provenance
 from bench.runs.run import Workplace
-from bench.runs.store import RUN_FILE, SCHEMA, RunRecord, locked, read_run, spec_key, write_json
+from bench.runs.store import RUN_FILE, RunRecord, locked, read_run, run_head, write_json
 
 FACTS = "cell.json"  # in a run's folder: what its processes took, beside what they found
 
@@ -62,16 +61,8 @@ def sweep(cell: SuiteCell, place: Workplace) -> None:
 
 
 def _content(cell: SuiteCell, reason: str, ended: Ended, place: Workplace) -> Mapping[str, Any]:
-    spec = cell.spec
     return {
-        "schema": SCHEMA,
-        "status": "failed",
-        "dataset": spec.dataset,
-        "protocol": spec.protocol,
-        "method": spec.method,
-        "seed": cell.seed,
-        "key": spec_key(spec),
-        "spec": asdict(spec),
+        **run_head(cell.spec, cell.seed, "failed"),
         "reason": reason,
         "seconds": ended.seconds,
         "provenance": provenance(place.device, place.threads),

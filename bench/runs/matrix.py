@@ -115,27 +115,30 @@ def plan_cells(
         for name in methods
     }
     require_engine(settings.engine, device, made)
-    budget = Budget(settings.epochs, seconds(settings.budget) if settings.budget else None, settings.phases)
-    choices = data_choices(settings)
     cells = []
     for collection in datasets.values():
         data = chosen_data(collection, settings, cache)
         for name in methods:
-            spec = RunSpec(
-                dataset=data.name,
-                protocol=data.protocol,
-                method=name,
-                fingerprint=data.fingerprint,
-                options=values_of(made[name]),
-                budget=budget,
-                device=device,
-                ks=settings.ks,
-                ties=settings.ties,
-                data=choices,
-                engine=settings.engine,
-            )
+            spec = spec_of(name, values_of(made[name]), data, settings, device)
             cells += [Cell(spec, seed, data) for seed in settings.seeds]
     return cells
+
+
+def spec_of(method: str, options: Mapping[str, Any], data: Dataset, settings: Settings, device: str) -> RunSpec:
+    """Return the specification of a method with all its options on data chosen by the same settings."""
+    return RunSpec(
+        dataset=data.name,
+        protocol=data.protocol,
+        method=method,
+        fingerprint=data.fingerprint,
+        options=options,
+        budget=Budget(settings.epochs, seconds(settings.budget) if settings.budget else None, settings.phases),
+        device=device,
+        ks=settings.ks,
+        ties=settings.ties,
+        data=data_choices(settings),
+        engine=settings.engine,
+    )
 
 
 def run_cells(cells: Sequence[Cell], place: Workplace) -> Iterator[RunRecord]:

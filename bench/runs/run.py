@@ -28,13 +28,12 @@ from bench.runs.judging import judge_run
 from bench.runs.provenance import provenance
 from bench.runs.store import (
     RUN_FILE,
-    SCHEMA,
     RunRecord,
     clear,
     locked,
     read_run,
     run_folder,
-    spec_key,
+    run_head,
     write_json,
     write_rows,
 )
@@ -82,18 +81,10 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
             if place.debug and not isinstance(error, SimbenchError):
                 raise
             found = {"status": "failed", "reason": reason_of(error), "traceback": traceback.format_exc()}
-        head = {
-            "schema": SCHEMA,
-            "status": "done",
-            "dataset": spec.dataset,
-            "protocol": spec.protocol,
-            "method": spec.method,
-            "seed": seed,
-            "key": spec_key(spec),
-            "spec": asdict(spec),
-        }
         seconds = round(time.perf_counter() - started, 3)
-        write_json(folder / RUN_FILE, {**head, **found, "seconds": seconds, "provenance": made_by})
+        write_json(
+            folder / RUN_FILE, {**run_head(spec, seed, "done"), **found, "seconds": seconds, "provenance": made_by}
+        )
     record = read_run(folder)
     if record is None:
         raise SimbenchError(f"{folder / RUN_FILE} vanished while it was written")

@@ -60,6 +60,20 @@ def run_folder(root: Path, spec: RunSpec, seed: int) -> Path:
     return root / spec.dataset / spec.protocol / spec.method / spec_key(spec) / f"seed{seed}"
 
 
+def run_head(spec: RunSpec, seed: int, status: str) -> dict[str, Any]:
+    """Return how every ``run.json`` begins: which run it is, and how it went ("done" or "failed")."""
+    return {
+        "schema": SCHEMA,
+        "status": status,
+        "dataset": spec.dataset,
+        "protocol": spec.protocol,
+        "method": spec.method,
+        "seed": seed,
+        "key": spec_key(spec),
+        "spec": asdict(spec),
+    }
+
+
 def read_run(folder: Path) -> RunRecord | None:
     """Return the run in a folder, or None if there is no finished (or failed) one.
 
@@ -139,13 +153,17 @@ def clear(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def lock_of(folder: Path) -> filelock.FileLock:
+    """Return the lock under which a run's folder is worked on; it lies beside the folder."""
+    return filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a run's folder against other simbench processes; a second one waits until the first has finished."""
-    lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with lock:
+        with lock_of(folder):
             yield
     except OSError as error:
         raise SimbenchError(f"cannot write to the run folder {folder}: {error.strerror or error}") from error

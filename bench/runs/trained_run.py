@@ -27,6 +27,7 @@ from bench.evaluation.arrays import Vectors
 from bench.evaluation.embedding import decode_vectors, embed_images
 from bench.options import build
 from bench.registry import get_method
+from bench.runs.kept import PER_QUERY, read_arrays, read_vectors
 from bench.runs.store import RUN_FILE, RunRecord, read_run
 from bench.training.checkpoints import load_tensors
 
@@ -97,15 +98,12 @@ class TrainedRun:
     def gallery(self) -> RunGallery:
         """Read the gallery's vectors, labels and ids. Raises SimbenchError where the files are damaged."""
         folder = self.record.folder
-        vectors = load_tensors(folder / "embeddings.safetensors")[0]["gallery"].numpy()
-        try:
-            with np.load(folder / "per_query.npz", allow_pickle=False) as kept:
-                labels, ids, classes = kept["gallery_labels"], kept["gallery_ids"], kept["classes"]
-        except (OSError, ValueError, KeyError) as error:
-            raise SimbenchError(f"cannot read {folder / 'per_query.npz'}: {error}; run it again (--force)") from error
+        vectors = read_vectors(folder)["gallery"]
+        kept = read_arrays(folder / PER_QUERY, "gallery_labels", "gallery_ids", "classes")
+        labels, ids = kept["gallery_labels"], kept["gallery_ids"]
         if not len(vectors) == len(labels) == len(ids):
             raise SimbenchError(f"{folder}: {len(vectors)} vectors, but {len(ids)} ids; run it again (--force)")
-        return RunGallery(vectors, labels, ids, tuple(classes.tolist()))
+        return RunGallery(vectors, labels, ids, tuple(kept["classes"].tolist()))
 
 
 def find_run(where: Path) -> RunRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -203,6 +204,8 @@ def test_a_network_that_tracing_breaks_is_caught(engine: str) -> None:
 
 @BOTH
 def test_a_network_that_cannot_be_converted_is_an_error_in_one_line(engine: str) -> None:
+    level = logging.root.level
+
     class Opaque(nn.Module):
         def forward(self, pixels: Tensor) -> Tensor:
             values: Tensor = torch.linalg.eigvals(pixels[:, 0]).real
@@ -211,6 +214,7 @@ def test_a_network_that_cannot_be_converted_is_an_error_in_one_line(engine: str)
     with pytest.raises(SimbenchError, match=f"--engine {engine} cannot compile Opaque") as raised:
         on_engine(Networked(Opaque()), engine, pictures(5, ImageShape(9, 9, 3)), threads=1)
     assert "\n" not in str(raised.value)
+    assert logging.root.level == level, "what the harness logs afterwards is still heard"
 
 
 @pytest.mark.parametrize(

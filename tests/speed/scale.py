@@ -10,6 +10,7 @@ the mapped file are the system's cache, not ours.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,31 +22,24 @@ import numpy as np
 from tabulate import tabulate
 
 from bench import evaluate
+from bench.runs.memory import held_by
 
 DIM = 128
 CLASSES = 1_000
 
 
-def anonymous_bytes() -> int:
-    """Return the anonymous memory of this process now, in bytes; Linux."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("this system does not tell a process's anonymous memory")
-
-
 class Peak:
-    """The highest anonymous memory while it watches."""
+    """The most memory that this process holds, files mapped left out, while it watches."""
 
     def __init__(self) -> None:
-        self.before = self.highest = anonymous_bytes()
+        self.before = self.highest = held_by([os.getpid()])
         self._done = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
     def _watch(self) -> None:
         while not self._done.wait(0.01):
-            self.highest = max(self.highest, anonymous_bytes())
+            self.highest = max(self.highest, held_by([os.getpid()]))
 
     def stop(self) -> float:
         """Stop watching and return the megabytes beyond those at the start."""

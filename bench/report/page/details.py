@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.evaluation.arrays import Floats, Ints, Scores
-from bench.report.page.arrays import Answers, read_vectors
+from bench.report.page.arrays import Answers
 from bench.report.page.drawing import Drawn
 from bench.report.page.figures_classes import (
     MOST_CLASSES,
@@ -28,6 +28,7 @@ from bench.report.page.pictures import Pictures
 from bench.report.page.reconstructions import Reconstruction, reconstructions
 from bench.report.page.retrievals import Question, own_worst
 from bench.report.page.thumbnails import Sheet, Tile
+from bench.runs.kept import read_vectors
 
 MAPPED = 240  # gallery images on a map: each has its thumbnail
 
@@ -88,7 +89,8 @@ class Shared:
 
 def detail_of(row: Row, answers: Answers, shared: Shared, pictures: Pictures | None, sheet: Sheet) -> Detail:
     """Return one row's detail. Raises DataError where its vectors cannot be read."""
-    query, gallery = read_vectors(row.first)
+    vectors = read_vectors(row.first.folder)
+    query, gallery = vectors["query"], vectors["gallery"]
     facts = row.first.content.get("thresholds")
     threshold = facts["validation"]["eer_threshold"] if facts else None
     alike = shared.pairs.similarities(query, gallery)

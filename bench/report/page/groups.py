@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import pandas as pd
 
+from bench.report.leaderboard import data_choices, row_labels
 from bench.runs.store import RunRecord
 
 RANKED_BY = "map"
@@ -100,10 +99,12 @@ def _place(record: RunRecord) -> tuple[str, str, str]:
 def _table(place: tuple[str, str, str], records: Sequence[RunRecord], frame: pd.DataFrame, *, several: bool) -> Table:
     dataset, protocol, revision = place
     apart = [f"data {revision[:8]}"] if several else []
-    title = " · ".join([dataset, protocol, *_choices_of_data(records), *apart])
+    mine = frame[(frame["dataset"] == dataset) & (frame["protocol"] == protocol)]
+    mine = mine[mine["dataset_revision"] == revision]
+    title = " · ".join([dataset, protocol, *data_choices(mine), *apart])
     slug = slug_of(" ".join([dataset, protocol, *([revision[:8]] if several else [])]))
     done = [record for record in records if record.status == "done"]
-    rows = _rows(slug, done, frame[frame["dataset_revision"] == revision])
+    rows = _rows(slug, done, mine[mine["status"] == "done"])
     notes = sorted(
         {str(text) for row in rows for column in ("rank_note", "leaks") for text in row.frame[column] if text}
     )
@@ -112,49 +113,15 @@ def _table(place: tuple[str, str, str], records: Sequence[RunRecord], frame: pd.
 
 
 def _rows(slug: str, done: Sequence[RunRecord], frame: pd.DataFrame) -> list[Row]:
-    names = _names(done)
+    names = row_labels(frame)
     rows = []
     kinds = sorted(done, key=lambda record: (*_kind(record), int(record.content["seed"])))
     for kind, group in groupby(kinds, key=_kind):
         records = tuple(group)
-        dataset, protocol = records[0].content["dataset"], records[0].content["protocol"]
-        mine = (frame["dataset"] == dataset) & (frame["protocol"] == protocol) & (frame["status"] == "done")
-        mine &= (frame["method"] == kind[0]) & (frame["key"] == kind[1])
+        mine = (frame["method"] == kind[0]) & (frame["key"] == kind[1])
         rows.append(Row(f"{slug}-{slug_of(kind[0])}-{kind[1]}", names[kind], records, frame[mine].sort_values("seed")))
     return sorted(rows, key=lambda row: (row.rank, -(row.mean(RANKED_BY) or 0.0)))
 
 
 def _kind(record: RunRecord) -> tuple[str, str]:
     return record.content["method"], record.content["key"]
-
-
-def _names(done: Sequence[RunRecord]) -> dict[tuple[str, str], str]:
-    """Return a row's name: its method, and what sets it apart from the method's other rows."""
-    choices: dict[str, dict[tuple[str, str], Mapping[str, str]]] = {}
-    for record in done:
-        choices.setdefault(_kind(record)[0], {})[_kind(record)] = _choices(record.content)
-    names = {}
-    for method, described in choices.items():
-        shared = set.intersection(*(set(one.items()) for one in described.values()))
-        for kind, one in described.items():
-            apart = ", ".join(f"{name}={value}" for name, value in one.items() if (name, value) not in shared)
-            names[kind] = f"{method} ({apart})" if apart else method
-    return names
-
-
-def _choices(content: Mapping[str, Any]) -> dict[str, str]:
-    spec = content["spec"]
-    budget = {name: value for name, value in spec["budget"].items() if value is not None}
-    every = {**spec["options"], **budget, "device": spec.get("device"), "engine": spec.get("engine", "torch")}
-    return {name: str(value) for name, value in every.items()}
-
-
-def _choices_of_data(records: Sequence[RunRecord]) -> list[str]:
-    """Return what was chosen of the data, in words: part of a table's title."""
-    texts = sorted({json.dumps(record.content["spec"].get("data", {}), sort_keys=True) for record in records})
-    told = []
-    for text in texts:
-        for name, value in json.loads(text).items():
-            said = ",".join(map(str, value)) if isinstance(value, list) else value
-            told.append(name.replace("_", " ") + ("" if value is True else f" {said}"))
-    return list(dict.fromkeys(told))

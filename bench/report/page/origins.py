@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.data.audit import Overlap
 from bench.report.page.groups import Row, Table
 from bench.runs.alarms import alarms
 from bench.runs.store import RunRecord
@@ -28,23 +29,11 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class AuditLine:
-    """Copies of a part's images in another part."""
-
-    part: str
-    other: str
-    images: int
-    exact: int
-    near: int
-    mirrored: int
-
-
-@dataclass(frozen=True)
 class Audited:
     """A table's data: sizes of its parts, copies, examples, and what its loader noted; no lines where not audited."""
 
     counts: tuple[tuple[str, int], ...]
-    lines: tuple[AuditLine, ...]
+    lines: tuple[Overlap, ...]
     examples: tuple[str, ...]
     conflicts: int
     notes: tuple[str, ...]
@@ -83,7 +72,7 @@ def audited(table: Table) -> Audited | None:
     names = ("part", "other", "images", "exact", "near", "mirrored")
     return Audited(
         tuple((data.get("counts") or {}).items()),
-        tuple(AuditLine(**{name: line[name] for name in names}) for line in lines if "other" in line),
+        tuple(Overlap(**{name: line[name] for name in names}) for line in lines if "other" in line),
         tuple(audit.get("examples", ())),
         int(audit.get("conflicts", 0)),
         tuple(data.get("notes", ())),

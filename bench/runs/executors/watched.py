@@ -20,7 +20,7 @@ def run_watched(job: str, limits: Mapping[str, Any], log: str) -> dict[str, Any]
     try:
         while (ended := process.check()) is None:
             time.sleep(_PAUSE)
-    except BaseException:
+    except BaseException:  # Ray cancels a task by raising in it, whatever it raises: the cell must not outlive it
         process.kill()
         raise
     return asdict(ended)
