@@ -35,6 +35,7 @@ _VECTORS = "npy, npz, safetensors or parquet; PATH:KEY names one array or column
 @option("--no-normalize", is_flag=True, help="Rank by the plain inner product: leave the vectors' lengths alone.")
 @option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of bootstrap and samples.")
 @option("--threads", type=int, help="Threads.  [default: one a processor, at most 8]")
+@option("--device", default="cpu", show_default=True, help="Where to rank: cpu, cuda, or auto.")
 @option("--save", metavar="FOLDER", help="Also write evaluation.json and per_query.npz there.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -46,6 +47,7 @@ def evaluate(
     no_normalize: bool,
     seed: int,
     threads: int | None,
+    device: str,
     save: str | None,
     as_json: bool,
     debug: bool,
@@ -79,6 +81,7 @@ def evaluate(
         ties=ties,
         normalize=not no_normalize,
         threads=threads,
+        device=_device(device),
         seed=seed,
     )
     told = dialect_scores(judged.evaluation, dialects)
@@ -89,6 +92,15 @@ def evaluate(
         return
     for line in _lines(judged, told, query, gallery):
         click.echo(line)
+
+
+def _device(word: str) -> str:
+    """Return the device that a word stands for, without importing torch for the usual one."""
+    if word == "cpu":
+        return word
+    from bench.runs.machine import choose_device
+
+    return str(choose_device(word))
 
 
 def _side(files: dict[str, str | None], name: str) -> Side | None:

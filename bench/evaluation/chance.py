@@ -13,7 +13,8 @@ import numpy as np
 
 from bench.evaluation.arrays import Floats, Ints, Vectors
 from bench.evaluation.layout import build_layout
-from bench.evaluation.ranking import RankedBlock, rank_gallery
+from bench.evaluation.rankers.block import RankedBlock
+from bench.evaluation.ranking import rank_gallery
 from bench.evaluation.ties import score_with_ties
 from bench.evaluation.vectors import Rows, check_vectors
 

@@ -38,6 +38,12 @@ class Columns:
             return chosen
         return self.gallery.take(self.order[columns])
 
+    def windows(self, width: int) -> Iterator[tuple[slice, Vectors]]:
+        """Yield ``width`` consecutive columns after another and their vectors as rows; the last ones may be fewer."""
+        for first in range(0, len(self), width):
+            columns = slice(first, min(first + width, len(self)))
+            yield columns, self.take(columns)
+
     def chunks(self) -> Iterator[tuple[slice, Vectors]]:
         """Yield consecutive columns and their vectors as rows, whole tiles; all at once if they are held."""
         if self.held is not None:

@@ -17,7 +17,8 @@ from bench.evaluation.arrays import Floats, Ints, Neighbors, Scores
 from bench.evaluation.inputs import as_vectors, check_ks, check_threads, number_sides
 from bench.evaluation.layout import Layout, build_layout
 from bench.evaluation.pairs import pair_metrics
-from bench.evaluation.ranking import RankedBlock, rank_gallery
+from bench.evaluation.rankers.block import RankedBlock
+from bench.evaluation.ranking import rank_gallery
 from bench.evaluation.statistics import ci95, macro_means
 from bench.evaluation.ties import TIES, score_with_ties, tied_queries
 from bench.evaluation.vectors import Rows, check_vectors, refuse_overflow
@@ -67,6 +68,7 @@ def evaluate(
     ties: str = "pessimistic",
     full: bool = True,
     threads: int | None = None,
+    device: str = "cpu",
     seed: int = 0,
 ) -> Evaluation:
     """Rank the whole gallery for every query by inner product and score the rankings.
@@ -77,7 +79,8 @@ def evaluate(
     it one or several; two queries with one id each exclude it, and an id found on one side only excludes nothing.
     ties: "pessimistic", "mean" (expected value) or "optimistic". full: False leaves out what needs more than the first
     max(ks) items of a ranking (map, map@r, r_precision, mrr, ranks, counts of ties). threads: CPU threads of the whole
-    evaluation. seed: for bootstrap, pairs and samples.
+    evaluation. device: "cpu", or a torch device such as "cuda" that multiplies and sorts: exact ranks, of scores that
+    may differ in the last bit. seed: for bootstrap, pairs and samples.
 
     Raises DataError for vectors, labels or ids that do not fit or cannot be ranked, and if no query has anything
     relevant; UsageError for wrong ``ks``, ``ties`` or ``threads``, or ids on one side only.
@@ -95,7 +98,7 @@ def evaluate(
 
     keep = min(len(items), max(_FEWEST_NEIGHBORS, *cutoffs))
     score = partial(_score_block, labels=labels, ks=cutoffs, ties=ties)
-    parts = rank_gallery(queries, items, layout, score, keep=keep, full=full, threads=workers)
+    parts = rank_gallery(queries, items, layout, score, keep=keep, full=full, threads=workers, device=device)
     per_query = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
     with threadpool_limits(limits=workers, user_api="blas"):
         state = health.inspect_sample(items.take(layout.order[health.sample_rows(len(items), seed)]))

@@ -88,7 +88,8 @@ def expand(suite: Suite, config: Config, device: str, *, progress: Progress, cac
     if not cells:
         raise DataError("\n".join([f"suite {suite.name}: none of its data is here", *skipped]))
     unique = {cell.folder(Path()): cell for cell in cells}
-    return Expansion(tuple(unique.values()), tuple(skipped))
+    # seed by seed: a suite that is stopped half-way has whole tables of its first seeds
+    return Expansion(tuple(sorted(unique.values(), key=lambda cell: cell.seed)), tuple(skipped))
 
 
 def with_epochs(cells: Iterable[SuiteCell], epochs: float) -> tuple[SuiteCell, ...]:

@@ -101,6 +101,7 @@ def judge_vectors(
     ties: str = "pessimistic",
     normalize: bool = True,
     threads: int | None = None,
+    device: str = "cpu",
     seed: int = 0,
 ) -> Judged:
     """Rank, score and check. query, gallery: as ``paired`` returns them; the same object twice is leave-one-out.
@@ -110,7 +111,15 @@ def judge_vectors(
     words = (query.vectors, query.labels, gallery.vectors, gallery.labels)
     own, other = query.ids, gallery.ids
     found = evaluate(
-        *words, query_ids=own, gallery_ids=other, ks=ks, ties=ties, normalize=normalize, threads=threads, seed=seed
+        *words,
+        query_ids=own,
+        gallery_ids=other,
+        ks=ks,
+        ties=ties,
+        normalize=normalize,
+        threads=threads,
+        device=device,
+        seed=seed,
     )
     controls = check_evaluation(
         found, *words, query_ids=own, gallery_ids=other, ties=ties, threads=threads, seed=seed, train=train

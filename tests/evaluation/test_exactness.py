@@ -14,7 +14,8 @@ from bench import evaluate
 from bench.evaluation.arrays import Ints
 from bench.evaluation.layout import build_layout
 from bench.evaluation.metrics import score_ranks
-from bench.evaluation.ranking import RankedBlock, rank_gallery
+from bench.evaluation.rankers.block import RankedBlock
+from bench.evaluation.ranking import rank_gallery
 from bench.evaluation.vectors import check_vectors
 
 KS = (1, 5, 20)

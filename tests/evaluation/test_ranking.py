@@ -11,7 +11,8 @@ import pytest
 from bench.evaluation import counting, kernel, neighbors
 from bench.evaluation.arrays import Ints, Scores, Vectors
 from bench.evaluation.layout import Layout, build_layout
-from bench.evaluation.ranking import RankedBlock, rank_gallery
+from bench.evaluation.rankers.block import RankedBlock
+from bench.evaluation.ranking import rank_gallery
 from bench.evaluation.vectors import Rows, check_vectors
 
 
@@ -87,7 +88,7 @@ def test_blocks_and_threads_agree_on_unit_vectors_too() -> None:
 def test_holding_fewer_ranks_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     query, gallery, _, _, layout = problem(3)
     reference = everything(query, gallery, layout)
-    monkeypatch.setattr("bench.evaluation.ranking._PART_RANKS", 30)
+    monkeypatch.setattr("bench.evaluation.rankers.whole_rows._PART_RANKS", 30)
     assert everything(query, gallery, layout) == reference
 
 

@@ -36,10 +36,10 @@ def test_a_suite_is_every_method_data_set_protocol_and_seed_once(tmp_path: Path)
         "[suite.a]\nmethods = ['pixels', 'p*', 'hog']\nwithout = ['p[cr]*', 'proxy_anchor']\n"
         "protocols = ['loo', 'holdout']\nseeds = [0, 1]\nepochs = 2.5\nlimit = 400\n",
     )
-    names = [(cell.spec.protocol, cell.seed, cell.spec.method) for cell in found.cells]
-    assert names == list(
-        itertools.product(["loo", "holdout"], [0, 1], ["pixels", "hog"])
-    )  # a whole seed, then the next
+    names = [(cell.seed, cell.spec.protocol, cell.spec.method) for cell in found.cells]
+    assert names == list(itertools.product([0, 1], ["loo", "holdout"], ["pixels", "hog"])), (
+        "a whole seed, then the next"
+    )
     assert len({cell.folder(Path()) for cell in found.cells}) == 8
     assert {cell.spec.budget.epochs for cell in found.cells} == {2.5}
     assert all(len(cell.dataset.query) <= 400 for cell in found.cells)

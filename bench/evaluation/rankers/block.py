@@ -1,0 +1,90 @@
+"""What a ranking gives for some queries, whichever way it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from bench.evaluation.arrays import Ints, Neighbors, Scores
+from bench.evaluation.layout import Layout
+from bench.evaluation.ranks import Ranks
+
+# Matrix products work in small tiles, and the last, narrower tiles may add in another order: the same two vectors would
+# then score differently in the last bit from place to place. Padding to full tiles with zeros makes most kernels add
+# alike everywhere; some (OpenBLAS's for Haswell) do not even then, so items that are equal also get one score outright:
+# a collapsed model must not be ranked by rounding.
+TILE_ROWS = 16
+
+
+@dataclass(frozen=True)
+class RankedBlock:
+    """What is known of consecutive queries once they are ranked.
+
+    rows: which queries. pessimistic, optimistic: ranks of their relevant items with ties against and for them; where
+    only the top of the ranking was asked for, the pessimistic ranks up to K, twice.
+    neighbors: int32 ``(queries, K)`` gallery positions in the caller's order, best first, -1 where there are no more;
+    neighbor_labels: int64, their label numbers, -1 likewise; similarities: float32, NaN likewise. Equal similarities:
+    not relevant before relevant, then by label, then by id (by gallery position where there are no ids).
+    """
+
+    rows: slice
+    pessimistic: Ranks
+    optimistic: Ranks
+    neighbors: Neighbors
+    neighbor_labels: Ints
+    similarities: Scores
+
+
+class Ranker(Protocol):
+    """Ranks the gallery for a block of queries; one object serves one thread at a time."""
+
+    def ranked(self, rows: slice) -> Iterator[RankedBlock]:
+        """Yield the queries of one block in order, a few at a time."""
+        ...
+
+
+def ranked_block(
+    layout: Layout, rows: slice, nearest: Neighbors, similarities: Scores, ranks: tuple[Ints, Ints] | None
+) -> RankedBlock:
+    """Return a block from columns and ranks.
+
+    nearest: int32 ``(queries, K)`` columns, best first, -1 where there are no more. ranks: the pessimistic and the
+    optimistic ones, int64 ``(sum of R,)``, ascending within a query; None where only the top was asked for.
+    """
+    exists = nearest >= 0
+    if ranks is None:
+        pessimistic = optimistic = _top_ranks(nearest, layout, rows)
+    else:
+        offsets = relevant_offsets(layout, rows)
+        pessimistic = Ranks(ranks[0], offsets, layout.items[rows])
+        alike = np.array_equal(*ranks)
+        optimistic = pessimistic if alike else Ranks(ranks[1], offsets, layout.items[rows])
+    return RankedBlock(
+        rows=rows,
+        pessimistic=pessimistic,
+        optimistic=optimistic,
+        neighbors=np.where(exists, layout.order[nearest], -1).astype(np.int32),
+        neighbor_labels=np.where(exists, layout.labels[nearest], -1),
+        similarities=similarities,
+    )
+
+
+def relevant_offsets(layout: Layout, rows: slice) -> Ints:
+    """Return where each query's ranks begin in one flat array, int64 ``(queries + 1,)``."""
+    return np.concatenate(([0], np.cumsum(layout.relevant[rows]))).astype(np.int64)
+
+
+def round_up(n: int, multiple: int) -> int:
+    """Return the smallest multiple that is at least n."""
+    return -(-n // multiple) * multiple
+
+
+def _top_ranks(nearest: Neighbors, layout: Layout, rows: slice) -> Ranks:
+    """Return the pessimistic ranks that the nearest columns show: they stand with equal scores against the query."""
+    relevant = (nearest >= layout.start[rows, None]) & (nearest < layout.stop[rows, None])
+    place = np.nonzero(relevant)[1] + 1
+    offsets = np.concatenate(([0], np.cumsum(relevant.sum(axis=1)))).astype(np.int64)
+    return Ranks(place, offsets, layout.items[rows], layout.relevant[rows], depth=nearest.shape[1])
