@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     VectorsLike: TypeAlias = NDArray[Any] | Tensor | Sequence[Sequence[float]]
     NamesLike: TypeAlias = NDArray[Any] | Tensor | Sequence[int] | Sequence[str]
 
-_MOST_THREADS = 8  # each has a 32 MB buffer
+_MOST_THREADS = 8  # each has a buffer of 64 to 128 MB
 
 
 def as_vectors(value: VectorsLike, what: str) -> Real:

@@ -13,7 +13,7 @@ from bench.evaluation.layout import Layout
 from bench.evaluation.rankers.block import TILE_ROWS, RankedBlock, ranked_block, relevant_offsets, round_up
 from bench.evaluation.vectors import Rows
 
-_BUFFER_SCORES = 8 << 20  # scores in the buffer: 32 MB of float32
+_BUFFER_SCORES = 16 << 20  # scores in the buffer: 64 MB of float32; smaller ones read the gallery too often
 _PART_RANKS = 1 << 18  # ranks held at once, 2 MB an array: with one label, a buffer would give 8 million
 
 
