@@ -13,7 +13,7 @@ from bench.runs.expansion import SuiteCell
 from bench.runs.memory import in_words
 from bench.runs.provenance import provenance
 from bench.runs.run import Workplace
-from bench.runs.store import RUN_FILE, RunRecord, locked, read_run, run_head, write_json
+from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, run_head, write_json
 
 FACTS = "cell.json"  # in a run's folder: what its processes took, beside what they found
 
@@ -56,7 +56,7 @@ def sweep(cell: SuiteCell, place: Workplace) -> None:
     folder = cell.folder(place.root)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RUN_FILE).unlink(missing_ok=True)
-    for partial in (*folder.glob(".*.tmp"), *folder.glob("checkpoints/.*.tmp")):
+    for partial in (*folder.glob(".*.tmp"), *folder.glob(f"{CHECKPOINTS}/.*.tmp")):
         partial.unlink(missing_ok=True)
 
 

@@ -27,6 +27,7 @@ from bench.runs.fitting import fit_method, reason_of
 from bench.runs.judging import judge_run
 from bench.runs.provenance import provenance
 from bench.runs.store import (
+    CHECKPOINTS,
     RUN_FILE,
     RunRecord,
     clear,
@@ -97,7 +98,7 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
         told = " and ".join(f"{leak.found} {leak.part}" for leak in checked.leaks)
         place.log(f"{spec.dataset} ({spec.protocol}): {told} images have a copy in train (--drop-leaks)")
     clock, processor = _Clock(), time.process_time()
-    method, history = fit_method(spec, seed, dataset, place, folder / "checkpoints")
+    method, history = fit_method(spec, seed, dataset, place, folder / CHECKPOINTS)
     clock.lap("fit")
     clock.laps["fit_cpu_seconds"] = round(time.process_time() - processor, 3)  # of all threads, since the last start
     clock.laps["fit_seconds"] = max(clock.laps["fit_seconds"], history.trained_seconds())  # also before a kill

@@ -30,6 +30,7 @@ from bench.contract import RunSpec, SimbenchError
 
 SCHEMA = 1
 RUN_FILE = "run.json"
+CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)

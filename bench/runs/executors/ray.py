@@ -1,4 +1,4 @@
-"""Cells as tasks of a Ray cluster (the extra ``ray``); results come through a folder that all its machines share.
+"""Cells as tasks of a Ray cluster (the extra ``ray``); results come through the folder its machines share, or by value.
 
 A task is a process of Ray's that watches a fresh interpreter with the cell in it: limits and the reasons of failures
 are those of one machine, and a machine that is lost is one more cause outside the cell.
@@ -7,6 +7,7 @@ are those of one machine, and a machine that is lost is one more cause outside t
 from __future__ import annotations
 
 import importlib
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -15,8 +16,8 @@ from typing import Any
 
 from bench.contract import SimbenchError, UsageError
 from bench.runs.cell import TOLD, as_job
-from bench.runs.executors.executor import LOG, Ended, Limits
-from bench.runs.executors.watched import run_watched
+from bench.runs.executors.executor import Ended, Limits
+from bench.runs.executors.watched import run_watched, take_over
 from bench.runs.expansion import SuiteCell
 from bench.runs.run import Workplace
 
@@ -41,7 +42,7 @@ class RayExecutor:
     ) -> None:
         self._ray = require_ray()
         self._place, self._limits, self._datasets = place, limits, datasets or {}
-        self._running: dict[Any, SuiteCell] = {}
+        self._running: dict[Any, tuple[SuiteCell, Path]] = {}
         here = {"num_cpus": cores, "include_dashboard": False} if address is None else {}
         try:
             self._ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **here)
@@ -51,29 +52,39 @@ class RayExecutor:
         self._wanted = {"num_cpus": place.threads, "num_gpus": int(place.device.type == "cuda")}
         self.slots = self._room()
         self._task = self._ray.remote(**self._wanted, max_retries=0)(run_watched)
+        place.root.mkdir(parents=True, exist_ok=True)
+        self._token = place.root.absolute() / f".runner-{uuid.uuid4().hex}"  # seen by a machine that shares the tree
+        self._token.touch()
 
     def start(self, cell: SuiteCell, folder: Path) -> None:
         job = as_job(cell, self._place, self._datasets)
-        reference = self._task.remote(job, asdict(self._limits), str((folder / LOG).absolute()))
-        self._running[reference] = cell
+        reference = self._task.remote(job, asdict(self._limits), str(folder.absolute()), str(self._token))
+        self._running[reference] = cell, folder
 
     def ended(self) -> Sequence[tuple[SuiteCell, Ended]]:
         if not self._running:
             return []
         ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
-        return [(self._running.pop(reference), self._end(reference)) for reference in ready]
+        found = []
+        for reference in ready:
+            cell, folder = self._running.pop(reference)
+            found.append((cell, self._end(reference, folder)))
+        return found
 
     def stop(self) -> None:
         for reference in self._running:
             with suppress(Exception):  # Ray's own errors about a task that has just ended
                 self._ray.cancel(reference, force=True)
         self._running = {}
+        self._token.unlink(missing_ok=True)
         self._ray.shutdown()
 
-    def _end(self, reference: Any) -> Ended:
+    def _end(self, reference: Any, folder: Path) -> Ended:
         errors = self._ray.exceptions
         try:
-            return Ended(**self._ray.get(reference))
+            told = self._ray.get(reference)
+            take_over(told.pop("files", {}), folder)
+            return Ended(**told)
         except (errors.RayTaskError, errors.RaySystemError) as error:  # ours, or the machine's own: a full disk, say
             return Ended("exit", 1, 0.0, 0, TOLD + (str(error).strip().splitlines() or ["no reason known"])[-1])
         except errors.RayError as error:
