@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from bench.report.page.figures_classes import (
     query_similarity,
 )
 from bench.report.page.figures_curves import draw_curves
+from bench.report.page.figures_frontier import draw_frontier
 from bench.report.page.figures_vectors import draw_histogram, draw_map, principal_plane
 from bench.report.page.groups import Row
 from bench.report.page.pair_scores import own_probabilities
@@ -87,8 +89,13 @@ class Shared:
         return cls(draw_pairs(answers, seed=seed), mapped, np.array([one.position for one in asked], dtype=np.int64))
 
 
-def detail_of(row: Row, answers: Answers, shared: Shared, pictures: Pictures | None, sheet: Sheet) -> Detail:
-    """Return one row's detail. Raises DataError where its vectors cannot be read."""
+def detail_of(
+    row: Row, answers: Answers, shared: Shared, pictures: Pictures | None, sheet: Sheet, *, results: Path
+) -> Detail:
+    """Return one row's detail; results: where frontiers of approximate search may lie, besides in the run's folder.
+
+    Raises DataError where its vectors cannot be read.
+    """
     vectors = read_vectors(row.first.folder)
     query, gallery = vectors["query"], vectors["gallery"]
     facts = row.first.content.get("thresholds")
@@ -105,6 +112,7 @@ def detail_of(row: Row, answers: Answers, shared: Shared, pictures: Pictures | N
     if shared.pairs.same.any() and not shared.pairs.same.all():
         same = shared.pairs.same
         figures.append(draw_histogram(row, alike[same], alike[~same], threshold))
+    figures.append(draw_frontier(row, results))
     named = [("drawn by seed", int(at)) for at in examples(shared.pairs)] + most_mistaken(shared.pairs, alike)
     chosen = shared.pairs.take([at for _, at in named])
     own = own_probabilities(row.first, chosen, pictures) if pictures else None

@@ -108,7 +108,7 @@ def _view(
     if others:
         missing.append(f"asked other queries than {table.rows[0].name}, and so not beside it: {', '.join(others)}")
     asked = questions(same, pictures) if same else []
-    details, mapped = _details(same, asked, pictures, sheet, missing=missing, progress=progress)
+    details, mapped = _details(same, asked, pictures, sheet, results=results, missing=missing, progress=progress)
     return TableView(
         table,
         finding_of(table),
@@ -162,6 +162,7 @@ def _details(
     pictures: Pictures | None,
     sheet: Sheet,
     *,
+    results: Path,
     missing: list[str],
     progress: Progress,
 ) -> tuple[list[Detail], list[tuple[int, int, str, str]]]:
@@ -173,7 +174,7 @@ def _details(
     details = []
     for row, answers in progress(same.items(), total=len(same), what="methods"):
         try:
-            details.append(detail_of(row, answers, shared, pictures, sheet))
+            details.append(detail_of(row, answers, shared, pictures, sheet, results=results))
         except DataError as error:
             missing.append(f"{row.name}: {error}")
     mapped = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.report.page.folding import fold
 from bench.report.page.leaderboard import number
 from bench.report.page.retrievals import KINDS
 from bench.report.page.thumbnails import COLUMNS
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def render(views: Sequence[TableView], made_from: str, newest: str) -> str:
-    """Return the whole page. newest: the day of the newest run."""
+    """Return the whole page, its folded parts packed. newest: the day of the newest run."""
     environment = Environment(
         loader=PackageLoader("bench.report.page"),
         autoescape=True,
@@ -31,7 +32,7 @@ def render(views: Sequence[TableView], made_from: str, newest: str) -> str:
     environment.filters["json"] = _json
     folder = files("bench.report.page") / "templates"
     template = environment.get_template("report.html.j2")
-    return template.render(
+    whole = template.render(
         views=views,
         made_from=made_from,
         newest=newest,
@@ -40,6 +41,7 @@ def render(views: Sequence[TableView], made_from: str, newest: str) -> str:
         css=Markup((folder / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         js=Markup((folder / "report.js").read_text(encoding="utf-8")),  # noqa: S704 - our own file
     )
+    return fold(whole)
 
 
 def _json(value: Any) -> Markup:

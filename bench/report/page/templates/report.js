@@ -58,6 +58,14 @@
   for (const field of all("[data-filter]")) field.addEventListener("input", () => filter(field.dataset.filter));
   for (const box of all("[data-tied]")) box.addEventListener("change", () => filter(box.dataset.tied));
 
+  // Folded parts are packed: put them in their places.
+  const unpack = async () => {
+    const packed = Uint8Array.from(atob(document.getElementById("folded").textContent), (one) => one.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const parts = await new Response(stream).json();
+    for (const place of all("[data-folded]")) place.outerHTML = parts[Number(place.dataset.folded)];
+  };
+
   // A link into something folded unfolds it.
   const unfold = () => {
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -66,7 +74,6 @@
     target.scrollIntoView();
   };
   addEventListener("hashchange", unfold);
-  unfold();
 
   // Printing shows everything; afterwards all is folded as before.
   let folded = [];
@@ -75,11 +82,11 @@
 
   // Embedding maps: the nearest point's picture, by pointer or arrow keys.
   const tip = document.getElementById("tip");
-  for (const detail of all("details.method")) {
+  const watch = (detail) => {
     const svg = detail.querySelector('figure[id$="-map"] svg');
     const points = svg ? all('[id$="-points"] use', svg) : [];
     const facts = JSON.parse(document.getElementById(detail.dataset.mapped).textContent);
-    if (!points.length || points.length !== facts.length) continue;
+    if (!points.length || points.length !== facts.length) return;
     svg.dataset.map = "";
     svg.tabIndex = 0;
     let at = -1;
@@ -122,5 +129,11 @@
       event.preventDefault();
       show((at + step + points.length) % points.length);
     });
-  }
+  };
+
+  unpack().then(() => {
+    all("details.method").forEach(watch);
+    unfold();
+    document.documentElement.dataset.ready = "";
+  });
 })();
