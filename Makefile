@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev data demo all-benchmarks test lint speed clean
+.PHONY: help setup dev data demo all-benchmarks test lint speed tour clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ lint: dev ## ruff and mypy only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+tour: dev ## run examples/tour.py as a notebook and keep its pictures: examples/tour.ipynb
+	$(BIN)/python examples/build.py
 
 speed: dev ## measure speed side by side with bare loops; writes results/speed.md
 	$(BIN)/python tests/speed/measure.py

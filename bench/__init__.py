@@ -26,6 +26,10 @@ _HOME = {
     "tunable": "bench.options",
     "Evaluation": "bench.evaluation.evaluate",
     "evaluate": "bench.evaluation.evaluate",
+    "load": "bench.session",
+    "open_run": "bench.session",
+    "run": "bench.session",
+    "search": "bench.session",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605 - one list of names is enough
 
@@ -45,6 +49,10 @@ if TYPE_CHECKING:
     from bench.options import tunable as tunable
     from bench.registry import dataset as dataset
     from bench.registry import method as method
+    from bench.session import load as load
+    from bench.session import open_run as open_run
+    from bench.session import run as run
+    from bench.session import search as search
 
 
 def __getattr__(name: str) -> Any:

@@ -24,9 +24,10 @@ class Settings:
     """How to run, whatever the method and the data: the ``[run]`` section of bench.toml and the flags of the same name.
 
     budget: a duration such as ``90s``, ``5m``, ``2h``; limit: images kept of train and of test; ks: cut-offs of the
-    metrics; threads: None for all processors; image_size: ``64`` or ``64x48`` (height x width) for own images; classes,
-    per_class, balance, limit, drop_leaks: what of the data is used; split_seed: of every choice of images, apart from
-    the seeds of training; broken: see DataPlace; engine: what computes the vectors of a fitted method.
+    metrics; threads: None for all processors; image_size: ``64`` or ``64x48`` (height x width) for own images;
+    classes, per_class, labels_per_class, balance, limit, drop_leaks: what of the data is used; split_seed: of every
+    choice of images, apart from the seeds of training; broken: see DataPlace; engine: what computes the vectors of a
+    fitted method.
     """
 
     protocol: str = "auto"
@@ -37,6 +38,7 @@ class Settings:
     limit: int | None = None
     classes: tuple[str, ...] | None = None
     per_class: int | None = None
+    labels_per_class: int | None = None
     balance: bool = False
     drop_leaks: bool = False
     split_seed: int = 0
@@ -68,6 +70,8 @@ class Settings:
             raise ValueError(f"limit must be 1 or more, got {self.limit}")
         if self.per_class is not None and self.per_class < 1:
             raise ValueError(f"per_class must be 1 or more, got {self.per_class}")
+        if self.labels_per_class is not None and self.labels_per_class < 1:
+            raise ValueError(f"labels_per_class must be 1 or more, got {self.labels_per_class}")
         if self.split_seed < 0:
             raise ValueError(f"split_seed must be 0 or more, got {self.split_seed}")
 

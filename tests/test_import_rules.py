@@ -13,6 +13,7 @@ LAYERS = {
     "contract": set(),
     "naming": set(),
     "online": set(),
+    "places": set(),
     "registry": {"contract", "naming"},
     "options": {"contract", "naming", "registry"},
     "config": {"contract", "naming", "registry", "options"},
@@ -33,10 +34,12 @@ LAYERS = {
         "runs",
         "report",
         "app",
+        "places",
         "__init__",
     },
+    "session": {"contract", "naming", "options", "config", "runs", "app", "places"},
 }
-FACE = {"contract", "registry", "evaluation"}
+FACE = {"contract", "registry", "evaluation", "session"}
 
 
 def imports_of(path: Path, module: str) -> list[str]:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import os
-import time
-import warnings
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 
-from bench.app.gallery_index import Index, index_path, read_index, write_index
-from bench.app.preparation import Preparation
+from bench.app.filling import BATCH as _BATCH
+from bench.app.filling import Filling
+from bench.app.gallery_index import Index, index_path, read_index
 from bench.app.search import Items
 from bench.contract import DataError, Progress
 from bench.data.folder import walk
-from bench.data.image_source import UnreadableImageError
-from bench.data.threaded import map_in_order
 from bench.evaluation.arrays import Ints
+from bench.runs.store import RunRecord
 from bench.runs.trained_run import TrainedRun
-
-_BATCH = 256  # images embedded at once
-_SAVE_EVERY = 60.0  # seconds of embedding that a kill costs at most
 
 
 @dataclass(frozen=True)
@@ -64,6 +58,10 @@ class OwnGallery:
         return name if name in self.items.names else None
 
 
+# Embeds the rows of a filling that are not done, and saves it: given that, the pictures' folder, and the index file.
+Fill = Callable[[Filling, Path, Path], None]
+
+
 def open_gallery(
     folder: Path, run: TrainedRun, cache: Path, progress: Progress, log: Callable[[str], None]
 ) -> OwnGallery:
@@ -73,15 +71,28 @@ def open_gallery(
     at the end, also of an interrupt, and the next start goes on from there. A second process waits for the first.
     Raises DataError for a folder without a readable picture.
     """
+
+    def fill(filling: Filling, root: Path, path: Path) -> None:
+        filling.embed(root, run, path, progress, batch=_BATCH)
+
+    return kept_gallery(folder, run.record, cache, fill, log)
+
+
+def kept_gallery(folder: Path, record: RunRecord, cache: Path, fill: Fill, log: Callable[[str], None]) -> OwnGallery:
+    """Return a folder's pictures from the cache, after ``fill`` has embedded those that are not in it.
+
+    record: of the run that embeds. Raises as ``open_gallery`` does.
+    """
     root = Path(os.path.abspath(folder.expanduser()))
     if not root.is_dir():
         raise DataError(f"{folder}: {'a file, not a folder' if root.exists() else 'no such folder'}")
-    path = index_path(cache, run.record, root)
+    path = index_path(cache, record, root)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            old = read_index(path) or Index.empty(run.dimension)
-            index, changes = _updated(old, root, run, path, progress=progress, log=log)
+            old = read_index(path) or Index.empty(int(record.content["embed_dim"]))
+            index, changes = _updated(old, root, path, fill, log)
+            shutil.rmtree(shards_of(path), ignore_errors=True)  # all of them are in the index now
     except OSError as error:
         raise DataError(f"{path.parent}: the cache cannot be written ({error.strerror or error})") from error
     good = [row for row, reason in enumerate(index.reasons) if not reason]
@@ -113,67 +124,29 @@ def scan(root: Path) -> tuple[list[str], Ints]:
     return names, np.array(states, np.int64).reshape(-1, 3)
 
 
-def _updated(
-    old: Index, root: Path, run: TrainedRun, path: Path, *, progress: Progress, log: Callable[[str], None]
-) -> tuple[Index, Changes]:
+def shards_of(path: Path) -> Path:
+    """Return the folder of an index's shards: parts of it that other processes embed, or were embedding when killed."""
+    return path.with_suffix(".shards")
+
+
+def _updated(old: Index, root: Path, path: Path, fill: Fill, log: Callable[[str], None]) -> tuple[Index, Changes]:
     """Return the index of the folder as it is now, and keep it if it differs from the old one."""
     names, state = scan(root)
     if old.names == names and np.array_equal(old.state, state):
         return old, Changes(len(names), 0, 0, 0)
-    index, done, changes = _carried_over(old, names, state)
-    todo = np.flatnonzero(~done)
-    if len(todo):
-        log(f"{root}: {len(todo):,} pictures to embed, {changes.kept:,} known")
-    saved = time.monotonic()
-    try:
-        for rows in _embed(index, todo, root, run, progress):
-            done[rows] = True
-            if time.monotonic() - saved > _SAVE_EVERY:
-                write_index(path, index.only(done))
-                saved = time.monotonic()
-    finally:
-        write_index(path, index.only(done))
-    return index, changes
-
-
-def _carried_over(old: Index, names: list[str], state: Ints) -> tuple[Index, NDArray[np.bool_], Changes]:
-    """Return an index of the files as they are, which of its rows are known from the old one, and what has changed."""
-    known = {name: row for row, name in enumerate(old.names)}
-    source = np.array([known.get(name, -1) for name in names], np.int64)
-    there = source >= 0
-    same = there.copy()
-    same[there] = (old.state[source[there]] == state[there]).all(axis=1)
-    vectors = np.zeros((len(names), old.vectors.shape[1]), np.float32)
-    vectors[same] = old.vectors[source[same]]
-    reasons = [old.reasons[row] if kept else "" for row, kept in zip(source.tolist(), same.tolist(), strict=True)]
-    kept, met = int(same.sum()), int(there.sum())
-    changes = Changes(kept, added=len(names) - met, changed=met - kept, deleted=len(old.names) - met)
-    return Index(names, state, reasons, vectors), same, changes
-
-
-def _embed(index: Index, todo: Ints, root: Path, run: TrainedRun, progress: Progress) -> Iterator[Ints]:
-    """Fill in the vectors or the reasons of some rows, and yield the rows that are done, a batch at a time."""
-    read = partial(_read, root, Preparation(run.shape, run.resize))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd files; those that cannot be decoded are reported
-        pictures = map_in_order(read, [index.names[row] for row in todo])
-        told = iter(progress(pictures, total=len(todo), what="embed"))
-        for first in range(0, len(todo), _BATCH):
-            rows = todo[first : first + _BATCH]
-            batch = [next(told) for _ in rows]
-            good = [place for place, picture in enumerate(batch) if not isinstance(picture, str)]
-            for row, picture in zip(rows.tolist(), batch, strict=True):
-                index.reasons[row] = picture if isinstance(picture, str) else ""
-            if good:
-                index.vectors[rows[good]] = run.embed(np.stack([batch[place] for place in good]))
-            yield rows
-
-
-def _read(root: Path, preparation: Preparation, name: str) -> np.ndarray | str:
-    try:
-        return preparation.file(os.path.join(root, name))
-    except UnreadableImageError as error:
-        return str(error) or "cannot be read"
+    filling = Filling(names, state, old.vectors.shape[1])
+    met = filling.take(old)
+    for shard in sorted(shards_of(path).glob("*/*.safetensors")):
+        filling.take(read_index(shard) or Index.empty(old.vectors.shape[1]))
+    kept, left = int(filling.done.sum()), len(filling.todo)
+    known = set(old.names)
+    changed = sum(names[row] in known for row in filling.todo.tolist())
+    if left:
+        log(f"{root}: {left:,} pictures to embed, {kept:,} known")
+        fill(filling, root, path)
+    else:
+        filling.save(path)
+    return filling.index, Changes(kept, added=left - changed, changed=changed, deleted=len(old.names) - met)
 
 
 def _label(name: str) -> str | None:

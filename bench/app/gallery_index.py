@@ -18,12 +18,12 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from bench.data.cache_care import GALLERIES
 from bench.evaluation.arrays import Ints, Vectors
 from bench.runs.store import RunRecord, write_bytes
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "galleries"
 FORMAT = 1  # to be raised when the same pictures would give other vectors than before
 
 
@@ -57,7 +57,7 @@ def index_path(cache: Path, record: RunRecord, root: Path) -> Path:
     digest = hashlib.sha256(f"{FORMAT} {PIL.__version__}\0".encode())
     digest.update(json.dumps(record.content, sort_keys=True).encode())  # which tells when the run was made, too
     digest.update(b"\0" + os.fsencode(root))
-    return cache / FOLDER / f"{digest.hexdigest()[:32]}.safetensors"
+    return cache / GALLERIES / f"{digest.hexdigest()[:32]}.safetensors"
 
 
 def read_index(path: Path) -> Index | None:

@@ -18,7 +18,7 @@ from bench.evaluation.arrays import Ints, Vectors
 
 if TYPE_CHECKING:
     from bench.contract import Pixels
-    from bench.runs.trained_run import RunGallery
+    from bench.runs.trained_run import RunGallery, TrainedRun
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,17 @@ class Embeds(Protocol):
 
 
 class Searcher:
-    """Exact search by cosine: every item is compared, in float32.
-
-    ``Searcher(run, Preparation(run.shape, run.resize), Items.of_run(run.gallery()))`` searches the gallery of a run.
-    """
+    """Exact search by cosine: every item is compared, in float32. ``Searcher.of(run)`` searches a run's own gallery."""
 
     def __init__(self, run: Embeds, preparation: Preparation, items: Items) -> None:
         self.items = items
         self.preparation = preparation
         self._run = run
+
+    @classmethod
+    def of(cls, run: TrainedRun, items: Items | None = None) -> Searcher:
+        """Return what searches items, by default the gallery that the run was scored on, with the run's method."""
+        return cls(run, Preparation(run.shape, run.resize), items or Items.of_run(run.gallery()))
 
     def by_file(self, path: Path | str, k: int = 8, *, exclude: str | None = None) -> Answer:
         """Return the k nearest items of an image file. Raises UnreadableImageError. See `by_vector`."""

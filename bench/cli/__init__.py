@@ -13,6 +13,7 @@ from bench.cli.cache import cache
 from bench.cli.check import check
 from bench.cli.compare import compare
 from bench.cli.decode import decode
+from bench.cli.embed import embed
 from bench.cli.evaluate import evaluate
 from bench.cli.fetch import fetch
 from bench.cli.index import index
@@ -20,8 +21,10 @@ from bench.cli.leaderboard import leaderboard
 from bench.cli.listing import listing
 from bench.cli.report import report
 from bench.cli.rerank import rerank
+from bench.cli.robustness import robustness
 from bench.cli.run import run
 from bench.cli.search import search
+from bench.cli.serve import serve
 from bench.cli.terminal import show_warnings
 from bench.cli.tune import tune
 from bench.contract import SimbenchError
@@ -45,6 +48,7 @@ def cli() -> None:
     simbench leaderboard                            tables from all runs so far
     simbench report                                 one page of them all
     simbench search shoe.jpg --run RUN              the most alike pictures, by a finished run
+    simbench serve                                  the same in a browser, runs side by side
     """
 
 
@@ -59,10 +63,13 @@ for command in (
     rerank,
     cache,
     search,
+    embed,
+    serve,
     decode,
     evaluate,
     compare,
     index,
+    robustness,
     report,
 ):
     cli.add_command(command)

@@ -11,9 +11,11 @@ import click
 
 from bench.cli.board import Board, duration
 from bench.cli.options import configuration, data_places, folders, option
+from bench.cli.robustness import sweep_all, write
 from bench.cli.run import machine
-from bench.cli.terminal import Terminal, cache_folder
+from bench.cli.terminal import Terminal
 from bench.contract import UsageError
+from bench.places import cache_folder
 
 if TYPE_CHECKING:
     from bench.runs.executors.executor import Executor
@@ -65,6 +67,8 @@ def bench(
     simbench bench --suite standard --dry-run             what it would run, and how long that would take
     simbench bench --suite standard --budget 2h           the same with fewer epochs
     simbench bench --suite standard --jobs 4              four cells at once
+    simbench bench --suite labels                         label-budget curves: 1, 5, 20, 100 labels a class, all
+    simbench bench --suite robustness                     corrupted queries against clean galleries
     simbench bench --set suite.quick.seeds=0,1,2          another value for a line of bench.toml
     simbench bench --executor ray --address auto          on the Ray cluster that this machine is part of
     """
@@ -105,7 +109,14 @@ def bench(
         outcomes = Runner(plan.cells, place, made, plan.limits, Reporter(board.show, board.tell)).run()
     finally:
         board.close()
-    return _report(outcomes, plan, place.root, Path(settings.results))
+    swept = not plan.suite.keys.robustness or _sweep(outcomes, place, terminal)
+    return _report(outcomes, plan, place.root, Path(settings.results)) or int(not swept)
+
+
+def _sweep(outcomes: Sequence[Outcome], place: Workplace, terminal: Terminal) -> bool:
+    """Ask every finished run corrupted queries, which a second start does not repeat; return whether all went well."""
+    pairs = [(one.record, lambda one=one: one.cell.dataset.query) for one in outcomes if one.done and one.record]
+    return not sweep_all(pairs, place.device, place.threads, terminal)
 
 
 def _executor(
@@ -147,6 +158,8 @@ def _say_plan(plan: Plan, root: Path, jobs: int) -> None:
     click.echo(
         f"\n{len(rows)} cells, {sum(done)} done; the others take about {left}" + (" and more" if unknown else "")
     )
+    if plan.suite.keys.robustness:
+        click.echo("then each run is asked corrupted queries: 15 or 18 times the time it takes to embed its queries")
     for reason in sorted(unknown):
         click.echo(f"not predicted: {reason}")
 
@@ -160,6 +173,7 @@ def _report(outcomes: Sequence[Outcome], plan: Plan, runs: Path, results: Path) 
     from bench.report.results import write_results
 
     write_results(runs, results)
+    write(runs, results)
     click.echo(tables(runs_frame([outcome.record for outcome in outcomes if outcome.record is not None])))
     failed = [outcome for outcome in outcomes if not outcome.done]
     if failed:

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from bench.cli.options import option
-from bench.cli.terminal import cache_folder
 from bench.contract import UsageError
+from bench.places import cache_folder
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -19,7 +19,7 @@ place = option("--cache", "folder", metavar="DIR", help="The cache.  [default: t
 
 @click.group()
 def cache() -> None:
-    """Look after decoded images, which are kept so that a second start decodes nothing.
+    """Look after what is kept so that a second start decodes and embeds nothing twice.
 
     \b
     simbench cache list

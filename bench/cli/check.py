@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import chosen_data, configuration, data_choices, data_places
-from bench.cli.terminal import Terminal, cache_folder
+from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.naming import did_you_mean
+from bench.places import cache_folder
 from bench.registry import DATASET, METHOD, canonical, plugin_names
 
 if TYPE_CHECKING:

@@ -14,7 +14,12 @@ from bench.contract import UsageError
 
 
 @click.command()
-@click.argument("words", nargs=-1, required=True, metavar="REFERENCE RUN_OR_METHOD...")
+@click.argument("words", nargs=-1, metavar="[REFERENCE RUN_OR_METHOD...]")
+@click.option(
+    "--against",
+    metavar="OLD",
+    help="Compare all runs with those of OLD: a runs or results folder, or a commit of this repository.",
+)
 @click.option("--metric", default="map", show_default=True, metavar="NAME", help="Any metric with per-query values.")
 @click.option(
     "--changed",
@@ -30,6 +35,7 @@ from bench.contract import UsageError
 def compare(
     *,
     words: Sequence[str],
+    against: str | None,
     metric: str,
     changed: int,
     as_json: bool,
@@ -43,10 +49,15 @@ def compare(
     Each word is a run's folder, a folder above the runs of several seeds, or a method with runs of one setting. Several
     seeds are averaged for each query. All must have been asked the same queries of the same data by one protocol.
 
+    With --against and no words: what got better or worse since OLD, cell by cell, and query by query where both sides
+    are run folders; a results folder or a commit (its results/runs.csv) is compared by the values in its table.
+
     \b
     simbench compare triplet arcface supcon
     simbench compare runs/digits/holdout/hog runs/digits/holdout/pixels --metric hit@1
     simbench compare runs/digits/loo/arcface/1781976899/seed0 runs/digits/loo/arcface/1781976899/seed1 --json
+    simbench compare --against HEAD~3
+    simbench compare --against ../before/runs --runs runs --metric map@10
     """
     from bench.config import load_config
     from bench.report.compared import compare_entries
@@ -54,8 +65,29 @@ def compare(
     from bench.report.entries import find_entry
 
     del debug  # read where errors are shown
+    root = load_config(config, overrides=overrides, flags={"runs": runs}).settings.runs
+    if against is not None:
+        if words:
+            raise UsageError("--against compares all runs; leave out the names, or compare two folders without it")
+        _compare_trees(against, root, metric, changed, as_json=as_json)
+        return
     if len(words) < 2:
-        raise UsageError("give two runs or methods to compare, or more: the first is what the others are compared with")
-    root = Path(load_config(config, overrides=overrides, flags={"runs": runs}).settings.runs)
-    found = compare_entries([find_entry(word, root) for word in words], metric, changed=changed)
+        raise UsageError(
+            "give two runs or methods to compare, or more: the first is what the others are compared with "
+            "(or --against OLD, for all runs)"
+        )
+    found = compare_entries([find_entry(word, Path(root)) for word in words], metric, changed=changed)
     click.echo(json.dumps(asdict(found), indent=2) if as_json else as_text(found))
+
+
+def _compare_trees(old: str, new: str, metric: str, changed: int, *, as_json: bool) -> None:
+    from bench.report.against import compare_trees
+    from bench.report.against_text import against_text
+    from bench.report.trees import open_tree
+
+    if Path(old).exists() and Path(old).resolve() == Path(new).resolve():
+        raise UsageError(f"{old} is both the old and the new results; give the new ones with --runs")
+    if not Path(new).exists():
+        raise UsageError(f"no runs in {new}; give the new results with --runs")
+    found = compare_trees(open_tree(old), open_tree(new), metric, changed=changed)
+    click.echo(json.dumps(asdict(found), indent=2) if as_json else against_text(found))

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from bench.cli.options import data_places
-from bench.cli.terminal import Terminal, cache_folder
+from bench.cli.terminal import Terminal
 from bench.contract import DataPlace, Fetches
+from bench.places import cache_folder
 
 
 @click.command()

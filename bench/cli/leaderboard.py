@@ -13,28 +13,43 @@ from bench.cli.options import configuration, folders
 @click.command()
 @folders
 @click.option("--json", "as_json", is_flag=True, help="Print the table of runs as JSON.")
+@click.option("--latex", "as_latex", is_flag=True, help="Write leaderboard.tex as well: booktabs tables for a paper.")
 @configuration
 def leaderboard(
     *,
     runs: str | None,
     results: str | None,
     as_json: bool,
+    as_latex: bool,
     config: Path | None,
     overrides: Sequence[str],
     debug: bool,
 ) -> None:
-    """Rebuild results/ from all runs: runs.csv, one CSV a data set, leaderboard.md, pictures; print the tables.
+    """Rebuild results/ from all runs and print the tables.
+
+    README.md answers which method to use under which constraint, with the evidence; leaderboard.md has a table for each
+    data set and protocol, and one over all data sets; leaderboard.json and leaderboard.csv are the same for programs;
+    runs.csv has a row a run. Failed runs stand in all of them, with their reason. The same runs give the same files.
 
     \b
     simbench leaderboard
     simbench leaderboard --runs /shared/runs --results /tmp/tables
+    simbench leaderboard --latex
     """
     from bench.config import load_config
     from bench.report.leaderboard import tables
-    from bench.report.results import write_results
+    from bench.report.overall_text import overall_section
+    from bench.report.results import write_board, write_latex
 
     del debug  # read where errors are shown
     settings = load_config(config, overrides=overrides, flags={"runs": runs, "results": results}).settings
-    frame = write_results(Path(settings.runs), Path(settings.results))
-    click.echo(frame.to_json(orient="records", indent=2) if as_json else tables(frame))
-    click.echo(f"\nleaderboard: {Path(settings.results) / 'leaderboard.md'}", err=as_json)
+    folder = Path(settings.results)
+    board = write_board(Path(settings.runs), folder)
+    written = [folder / "README.md", folder / "leaderboard.md"]
+    if as_latex:
+        written.append(write_latex(board, folder))
+    if as_json:
+        click.echo(board.frame.to_json(orient="records", indent=2))
+    else:
+        click.echo("\n\n".join(text for text in (overall_section(board.overall), tables(board.frame)) if text))
+    click.echo(f"\nwritten: {', '.join(map(str, written))}", err=as_json)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.options import configuration, data_places, folders, option
-from bench.cli.terminal import Terminal, cache_folder
+from bench.cli.terminal import Terminal
 from bench.contract import UsageError
+from bench.places import cache_folder
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -30,6 +31,14 @@ _TARGET = 3_000_000  # bytes of a page for a suite of runs
     help="Where a data set's images lie, by its name in the tables; repeatable. Named sets are found without.",
 )
 @click.option("--no-images", is_flag=True, help="Do not look for the images: no retrieved pictures, much faster.")
+@click.option(
+    "--map",
+    "plane",
+    type=click.Choice(["pca", "umap"]),
+    default="pca",
+    show_default=True,
+    help="How embeddings are laid out; umap needs the extra umap.",
+)
 @data_places
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only where the page is.")
 @configuration
@@ -39,6 +48,7 @@ def report(
     results: str | None,
     places: Sequence[str],
     no_images: bool,
+    plane: str,
     data_root: str | None,
     image_size: str | None,
     quiet: bool,
@@ -59,14 +69,17 @@ def report(
     """
     from bench.config import load_config
     from bench.report.page.page import write_report
+    from bench.report.page.planes import plane_by
 
     del debug  # read where errors are shown
     flags = {"runs": runs, "results": results, "data_root": data_root, "image_size": image_size}
     checked = load_config(config, overrides=overrides, flags=flags)
-    terminal, named = Terminal(quiet=quiet), _by_name(places)
-    opened = None if no_images else _opener(checked, terminal, named)
+    terminal, named = Terminal(quiet=quiet), places_by_name(places)
+    opened = None if no_images else opener(checked, terminal, named)
     settings = checked.settings
-    written = write_report(Path(settings.runs), Path(settings.results), opened, terminal.progress)
+    written = write_report(
+        Path(settings.runs), Path(settings.results), opened, terminal.progress, plane=plane_by(plane)
+    )
     for reason in written.missing:
         terminal.log(reason)
     large = f", more than {_TARGET / 1e6:.0f} MB" if written.size > _TARGET else ""
@@ -76,7 +89,7 @@ def report(
     )
 
 
-def _by_name(places: Sequence[str]) -> dict[str, str]:
+def places_by_name(places: Sequence[str]) -> dict[str, str]:
     """Return the words NAME=PATH as a mapping. Raises UsageError for another word."""
     found = {}
     for word in places:
@@ -87,7 +100,7 @@ def _by_name(places: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _opener(config: Config, terminal: Terminal, named: dict[str, str]) -> Callable[[RunRecord], Dataset]:
+def opener(config: Config, terminal: Terminal, named: dict[str, str]) -> Callable[[RunRecord], Dataset]:
     """Return what loads a run's data set, from the place that was named for it."""
 
     def open_images(record: RunRecord) -> Dataset:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import chosen_data, configuration, data_choices, data_places, folders, option, whole_numbers
-from bench.cli.terminal import Terminal, cache_folder
+from bench.cli.terminal import Terminal
+from bench.places import cache_folder
 
 if TYPE_CHECKING:
     from bench.config import Settings
@@ -53,6 +54,7 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
 @option("--phases", callback=whole_numbers, metavar="1,2", help="Which phases of a method to train.")
 @option("-k", "--k", "ks", type=int, multiple=True, help="Cut-off of the metrics; repeatable.  [default: 1, 10, 50]")
 @option("--ties", metavar="RULE", help="pessimistic, optimistic or mean.  [default: pessimistic]")
+@option("--labels-per-class", type=int, metavar="N", help="Learn from N labelled images a class, validation included.")
 @option("--quick", is_flag=True, help="A look in seconds: --limit 1000 --epochs 1. Not for conclusions.")
 @option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
 @option("--engine", metavar="NAME", help="What embeds: torch, openvino or onnx.  [default: torch]")
@@ -92,6 +94,7 @@ def run(
     simbench run -m '*' -d fashionmnist --seeds 0,1,2 --budget 5m
     simbench run -m arcface -d ~/pictures --image-size 96           one subfolder a class
     simbench run -m arcface -o margin=0.4 -o arcface.scale=20 --dry-run
+    simbench run -m triplet -d digits --protocol loo --labels-per-class 5
     simbench run -m triplet -o encoder=timm/wide_resnet50_2 --augment trivial --lr 3e-4
     """
     from bench.config import load_config
@@ -168,11 +171,14 @@ def _say_plan(cells: Sequence[Cell], runs: Path) -> None:
 
 
 def _report(records: Sequence[RunRecord], runs: Path, results: Path, *, as_json: bool) -> None:
+    from bench.report.curves import write_curves
     from bench.report.frame import runs_frame
     from bench.report.leaderboard import tables
     from bench.report.results import write_results
+    from bench.runs.store import all_runs
 
     write_results(runs, results)
+    write_curves(all_runs(runs), results)
     if as_json:
         click.echo(json.dumps([{"folder": str(record.folder), **record.content} for record in records], indent=2))
         return

@@ -12,8 +12,9 @@ import click
 
 from bench.cli.options import configuration, data_places, option
 from bench.cli.run import machine
-from bench.cli.terminal import Terminal, cache_folder
+from bench.cli.terminal import Terminal
 from bench.contract import UsageError
+from bench.places import cache_folder
 
 if TYPE_CHECKING:
     from bench.app.gallery import OwnGallery
@@ -39,6 +40,7 @@ class _Asked:
 @option("--run", "where", required=True, metavar="DIR", help="Folder of a finished run, or one with one run under it.")
 @click.option("-k", "--k", type=click.IntRange(min=1), default=8, show_default=True, help="Neighbours of each query.")
 @click.option("--gallery", metavar="DIR", help="Search the pictures in this folder.  [default: the run's own gallery]")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Processes that embed the --gallery.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw what was found in.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("-d", "--dataset", metavar="NAME|PATH", help="The run's data set, for --save.  [default: by its name]")
@@ -53,6 +55,7 @@ def search(
     where: str,
     k: int,
     gallery: str | None,
+    jobs: int,
     save: Path | None,
     as_json: bool,
     dataset: str | None,
@@ -71,6 +74,7 @@ def search(
     simbench search shoe.jpg --run runs/fashionmnist/loo/arcface
     simbench search shoe.jpg bags/ --run RUN -k 12 --save found.png
     simbench search shoe.jpg --run RUN --gallery ~/pictures --json
+    simbench search shoe.jpg --run RUN --gallery ~/pictures --jobs 8    embedded by eight processes
     """
     from bench.config import load_config
 
@@ -78,7 +82,7 @@ def search(
     terminal = Terminal(quiet=quiet or as_json)
     checked = load_config(config, overrides=overrides, flags=flags)
     files = list(_files(queries))
-    searcher, own = _searcher(Path(where).expanduser(), gallery, machine(checked.settings), terminal)
+    searcher, own = _searcher(Path(where).expanduser(), gallery, jobs, machine(checked.settings), terminal)
     asked, unread = _ask(searcher, own, files, k, terminal)
     if as_json:
         click.echo(json.dumps([_facts(one) for one in asked], indent=2))
@@ -112,25 +116,40 @@ def _files(queries: Sequence[Path]) -> Iterator[Path]:
 
 
 def _searcher(
-    where: Path, gallery: str | None, place: tuple[Any, int], terminal: Terminal
+    where: Path, gallery: str | None, jobs: int, place: tuple[Any, int], terminal: Terminal
 ) -> tuple[Searcher, OwnGallery | None]:
     """Return what searches, and the own pictures if these are searched; tell what is new among them."""
     import torch
 
     from bench.app.gallery import open_gallery
-    from bench.app.preparation import Preparation
-    from bench.app.search import Items, Searcher
+    from bench.app.search import Searcher
     from bench.runs.trained_run import open_run
 
     device, threads = place
+    own = None
+    if gallery is not None and jobs > 1:  # now: once this process has used torch, it may not be forked
+        own = _embedded(where, Path(gallery), jobs, place, terminal)
     torch.set_num_threads(threads)
     run = open_run(where, device)
-    own = None
-    if gallery is not None:
+    if gallery is not None and own is None:
         own = open_gallery(Path(gallery), run, cache_folder(), terminal.progress, terminal.log)
+    if gallery is not None and own is not None:
         _tell(own, gallery, terminal)
-    items = own.items if own is not None else Items.of_run(run.gallery())
-    return Searcher(run, Preparation(run.shape, run.resize), items), own
+    items = None if own is None else own.items
+    return Searcher.of(run, items), own
+
+
+def _embedded(where: Path, folder: Path, jobs: int, place: tuple[Any, int], terminal: Terminal) -> OwnGallery:
+    """Return own pictures, those that are new embedded by several processes."""
+    from bench.app.sharded import embed_folder
+    from bench.cli.embed import pool_maker
+    from bench.runs.run import Workplace
+    from bench.runs.trained_run import find_run
+
+    device, threads = place
+    cache = cache_folder()
+    shared = Workplace(cache, device, max(1, threads // jobs), terminal.progress, terminal.log, cache=cache)
+    return embed_folder(folder, find_run(where), shared, pool_maker("local", None, cores=threads, jobs=jobs))
 
 
 def _tell(own: OwnGallery, gallery: str, terminal: Terminal) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -40,14 +38,3 @@ class Terminal:
     def log(self, line: str) -> None:
         if not self.quiet:
             tqdm.write(line, file=sys.stderr)
-
-
-def cache_folder() -> Path:
-    """Return our folder in the user's cache directory (``SIMBENCH_CACHE``, else the system's own place)."""
-    if os.environ.get("SIMBENCH_CACHE"):
-        return Path(os.environ["SIMBENCH_CACHE"]).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "simbench"
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/simbench"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simbench"

@@ -13,7 +13,8 @@ import click
 from bench.cli.options import chosen_data as given_data
 from bench.cli.options import configuration, data_choices, data_places, folders, option, whole_numbers
 from bench.cli.run import machine
-from bench.cli.terminal import Terminal, cache_folder
+from bench.cli.terminal import Terminal
+from bench.places import cache_folder
 
 if TYPE_CHECKING:
     from bench.runs.tuning import Tuned

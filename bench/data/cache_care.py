@@ -15,7 +15,8 @@ from bench.data.audit import FOLDER as AUDITS
 from bench.data.cache import BY_FILES, DECODED, ENTRY, PIXELS, UNDER_WAY, UNPACKED, locked, read_facts
 from bench.data.parquet import IMAGES
 
-Kind = Literal["decoded", "unpacked", "under way", "extracted", "audit"]
+Kind = Literal["decoded", "unpacked", "under way", "extracted", "audit", "gallery"]
+GALLERIES = "galleries"  # vectors of own pictures, a file for each folder and run (bench.app.gallery_index)
 STEP = 4 << 20  # bytes read at a time
 
 
@@ -36,7 +37,10 @@ class Kept:
 
 
 def kept_in(cache: Path) -> list[Kept]:
-    """Return all that is decoded, unpacked, under way, extracted from archives, or audited, the last used first."""
+    """Return all that is decoded, unpacked, under way, extracted from archives, audited, or embedded to be searched.
+
+    The last used comes first.
+    """
     places: tuple[tuple[Kind, Path], ...] = (
         ("decoded", cache / DECODED),
         ("unpacked", cache / UNPACKED),
@@ -45,6 +49,7 @@ def kept_in(cache: Path) -> list[Kept]:
     found = [_kept(kind, folder) for kind, place in places for folder in _folders(place)]
     found += [_tree("extracted", folder) for folder in _folders(cache / EXTRACTED)]
     found += [_tree("audit", file) for file in (cache / AUDITS).glob("*.npz")]
+    found += [_tree("gallery", file) for file in (cache / GALLERIES).glob("*.safetensors")]
     return sorted(found, key=lambda one: -one.used)
 
 
@@ -67,7 +72,7 @@ def _kept(kind: Kind, folder: Path) -> Kept:
 
 
 def _tree(kind: Kind, place: Path) -> Kept:
-    """Return what carries no facts of its own: the files of an archive, or an audit; it is made again when needed."""
+    """Return what carries no facts of its own: the files of an archive, an audit, a gallery; it is made again."""
     files = [path for path in (place.rglob("*") if place.is_dir() else [place]) if path.is_file()]
     taken = sum(path.stat().st_size for path in files)
     return Kept(kind, place, place.name, len(files) if kind == "extracted" else 0, taken, place.stat().st_mtime)
@@ -75,7 +80,7 @@ def _tree(kind: Kind, place: Path) -> Kept:
 
 def problem_of(kept: Kept) -> str | None:
     """Return what is wrong with an entry, or None if every checksum holds."""
-    if kept.kind in ("under way", "extracted", "audit"):  # checked if resumed, or without sums
+    if kept.kind in ("under way", "extracted", "audit", "gallery"):  # checked if resumed, or without sums
         return None
     try:
         facts = read_facts(kept.folder)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.contract import Collection, Split, UsageError
+from bench.data.label_budget import within_budget
 from bench.data.splits import at_most, some_of, stratified_limit
 from bench.naming import did_you_mean
 
@@ -22,17 +23,21 @@ class Subset:
 
     classes: names, or one number: so many, chosen by the seed; per_class: images a class to learn from, validation
     included; balance: as many images to learn from of every class as the smallest has; limit: images of train, and
-    images to test on, stratified.
+    images to test on, stratified; labels_per_class: see `bench.data.label_budget`.
     """
 
     classes: tuple[str, ...] | None = None
     per_class: int | None = None
     balance: bool = False
     limit: int | None = None
+    labels_per_class: int | None = None
 
     def __post_init__(self) -> None:
-        if self.per_class is not None and self.per_class < 1:
-            raise UsageError(f"--per-class must be 1 or more, got {self.per_class}")
+        for flag, value in (("--per-class", self.per_class), ("--labels-per-class", self.labels_per_class)):
+            if value is not None and value < 1:
+                raise UsageError(f"{flag} must be 1 or more, got {value}")
+        if self.per_class is not None and self.labels_per_class is not None:
+            raise UsageError("give --per-class or --labels-per-class, not both: each limits what is learnt from")
 
 
 def with_classes(collection: Collection, wanted: Sequence[str], seed: int) -> Collection:
@@ -90,7 +95,8 @@ def fewer_to_learn(
 ) -> tuple[Split, Split | None, tuple[str, ...]]:
     """Cut what is learnt from to its smallest class and to the label budget; return it with notes that say so.
 
-    A validation part of the data's own shares the budget in proportion, class by class, but never takes all of it.
+    A validation part of the data's own shares ``per_class`` in proportion, class by class, but never takes all of it.
+    With ``labels_per_class`` the validation part is what that holds out, which may be nothing.
     """
     notes: tuple[str, ...] = ()
     if subset.balance:
@@ -110,6 +116,9 @@ def fewer_to_learn(
             most = (budget - share)[: len(most)]
         train = train.subset(at_most(train.labels, most, seed))
         notes += (f"at most {budget} images a class to learn from, validation included, split seed {seed}",)
+    if subset.labels_per_class is not None:
+        train, validation, note = within_budget(train, validation, subset.labels_per_class, seed)
+        notes += (note,)
     return train, validation, notes
 
 

@@ -14,6 +14,7 @@ from bench.runs.alarms import alarms
 from bench.runs.store import RunRecord
 
 _FIRST = ("dataset", "protocol", "method", "seed", "status")
+_DIGITS = 12  # of what is worked out here by matrix products, which another machine's library rounds otherwise
 
 
 def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
@@ -51,7 +52,7 @@ def _row(run: Mapping[str, Any], standing: Mapping[str, Any], alarmed: Sequence[
             for at, end in enumerate(("low", "high"))
         },
         **{f"{name}_macro": value for name, value in run.get("macro", {}).items()},
-        **standing,
+        **{name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in standing.items()},
         **latency,
         **timings,
         "evaluation_time": run["seconds"],
@@ -60,6 +61,7 @@ def _row(run: Mapping[str, Any], standing: Mapping[str, Any], alarmed: Sequence[
         "n_parameters": run.get("n_parameters"),
         "mflops": None if run.get("flops") is None else run["flops"] / 1e6,
         "peak_embed_mb": run.get("peak_embed_mb"),
+        "trained": run.get("trained"),
         "flags": "; ".join([*run.get("flags", []), *alarmed]),
         "deviations": "; ".join(f"{name} {value}" for name, value in run.get("deviations", {}).items()),
         "reason": run.get("reason", ""),

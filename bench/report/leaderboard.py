@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from tabulate import tabulate
+
+from bench.report.row_names import failures, varied_choices
 
 _EMPTY = "-"
 
@@ -51,9 +53,9 @@ COLUMNS = (
 )
 
 
-def leaderboard(frame: pd.DataFrame) -> str:
-    """Return the whole leaderboard as Markdown, made from the table of runs alone."""
-    return f"{_HEAD}\n{tables(frame)}\n"
+def leaderboard(frame: pd.DataFrame, overall: str = "") -> str:
+    """Return the whole leaderboard as Markdown, made from the table of runs; overall: the section about all tables."""
+    return "\n".join([_HEAD, *([overall, ""] if overall else []), tables(frame)]) + "\n"
 
 
 def tables(frame: pd.DataFrame) -> str:
@@ -61,22 +63,37 @@ def tables(frame: pd.DataFrame) -> str:
     if frame.empty:
         return "No runs yet. Start with `simbench run -m pixels -m random -m arcface -d digits`."
     parts = []
-    for (name, protocol, revision), group in frame.groupby(["dataset", "protocol", "dataset_revision"], sort=True):
-        alike = frame[(frame["dataset"] == name) & (frame["protocol"] == protocol)]
-        several = alike["dataset_revision"].nunique() > 1
-        apart = data_choices(group) + ([f"data {str(revision)[:8]}"] if several else [])
+    for title, group in groups_of(frame):
         parts += [
-            " · ".join([f"## {name} · {protocol}", *apart]),
+            f"## {title}",
             "",
             table(group),
             "",
             *_ranks(group),
             *_leaks(group),
             *_seen_classes(group),
-            _made(group),
+            made(group),
             "",
         ]
     return "\n".join(parts).rstrip()
+
+
+def groups_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield every table's title and its runs: one data set, one protocol, one revision of the data."""
+    if frame.empty:
+        return
+    for (name, protocol, revision), group in frame.groupby(["dataset", "protocol", "dataset_revision"], sort=True):
+        alike = frame[(frame["dataset"] == name) & (frame["protocol"] == protocol)]
+        several = alike["dataset_revision"].nunique() > 1
+        apart = data_choices(group) + ([f"data {str(revision)[:8]}"] if several else [])
+        yield " · ".join([str(name), str(protocol), *apart]), group
+
+
+def ranked_rows(group: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """Return a table's finished rows by falling map: (method, key), and the runs of its seeds."""
+    done = group[group["status"] == "done"]
+    rows = [((str(method), str(key)), runs) for (method, key), runs in done.groupby(["method", "key"])]
+    return sorted(rows, key=lambda row: -float(row[1]["map"].mean()))
 
 
 def data_choices(group: pd.DataFrame) -> list[str]:
@@ -116,23 +133,20 @@ def table(group: pd.DataFrame) -> str:
     """Return one table: finished methods by falling map with their ranks, then the failed runs with their reasons."""
     done = group[group["status"] == "done"]
     shown = [column for column in COLUMNS if column.source in done and done[column.source].notna().any()]
-    ranked = sorted(
-        ((name, runs) for name, runs in done.groupby(["method", "key"])), key=lambda pair: -pair[1]["map"].mean()
-    )
     labels = row_labels(done)
     rows: list[list[str]] = []
-    for (method, key), runs in ranked:
-        cells = [_cell(runs, column) for column in shown]
-        rows.append([str(int(runs["rank"].iloc[0])), labels[method, key], *cells, str(len(runs)), _flags(runs)])
+    for kind, runs in ranked_rows(group):
+        cells = [cell(runs, column) for column in shown]
+        rows.append([str(int(runs["rank"].iloc[0])), labels[kind], *cells, str(len(runs)), notes(runs)])
     heads = ["#", "method", *(column.title for column in shown), "seeds", "notes"]
     sides = ["right", "left", *["right"] * len(shown), "right", "left"]
     text = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides) if rows else ""
-    failed = group[group["status"] != "done"]
-    lines = [f"- `{run['method']}` seed {run['seed']}: failed: {_line(run['reason'])}" for _, run in failed.iterrows()]
+    lines = [f"- {line}" for line in failures(group)]
     return "\n".join([text, *(["", *lines] if lines else [])]).strip()
 
 
-def _cell(runs: pd.DataFrame, column: Column) -> str:
+def cell(runs: pd.DataFrame, column: Column) -> str:
+    """Return a row's value of a column as written: the mean over seeds, with half its interval where it has one."""
     values = runs[column.source].dropna()
     if values.empty:
         return _EMPTY
@@ -156,35 +170,28 @@ def _number(value: float, digits: int) -> str:
 
 def row_labels(done: pd.DataFrame) -> dict[tuple[Any, Any], str]:
     """Return a row's name: the method, and what sets it apart from the method's other rows."""
-    labels = {}
-    for method, runs in done.groupby("method"):
-        described = {str(key): _choices(rows.iloc[0]) for key, rows in runs.groupby("key")}
-        common = set.intersection(*(set(choices.items()) for choices in described.values()))
-        for key, choices in described.items():
-            apart = [f"{name}={value}" for name, value in choices.items() if (name, value) not in common]
-            labels[method, key] = f"{method} ({', '.join(apart)})" if apart else str(method)
-    return labels
+    return {
+        (method, key): f"{method} ({', '.join(f'{name}={value}' for name, value in apart.items())})"
+        if apart
+        else method
+        for (method, key), apart in varied_choices(done).items()
+    }
 
 
-def _choices(run: pd.Series) -> dict[str, str]:
-    budget = {name: value for name, value in json.loads(run["budget"]).items() if value is not None}
-    every = {**json.loads(run["options"]), **budget, "device": run["device"], "engine": run["engine"]}
-    return {name: str(value) for name, value in every.items()}
-
-
-def _flags(runs: pd.DataFrame) -> str:
+def notes(runs: pd.DataFrame) -> str:
+    """Return what must be known of a row: flags, deviations from the shared defaults, budget, engine."""
     told = [*runs["flags"], *runs["deviations"]]
-    notes = {note for text in told for note in str(text).split("; ") if note}
+    found = {note for text in told for note in str(text).split("; ") if note}
     for text in set(runs["budget"]):
         budget = json.loads(text)
         if budget.get("seconds") is not None:
-            notes.add(f"budget {budget['seconds']:g} s")
-        notes |= {f"{name} {budget[name]}" for name in ("epochs", "phases") if budget.get(name) is not None}
-    notes |= {f"engine {engine}" for engine in runs["engine"] if engine != "torch"}
-    return "; ".join(sorted(notes))
+            found.add(f"budget {budget['seconds']:g} s")
+        found |= {f"{name} {budget[name]}" for name in ("epochs", "phases") if budget.get(name) is not None}
+    found |= {f"engine {engine}" for engine in runs["engine"] if engine != "torch"}
+    return "; ".join(sorted(found))
 
 
-def _made(group: pd.DataFrame) -> str:
+def made(group: pd.DataFrame) -> str:
     """Return the line that says how a table was made."""
     done = group[group["status"] == "done"]
     runs = done if len(done) else group
@@ -200,10 +207,6 @@ def _made(group: pd.DataFrame) -> str:
 
 def _list(items: Sequence[str]) -> str:
     return " and ".join(items)
-
-
-def _line(text: object) -> str:
-    return str(text).splitlines()[0] if str(text) else "no reason recorded"
 
 
 _HEAD = """# Leaderboard

@@ -38,8 +38,10 @@ class SuiteCell(Cell):
 
     @property
     def label(self) -> str:
-        """The method and its varied options, in words."""
-        return " ".join([self.spec.method, *(f"{name}={value}" for name, value in self.varied.items())])
+        """The method, its varied options and its label budget, in words."""
+        labels = self.settings.labels_per_class
+        varied = {**self.varied, **({} if labels is None else {"labels_per_class": labels})}
+        return " ".join([self.spec.method, *(f"{name}={value}" for name, value in varied.items())])
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,9 @@ def expand(suite: Suite, config: Config, device: str, *, progress: Progress, cac
         except DataError as error:
             skipped.append(f"{word}: {error}")
             continue
-        for protocol in keys.protocols:
+        for protocol, labels in itertools.product(keys.protocols, keys.labels_per_class or (base.labels_per_class,)):
             try:
-                chosen = replace(config, settings=replace(base, protocol=protocol))
+                chosen = replace(config, settings=replace(base, protocol=protocol, labels_per_class=labels))
                 cells += _cells(collection, path, chosen, grids, device=device, cache=cache)
             except DataError as error:
                 skipped.append(f"{word}, protocol {protocol}: {error}")

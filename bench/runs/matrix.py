@@ -22,7 +22,9 @@ from bench.registry import DATASET, METHOD, canonical, get_dataset, get_method, 
 from bench.runs.run import Workplace, execute
 from bench.runs.store import RunRecord
 
-_CHOICES = ("classes", "per_class", "balance", "limit", "drop_leaks", "split_seed")  # settings that decide what data
+_CHOICES = (  # settings that decide what data
+    "classes", "per_class", "labels_per_class", "balance", "limit", "drop_leaks", "split_seed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def load_collection(name: str, config: Config, progress: Progress, cache: Path) 
 
 def chosen_data(collection: Collection, settings: Settings, cache: Path | None) -> Dataset:
     """Cut a collection as the settings say: protocol, subset, seed of the split, leaks left out."""
-    subset = Subset(settings.classes, settings.per_class, settings.balance, settings.limit)
+    subset = Subset(settings.classes, settings.per_class, settings.balance, settings.limit, settings.labels_per_class)
     data = build_dataset(collection, settings.protocol, split_seed=settings.split_seed, subset=subset)
     return without_leaks(data, cache) if settings.drop_leaks else data
 

@@ -17,6 +17,7 @@ from bench.runs.matrix import chosen_methods
 from bench.runs.memory import byte_count
 
 _OPTIONS = "options"  # the key of the grid; all others are fields of SuiteKeys
+_LABELS = "labels_per_class"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class SuiteKeys:
 
     methods, without: names and globs; datasets: words as ``--dataset`` takes them, a path also below the data root;
     epochs or budget: of each cell, the same for every method; limit: images kept of train and of test; cell_time: the
-    longest a cell may take; cell_memory: the most it may hold, None for its share of the machine.
+    longest a cell may take; cell_memory: the most it may hold, None for its share of the machine; labels_per_class:
+    label budgets, each a cell, None for all labels; robustness: whether each finished run is also asked corrupted
+    queries.
     """
 
     methods: tuple[str, ...] = ("*",)
@@ -38,6 +41,8 @@ class SuiteKeys:
     limit: int | None = None
     cell_time: str = "4h"
     cell_memory: str | None = None
+    labels_per_class: tuple[int | None, ...] | None = None
+    robustness: bool = False
 
     def __post_init__(self) -> None:
         for name in ("methods", "datasets", "protocols", "seeds"):
@@ -45,6 +50,8 @@ class SuiteKeys:
                 raise ValueError(f"{name} must name at least one")
         if self.epochs is not None and self.budget is not None:
             raise ValueError("give epochs or a budget, not both")
+        if self.labels_per_class is not None and any(one is not None and one < 1 for one in self.labels_per_class):
+            raise ValueError('labels_per_class must be whole numbers from 1, or "all"')
         seconds(self.cell_time)
         if self.cell_memory is not None:
             byte_count(self.cell_memory)
@@ -72,6 +79,8 @@ def find_suite(config: Config, name: str) -> Suite:
         raise UsageError(f"suite.{name}.{_OPTIONS} must be a section, got {grid!r}")
     keys = {key: value for key, value in said.items() if key != _OPTIONS}
     _refuse_unknown(name, keys)
+    if _LABELS in keys:
+        keys[_LABELS] = _budgets(keys[_LABELS])
     values = {key: tuple(value) if isinstance(value, list) else (value,) for key, value in _flat(grid)}
     return Suite(name, build(SuiteKeys, keys, owner=f"[suite.{name}]"), values)
 
@@ -120,6 +129,12 @@ def _refuse_unknown(name: str, keys: Mapping[str, Any]) -> None:
                 for key in unknown
             )
         )
+
+
+def _budgets(given: Any) -> Any:
+    """Return label budgets as a list, None for "all"; what fits neither is left for ``build`` to refuse."""
+    words = given.split(",") if isinstance(given, str) else given if isinstance(given, list) else [given]
+    return [None if isinstance(word, str) and word.strip() == "all" else word for word in words]
 
 
 def _flat(grid: Mapping[str, Any], owner: str = "") -> Iterable[tuple[str, Any]]:

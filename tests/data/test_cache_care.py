@@ -119,12 +119,18 @@ def test_an_empty_cache_is_no_error(tmp_path: Path) -> None:
     assert run("verify", "--cache", str(tmp_path / "none")).endswith("exit 0")
 
 
-def test_extracted_archives_and_audits_are_listed_and_pruned_too(tmp_path: Path) -> None:
+def test_extracted_archives_audits_and_galleries_are_listed_and_pruned_too(tmp_path: Path) -> None:
     (tmp_path / "extracted" / "cats" / "inner").mkdir(parents=True)
     (tmp_path / "extracted" / "cats" / "inner" / "1.jpg").write_bytes(b"12345")
     (tmp_path / "audits").mkdir()
     (tmp_path / "audits" / "abc-v1.npz").write_bytes(b"123")
+    (tmp_path / "galleries").mkdir()
+    (tmp_path / "galleries" / "abc.safetensors").write_bytes(b"12")
     found = kept_in(tmp_path)
-    assert {(one.kind, one.bytes, one.images) for one in found} == {("extracted", 5, 1), ("audit", 3, 0)}
+    assert {(one.kind, one.bytes, one.images) for one in found} == {
+        ("extracted", 5, 1),
+        ("audit", 3, 0),
+        ("gallery", 2, 0),
+    }
     assert all(problem_of(one) is None and remove(one, tmp_path) for one in found)
     assert kept_in(tmp_path) == []

@@ -239,11 +239,11 @@ def test_one_image_against_itself_by_another_id_is_found() -> None:
     assert result.flags == (UNINFORMATIVE,)
 
 
-def test_2000_queries_over_20000_items_never_make_the_whole_matrix() -> None:
-    """All scores would take 160 MB, all ranks 64 MB and more; two threads' buffers take 64 MB."""
+def test_3000_queries_over_30000_items_never_make_the_whole_matrix() -> None:
+    """All scores would take 360 MB, all ranks 72 MB and more; two threads' buffers take 128 MB."""
     rng = np.random.default_rng(0)
-    query, gallery = (rng.standard_normal((n, 8)).astype(np.float32) for n in (2_000, 20_000))
-    labels, gallery_labels = rng.integers(0, 10, 2_000), rng.integers(0, 10, 20_000)
+    query, gallery = (rng.standard_normal((n, 8)).astype(np.float32) for n in (3_000, 30_000))
+    labels, gallery_labels = rng.integers(0, 10, 3_000), rng.integers(0, 10, 30_000)
     evaluate(query[:2], labels[:2], gallery, gallery_labels, threads=1)  # imports and caches are not its memory
     tracemalloc.start()
     try:
@@ -251,4 +251,4 @@ def test_2000_queries_over_20000_items_never_make_the_whole_matrix() -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 110e6
+    assert peak < 190e6

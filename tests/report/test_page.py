@@ -320,3 +320,13 @@ def test_printing_unfolds_everything_and_leaves_the_tools_out(page: Any) -> None
     assert page.locator("details:not([open])").count() == 0
     assert not page.locator(".tools").first.is_visible()
     assert page.pdf().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_no_accessibility_issue(page: Any, theme: str, width: int) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=theme)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+    found = axe.run(page)
+    assert [one["id"] for one in found.response["violations"]] == []

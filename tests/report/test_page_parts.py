@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -14,14 +15,15 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
+from bench.contract import UsageError
 from bench.evaluation.thresholds import fit_thresholds
 from bench.report.page.arrays import Answers
 from bench.report.page.drawing import ACCENT, finish, style
 from bench.report.page.figures_classes import class_similarity, confusion, query_similarity, worst_confusions
 from bench.report.page.figures_tradeoff import best_buys
-from bench.report.page.figures_vectors import principal_plane
 from bench.report.page.leaderboard import number
 from bench.report.page.pairs import draw_pairs, examples, most_mistaken, probabilities
+from bench.report.page.planes import plane_by, principal_plane
 from bench.report.page.retrievals import choose
 from bench.report.page.thumbnails import COLUMNS, Sheet
 
@@ -180,8 +182,27 @@ def test_a_plane_keeps_the_two_directions_of_most_variance() -> None:
     rng = np.random.default_rng(2)
     vectors = (rng.normal(size=(200, 4)) * [5, 3, 0.1, 0.1]).astype(np.float32)
     plane = principal_plane(vectors, np.arange(200))
-    assert plane.explained > 0.99
+    assert "keep 100% of the variance" in plane.axes
     assert np.abs(np.corrcoef(plane.points[:, 0], vectors[:, 0])[0, 1]) > 0.999
+
+
+def test_umap_keeps_groups_together_and_gives_the_same_map_again() -> None:
+    pytest.importorskip("umap")
+    rng = np.random.default_rng(0)
+    group = np.arange(90) % 3
+    vectors = (np.eye(3, 8)[group] + 0.05 * rng.normal(size=(90, 8))).astype(np.float32)
+    rows = np.arange(0, 90, 2)
+    plane = plane_by("umap")(vectors, rows)
+    again = plane_by("umap")(vectors, rows)
+    np.testing.assert_array_equal(plane.points, again.points)
+    away = np.linalg.norm(plane.points[:, None] - plane.points[None], axis=2) + 1e9 * np.eye(len(rows))
+    assert (group[rows][away.argmin(axis=1)] == group[rows]).all()
+
+
+def test_without_its_package_umap_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(UsageError, match=r"pip install 'simbench-retrieval\[umap\]'"):
+        plane_by("umap")
 
 
 def test_a_sheet_holds_every_image_once_where_its_tile_says() -> None:

@@ -22,11 +22,12 @@ from bench.report.page.figures_classes import (
 )
 from bench.report.page.figures_curves import draw_curves
 from bench.report.page.figures_frontier import draw_frontier
-from bench.report.page.figures_vectors import draw_histogram, draw_map, principal_plane
+from bench.report.page.figures_vectors import draw_histogram, draw_map
 from bench.report.page.groups import Row
 from bench.report.page.pair_scores import own_probabilities
 from bench.report.page.pairs import Pairs, draw_pairs, examples, most_mistaken, probabilities
 from bench.report.page.pictures import Pictures
+from bench.report.page.planes import PlaneOf
 from bench.report.page.reconstructions import Reconstruction, reconstructions
 from bench.report.page.retrievals import Question, own_worst
 from bench.report.page.thumbnails import Sheet, Tile
@@ -74,19 +75,21 @@ class Detail:
 
 @dataclass(frozen=True)
 class Shared:
-    """What all rows of a table are shown on: the pairs, the gallery rows on the map, and the queries."""
+    """What all rows of a table are shown on: the pairs, the gallery rows on the map and its kind, and the queries."""
 
     pairs: Pairs
     mapped: Ints
+    plane: PlaneOf
     queries: Ints
 
     @classmethod
-    def of(cls, answers: Answers, asked: Sequence[Question], *, seed: int = 0) -> Shared:
+    def of(cls, answers: Answers, asked: Sequence[Question], plane: PlaneOf, *, seed: int = 0) -> Shared:
         """Draw them by seed, for the answers of a table's first row."""
         rng = np.random.default_rng((seed, 12))
         count = len(answers.gallery_ids)
         mapped = np.sort(rng.choice(count, min(MAPPED, count), replace=False)).astype(np.int64)
-        return cls(draw_pairs(answers, seed=seed), mapped, np.array([one.position for one in asked], dtype=np.int64))
+        queries = np.array([one.position for one in asked], dtype=np.int64)
+        return cls(draw_pairs(answers, seed=seed), mapped, plane, queries)
 
 
 def detail_of(
@@ -104,7 +107,7 @@ def detail_of(
     confused = confusion(answers)
     labels = answers.gallery_labels[shared.mapped]
     figures: list[Drawn | None] = [
-        draw_map(row, principal_plane(gallery, shared.mapped), labels, answers.classes),
+        draw_map(row, shared.plane(gallery, shared.mapped), labels, answers.classes),
         draw_confusion(row, confused, answers.classes),
         draw_class_similarity(row, class_similarity(answers, query, gallery), answers.classes, confused),
         draw_curves(row),

@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.evaluation.arrays import Floats, Ints, Scores, Vectors
+from bench.evaluation.arrays import Ints, Scores
 from bench.report.page.drawing import ACCENT, CLASS_COLOURS, INK, WARM, Drawn, bare, finish, style
 from bench.report.page.groups import Row
+from bench.report.page.planes import Plane
 
-_MOST_FITTED = 5_000  # vectors that the axes are fitted to
 _BINS = 60
-
-
-@dataclass(frozen=True)
-class Plane:
-    """Vectors in two dimensions, float64 ``(k, 2)``, and the share of their variance that is left."""
-
-    points: Floats
-    explained: float
-
-
-def principal_plane(vectors: Vectors, rows: Ints) -> Plane:
-    """Return some vectors on the first two principal components of all, the sign of each fixed.
-
-    The axes are fitted to the gallery, to look at, and go into no score.
-    """
-    step = -(-len(vectors) // _MOST_FITTED)
-    sample = vectors[::step].astype(np.float64)
-    middle = sample.mean(axis=0)
-    _, values, axes = np.linalg.svd(sample - middle, full_matrices=False)
-    axes = axes[:2] * np.sign(axes[:2][np.arange(min(2, len(axes))), np.abs(axes[:2]).argmax(axis=1)])[:, None]
-    points = (vectors[rows] - middle) @ axes.T
-    if points.shape[1] < 2:  # vectors of one dimension
-        points = np.column_stack([points, np.zeros(len(points))])
-    spread = float(np.square(values).sum())
-    return Plane(points, float(np.square(values[:2]).sum()) / spread if spread > 0 else 1.0)
 
 
 def draw_map(row: Row, plane: Plane, labels: Ints, classes: Sequence[str]) -> Drawn:
@@ -62,9 +36,8 @@ def draw_map(row: Row, plane: Plane, labels: Ints, classes: Sequence[str]) -> Dr
         return finish(
             figure,
             f"{row.slug}-map",
-            alt=f"{len(labels)} gallery images of {row.name} on the first two principal components of its vectors.",
-            caption=f"{len(labels)} gallery images on the first two principal components, which keep "
-            f"{plane.explained:.0%} of the variance. Point at one, or press the arrow keys, to see it.",
+            alt=f"{len(labels)} gallery images of {row.name} on {plane.axes}.",
+            caption=f"{len(labels)} gallery images on {plane.axes}. Point at one, or press the arrow keys, to see it.",
         )
 
 

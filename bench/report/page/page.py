@@ -8,6 +8,8 @@ from pathlib import Path
 
 from bench.contract import DataError, Dataset, Progress, SimbenchError
 from bench.report.frame import runs_frame
+from bench.report.overall import overall_of
+from bench.report.overall_figure import draw_overall
 from bench.report.page.arrays import Answers, read_answers
 from bench.report.page.details import Detail, Shared, detail_of
 from bench.report.page.drawing import Drawn
@@ -17,6 +19,7 @@ from bench.report.page.groups import Row, Table, tables_of
 from bench.report.page.leaderboard import Column, Line, board
 from bench.report.page.origins import Audited, Origin, alarms_of, audited, origins
 from bench.report.page.pictures import Pictures
+from bench.report.page.planes import PlaneOf, principal_plane
 from bench.report.page.rendering import render
 from bench.report.page.retrievals import Question, comparable, questions
 from bench.report.page.summary import Finding, finding_of, overview
@@ -67,11 +70,14 @@ class Written:
     missing: tuple[str, ...]
 
 
-def write_report(runs: Path, results: Path, open_images: OpenImages | None, progress: Progress) -> Written:
+def write_report(
+    runs: Path, results: Path, open_images: OpenImages | None, progress: Progress, *, plane: PlaneOf = principal_plane
+) -> Written:
     """Write ``report.html`` and its figures as files into a results folder, from all runs under ``runs``.
 
     open_images: loads the data set that a run was scored on, or raises SimbenchError where it cannot; None: no picture
-    is looked for. Raises SimbenchError if there is no run, or the folder cannot be written.
+    is looked for. plane: how vectors are laid out on the embedding maps. Raises SimbenchError if there is no run, or
+    the folder cannot be written.
     """
     records = all_runs(runs)
     if not records:
@@ -79,9 +85,11 @@ def write_report(runs: Path, results: Path, open_images: OpenImages | None, prog
     tables = tables_of(records, runs_frame(records))
     found = alarms_of(records)
     steps = progress(tables, total=len(tables), what="report")
-    views = [_view(table, runs, results, open_images, found=found, progress=progress) for table in steps]
-    page = render(views, overview(tables), _newest(records)).encode()
-    figures = [figure for view in views for figure in view.figures]
+    views = [_view(table, runs, results, open_images, found=found, plane=plane, progress=progress) for table in steps]
+    overall = overall_of(tables)
+    diagram = draw_overall(overall) if overall.comparable else None
+    page = render(views, overview(tables), _newest(records), overall, diagram).encode()
+    figures = [*([diagram] if diagram else []), *(figure for view in views for figure in view.figures)]
     for figure in figures:
         write_bytes(results / "figures" / f"{figure.slug}.svg", figure.svg)
         write_bytes(results / "figures" / f"{figure.slug}.png", figure.png)
@@ -97,6 +105,7 @@ def _view(
     open_images: OpenImages | None,
     *,
     found: dict[Path, tuple[str, ...]],
+    plane: PlaneOf,
     progress: Progress,
 ) -> TableView:
     columns, lines = board(table)
@@ -108,7 +117,9 @@ def _view(
     if others:
         missing.append(f"asked other queries than {table.rows[0].name}, and so not beside it: {', '.join(others)}")
     asked = questions(same, pictures) if same else []
-    details, mapped = _details(same, asked, pictures, sheet, results=results, missing=missing, progress=progress)
+    details, mapped = _details(
+        same, asked, pictures, sheet, plane=plane, results=results, missing=missing, progress=progress
+    )
     return TableView(
         table,
         finding_of(table),
@@ -162,6 +173,7 @@ def _details(
     pictures: Pictures | None,
     sheet: Sheet,
     *,
+    plane: PlaneOf,
     results: Path,
     missing: list[str],
     progress: Progress,
@@ -170,7 +182,7 @@ def _details(
     if not same:
         return [], []
     first = next(iter(same.values()))
-    shared = Shared.of(first, asked)
+    shared = Shared.of(first, asked, plane)
     details = []
     for row, answers in progress(same.items(), total=len(same), what="methods"):
         try:

@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.report.overall_text import caution
 from bench.report.page.folding import fold
 from bench.report.page.leaderboard import number
 from bench.report.page.retrievals import KINDS
 from bench.report.page.thumbnails import COLUMNS
 
 if TYPE_CHECKING:
+    from bench.report.overall import Overall
+    from bench.report.page.drawing import Drawn
     from bench.report.page.page import TableView
 
 
-def render(views: Sequence[TableView], made_from: str, newest: str) -> str:
-    """Return the whole page, its folded parts packed. newest: the day of the newest run."""
+def render(views: Sequence[TableView], made_from: str, newest: str, overall: Overall, diagram: Drawn | None) -> str:
+    """Return the whole page, its folded parts packed.
+
+    newest: the day of the newest run; diagram: of the methods' mean ranks, None where tables cannot be compared.
+    """
     environment = Environment(
         loader=PackageLoader("bench.report.page"),
         autoescape=True,
@@ -36,6 +42,9 @@ def render(views: Sequence[TableView], made_from: str, newest: str) -> str:
         views=views,
         made_from=made_from,
         newest=newest,
+        overall=overall,
+        diagram=diagram,
+        caution=caution(overall),
         kinds=KINDS,
         sheet_columns=COLUMNS,
         css=Markup((folder / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file

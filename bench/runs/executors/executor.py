@@ -1,20 +1,23 @@
-"""What the runner asks of whatever runs its cells."""
+"""What is asked of whatever runs jobs in processes of their own, and of jobs that are to be run so."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from bench.runs.expansion import SuiteCell
 
-LOG = "cell.log"  # in a run's folder: what its process printed
+LOG = "cell.log"  # in a job's folder: what its process printed
+
+J = TypeVar("J")
+J_contra = TypeVar("J_contra", contravariant=True)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a cell may take: wall seconds, and bytes of memory; None for as much as it wants."""
+    """What a job may take: wall seconds, and bytes of memory; None for as much as it wants."""
 
     seconds: float | None = None
     memory: int | None = None
@@ -22,7 +25,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a cell's process ended.
+    """How a job's process ended.
 
     cause: ``exit`` by itself, ``signal`` killed by somebody else, ``oom`` by the kernel for want of memory, ``time`` or
     ``memory`` by us at its limit, ``lost`` with its machine. code: the exit code or the signal's number. peak: bytes of
@@ -36,17 +39,33 @@ class Ended:
     words: str = ""
 
 
-class Executor(Protocol):
-    """Runs cells side by side; never blocks but in ``stop``. ``folder`` is a cell's run folder, which exists."""
+class Program(Protocol[J_contra]):
+    """How one kind of job is run: the cells of a suite, the shards of a folder."""
+
+    def as_json(self, job: J_contra) -> str:
+        """Return the job for a fresh interpreter: what `bench.runs.executors.child.job_text` makes."""
+        ...
+
+    def run(self, job: J_contra) -> int:
+        """Run the job in this process, a copy of the one that started it, and return the exit code."""
+        ...
+
+
+class Pool(Protocol[J]):
+    """Runs jobs side by side; never blocks but in ``stop``. ``folder`` is a job's own, which exists."""
 
     slots: int
 
-    def start(self, cell: SuiteCell, folder: Path) -> None: ...
+    def start(self, job: J, folder: Path, /) -> None: ...
 
-    def ended(self) -> Sequence[tuple[SuiteCell, Ended]]:
-        """Return the cells that have ended since the last call, those stopped at a limit among them."""
+    def ended(self) -> Sequence[tuple[J, Ended]]:
+        """Return the jobs that have ended since the last call, those stopped at a limit among them."""
         ...
 
     def stop(self) -> None:
         """End all that runs, and return when it has ended."""
         ...
+
+
+class Executor(Pool[SuiteCell], Protocol):
+    """A pool of the cells of a suite; a cell's folder is its run's."""

@@ -1,4 +1,4 @@
-"""Cells as processes of this machine: one after another, or several side by side."""
+"""Jobs as processes of this machine: one after another, or several side by side."""
 
 from __future__ import annotations
 
@@ -6,50 +6,41 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
-from bench.runs.cell import as_job
-from bench.runs.executors.executor import LOG, Ended, Limits
-from bench.runs.executors.process import CellProcess
+from bench.runs.cell import CellProgram
+from bench.runs.executors.executor import LOG, Ended, J, Limits, Program
+from bench.runs.executors.process import JobProcess
 from bench.runs.expansion import SuiteCell
 from bench.runs.run import Workplace
 
-_GRACE = 3.0  # seconds that an interrupted cell has to put its things away
+_GRACE = 3.0  # seconds that an interrupted job has to put its things away
 _PAUSE = 0.02
 
 
-class LocalExecutor:
-    """Up to ``jobs`` processes at once, forked where that is safe (see `bench.runs.cell`), else fresh.
-
-    datasets: the options that bench.toml gives to data sets, for fresh processes to load them again.
-    """
+class LocalPool(Generic[J]):
+    """Up to ``jobs`` processes at once, forked where that is safe (see `bench.runs.executors.child`), else fresh."""
 
     def __init__(
-        self,
-        place: Workplace,
-        limits: Limits,
-        *,
-        jobs: int = 1,
-        datasets: Mapping[str, Mapping[str, Any]] | None = None,
-        fork: bool | None = None,
+        self, program: Program[J], place: Workplace, limits: Limits, *, jobs: int = 1, fork: bool | None = None
     ) -> None:
         self.slots = jobs
-        self._place, self._limits, self._datasets = place, limits, datasets or {}
+        self._program, self._limits = program, limits
         self._fork = sys.platform == "linux" and place.device.type == "cpu" if fork is None else fork
-        self._running: list[tuple[SuiteCell, CellProcess]] = []
+        self._running: list[tuple[J, JobProcess]] = []
 
-    def start(self, cell: SuiteCell, folder: Path) -> None:
+    def start(self, job: J, folder: Path) -> None:
         log = folder / LOG
         if self._fork:
-            process = CellProcess.forked(cell, self._place, self._limits, log)
+            process = JobProcess.forked(lambda: self._program.run(job), self._limits, log)
         else:
-            process = CellProcess.spawned(as_job(cell, self._place, self._datasets), self._limits, log)
-        self._running.append((cell, process))
+            process = JobProcess.spawned(self._program.as_json(job), self._limits, log)
+        self._running.append((job, process))
 
-    def ended(self) -> Sequence[tuple[SuiteCell, Ended]]:
-        found = [(cell, process, process.check()) for cell, process in self._running]
-        self._running = [(cell, process) for cell, process, end in found if end is None]
-        return [(cell, end) for cell, _, end in found if end is not None]
+    def ended(self) -> Sequence[tuple[J, Ended]]:
+        found = [(job, process, process.check()) for job, process in self._running]
+        self._running = [(job, process) for job, process, end in found if end is None]
+        return [(job, end) for job, _, end in found if end is not None]
 
     def stop(self) -> None:
         for _, process in self._running:
@@ -65,3 +56,21 @@ class LocalExecutor:
             while self._running:
                 self.ended()
                 time.sleep(_PAUSE)
+
+
+class LocalExecutor(LocalPool[SuiteCell]):
+    """The cells of a suite on this machine.
+
+    datasets: the options that bench.toml gives to data sets, for fresh processes to load them again.
+    """
+
+    def __init__(
+        self,
+        place: Workplace,
+        limits: Limits,
+        *,
+        jobs: int = 1,
+        datasets: Mapping[str, Mapping[str, Any]] | None = None,
+        fork: bool | None = None,
+    ) -> None:
+        super().__init__(CellProgram(place, datasets or {}), place, limits, jobs=jobs, fork=fork)

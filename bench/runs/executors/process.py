@@ -1,7 +1,8 @@
-"""A cell's process as its parent sees it: its limits, its end, and its memory."""
+"""A job's process as its parent sees it: its limits, its end, and its memory."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,18 +13,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from bench.runs.cell import fork_cell, limit_memory
+from bench.runs.executors.child import fork, limit_memory
 from bench.runs.executors.executor import Ended, Limits
-from bench.runs.expansion import SuiteCell
 from bench.runs.memory import WATCHED, held_by, held_together, kills_for_memory, session_of
-from bench.runs.run import Workplace
 
 _LOOK_FOR_CHILDREN = 1.0  # seconds between two readings of the whole process table
 _TAIL = 4096  # bytes of a log in which its last line is looked for
 
 
-class CellProcess:
-    """One cell's process, the leader of a session of its own. Made by ``forked`` or ``spawned``."""
+class JobProcess:
+    """One job's process, the leader of a session of its own. Made by ``forked`` or ``spawned``."""
 
     def __init__(self, pid: int, limits: Limits, log: Path, reap: Callable[[], int | None]) -> None:
         self.pid, self._limits, self._log, self._reap = pid, limits, log, reap
@@ -35,9 +34,9 @@ class CellProcess:
         self._stopped: Literal["time", "memory"] | None = None
 
     @classmethod
-    def forked(cls, cell: SuiteCell, place: Workplace, limits: Limits, log: Path) -> CellProcess:
-        """Start a cell as a copy of this process. See `fork_cell` for what this process must not have done."""
-        pid = fork_cell(cell, place, log)
+    def forked(cls, run: Callable[[], int], limits: Limits, log: Path) -> JobProcess:
+        """Run a job in a copy of this process. See `fork` for what this process must not have done."""
+        pid = fork(run, log)
 
         def reap() -> int | None:
             ended, status = os.waitpid(pid, os.WNOHANG)
@@ -46,11 +45,11 @@ class CellProcess:
         return cls(pid, limits, log, reap)
 
     @classmethod
-    def spawned(cls, job: str, limits: Limits, log: Path) -> CellProcess:
-        """Start a cell in a fresh interpreter. job: what `as_job` returns."""
+    def spawned(cls, job: str, limits: Limits, log: Path) -> JobProcess:
+        """Start a job in a fresh interpreter. job: what `bench.runs.executors.child.job_text` returns."""
         with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "bench.runs.cell"],
+            process = subprocess.Popen(  # noqa: S603 - a module of ours
+                [sys.executable, "-P", "-m", json.loads(job)["module"]],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,

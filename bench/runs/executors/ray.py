@@ -1,7 +1,7 @@
-"""Cells as tasks of a Ray cluster (the extra ``ray``); results come through the folder its machines share, or by value.
+"""Jobs as tasks of a Ray cluster (the extra ``ray``); results come through the folder its machines share, or by value.
 
-A task is a process of Ray's that watches a fresh interpreter with the cell in it: limits and the reasons of failures
-are those of one machine, and a machine that is lost is one more cause outside the cell.
+A task is a process of Ray's that watches a fresh interpreter with the job in it: limits and the reasons of failures
+are those of one machine, and a machine that is lost is one more cause outside the job.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from bench.contract import SimbenchError, UsageError
-from bench.runs.cell import TOLD, as_job
-from bench.runs.executors.executor import Ended, Limits
+from bench.runs.cell import CellProgram
+from bench.runs.executors.child import TOLD
+from bench.runs.executors.executor import Ended, J, Limits, Program
 from bench.runs.executors.watched import run_watched, take_over
 from bench.runs.expansion import SuiteCell
 from bench.runs.run import Workplace
@@ -24,25 +25,25 @@ from bench.runs.run import Workplace
 EXTRA = "pip install 'simbench-retrieval[ray]'"
 
 
-class RayExecutor:
-    """As many cells at once as the cluster has processors, or GPUs, for.
+class RayPool(Generic[J]):
+    """As many jobs at once as the cluster has processors, or GPUs, for.
 
     address: of a cluster, as ``ray.init`` takes it; None starts one on this machine, of ``cores`` processors. Raises
-    UsageError without the package, SimbenchError where there is no such cluster, or none with room for a cell.
+    UsageError without the package, SimbenchError where there is no such cluster, or none with room for a job.
     """
 
     def __init__(
         self,
+        program: Program[J],
         place: Workplace,
         limits: Limits,
         *,
         address: str | None = None,
         cores: int | None = None,
-        datasets: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._ray = require_ray()
-        self._place, self._limits, self._datasets = place, limits, datasets or {}
-        self._running: dict[Any, tuple[SuiteCell, Path]] = {}
+        self._program, self._limits = program, limits
+        self._running: dict[Any, tuple[J, Path]] = {}
         here = {"num_cpus": cores, "include_dashboard": False} if address is None else {}
         try:
             self._ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **here)
@@ -56,19 +57,19 @@ class RayExecutor:
         self._token = place.root.absolute() / f".runner-{uuid.uuid4().hex}"  # seen by a machine that shares the tree
         self._token.touch()
 
-    def start(self, cell: SuiteCell, folder: Path) -> None:
-        job = as_job(cell, self._place, self._datasets)
-        reference = self._task.remote(job, asdict(self._limits), str(folder.absolute()), str(self._token))
-        self._running[reference] = cell, folder
+    def start(self, job: J, folder: Path) -> None:
+        text = self._program.as_json(job)
+        reference = self._task.remote(text, asdict(self._limits), str(folder.absolute()), str(self._token))
+        self._running[reference] = job, folder
 
-    def ended(self) -> Sequence[tuple[SuiteCell, Ended]]:
+    def ended(self) -> Sequence[tuple[J, Ended]]:
         if not self._running:
             return []
         ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
         found = []
         for reference in ready:
-            cell, folder = self._running.pop(reference)
-            found.append((cell, self._end(reference, folder)))
+            job, folder = self._running.pop(reference)
+            found.append((job, self._end(reference, folder)))
         return found
 
     def stop(self) -> None:
@@ -91,16 +92,31 @@ class RayExecutor:
             return Ended("lost", 0, 0.0, 0, (str(error).strip().splitlines() or [type(error).__name__])[0])
 
     def _room(self) -> int:
-        """Return how many cells the cluster takes at once."""
+        """Return how many jobs the cluster takes at once."""
         found = self._ray.cluster_resources()
         names = {"num_cpus": "CPU", "num_gpus": "GPU"}
         fits = [int(found.get(names[name], 0) // count) for name, count in self._wanted.items() if count]
         if min(fits) < 1:
             raise SimbenchError(
                 f"the Ray cluster has {found.get('CPU', 0):g} processors and {found.get('GPU', 0):g} GPUs; "
-                f"a cell wants {self._wanted['num_cpus']} and {self._wanted['num_gpus']} (--threads, --device)"
+                f"a job wants {self._wanted['num_cpus']} and {self._wanted['num_gpus']} (--threads, --device)"
             )
         return min(fits)
+
+
+class RayExecutor(RayPool[SuiteCell]):
+    """The cells of a suite on a cluster. datasets: the options that bench.toml gives to data sets."""
+
+    def __init__(
+        self,
+        place: Workplace,
+        limits: Limits,
+        *,
+        address: str | None = None,
+        cores: int | None = None,
+        datasets: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(CellProgram(place, datasets or {}), place, limits, address=address, cores=cores)
 
 
 def require_ray() -> Any:

@@ -1,0 +1,165 @@
+// The page's state: which gallery, which methods, which query; and every way to give it a picture.
+
+import { fromFile, fromItem, get } from "./asking.js";
+import { showBoard } from "./board.js";
+import { Comparison } from "./compare.js";
+import { complain, make, picture } from "./elements.js";
+import { clear, search } from "./search.js";
+
+const EXAMPLES = 12;
+const byId = (id) => document.getElementById(id);
+let galleries = [];
+let most = 0; // bytes of a picture
+let query = null; // what is searched for: a file, or an item of the gallery
+let comparison = null;
+
+const gallery = () => galleries[byId("gallery").value];
+const boxes = () => [...document.querySelectorAll("#runs input")];
+
+function choice() {
+  return {
+    gallery: gallery(),
+    label: byId("label").value,
+    k: byId("k").value,
+    runs: boxes().filter((box) => box.checked).map((box) => Number(box.value)),
+  };
+}
+
+function ask() {
+  if (query === null) return;
+  if (!byId("k").checkValidity()) { complain("Results: a whole number from 1 to 50."); return; }
+  if (!choice().runs.length) { complain("Choose a method or more."); return; }
+  search(query, choice(), { search: searchItem, compare });
+}
+
+function searchItem(row) {
+  query = fromItem(row);
+  history.pushState(null, "", `?gallery=${gallery().number}&item=${row}`);
+  ask();
+  byId("found").scrollIntoView({ block: "start" });
+}
+
+function searchFile(file) {
+  try {
+    query = fromFile(file, most);
+  } catch (error) {
+    complain(error.message);
+    return;
+  }
+  if (location.search) history.pushState(null, "", location.pathname);
+  ask();
+}
+
+function compare(place, side) {
+  comparison.set(place, side);
+  byId("compare").scrollIntoView({ block: "start" });
+}
+
+/** Show another gallery: its classes, methods, examples and leaderboard. */
+function enter() {
+  const here = gallery();
+  byId("about").textContent = `${here.size.toLocaleString("en")} images of ${here.title}. ` +
+    `Each method compares your picture with all of them.${here.missing ? ` No pictures: ${here.missing}.` : ""}`;
+  byId("label").replaceChildren(make("option", { value: "" }, "any class"),
+    ...here.classes.map((name, at) => make("option", { value: at }, name)));
+  byId("runs").replaceChildren(...here.runs.map((run, at) =>
+    make("label", {}, make("input", { type: "checkbox", value: at, checked: true }), ` ${run.name}`)));
+  count();
+  examples();
+  comparison?.changed();
+  showBoard(here);
+}
+
+function count() {
+  byId("chosen").textContent = `${boxes().filter((box) => box.checked).length} of ${boxes().length}`;
+}
+
+function examples() {
+  const here = gallery();
+  byId("examples-box").hidden = !here.pictures;
+  if (!here.pictures) return;
+  const rows = Array.from({ length: Math.min(EXAMPLES, here.size) }, () => Math.floor(Math.random() * here.size));
+  byId("examples").replaceChildren(...[...new Set(rows)].map((row) => make("li", {},
+    make("button", { type: "button", class: "hit", "aria-label": `Search from image ${row} of the gallery`, onclick: () => searchItem(row) },
+      picture(here, { row })))));
+}
+
+/** Search for what the address names, as when the reader goes back. */
+function followAddress() {
+  const asked = new URLSearchParams(location.search);
+  const row = Number(asked.get("item") ?? "none");
+  const number = Number(asked.get("gallery") ?? 0);
+  if (!Number.isInteger(row) || !galleries[number] || row < 0 || row >= galleries[number].size) return false;
+  if (query?.row === row && gallery().number === number) return true; // a link within the page
+  if (gallery().number !== number) { byId("gallery").value = number; enter(); }
+  query = fromItem(row);
+  ask();
+  return true;
+}
+
+function listen() {
+  byId("gallery").addEventListener("change", () => {
+    if (query?.row !== undefined) { query = null; clear(); }
+    enter();
+    ask();
+  });
+  byId("label").addEventListener("change", ask);
+  byId("k").addEventListener("change", ask);
+  byId("runs").addEventListener("change", () => { count(); ask(); });
+  byId("tools").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
+  byId("others").addEventListener("click", examples);
+  byId("file").addEventListener("change", (event) => {
+    if (event.target.files.length) searchFile(event.target.files[0]);
+    event.target.value = ""; // so that the same file can be chosen again
+  });
+  addEventListener("popstate", () => { if (!followAddress() && query?.row !== undefined) { query = null; clear(); } });
+  addEventListener("paste", (event) => {
+    if (event.clipboardData.files.length) searchFile(event.clipboardData.files[0]);
+    else complain("There is no picture in what was pasted.");
+  });
+  const drop = byId("drop");
+  addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+  addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("over"); });
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    if (event.dataTransfer.files.length) searchFile(event.dataTransfer.files[0]);
+    else complain("What was dropped is no file; save the picture first.");
+  });
+}
+
+/** As the system says, light, dark: remembered together with the report's choice. */
+function wearTheme() {
+  const themes = ["system", "light", "dark"];
+  const button = byId("theme");
+  const remembered = () => { try { return localStorage.getItem("simbench-theme"); } catch { return null; } };
+  const wear = (theme) => {
+    if (theme === "system") document.documentElement.removeAttribute("data-theme");
+    else document.documentElement.dataset.theme = theme;
+    button.textContent = `Theme: ${theme}`;
+    try { localStorage.setItem("simbench-theme", theme); } catch { /* a page without storage forgets */ }
+  };
+  let theme = themes.includes(remembered()) ? remembered() : "system";
+  wear(theme);
+  button.addEventListener("click", () => { theme = themes[(themes.indexOf(theme) + 1) % 3]; wear(theme); });
+}
+
+async function start() {
+  wearTheme();
+  try {
+    const told = await get("api/galleries");
+    galleries = told.galleries.map((one, at) => ({ ...one, number: at }));
+    most = told.picture_bytes;
+  } catch (error) {
+    byId("about").textContent = "The galleries could not be loaded.";
+    complain(error.message);
+    return;
+  }
+  byId("gallery").replaceChildren(...galleries.map((one) => make("option", { value: one.number }, one.title)));
+  comparison = new Comparison(choice, most);
+  enter();
+  listen();
+  followAddress();
+}
+
+start();

@@ -1,0 +1,124 @@
+"""``simbench embed``: the vectors of a folder of pictures, however large, by a finished run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.options import configuration, option
+from bench.cli.run import machine
+from bench.cli.terminal import Terminal
+from bench.contract import UsageError
+from bench.places import cache_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.app.shard import Shard, ShardProgram
+    from bench.app.sharded import MakePool
+    from bench.runs.executors.executor import Pool
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("vectors.safetensors"),
+    show_default=True,
+    help="File for the vectors; the list of pictures goes beside it, as .csv.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Shards at once.  [default: one a processor]")
+@click.option("--shard", type=click.IntRange(min=1), default=4096, show_default=True, help="Pictures of a shard.")
+@option("--executor", type=click.Choice(["local", "ray"]), default="local", help="Where shards run.  [default: local]")
+@option("--address", metavar="HOST:PORT|auto", help="The Ray cluster.  [default: one on this machine]")
+@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
+@option("--threads", type=int, help="Processors of a shard.  [default: all, divided among the jobs]")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
+@configuration
+def embed(
+    *,
+    run: Path,
+    folder: Path,
+    out: Path,
+    jobs: int | None,
+    shard: int,
+    executor: str,
+    address: str | None,
+    quiet: bool,
+    config: Path | None,
+    overrides: Sequence[str],
+    debug: bool,
+    **flags: Any,
+) -> None:
+    """Embed every picture under FOLDER with a finished run's method, in shards, several at once.
+
+    RUN is a run's folder, or one with a single run under it. Written are the vectors, float32 of unit length, and a CSV
+    file with a line for each: id (the path within FOLDER) and label (the folder that the picture lies in). Pictures
+    that cannot be read are listed in a second CSV file, with the reason.
+
+    Vectors are kept in the cache too: a second start embeds what is new or changed, one that was killed goes on, and
+    `simbench search --gallery FOLDER` finds them there.
+
+    \b
+    simbench embed runs/fashionmnist/loo/arcface ~/pictures --out shoes.safetensors
+    simbench embed RUN ~/pictures --jobs 8
+    simbench embed RUN /shared/pictures --executor ray --address auto
+    simbench evaluate --query shoes.safetensors --query-labels shoes.csv
+    """
+    del debug  # read where errors are shown
+    if out.suffix.lower() != ".safetensors":
+        raise UsageError(f"--out {out}: vectors are written as .safetensors, got {out.suffix or 'no ending'}")
+    from bench.app.gallery_export import write_gallery
+    from bench.app.sharded import embed_folder
+    from bench.config import load_config
+    from bench.data.threaded import processors
+    from bench.runs.run import Workplace
+    from bench.runs.store import ensure_writable
+    from bench.runs.trained_run import find_run
+
+    checked, terminal = load_config(config, overrides=overrides, flags=flags), Terminal(quiet=quiet)
+    device, said, cores = machine(checked.settings)[0], checked.settings.threads, processors()
+    jobs = jobs or (1 if device.type != "cpu" else max(1, cores // (said or 1)))
+    threads = said or max(1, cores // jobs)
+    make_pool = pool_maker(executor, address, cores=max(cores, jobs * threads), jobs=jobs)
+    record = find_run(run.expanduser())
+    ensure_writable(out.absolute().parent)
+    cache = cache_folder()
+    place = Workplace(cache, device, threads, terminal.progress, terminal.log, cache=cache)
+    own = embed_folder(folder, record, place, make_pool, size=shard)
+    written = write_gallery(out, own, record)
+    (rows, dimensions), seen = own.items.vectors.shape, own.changes
+    news = f"{seen.added + seen.changed:,} new or changed, {seen.kept:,} as before, {len(own.broken):,} unreadable"
+    click.echo(f"{rows:,} vectors of {dimensions:,} dimensions; pictures: {news}")
+    click.echo(f"written: {', '.join(str(path) for path in written)}")
+
+
+def pool_maker(executor: str, address: str | None, *, cores: int, jobs: int) -> MakePool:
+    """Return what makes the pool that shards run in. cores: of the Ray cluster, where it is to be started here.
+
+    Raises UsageError at once for what cannot be.
+    """
+    if sys.platform == "win32":
+        raise UsageError("embedding in several processes needs Linux or macOS; simbench search embeds in one")
+    if executor == "ray":
+        from bench.runs.executors.ray import require_ray
+
+        require_ray()
+    elif address is not None:
+        raise UsageError("--address is that of a Ray cluster; give --executor ray too")
+
+    def make(program: ShardProgram) -> Pool[Shard]:
+        from bench.runs.executors.executor import Limits
+        from bench.runs.executors.local import LocalPool
+        from bench.runs.executors.ray import RayPool
+
+        if executor == "ray":
+            return RayPool(program, program.place, Limits(), address=address, cores=cores)
+        return LocalPool(program, program.place, Limits(), jobs=jobs)
+
+    return make

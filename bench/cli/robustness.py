@@ -1,0 +1,134 @@
+"""``simbench robustness``: ask finished runs corrupted queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli.options import configuration, data_places, folders, option
+from bench.cli.run import machine
+from bench.cli.terminal import Terminal
+from bench.contract import SimbenchError, UsageError
+from bench.places import cache_folder
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.contract import Dataset, Split
+    from bench.runs.store import RunRecord
+
+
+@click.command()
+@click.argument("targets", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@option("-d", "--dataset", metavar="NAME|PATH", help="The runs' images, where their data set's name does not say it.")
+@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
+@option("--threads", type=int, help="Processors to use.  [default: all]")
+@data_places
+@folders
+@click.option("--force", is_flag=True, help="Sweep again what is finished.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
+@configuration
+def robustness(
+    *,
+    targets: Sequence[Path],
+    dataset: str | None,
+    force: bool,
+    quiet: bool,
+    config: Path | None,
+    overrides: Sequence[str],
+    debug: bool,
+    **flags: str | int | None,
+) -> int:
+    """Blur, noise, JPEG, rotate, crop and grey the queries of finished runs, and rank their clean galleries.
+
+    A RUN is a run's folder, or a folder above several. Nothing is trained: the fitted method embeds queries corrupted
+    in three severities. Writes robustness.json into each run, then robustness.md, robustness.csv and figures into
+    results/. A finished sweep is not repeated; one that was stopped goes on.
+
+    \b
+    simbench robustness runs/digits/loo/triplet
+    simbench robustness runs/fashionmnist/loo --results robust
+    simbench robustness runs/pictures/holdout/arcface -d ~/pictures
+    simbench bench --suite robustness                  the same for a whole suite, trained first where it is not yet
+    """
+    from bench.config import load_config
+    from bench.report.robustness_curves import robustness_panels, robustness_text
+    from bench.runs.store import ensure_writable
+
+    del debug  # read by `bench.cli.main`
+    records = _runs(targets)
+    checked = load_config(config, overrides=overrides, flags=flags)
+    settings, terminal = checked.settings, Terminal(quiet=quiet)
+    results = Path(settings.results)
+    ensure_writable(results)
+    device, threads = machine(settings)
+    loaded: dict[str, Dataset] = {}  # the runs of one data set follow each other: one is enough
+
+    def queries(record: RunRecord) -> Split:
+        from bench.runs.run_images import images_of
+
+        fingerprint = record.content["spec"]["fingerprint"]
+        if fingerprint not in loaded:
+            loaded.clear()
+            loaded[fingerprint] = images_of(record, checked, terminal.progress, cache_folder(), where=dataset)
+        return loaded[fingerprint].query
+
+    pairs = [(record, lambda record=record: queries(record)) for record in records]
+    failed = sweep_all(pairs, device, threads, terminal, force=force)
+    write(Path(settings.runs), results, records)
+    click.echo("\n\n".join(robustness_text(panel) for panel in robustness_panels(records)))
+    return int(failed)
+
+
+def sweep_all(
+    runs: Iterable[tuple[RunRecord, Callable[[], Split]]],
+    device: torch.device,
+    threads: int,
+    terminal: Terminal,
+    *,
+    force: bool = False,
+) -> bool:
+    """Sweep runs one after another, each with what gives its queries, and return whether any failed; say which."""
+    from bench.runs.robustness import read_robustness, sweep_run
+
+    failed = False
+    for record, queries in runs:
+        try:
+            if not force and read_robustness(record) is not None:
+                terminal.log(f"robustness of {record.folder}: done already")
+                continue
+            terminal.log(f"robustness of {record.folder}")
+            sweep_run(record, queries(), device=device, threads=threads, progress=terminal.progress, force=force)
+        except SimbenchError as error:
+            failed = True
+            click.echo(f"simbench: robustness of {record.folder}: {error}", err=True)
+    return failed
+
+
+def write(runs: Path, results: Path, swept: Sequence[RunRecord] = ()) -> None:
+    """Rebuild the tables of curves from all runs under ``runs`` and those swept elsewhere."""
+    from bench.report.curves import write_curves
+    from bench.runs.store import all_runs
+
+    records = {record.folder.resolve(): record for record in (*all_runs(runs), *swept)}
+    for path in write_curves(list(records.values()), results):
+        click.echo(f"written: {path}", err=True)
+
+
+def _runs(targets: Sequence[Path]) -> list[RunRecord]:
+    """Return the finished runs in or under the folders. Raises UsageError where a folder has none."""
+    from bench.runs.store import RUN_FILE, read_run
+
+    found: dict[Path, RunRecord] = {}
+    for target in targets:
+        there = (
+            [target] if (target / RUN_FILE).is_file() else sorted(p.parent for p in target.rglob(f"seed*/{RUN_FILE}"))
+        )
+        records = [record for record in map(read_run, there) if record is not None and record.status == "done"]
+        if not records:
+            raise UsageError(f"{target}: no finished run in it; give the folder of a run, the one with a {RUN_FILE}")
+        found |= {record.folder.resolve(): record for record in records}
+    return list(found.values())

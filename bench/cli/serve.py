@@ -1,0 +1,141 @@
+"""``simbench serve``: finished runs side by side, asked with pictures from a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.options import configuration, data_places, folders, option
+from bench.cli.report import opener, places_by_name
+from bench.cli.run import machine
+from bench.cli.terminal import Terminal
+from bench.contract import DataError, SimbenchError
+
+if TYPE_CHECKING:
+    from bench.app.server.shared_gallery import SharedGallery
+    from bench.config import Config
+    from bench.contract import Dataset
+    from bench.runs.store import RunRecord
+
+_EXTRA = "the search page needs more packages: pip install 'simbench-retrieval[serve]' (in a checkout: -e '.[serve]')"
+
+
+@click.command()
+@option(
+    "--run",
+    "chosen",
+    multiple=True,
+    metavar="DIR",
+    help="Serve this finished run; repeatable.  [default: of all runs, the lowest seed of each method]",
+)
+@folders
+@option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
+@option(
+    "--images",
+    "places",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Where a data set's images lie, by its name in the tables; repeatable. Named sets are found without.",
+)
+@click.option("--no-images", is_flag=True, help="Do not look for the images: no pictures of what is found.")
+@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
+@option("--threads", type=int, help="Processors to use.  [default: all]")
+@data_places
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only the address.")
+@configuration
+def serve(
+    *,
+    chosen: Sequence[str],
+    host: str,
+    port: int,
+    places: Sequence[str],
+    no_images: bool,
+    quiet: bool,
+    config: Path | None,
+    overrides: Sequence[str],
+    debug: bool,
+    **flags: Any,
+) -> None:
+    """Open a page to search by picture: what each method finds, side by side, until Ctrl-C.
+
+    Runs of one data set and protocol share a gallery. Drop, paste or pick a picture, click a result to search from it,
+    compare two pictures, and walk between them where a run has a decoder. The report, if there is one, is on the same
+    site. Pictures are decoded in memory and never kept. Only this machine can ask, unless --host says otherwise.
+
+    \b
+    simbench serve
+    simbench serve --run runs/fashionmnist/loo/triplet/KEY/seed0 --run runs/fashionmnist/loo/arcface/KEY/seed0
+    simbench serve --images pictures=path/to/pictures --port 9000
+    """
+    del debug  # read where errors are shown
+    try:
+        import bench.app.server.application  # noqa: F401 - to find out now whether all of the extra is there
+        from bench.app.server.running import listen
+        from bench.app.server.running import serve as serve_on
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "python_multipart", "h11"):
+            raise
+        raise SimbenchError(_EXTRA) from error
+    from bench.config import load_config
+
+    terminal, named = Terminal(quiet=quiet), places_by_name(places)
+    checked = load_config(config, overrides=overrides, flags=flags)
+    listening = listen(host, port)  # before the runs are opened, which takes longer
+    opened = None if no_images else opener(checked, terminal, named)
+    galleries = _galleries(chosen, checked, opened, terminal)
+    for gallery in galleries:
+        terminal.log(f"{gallery.title}: {len(gallery):,} images, {', '.join(one.name for one in gallery.contestants)}")
+    application = _application(galleries, Path(checked.settings.results), host)
+    serve_on(application, listening, lambda: _announce(host, listening))
+    terminal.log("stopped")
+
+
+def _galleries(
+    chosen: Sequence[str], checked: Config, opened: Callable[[RunRecord], Dataset] | None, terminal: Terminal
+) -> list[SharedGallery]:
+    import torch
+
+    from bench.app.server.shared_gallery import choose_records, open_galleries
+    from bench.runs.store import all_runs
+    from bench.runs.trained_run import TrainedRun, find_run, open_run
+
+    device, threads = machine(checked.settings)
+    torch.set_num_threads(threads)
+    if chosen:
+        records = list({record.folder.resolve(): record for record in map(find_run, map(_path, chosen))}.values())
+    else:
+        records = choose_records(all_runs(Path(checked.settings.runs)))
+    if not records:
+        raise DataError(
+            f"no finished runs with weights in {checked.settings.runs}; start with: simbench run -m pixels -m arcface"
+        )
+
+    def open_one(record: RunRecord) -> TrainedRun:
+        return open_run(record.folder, device)
+
+    return open_galleries(records, open_one, opened, terminal.progress, terminal.log)
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _application(galleries: Sequence[SharedGallery], results: Path, host: str) -> Any:
+    from bench.app.server.application import Site, build
+    from bench.app.server.running import is_loopback
+    from bench.report.page.pairs import probabilities
+
+    hosts = frozenset({"localhost", "127.0.0.1", "::1", host.lower()}) if is_loopback(host) else None
+    return build(Site(galleries, results, probabilities, hosts))
+
+
+def _announce(host: str, listening: Any) -> None:
+    from bench.app.server.running import address_of, is_loopback
+
+    if not is_loopback(host):
+        click.echo("simbench: warning: whoever reaches this machine can ask this server; it has no passwords", err=True)
+    click.echo(f"search page: {address_of(listening)} (Ctrl-C stops it)")

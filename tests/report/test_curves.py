@@ -1,0 +1,167 @@
+"""Label curves and robustness tables: from run folders alone, one test a panel, seeds and queries in the interval."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.evaluation.corruptions import CORRUPTIONS
+from bench.report.curves import write_curves
+from bench.report.estimates import estimates, stem
+from bench.report.label_curves import label_panels, label_rows
+from bench.report.robustness_curves import robustness_panels
+from bench.runs.robustness import ROBUSTNESS, VALUES
+from bench.runs.store import SCHEMA, all_runs, write_arrays, write_json
+
+LABELS = np.repeat(np.arange(4), 10)
+
+
+def run(root: Path, method: str, score: float, *, seed: int = 0, key: str = "k", **spec: Any) -> Path:
+    """Write a run folder whose queries all have about the same score."""
+    data = spec.pop("data", {})
+    budget = data.get("labels_per_class")
+    names = {"dataset": "toy", "protocol": "loo", "method": method}
+    chosen = {"fingerprint": f"data {data}", "options": {}, "budget": {"epochs": 1.0}, "data": data, **spec}
+    content = {
+        "schema": SCHEMA,
+        "status": "done",
+        **names,
+        "seed": seed,
+        "key": key,
+        "spec": {**names, **chosen},
+        "data": {
+            "counts": {"train": 4 * (budget or 54), "validation": 0 if budget else 24},
+            "classes": 4,
+            "shape": [8, 8, 1],
+        },
+        "digests": {"vectors": f"{method} {key} {seed}"},
+        "provenance": {"date": "2026"},
+    }
+    folder = root / "toy" / "loo" / method / key / f"seed{seed}"
+    write_json(folder / "run.json", content)
+    values = np.clip(score + np.random.default_rng(seed).normal(0, 0.01, len(LABELS)), 0, 1)
+    ids = np.array([f"q{n}" for n in range(len(LABELS))], np.str_)
+    arrays = {"ids": ids, "labels": LABELS, "gallery_ids": ids, "gallery_labels": LABELS}
+    write_arrays(folder / "per_query.npz", {**arrays, "map": values, "hit@1": np.round(values)})
+    return folder
+
+
+def swept(folder: Path, method: str, *, seed: int = 0, loss: float = 0.1) -> None:
+    """Write a sweep in which each severity costs every query ``loss`` more."""
+    kept = np.load(folder / "per_query.npz")
+    kinds = {name: list(one.levels) for name, one in CORRUPTIONS.items() if not one.colour}
+    plan = {"run": f"{method} k {seed}", "seed": 0, "corruptions": kinds}
+    values, conditions = {}, []
+    for kind in kinds:
+        for severity in (1, 2, 3):
+            for metric in ("map", "hit@1"):
+                values[f"{kind}-{severity}/{metric}"] = kept[metric] - severity * loss
+            told = {"scores": {"map": 0.5, "hit@1": 0.5}, "ci95": {"map": [0.4, 0.6], "hit@1": [0.4, 0.6]}}
+            conditions.append({"corruption": kind, "severity": severity, "level": 1.0, **told, "drop": told})
+    write_arrays(folder / VALUES, values)
+    write_json(folder / ROBUSTNESS, {"plan": plan, "clean": told, "mean_drop": told, "conditions": conditions})
+
+
+@pytest.fixture
+def budgets(tmp_path: Path) -> Path:
+    root = tmp_path / "runs"
+    for at, (budget, score) in enumerate(((1, 0.3), (5, 0.5), (20, 0.7), (None, 0.9))):
+        for seed in (0, 1):
+            data = {} if budget is None else {"labels_per_class": budget}
+            run(root, "triplet", score + 0.02 * seed, seed=seed, key=f"k{at}", data=data)
+    run(root, "pixels", 0.4, data={"labels_per_class": 1})
+    run(root, "never_limited", 0.8)
+    return root
+
+
+def test_a_curve_is_a_methods_budgets_in_order_and_ends_with_all_labels(budgets: Path) -> None:
+    (panel,) = label_panels(all_runs(budgets))
+    assert list(panel.curves) == ["triplet", "pixels"]
+    points = panel.curves["triplet"]
+    assert [(point.name, point.at, point.seeds) for point in points] == [
+        ("1", 1, 2), ("5", 5, 2), ("20", 20, 2), ("all", 60, 2)
+    ]  # fmt: skip
+    for point, score in zip(points, (0.31, 0.51, 0.71, 0.91), strict=True):
+        one = point.scores["map"]
+        assert one.mean == pytest.approx(score, abs=0.005)
+        assert one.low < one.mean < one.high
+        assert one.spread == pytest.approx(0.02 / 2**0.5, rel=0.5)
+    assert [point.name for point in panel.curves["pixels"]] == ["1"]
+
+
+def test_other_tests_other_choices_and_other_options_are_kept_apart(budgets: Path) -> None:
+    run(budgets, "pca", 0.6, key="few", data={"labels_per_class": 5, "limit": 100})
+    other = run(budgets, "hog", 0.6, key="other", data={"labels_per_class": 5})
+    kept = dict(np.load(other / "per_query.npz"))
+    write_arrays(other / "per_query.npz", {**kept, "ids": kept["ids"][::-1]})
+    run(budgets, "triplet", 0.6, key="long", data={"labels_per_class": 5}, budget={"epochs": 9.0})
+    panels = {panel.title: panel for panel in label_panels(all_runs(budgets)) if "hog" not in panel.curves}
+    assert len(label_panels(all_runs(budgets))) == 3
+    assert list(panels["toy · loo · limit 100"].curves) == ["pca"]
+    assert list(panels["toy · loo"].curves) == ["triplet (epochs=1.0)", "triplet (epochs=9.0)", "pixels"]
+
+
+def test_the_results_hold_tables_and_figures_of_both(budgets: Path, tmp_path: Path) -> None:
+    assert write_curves(all_runs(budgets), tmp_path / "one") == [tmp_path / "one" / "labels.md"]
+    swept(run(budgets, "hog", 0.8), "hog")
+    swept(run(budgets, "random", 0.8), "random", loss=0.2)
+    results = tmp_path / "two"
+    write_curves(all_runs(budgets), results)
+    text = (results / "labels.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| triplet"))
+    assert [cell.split()[0] for cell in row.split("|")[2:6]] == ["0.310", "0.510", "0.710", "0.910"]
+    assert "figures/labels-toy-loo.svg" in text
+    assert "figures/robustness-toy-loo.svg" in (results / "robustness.md").read_text()
+    for name in ("labels-toy-loo", "robustness-toy-loo"):
+        assert b"<svg" in (results / "figures" / f"{name}.svg").read_bytes()
+        assert (results / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    with (results / "labels.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [one["labels_per_class"] for one in rows] == ["1", "5", "20", "all", "1"]
+    with (results / "robustness.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * (1 + 15)
+    assert rows[0]["corruption"] == "clean"
+    assert rows[0]["drop_map"] == ""
+
+
+def test_nothing_is_written_where_there_is_nothing(tmp_path: Path) -> None:
+    run(tmp_path / "runs", "pixels", 0.5)
+    assert write_curves(all_runs(tmp_path / "runs"), tmp_path / "results") == []
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_drop_is_paired_and_its_interval_is_that_of_the_differences(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        swept(run(tmp_path, "hog", 0.8, seed=seed), "hog", seed=seed)
+    swept(run(tmp_path, "random", 0.8), "random", loss=0.2)
+    (panel,) = robustness_panels(all_runs(tmp_path))
+    assert [row.name for row in panel.rows] == ["hog", "random"]
+    assert set(panel.corruptions) == {"blur", "noise", "jpeg", "rotate", "crop"}
+    hog = panel.rows[0]
+    assert hog.seeds == 2
+    for name in ("mean/drop/map", "crop/drop/map"):
+        one = hog.scores[name]
+        assert (one.mean, one.low, one.high) == pytest.approx((0.2, 0.2, 0.2)), "every query lost the same"
+    assert hog.scores["blur-3/map"].mean == pytest.approx(hog.scores["clean/map"].mean - 0.3)
+
+
+def test_an_estimate_of_one_seed_is_the_bootstrap_of_its_queries() -> None:
+    values = np.random.default_rng(0).random((1, 400))
+    one = estimates({"a": values}, np.zeros(400, np.int64))["a"]
+    error = values.std(ddof=1) / 20
+    assert (one.low, one.mean, one.high) == pytest.approx(
+        (values.mean() - 1.96 * error, values.mean(), values.mean() + 1.96 * error), abs=0.2 * error
+    )
+    assert np.isnan(one.spread)
+
+
+def test_a_rows_table_and_a_stem_hold_plain_words(budgets: Path) -> None:
+    (panel,) = label_panels(all_runs(budgets))
+    assert label_rows(panel)[0]["train_images"] == 4
+    assert stem(["labels", "my set", "loo"], [], "abc") == "labels-my-set-loo"
+    assert stem(["labels", "my set", "loo"], ["labels-my-set-loo"], "0123456789") == "labels-my-set-loo-01234567"

@@ -1,0 +1,61 @@
+"""LaTeX tables: every character that means something is written out, and every table is whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from bench.report.frame import runs_frame
+from bench.report.latex import escape, latex
+from bench.report.overall import overall_of
+from bench.report.page.groups import tables_of
+from bench.runs.store import all_runs
+
+WriteRun = Callable[..., Path]
+Ways = dict[str, NDArray[Any]]
+SPECIAL = '&%$#_{}~^\\<>|"'
+
+
+def text_of(root: Path) -> str:
+    records = all_runs(root)
+    frame = runs_frame(records)
+    return latex(frame, overall_of(tables_of(records, frame)))
+
+
+@given(st.text(alphabet=SPECIAL + "ab 1", max_size=20))
+def test_no_special_character_is_left_bare(text: str) -> None:
+    rest = re.sub(r"\\text[a-z]+\{\}|\\[&%$#_{}]", "", escape(text))
+    assert not set(rest) & set(SPECIAL)
+
+
+def test_names_are_escaped_and_rows_have_as_many_cells_as_headings(
+    tmp_path: Path, write_run: WriteRun, ways: Ways
+) -> None:
+    for dataset in ("my_pictures & co", "digits"):
+        write_run(tmp_path, "siamese_bce", ways["centred"], dataset=dataset)
+        write_run(tmp_path, "random", ways["three"], dataset=dataset)
+    write_run(tmp_path, "arcface", None, reason="100% of memory", budget={"epochs": 3.0})
+    text = text_of(tmp_path)
+    assert r"my\_pictures \& co $\cdot$ loo" in text
+    assert r"\textbf{siamese\_bce}" in text
+    assert r"arcface seed 0: failed: 100\% of memory (with epochs=3.0)." in text
+    tables = re.findall(r"\\begin\{tabular\}\{(\w+)\}\n\\toprule\n(.*?)\\bottomrule", text, flags=re.DOTALL)
+    assert len(tables) == 3
+    for sides, body in tables:
+        rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+        assert len(rows) == 3
+        assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(sides)}
+
+
+def test_braces_and_environments_are_balanced(tmp_path: Path, write_run: WriteRun, ways: Ways) -> None:
+    write_run(tmp_path, "pixels", ways["raw"])
+    text = re.sub(r"\\[{}]", "", text_of(tmp_path))
+    assert text.count("{") == text.count("}")
+    for name in ("table", "tabular"):
+        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1

@@ -1,0 +1,99 @@
+"""A project of three small runs on scikit-learn's digits, and their search page, served as a user serves it."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PROGRAM = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()"]
+_RUN = "run -m pixels -m autoencoder -m siamese_bce -d digits --protocol loo --limit 160 --epochs 1 --threads 1 -q"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running ``simbench serve``: where it is asked, its process, and the file with what it said on stderr."""
+
+    address: str
+    process: subprocess.Popen[str]
+    said: Path
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with finished runs, their leaderboard and their report; ``scratch`` in it is the temporary folder."""
+    for needed in ("starlette", "uvicorn", "python_multipart", "httpx"):
+        pytest.importorskip(needed)
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "scratch").mkdir()
+    for words in (_RUN, "report -q"):
+        subprocess.run([*PROGRAM, *words.split()], cwd=folder, env=_environment(folder), check=True, timeout=600)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def start(project: Path) -> Callable[..., Served]:
+    """Start ``simbench serve WORDS...`` on a free port, and return when it can be asked."""
+
+    def started(*words: str) -> Served:
+        said = project / f"said-{len(list(project.glob('said-*')))}.txt"
+        process = subprocess.Popen(
+            [*PROGRAM, "serve", "--port", "0", "--threads", "1", *words],
+            cwd=project,
+            env=_environment(project),
+            stdout=subprocess.PIPE,
+            stderr=said.open("w"),
+            text=True,
+        )
+        assert process.stdout is not None
+        found = re.match(r"search page: (http://\S+)/ ", process.stdout.readline())
+        assert found, said.read_text(encoding="utf-8")
+        return Served(found[1], process, said)
+
+    return started
+
+
+@pytest.fixture(scope="module")  # not longer: it holds memory that later tests may need
+def served(start: Callable[..., Served]) -> Iterator[Served]:
+    """One server for a file of tests that only ask it; it must end well and print no traceback."""
+    running = start()
+    yield running
+    running.process.terminate()
+    assert running.process.wait(timeout=60) == 0
+    assert "Traceback" not in running.said.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[Any]:
+    """An HTTP client of the server."""
+    import httpx
+
+    with httpx.Client(base_url=served.address, timeout=60) as opened:
+        yield opened
+
+
+@pytest.fixture
+def png() -> Callable[[np.ndarray[Any, Any]], bytes]:
+    """Turn uint8 ``(h, w)`` or ``(h, w, 3)`` into a PNG file's bytes."""
+
+    def encoded(pixels: np.ndarray[Any, Any]) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return encoded
+
+
+def _environment(project: Path) -> dict[str, str]:
+    ours = {"SIMBENCH_CACHE": str(project / "cache"), "TMPDIR": str(project / "scratch"), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **ours, "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,255 @@
+"""Limits of time and memory, with small ones in this process; how the command starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench.app.preparation import Preparation
+from bench.contract import DataError, ImageShape, SimbenchError
+from bench.runs.store import all_runs
+from bench.runs.trained_run import open_run
+
+pytest.importorskip("starlette")
+uvicorn = pytest.importorskip("uvicorn")
+httpx = pytest.importorskip("httpx")
+
+from bench.app.server import running  # noqa: E402 - without the extra there is nothing to test
+from bench.app.server.application import Site, build  # noqa: E402
+from bench.app.server.decoders import Decoders  # noqa: E402
+from bench.app.server.limits import Limits, RefusalError, whole_number  # noqa: E402
+from bench.app.server.shared_gallery import SharedGallery, choose_records, open_galleries  # noqa: E402
+
+EIGHT = Preparation(ImageShape(8, 8, 1))
+HEAD = (
+    b"POST /api/search HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 5000\r\n\r\n"
+)
+
+
+def decode(limits: Limits, work: Callable[[Decoders], Awaitable[Any]]) -> Any:
+    """Do something with one decoding process."""
+
+    async def whole() -> Any:
+        decoders = Decoders(1, limits)
+        try:
+            return await work(decoders)
+        finally:
+            await decoders.stop()
+
+    return asyncio.run(whole())
+
+
+@pytest.fixture(scope="module")
+def gallery(project: Path) -> SharedGallery:
+    records = [one for one in all_runs(project / "runs") if one.content["method"] == "pixels"]
+    (found,) = open_galleries(
+        records, lambda one: open_run(one.folder, torch.device("cpu")), None, lambda items, **_: items, lambda _: None
+    )
+    return found
+
+
+@contextmanager
+def serving(site: Site) -> Iterator[tuple[str, int]]:
+    """Serve from a thread of this process."""
+    listening = running.listen("127.0.0.1", 0)
+    config = uvicorn.Config(build(site), http=running._ImpatientProtocol, log_config=None, lifespan="on", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield listening.getsockname()[:2]
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+
+
+def everything(opened: socket.socket) -> bytes:
+    got = b""
+    while part := opened.recv(65536):
+        got += part
+    return got
+
+
+def test_a_body_that_drips_gets_408_and_leaves_room_for_others(gallery: SharedGallery, tmp_path: Path) -> None:
+    limits = Limits(upload_seconds=1.5, uploads=2, wait_seconds=0.2)
+    with serving(Site([gallery], tmp_path, limits=limits)) as where:
+        slow = [socket.create_connection(where, timeout=20) for _ in range(2)]
+        for one in slow:
+            one.sendall(HEAD + b"--x\r\n")
+        time.sleep(0.2)
+        address = f"http://{where[0]}:{where[1]}/api/search"
+        busy = httpx.post(address, files={"picture": (None, "1")})
+        assert (busy.status_code, busy.json()["error"]) == (503, "the server is busy; try again")
+        for one in slow:
+            assert everything(one).startswith(b"HTTP/1.1 408 ")
+            one.close()
+        assert httpx.post(address, files={"picture": (None, "1")}).status_code == 200
+
+
+def test_a_connection_that_asks_nothing_is_closed(
+    gallery: SharedGallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "_HEADER_SECONDS", 0.3)
+    with serving(Site([gallery], tmp_path)) as where, socket.create_connection(where, timeout=20) as opened:
+        opened.sendall(b"GET / HTTP/1.1\r\nHost")
+        assert everything(opened) == b""
+
+
+def test_a_run_that_fails_says_so_in_its_line_and_the_others_answer(
+    gallery: SharedGallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (good,) = gallery.contestants
+    bad = replace(good, name="bad", vectors=good.vectors[:, :3])  # of another dimension than what it embeds to
+    site = Site([replace(gallery, contestants=(bad, good))], tmp_path)
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8), 90).save(buffer, "PNG")
+    with serving(site) as where:
+        answer = httpx.post(f"http://{where[0]}:{where[1]}/api/search", files={"picture": ("x", buffer.getvalue())})
+    _, first, second = map(json.loads, answer.text.splitlines())
+    assert first == {"run": 0, "error": "this run failed; the server's terminal says why"}
+    assert len(second["hits"]) == 8
+
+
+def test_a_gallery_without_pictures_is_searched_by_its_vectors(gallery: SharedGallery, tmp_path: Path) -> None:
+    with serving(Site([gallery], tmp_path)) as where:
+        address = f"http://{where[0]}:{where[1]}"
+        assert httpx.get(f"{address}/pictures/0/1").status_code == 404
+        assert httpx.get(f"{address}/api/leaderboard/0").json() == {"board": None}
+        assert "simbench report" in httpx.get(f"{address}/report").json()["error"]
+        head, line = map(
+            json.loads, httpx.post(f"{address}/api/search", files={"picture": (None, "1")}).text.splitlines()
+        )
+    assert head["query"]["seen"] is None
+    assert len(line["hits"]) == 8
+
+
+def test_a_picture_that_takes_too_long_ends_its_process_and_the_next_gets_another() -> None:
+    async def twice(decoders: Decoders) -> list[str]:
+        said = []
+        for _ in range(2):
+            with pytest.raises(RefusalError) as refusal:
+                await decoders.prepare(b"anything", EIGHT)
+            said.append(str(refusal.value))
+        return said
+
+    assert decode(Limits(decode_seconds=1e-6), twice) == ["the picture takes too long to decode"] * 2
+
+
+def test_a_picture_that_kills_its_process_is_refused_and_the_next_is_decoded(png: Callable[[Any], bytes]) -> None:
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+
+    async def killed(decoders: Decoders) -> Any:
+        process = await decoders._all[0].start()
+        os.kill(process.pid, signal.SIGKILL)
+        with pytest.raises(RefusalError, match="crashed"):
+            await decoders.prepare(png(pixels), EIGHT)
+        return await decoders.prepare(png(pixels), EIGHT)
+
+    np.testing.assert_array_equal(decode(Limits(), killed)[..., 0], pixels)
+
+
+@pytest.mark.skipif(os.uname().sysname != "Linux", reason="only Linux limits a process's address space")
+def test_a_picture_that_needs_more_memory_than_allowed_is_refused() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGBA", (6000, 6000)).save(buffer, "PNG")  # 144 MB decoded, several times that in between
+
+    async def greedy(decoders: Decoders) -> str:
+        with pytest.raises(RefusalError) as refusal:
+            await decoders.prepare(buffer.getvalue(), EIGHT)
+        return str(refusal.value)
+
+    assert "too much memory" in decode(Limits(decoder_bytes=400_000_000), greedy)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.0", "10", "٣", "1e0", "+1", "0" * 10, "1\n"])
+def test_what_is_no_small_whole_number_is_refused(text: str) -> None:
+    assert whole_number("7", "it", below=10) == 7
+    with pytest.raises(RefusalError, match="it must be a whole number from 0 to 9"):
+        whole_number(text, "it", below=10)
+
+
+def test_limits_are_above_zero() -> None:
+    with pytest.raises(DataError, match="picture_bytes must be above 0"):
+        Limits(picture_bytes=0)
+
+
+def test_one_run_of_each_method_is_served_the_lowest_seed(project: Path) -> None:
+    records = all_runs(project / "runs")
+    later = [replace(one, content={**one.content, "seed": 1}) for one in records]
+    failed = [replace(one, content={**one.content, "status": "failed", "key": "x"}) for one in records]
+    chosen = choose_records([*failed, *later, *records])
+    assert {(one.content["method"], one.content["seed"]) for one in chosen} == {
+        ("pixels", 0),
+        ("autoencoder", 0),
+        ("siamese_bce", 0),
+    }
+
+
+def test_a_taken_port_is_said_in_one_line() -> None:
+    with running.listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SimbenchError, match=f"cannot listen on 127.0.0.1 port {port}: .*; give another --port"):
+            running.listen("127.0.0.1", port)
+
+
+def test_loopback_is_told_from_what_others_reach() -> None:
+    assert all(map(running.is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
+    assert not any(map(running.is_loopback, ("0.0.0.0", "::", "192.168.1.2", "example.org")))
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_stops_when_it_is_told_to_even_with_an_upload_under_way(
+    start: Callable[..., Any], sent: signal.Signals
+) -> None:
+    running_now = start("--no-images")
+    host, port = running_now.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as opened:
+        opened.sendall(HEAD + b"--x\r\n")
+        time.sleep(0.3)
+        running_now.process.send_signal(sent)
+        assert everything(opened).startswith(b"HTTP/1.1 503 ")
+        assert running_now.process.wait(timeout=60) == 0
+    said = running_now.said.read_text(encoding="utf-8")
+    assert said.endswith("stopped\n")
+    assert "Traceback" not in said
+
+
+def serve_in(folder: Path, before: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-P", "-c", f"{before}\nimport bench.cli; bench.cli.main()", "serve", "--port", "0"]
+    return subprocess.run(program, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_without_runs_the_command_says_what_to_do(tmp_path: Path) -> None:
+    done = serve_in(tmp_path, "")
+    assert done.returncode == 1
+    assert done.stderr.startswith("simbench: no finished runs with weights in runs; start with: simbench run")
+
+
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn", "python_multipart"])
+def test_without_the_extra_the_command_says_how_to_get_it(tmp_path: Path, missing: str) -> None:
+    done = serve_in(tmp_path, f"import sys; sys.modules[{missing!r}] = None")
+    assert done.returncode == 1
+    assert "pip install 'simbench-retrieval[serve]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
