@@ -90,8 +90,7 @@ def kept_gallery(folder: Path, record: RunRecord, cache: Path, fill: Fill, log: 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            old = read_index(path) or Index.empty(int(record.content["embed_dim"]))
-            index, changes = _updated(old, root, path, fill, log)
+            index, changes = _updated(int(record.content["embed_dim"]), root, path, fill, log)
             shutil.rmtree(shards_of(path), ignore_errors=True)  # all of them are in the index now
     except OSError as error:
         raise DataError(f"{path.parent}: the cache cannot be written ({error.strerror or error})") from error
@@ -129,24 +128,25 @@ def shards_of(path: Path) -> Path:
     return path.with_suffix(".shards")
 
 
-def _updated(old: Index, root: Path, path: Path, fill: Fill, log: Callable[[str], None]) -> tuple[Index, Changes]:
-    """Return the index of the folder as it is now, and keep it if it differs from the old one."""
+def _updated(dimension: int, root: Path, path: Path, fill: Fill, log: Callable[[str], None]) -> tuple[Index, Changes]:
+    """Return the index of the folder as it is now, and keep it if it differs from the one at ``path``."""
     names, state = scan(root)
+    old = read_index(path) or Index.empty(dimension)
     if old.names == names and np.array_equal(old.state, state):
         return old, Changes(len(names), 0, 0, 0)
-    filling = Filling(names, state, old.vectors.shape[1])
-    met = filling.take(old)
+    filling = Filling(names, state, dimension)
+    deleted = len(old.names) - filling.take(old)
     for shard in sorted(shards_of(path).glob("*/*.safetensors")):
-        filling.take(read_index(shard) or Index.empty(old.vectors.shape[1]))
-    kept, left = int(filling.done.sum()), len(filling.todo)
-    known = set(old.names)
+        filling.take(read_index(shard) or Index.empty(dimension))
+    kept, left, known = int(filling.done.sum()), len(filling.todo), set(old.names)
     changed = sum(names[row] in known for row in filling.todo.tolist())
+    del old, known  # a large folder's vectors need not be held twice while others are embedded
     if left:
         log(f"{root}: {left:,} pictures to embed, {kept:,} known")
         fill(filling, root, path)
     else:
         filling.save(path)
-    return filling.index, Changes(kept, added=left - changed, changed=changed, deleted=len(old.names) - met)
+    return filling.index, Changes(kept, added=left - changed, changed=changed, deleted=deleted)
 
 
 def _label(name: str) -> str | None:

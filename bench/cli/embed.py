@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="File for the vectors; the list of pictures goes beside it, as .csv.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Shards at once.  [default: one a processor]")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Shards at once, on this machine.  [default: one a processor, or one on a GPU]",
+)
 @click.option("--shard", type=click.IntRange(min=1), default=4096, show_default=True, help="Pictures of a shard.")
 @option("--executor", type=click.Choice(["local", "ray"]), default="local", help="Where shards run.  [default: local]")
 @option("--address", metavar="HOST:PORT|auto", help="The Ray cluster.  [default: one on this machine]")

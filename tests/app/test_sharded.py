@@ -343,7 +343,7 @@ def test_kill_9_of_worker_and_command_and_ctrl_c_lose_nothing_that_is_finished(o
     worker = embedded(tmp_path)[-1][0]
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, is_alive(worker)) == (130, False)
+    assert (process.returncode, is_alive(worker)) == (130, False), err
     assert err.splitlines()[-1] == "simbench: interrupted; the same command goes on where this one stopped"
     assert not (tmp_path / "vectors.safetensors").exists()
 

@@ -109,6 +109,7 @@ class JobProcess:
         for send in (os.killpg, os.kill):  # it may not lead its group yet
             with suppress(ProcessLookupError, PermissionError):
                 send(self.pid, number)
+                return  # a second Ctrl-C would cut off what the first has it put away
 
 
 def last_line(log: Path) -> str:
