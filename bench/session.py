@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from bench.app.search import Searcher
 from bench.config import Config, Settings
-from bench.contract import Dataset, SimbenchError
+from bench.contract import Dataset, SimbenchError, UsageError, unseen
 from bench.options import build
 from bench.places import cache_folder
 from bench.runs.machine import choose_device
@@ -20,8 +20,6 @@ from bench.runs.store import RunRecord
 from bench.runs.trained_run import TrainedRun
 from bench.runs.trained_run import open_run as open_run_on
 
-T = TypeVar("T")
-
 
 def load(dataset: str = "digits", **settings: Any) -> Dataset:
     """Return a data set cut into train, validation, query and gallery.
@@ -29,7 +27,7 @@ def load(dataset: str = "digits", **settings: Any) -> Dataset:
     dataset: a name, or a path to pictures or a manifest. settings: as of `run`. Raises like `run`.
     """
     chosen = _settings(settings)
-    return chosen_data(load_collection(dataset, Config(chosen), _quietly, cache_folder()), chosen, cache_folder())
+    return chosen_data(load_collection(dataset, Config(chosen), unseen, cache_folder()), chosen, cache_folder())
 
 
 def run(
@@ -49,14 +47,15 @@ def run(
     Raises UsageError for unknown names or values, DataError for data that is missing, SimbenchError for a failed run.
     """
     chosen = _settings({**settings, "seeds": (seed,)})
-    config = Config(chosen, methods={method: dict(options or {})})
-    collection = load_collection(dataset, config, _quietly, cache_folder())
+    names = chosen_methods([method])
+    if len(names) > 1:
+        raise UsageError(f"{method} names {len(names)} methods; run one at a time: {', '.join(names)}")
+    config = Config(chosen, methods={names[0]: dict(options or {})})
+    collection = load_collection(dataset, config, unseen, cache_folder())
     device = choose_device(chosen.device)
     threads = chosen.threads or torch.get_num_threads()
-    (cell,) = plan_cells(
-        chosen_methods([method])[:1], {dataset: collection}, config, [], device.type, cache=cache_folder()
-    )
-    place = Workplace(Path(chosen.runs), device, threads, _quietly, log, cache=cache_folder())
+    (cell,) = plan_cells(names, {dataset: collection}, config, [], device.type, cache=cache_folder())
+    place = Workplace(Path(chosen.runs), device, threads, unseen, log, cache=cache_folder())
     record = execute(cell.spec, cell.seed, cell.dataset, place)
     if record.status != "done":
         raise SimbenchError(f"{method} on {dataset} failed: {record.content['reason']} ({record.folder})")
@@ -79,8 +78,3 @@ def search(where: Path | str, device: str = "cpu") -> Searcher:
 def _settings(given: Mapping[str, Any]) -> Settings:
     made: Settings = build(Settings, dict(given), owner="settings")
     return made
-
-
-def _quietly(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
-    del total, what
-    return items

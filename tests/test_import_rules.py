@@ -14,6 +14,7 @@ LAYERS = {
     "naming": set(),
     "online": set(),
     "places": set(),
+    "look": set(),
     "registry": {"contract", "naming"},
     "options": {"contract", "naming", "registry"},
     "config": {"contract", "naming", "registry", "options"},

@@ -64,16 +64,15 @@ class Filling:
         path: Path,
         progress: Progress,
         *,
-        batch: int,
         mapped: Mapped = map_in_order,
     ) -> None:
         """Embed the rows that are not done, and write what is once a minute and at the end, also of an interrupt.
 
-        batch: images embedded at once; mapped: how files are read, one after another or in threads.
+        mapped: how files are read, one after another or in threads.
         """
         saved = time.monotonic()
         try:
-            for rows in self._embedded(root, run, progress, mapped, batch):
+            for rows in self._embedded(root, run, progress, mapped):
                 self.done[rows] = True
                 if time.monotonic() - saved > SAVE_EVERY:
                     self.save(path)
@@ -81,18 +80,17 @@ class Filling:
         finally:
             self.save(path)
 
-    def _embedded(self, root: Path, run: TrainedRun, progress: Progress, mapped: Mapped, batch: int) -> Iterator[Ints]:
+    def _embedded(self, root: Path, run: TrainedRun, progress: Progress, mapped: Mapped) -> Iterator[Ints]:
         """Fill in the rows that are not done, and yield those that are then, a batch at a time."""
         todo, index = self.todo, self.index
         read = partial(_read, root, Preparation(run.shape, run.resize))
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", module=r"PIL\."
-            )  # of odd files; those that cannot be decoded are reported
+            # of odd files; those that cannot be decoded are reported
+            warnings.filterwarnings("ignore", module=r"PIL\.")
             pictures = mapped(read, [index.names[row] for row in todo])
             told = iter(progress(pictures, total=len(todo), what="embed"))
-            for first in range(0, len(todo), batch):
-                rows = todo[first : first + batch]
+            for first in range(0, len(todo), BATCH):
+                rows = todo[first : first + BATCH]
                 found = [next(told) for _ in rows]
                 good = [place for place, picture in enumerate(found) if not isinstance(picture, str)]
                 for row, picture in zip(rows.tolist(), found, strict=True):

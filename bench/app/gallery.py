@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from bench.app.filling import BATCH as _BATCH
 from bench.app.filling import Filling
 from bench.app.gallery_index import Index, index_path, read_index
 from bench.app.search import Items
@@ -73,7 +72,7 @@ def open_gallery(
     """
 
     def fill(filling: Filling, root: Path, path: Path) -> None:
-        filling.embed(root, run, path, progress, batch=_BATCH)
+        filling.embed(root, run, path, progress)
 
     return kept_gallery(folder, run.record, cache, fill, log)
 

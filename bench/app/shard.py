@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from bench.app.filling import BATCH, Filling
+from bench.app.filling import Filling
 from bench.app.gallery_index import index_path, read_index
 from bench.contract import DataError
 from bench.data.threaded import map_in_order
@@ -82,7 +82,7 @@ class ShardProgram:
         if before is not None:
             filling.take(before)
         mapped = map if self.place.threads == 1 else map_in_order  # one processor decodes as well as it embeds
-        filling.embed(self.pictures, run, path, _counted, batch=BATCH, mapped=mapped)
+        filling.embed(self.pictures, run, path, _counted, mapped=mapped)
         return 0
 
 

@@ -11,7 +11,7 @@ import click
 
 from bench.cli.board import Board, duration
 from bench.cli.options import configuration, data_places, folders, option
-from bench.cli.robustness import sweep_all, write
+from bench.cli.robustness import sweep_all
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
@@ -170,10 +170,10 @@ def _report(outcomes: Sequence[Outcome], plan: Plan, runs: Path, results: Path) 
 
     from bench.report.frame import runs_frame
     from bench.report.leaderboard import tables
-    from bench.report.results import write_results
+    from bench.report.results import write_board
 
-    write_results(runs, results)
-    write(runs, results)
+    for path in write_board(runs, results).curves:
+        click.echo(f"written: {path}", err=True)
     click.echo(tables(runs_frame([outcome.record for outcome in outcomes if outcome.record is not None])))
     failed = [outcome for outcome in outcomes if not outcome.done]
     if failed:

@@ -45,7 +45,7 @@ def leaderboard(
     settings = load_config(config, overrides=overrides, flags={"runs": runs, "results": results}).settings
     folder = Path(settings.results)
     board = write_board(Path(settings.runs), folder)
-    written = [folder / "README.md", folder / "leaderboard.md"]
+    written = [folder / "README.md", folder / "leaderboard.md", *board.curves]
     if as_latex:
         written.append(write_latex(board, folder))
     if as_json:

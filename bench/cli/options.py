@@ -47,6 +47,17 @@ def data_places(command: F) -> F:
     )(command)
 
 
+def image_places(command: F) -> F:
+    """Add ``--images``, as the argument ``places``: see ``bench.cli.report.places_by_name``."""
+    return option(
+        "--images",
+        "places",
+        multiple=True,
+        metavar="NAME=PATH",
+        help="Where a data set's images lie, by its name in the tables; repeatable. Named sets are found without.",
+    )(command)
+
+
 def data_choices(command: F) -> F:
     """Add what decides which images are used, and what to do with broken ones."""
     for add in reversed(_DATA_CHOICES):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import configuration, data_places, folders, option
+from bench.cli.options import configuration, data_places, folders, image_places
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.places import cache_folder
@@ -23,13 +23,7 @@ _TARGET = 3_000_000  # bytes of a page for a suite of runs
 
 @click.command()
 @folders
-@option(
-    "--images",
-    "places",
-    multiple=True,
-    metavar="NAME=PATH",
-    help="Where a data set's images lie, by its name in the tables; repeatable. Named sets are found without.",
-)
+@image_places
 @click.option("--no-images", is_flag=True, help="Do not look for the images: no retrieved pictures, much faster.")
 @click.option(
     "--map",

@@ -55,6 +55,7 @@ def robustness(
     simbench bench --suite robustness                  the same for a whole suite, trained first where it is not yet
     """
     from bench.config import load_config
+    from bench.report.curves import write_curves
     from bench.report.robustness_curves import robustness_panels, robustness_text
     from bench.runs.store import ensure_writable
 
@@ -78,7 +79,8 @@ def robustness(
 
     pairs = [(record, lambda record=record: queries(record)) for record in records]
     failed = sweep_all(pairs, device, threads, terminal, force=force)
-    write(Path(settings.runs), results, records)
+    for path in write_curves(_with_those_of(Path(settings.runs), records), results):
+        click.echo(f"written: {path}", err=True)
     click.echo("\n\n".join(robustness_text(panel) for panel in robustness_panels(records)))
     return int(failed)
 
@@ -108,14 +110,11 @@ def sweep_all(
     return failed
 
 
-def write(runs: Path, results: Path, swept: Sequence[RunRecord] = ()) -> None:
-    """Rebuild the tables of curves from all runs under ``runs`` and those swept elsewhere."""
-    from bench.report.curves import write_curves
+def _with_those_of(runs: Path, swept: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return all runs under ``runs`` and those swept elsewhere: tables of curves are of all."""
     from bench.runs.store import all_runs
 
-    records = {record.folder.resolve(): record for record in (*all_runs(runs), *swept)}
-    for path in write_curves(list(records.values()), results):
-        click.echo(f"written: {path}", err=True)
+    return list({record.folder.resolve(): record for record in (*all_runs(runs), *swept)}.values())
 
 
 def _runs(targets: Sequence[Path]) -> list[RunRecord]:

@@ -171,14 +171,11 @@ def _say_plan(cells: Sequence[Cell], runs: Path) -> None:
 
 
 def _report(records: Sequence[RunRecord], runs: Path, results: Path, *, as_json: bool) -> None:
-    from bench.report.curves import write_curves
     from bench.report.frame import runs_frame
     from bench.report.leaderboard import tables
     from bench.report.results import write_results
-    from bench.runs.store import all_runs
 
     write_results(runs, results)
-    write_curves(all_runs(runs), results)
     if as_json:
         click.echo(json.dumps([{"folder": str(record.folder), **record.content} for record in records], indent=2))
         return

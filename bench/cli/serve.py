@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import configuration, data_places, folders, option
+from bench.cli.options import configuration, data_places, folders, image_places, option
 from bench.cli.report import opener, places_by_name
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
@@ -34,13 +34,7 @@ _EXTRA = "the search page needs more packages: pip install 'simbench-retrieval[s
 @folders
 @option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
-@option(
-    "--images",
-    "places",
-    multiple=True,
-    metavar="NAME=PATH",
-    help="Where a data set's images lie, by its name in the tables; repeatable. Named sets are found without.",
-)
+@image_places
 @click.option("--no-images", is_flag=True, help="Do not look for the images: no pictures of what is found.")
 @option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
 @option("--threads", type=int, help="Processors to use.  [default: all]")
@@ -127,10 +121,9 @@ def _path(text: str) -> Path:
 def _application(galleries: Sequence[SharedGallery], results: Path, host: str) -> Any:
     from bench.app.server.application import Site, build
     from bench.app.server.running import is_loopback
-    from bench.report.page.pairs import probabilities
 
     hosts = frozenset({"localhost", "127.0.0.1", "::1", host.lower()}) if is_loopback(host) else None
-    return build(Site(galleries, results, probabilities, hosts))
+    return build(Site(galleries, results, hosts))
 
 
 def _announce(host: str, listening: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.contract.errors import DataError, MethodError, SimbenchError, UsageError
-from bench.contract.fitting import Budget, Checkpoints, FitContext, History, Progress
+from bench.contract.fitting import Budget, Checkpoints, FitContext, History, Progress, unseen
 from bench.contract.images import Collection, Dataset, Images, ImageShape, Split
 from bench.contract.loaders import Card, DataPlace, Described, Fetches, Loader, card_of
 from bench.contract.methods import (
@@ -68,4 +68,5 @@ __all__ = [
     "pair_scorer_of",
     "parameters_of",
     "saver_of",
+    "unseen",
 ]

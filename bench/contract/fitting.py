@@ -21,6 +21,12 @@ class Progress(Protocol):
     def __call__(self, items: Iterable[T], *, total: int, what: str) -> Iterable[T]: ...
 
 
+def unseen(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
+    """Show no progress: a ``Progress`` for log files and notebooks."""
+    del total, what
+    return items
+
+
 class History(Protocol):
     """The training curve of a run: one row an epoch, numbers by name, kept as ``history.csv``."""
 

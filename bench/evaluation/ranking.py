@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from bench.evaluation.columns import Columns, grouped_columns
+from bench.evaluation.columns import grouped_columns
 from bench.evaluation.equal_rows import equal_rows
 from bench.evaluation.layout import Layout
-from bench.evaluation.rankers.block import TILE_ROWS, RankedBlock, Ranker, round_up
+from bench.evaluation.rankers.block import TILE_ROWS, Problem, RankedBlock, Ranker, round_up
 from bench.evaluation.rankers.whole_rows import WholeRows, fitting_rows
 from bench.evaluation.rankers.windows import Windows, window_rows
 from bench.evaluation.vectors import Rows
@@ -47,8 +47,9 @@ def rank_gallery(
     device: "cpu", or a torch device, where one thread ranks.
     """
     columns = grouped_columns(gallery, layout.order)
+    problem = Problem(queries, columns, layout, *equal_rows(len(columns), columns.take), keep, full)
     threads = threads if device == "cpu" else 1
-    step, make = _ranker(queries, columns, layout, keep=keep, full=full, device=device)
+    step, make = _ranker(problem, device)
     step = block_rows or min(step, round_up(-(-len(queries) // threads), TILE_ROWS))  # work for every thread
     own = threading.local()
 
@@ -68,18 +69,15 @@ def rank_gallery(
             pool.shutdown(cancel_futures=True)
 
 
-def _ranker(
-    queries: Rows, columns: Columns, layout: Layout, *, keep: int, full: bool, device: str
-) -> tuple[int, Callable[[int], Ranker]]:
+def _ranker(problem: Problem, device: str) -> tuple[int, Callable[[int], Ranker]]:
     """Return how many queries to rank at once, and what makes a thread's ranker for that many."""
-    equal = equal_rows(len(columns), columns.take)
     if device != "cpu":
         from bench.evaluation.rankers.on_device import OnDevice, device_rows  # noqa: PLC0415 - torch takes seconds
 
-        on_device = OnDevice(queries, columns, layout, equal, device=device, keep=keep, full=full)
-        return device_rows(len(columns)), lambda _: on_device
-    whole = fitting_rows(columns.padded)
-    several = 0 if columns.held is not None else window_rows(columns, layout, equal, full=full)
+        on_device = OnDevice(problem, device)
+        return device_rows(len(problem.columns)), lambda _: on_device
+    whole = fitting_rows(problem.columns.padded)
+    several = 0 if problem.columns.held is not None else window_rows(problem)
     if several > whole:
-        return several, lambda _: Windows(queries, columns, layout, equal, keep=keep, full=full)
-    return whole, lambda step: WholeRows(queries, columns, layout, equal, step=step, keep=keep, full=full)
+        return several, lambda _: Windows(problem)
+    return whole, lambda step: WholeRows(problem, step)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.report.estimates import choices_in_words, stem
+from bench.report.estimates import stem
 from bench.report.label_curves import draw_labels, label_panels, label_rows, label_text
 from bench.report.page.drawing import Drawn
 from bench.report.robustness_curves import draw_robustness, robustness_panels, robustness_rows, robustness_text
+from bench.report.row_names import choices_in_words
 from bench.runs.store import RunRecord, write_bytes, write_rows
 
 FIGURES = "figures"

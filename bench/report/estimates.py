@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,15 +66,6 @@ def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
         words = ", ".join(f"{name}={value}" for name, value in apart.items())
         named[key] = f"{method} ({words})" if words else method
     return named
-
-
-def choices_in_words(data: Mapping[str, Any]) -> list[str]:
-    """Return what was chosen of the data, a phrase each: part of a title."""
-    told = []
-    for name, value in sorted(data.items()):
-        shown = ",".join(map(str, value)) if isinstance(value, list) else value
-        told.append(name.replace("_", " ") + ("" if value is True else f" {shown}"))
-    return told
 
 
 def stem(words: Sequence[str], taken: Sequence[str], digest: str) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.report.leaderboard import COLUMNS, groups_of, made, notes, ranked_rows, row_labels
 from bench.report.row_names import failed_options
+from bench.report.seeds import interval_of
 
 SCHEMA = 1
 _DIGITS = 9  # significant ones: what a sum in another order may change lies far behind them
@@ -106,13 +107,10 @@ def _failed(run: pd.Series, group: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _ends(runs: pd.DataFrame, metric: str) -> list[float] | None:
+def _ends(runs: pd.DataFrame, metric: str) -> tuple[float, float] | None:
     """Return an interval over seeds and queries; the run's own where there is one seed and no per-query values."""
-    for kind in (f"{metric}_seeds_ci95", *([f"{metric}_ci95"] if len(runs) == 1 else [])):
-        ends = [_number(runs[f"{kind}_{end}"].iloc[0]) if f"{kind}_{end}" in runs else None for end in ("low", "high")]
-        if ends[0] is not None and ends[1] is not None:
-            return [ends[0], ends[1]]
-    return None
+    own = interval_of(runs, f"{metric}_ci95") if len(runs) == 1 else None
+    return interval_of(runs, f"{metric}_seeds_ci95") or own
 
 
 def _choices(run: pd.Series) -> dict[str, Any]:

@@ -82,11 +82,11 @@ def _row(run: Mapping[str, Any], standing: Mapping[str, Any], alarmed: Sequence[
         "commit": made_by["commit"],
         "dirty": made_by["dirty"],
         "date": made_by["date"],
-        "command": _without_folders(made_by["command"]),
+        "command": without_folders(made_by["command"]),
     }
 
 
-def _without_folders(command: str) -> str:
+def without_folders(command: str) -> str:
     """Return a command line with each absolute path cut to its last part: tables are published, folders are private."""
     return re.sub(r"(?<![\w.~])(?:/[^\s/=]+)+/([^\s/]+)", r"\1", command)
 

@@ -16,6 +16,7 @@ from tabulate import tabulate
 from bench.evaluation.frontier import Clock, Labelled, Point, Sweep, mark_front, plan
 from bench.evaluation.indexes import FAMILIES, REFINE
 from bench.evaluation.reranking.embedded import Embedded
+from bench.report.frame import without_folders
 from bench.runs.kept import PER_QUERY, read_arrays, read_vectors
 from bench.runs.provenance import provenance
 from bench.runs.store import RunRecord, write_arrays, write_json, write_rows
@@ -75,6 +76,7 @@ def write_points(
     times = {"wall_ms": [one.wall_ms for one in points], "cpu_ms": [one.cpu_ms for one in points]}
     write_arrays(folder / "latency.npz", {name: np.stack(rows) for name, rows in times.items()})
     made_by = provenance(torch.device("cpu"), threads)
+    made_by["command"] = without_folders(made_by["command"])
     write_json(folder / "frontier.json", {"run": run, "k": k, "clock": clock, "provenance": made_by})
 
 

@@ -14,14 +14,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 from tabulate import tabulate
 
-from bench.report.estimates import Estimate, choices_in_words, estimates, row_names
-from bench.report.page.drawing import CLASS_COLOURS, Drawn, finish, style
+from bench.report.bands import draw_band
+from bench.report.estimates import Estimate, estimates, row_names
+from bench.report.page.drawing import Drawn, finish, style
+from bench.report.row_names import choices_in_words
 from bench.runs.kept import PER_QUERY, read_arrays
 from bench.runs.store import RunRecord
 
 _METRICS = ("map", "hit@1")
 _BUDGET = "labels_per_class"
-_MARKERS = "os^Dv"
 _CLOSE = 1.3  # times: labels of the axis nearer than that would touch
 
 
@@ -135,10 +136,8 @@ def draw_labels(panel: Panel, slug: str) -> Drawn:
         axes = figure.subplots()
         drawn = {name: points for name, points in panel.curves.items() if len(points) > 1} or panel.curves
         for number, (name, points) in enumerate(drawn.items()):
-            colour, x = CLASS_COLOURS[number % len(CLASS_COLOURS)], [point.at for point in points]
             scores = [point.scores["map"] for point in points]
-            axes.plot(x, [s.mean for s in scores], color=colour, marker=_MARKERS[number % 5], markersize=4, label=name)
-            axes.fill_between(x, [s.low for s in scores], [s.high for s in scores], color=colour, alpha=0.1, lw=0)
+            draw_band(axes, [point.at for point in points], scores, number, name, mark=4)
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_minor_formatter(NullFormatter())

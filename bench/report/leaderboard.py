@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from bench.report.row_names import failures, varied_choices
+from bench.report.row_names import choices_in_words, failures, varied_choices
 
 _EMPTY = "-"
 
@@ -98,10 +98,7 @@ def ranked_rows(group: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame
 
 def data_choices(group: pd.DataFrame) -> list[str]:
     """Return what was chosen of the data, in words: part of a table's title."""
-    told = []
-    for text in sorted(set(group["data"])):
-        choices = {name: ",".join(map(str, v)) if isinstance(v, list) else v for name, v in json.loads(text).items()}
-        told += [name.replace("_", " ") + ("" if value is True else f" {value}") for name, value in choices.items()]
+    told = [words for text in sorted(set(group["data"])) for words in choices_in_words(json.loads(text))]
     return list(dict.fromkeys(told))
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.report.answers import answers_of
 from bench.report.answers_text import MARK, answers_page
+from bench.report.curves import write_curves
 from bench.report.export import as_json, as_rows
 from bench.report.frame import runs_frame
 from bench.report.latex import latex
@@ -26,11 +27,11 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Board:
-    """All runs as tables. frame: a row a run; records: the runs; overall: what the tables say together."""
+    """All runs as tables. frame: a row a run; overall: what they say together; curves: label budgets and robustness."""
 
     frame: pd.DataFrame
-    records: Sequence[RunRecord]
     overall: Overall
+    curves: Sequence[Path]
 
 
 def write_results(runs: Path, results: Path) -> pd.DataFrame:
@@ -38,7 +39,8 @@ def write_results(runs: Path, results: Path) -> pd.DataFrame:
 
     Writes ``runs.csv`` (a row a run), ``<dataset>.csv`` (the same for one data set), ``leaderboard.md``, the same as
     ``.csv`` (a row a method) and ``.json``, ``README.md`` (what the tables answer), the critical-difference diagram,
-    and a row of reconstructions for each decoding method. Raises SimbenchError if the folder cannot be written.
+    tables and figures of label budgets and robustness where there are runs of these, and a row of reconstructions for
+    each decoding method. Raises SimbenchError if the folder cannot be written.
     """
     return write_board(runs, results).frame
 
@@ -60,7 +62,7 @@ def write_board(runs: Path, results: Path) -> Board:
     _write_diagram(results / FIGURE, overall)
     for record in records:
         write_reconstructions(record, results / "figures" / f"{_name(record)}-reconstructions.png")
-    return Board(frame, records, overall)
+    return Board(frame, overall, write_curves(records, results))
 
 
 def write_latex(board: Board, results: Path) -> Path:

@@ -14,13 +14,14 @@ from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from bench.evaluation.arrays import Floats
-from bench.report.estimates import Estimate, choices_in_words, estimates, row_names
-from bench.report.page.drawing import CLASS_COLOURS, Drawn, finish, style
+from bench.report.bands import draw_band
+from bench.report.estimates import Estimate, estimates, row_names
+from bench.report.page.drawing import Drawn, finish, style
+from bench.report.row_names import choices_in_words
 from bench.runs.kept import PER_QUERY, read_arrays
 from bench.runs.robustness import METRICS, VALUES, read_robustness
 from bench.runs.store import RunRecord
 
-_MARKERS = "os^Dv"
 _COLUMNS = 3  # of small multiples
 
 
@@ -122,9 +123,7 @@ def draw_robustness(panel: Panel, slug: str) -> Drawn:
 def _multiple(axes: Axes, rows: Sequence[Row], name: str, severities: Sequence[int]) -> None:
     for number, row in enumerate(rows):
         scores = [row.scores[key] for key in ("clean/map", *(f"{name}-{severity}/map" for severity in severities))]
-        x, colour = [0, *severities], CLASS_COLOURS[number % len(CLASS_COLOURS)]
-        axes.plot(x, [s.mean for s in scores], color=colour, marker=_MARKERS[number % 5], markersize=3, label=row.name)
-        axes.fill_between(x, [s.low for s in scores], [s.high for s in scores], color=colour, alpha=0.1, lw=0)
+        draw_band(axes, [0, *severities], scores, number, row.name, mark=3)
     axes.set_title(name)
     axes.set_xticks([0, *severities])
 

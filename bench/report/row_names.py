@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -24,6 +26,15 @@ def choices_of(run: pd.Series) -> dict[str, str]:
     budget = {name: value for name, value in json.loads(run["budget"]).items() if value is not None}
     every = {**json.loads(run["options"]), **budget, "device": run["device"], "engine": run["engine"]}
     return {name: str(value) for name, value in every.items()}
+
+
+def choices_in_words(data: Mapping[str, Any]) -> list[str]:
+    """Return what was chosen of the data, a phrase each: part of a title."""
+    told = []
+    for name, value in sorted(data.items()):
+        shown = ",".join(map(str, value)) if isinstance(value, list) else value
+        told.append(name.replace("_", " ") + ("" if value is True else f" {shown}"))
+    return told
 
 
 def failures(group: pd.DataFrame) -> list[str]:

@@ -14,6 +14,7 @@ import pandas as pd
 from bench.contract import DataError, UsageError
 from bench.report.entries import Entry, entry_of
 from bench.report.frame import runs_frame
+from bench.report.seeds import mean_over
 from bench.runs.store import RUN_FILE, RunRecord, all_runs
 
 TABLE = "runs.csv"
@@ -64,10 +65,7 @@ class Result:
 
     def mean(self, metric: str) -> float | None:
         """Return the mean over seeds, None where the table has no such column or value."""
-        if metric not in self.rows:
-            return None
-        values = pd.to_numeric(self.done[metric], errors="coerce").dropna()
-        return None if values.empty else float(values.mean())
+        return mean_over(self.done, metric)
 
     def ci95(self, metric: str) -> tuple[float, float] | None:
         """Return the interval over seeds and queries; the run's own where there is only that."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from bench.runs.cell import TOLD
+from bench.runs.executors.child import TOLD
 from bench.runs.executors.executor import Ended, Limits
 from bench.runs.expansion import SuiteCell
 from bench.runs.memory import in_words

@@ -133,7 +133,7 @@ def test_broken_files_are_left_out_told_and_not_tried_again(own: Own) -> None:
 
 @pytest.mark.parametrize("batches", [0, 2])
 def test_an_interrupted_start_is_gone_on_from(own: Own, monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
-    monkeypatch.setattr("bench.app.gallery._BATCH", 4)
+    monkeypatch.setattr("bench.app.filling.BATCH", 4)
     embed, left = TrainedRun.embed, [batches]
 
     def interrupted(one: TrainedRun, pixels: np.ndarray) -> Vectors:

@@ -204,7 +204,7 @@ def test_what_a_killed_shard_had_saved_is_taken_over(
 
     with monkeypatch.context() as patched:
         patched.setattr(TrainedRun, "embed", interrupted)
-        patched.setattr("bench.app.shard.BATCH", 8)
+        patched.setattr("bench.app.filling.BATCH", 8)
         with pytest.raises(KeyboardInterrupt):
             own.embed()
     assert own.pools[-1].stopped
@@ -340,6 +340,8 @@ def test_kill_9_of_worker_and_command_and_ctrl_c_lose_nothing_that_is_finished(o
 
     process = start(tmp_path, *words)
     wait(lambda: sum(held for *_, held in embedded(tmp_path)) == 3, process)
+    # what is left are two shards of one picture: that of the broken one ends beside the one that is held
+    wait(lambda: len(list((own.cache / "galleries").glob(f"*.shards/*/{VECTORS}"))) == 3, process)
     worker = embedded(tmp_path)[-1][0]
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)

@@ -16,13 +16,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bench.contract import UsageError
+from bench.evaluation.pair_probability import probabilities
 from bench.evaluation.thresholds import fit_thresholds
 from bench.report.page.arrays import Answers
 from bench.report.page.drawing import ACCENT, finish, style
 from bench.report.page.figures_classes import class_similarity, confusion, query_similarity, worst_confusions
 from bench.report.page.figures_tradeoff import best_buys
 from bench.report.page.leaderboard import number
-from bench.report.page.pairs import draw_pairs, examples, most_mistaken, probabilities
+from bench.report.page.pairs import draw_pairs, examples, most_mistaken
 from bench.report.page.planes import plane_by, principal_plane
 from bench.report.page.retrievals import choose
 from bench.report.page.thumbnails import COLUMNS, Sheet

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
-from bench.report.page.pairs import probabilities
+from bench.evaluation.pair_probability import probabilities
 from bench.runs.trained_run import TrainedRun, open_run
 
 Png = Callable[[np.ndarray[Any, Any]], bytes]

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-CHROMIUM = shutil.which("chromium")
 AXE = "axe-core@4.14.1"
 GIVE = """([kind, type, bytes]) => {
   const given = new DataTransfer();
@@ -21,18 +20,6 @@ GIVE = """([kind, type, bytes]) => {
     ? new ClipboardEvent("paste", { clipboardData: given, bubbles: true, cancelable: true })
     : new DragEvent("drop", { dataTransfer: given, bubbles: true, cancelable: true }));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A real browser, or the test is left out."""
-    api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine")
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ from PIL import Image
 
 from bench.app.interpolation import spherical_walk
 from bench.app.search import nearest
-from bench.app.server.shared_gallery import Calibration, Contestant, SharedGallery
+from bench.app.server.shared_gallery import Contestant, SharedGallery
 from bench.contract import pair_scorer_of
 from bench.evaluation.arrays import Ints, Vectors
 from bench.evaluation.embedding import to_floats
+from bench.evaluation.pair_probability import probabilities
 
 if TYPE_CHECKING:
     from bench.contract import Pixels
@@ -91,11 +92,11 @@ def search(gallery: SharedGallery, contestant: Contestant, asked: Sequence[Quest
     return answers
 
 
-def compare(contestant: Contestant, first: Query, last: Query, calibrate: Calibration | None) -> dict[str, Any]:
+def compare(contestant: Contestant, first: Query, last: Query) -> dict[str, Any]:
     """Return the cosine of two pictures and how probable one class is, by the method itself or by validation pairs."""
     a, b = first.vector(contestant), last.vector(contestant)
     cosine = _cosine(a @ b)
-    probability, source = _probability(contestant, first, last, cosine, calibrate)
+    probability, source = _probability(contestant, first, last, cosine)
     return {"cosine": cosine, "probability": probability, "source": source}
 
 
@@ -158,18 +159,14 @@ def _decoded(contestant: Contestant, vectors: Vectors) -> list[dict[str, Any]]:
     ]
 
 
-def _probability(
-    contestant: Contestant, first: Query, last: Query, cosine: float, calibrate: Calibration | None
-) -> tuple[float | None, str | None]:
+def _probability(contestant: Contestant, first: Query, last: Query, cosine: float) -> tuple[float | None, str | None]:
     """Return the probability that two pictures show one class and who says so; (None, None) where nobody does."""
     scorer = pair_scorer_of(contestant.run.method)
     if scorer is not None and first.pixels is not None and last.pixels is not None:
         left, right = (to_floats(one.pixels[None], contestant.run.device) for one in (first, last))  # type: ignore[index] # asked above
         with torch.inference_mode():
             return float(scorer.pair_score(left, right)[1][0]), "method"
-    if calibrate is None:
-        return None, None
-    found = calibrate(contestant.run.record.content.get("thresholds"), np.array([cosine], np.float32))
+    found = probabilities(contestant.run.record.content.get("thresholds"), np.array([cosine], np.float32))
     return (None, None) if found is None else (float(found[0]), "validation")
 
 

@@ -25,7 +25,7 @@ from bench.app.server.decoders import Decoders
 from bench.app.server.guard import Guard
 from bench.app.server.limits import Limits, RefusalError, number_among, whole_number
 from bench.app.server.models import Models, RunFailedError
-from bench.app.server.shared_gallery import Calibration, Contestant, SharedGallery
+from bench.app.server.shared_gallery import Contestant, SharedGallery
 from bench.app.server.uploads import Form, read_form
 
 _DECODERS = 2  # processes; decoding a photograph takes longer than a search
@@ -35,14 +35,10 @@ _STEPS = 25
 
 @dataclass(frozen=True)
 class Site:
-    """What is served. hosts: names that the server may be asked by, None for any.
-
-    calibrate: gives probabilities to runs that have none of their own (see ``shared_gallery.Calibration``).
-    """
+    """What is served. hosts: names that the server may be asked by, None for any."""
 
     galleries: Sequence[SharedGallery]
     results: Path
-    calibrate: Calibration | None = None
     hosts: frozenset[str] | None = None
     limits: Limits = field(default_factory=Limits)
 
@@ -94,7 +90,7 @@ class _Server:
         return JSONResponse({"status": "ok", "galleries": len(self._site.galleries), "runs": runs})
 
     async def galleries(self, _: Request) -> Response:
-        found = [_facts(gallery, self._site.calibrate is not None) for gallery in self._site.galleries]
+        found = [_facts(gallery) for gallery in self._site.galleries]
         return JSONResponse({"galleries": found, "picture_bytes": self._site.limits.picture_bytes})
 
     async def leaderboard(self, request: Request) -> Response:
@@ -127,10 +123,9 @@ class _Server:
 
     async def compare(self, request: Request) -> Response:
         form, gallery, (first, last) = await self._asked(request, "first", "last")
-        calibrate = self._site.calibrate
 
         async def answer(contestant: Contestant) -> dict[str, Any]:
-            return await self._models.alone(partial(answers.compare, contestant, first, last, calibrate))
+            return await self._models.alone(partial(answers.compare, contestant, first, last))
 
         return self._line_by_line(gallery, form, {}, answer)
 
@@ -203,7 +198,7 @@ class _Server:
         return [at for at in every if at in asked]
 
 
-def _facts(gallery: SharedGallery, calibrated: bool) -> dict[str, Any]:
+def _facts(gallery: SharedGallery) -> dict[str, Any]:
     shape = gallery.preparation.shape
     return {
         "title": gallery.title,
@@ -214,7 +209,6 @@ def _facts(gallery: SharedGallery, calibrated: bool) -> dict[str, Any]:
         "missing": gallery.missing,
         "version": gallery.place[2][:12],
         "runs": [one.facts() for one in gallery.contestants],
-        "calibrated": calibrated,
     }
 
 

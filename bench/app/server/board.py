@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from bench.app.server.shared_gallery import Place
 
 logger = logging.getLogger(__name__)
 
-FILE = "runs.csv"
-# heading, column of the table of runs, which way is better, digits
+FILE = "leaderboard.json"
+# heading, value's name in the leaderboard, which way is better, digits
 _COLUMNS = (
     ("map", "map", "up", 3),
     ("map@10", "map@10", "up", 3),
@@ -29,43 +29,31 @@ def read_board(results: Path, place: Place) -> dict[str, Any] | None:
     """Return a table's columns and rows by rank and map, means over seeds; None where no leaderboard is written."""
     path = results / FILE
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return _board([run for run in csv.DictReader(file) if _fits(run, place)])
+        tables = json.loads(path.read_text(encoding="utf-8"))["tables"]
+        found = [row for table in tables if _place(table) == place for row in table["rows"]]
+        return _board(found)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         logger.warning("%s: cannot be read (%s)", path, error)
         return None
 
 
-def _board(runs: Sequence[dict[str, str]]) -> dict[str, Any]:
-    groups: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for run in runs:
-        groups.setdefault((run["method"], run["key"]), []).append(run)
-    methods = [method for method, _ in groups]
+def _place(table: Mapping[str, Any]) -> Place:
+    return table["dataset"], table["protocol"], table["dataset_revision"]
+
+
+def _board(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    shown = [column for column in _COLUMNS if any(column[1] in row["values"] for row in found)]
+    methods = [row["method"] for row in found]
     rows = [
-        _row(f"{method} ({key})" if methods.count(method) > 1 else method, group)
-        for (method, key), group in groups.items()
+        {
+            "name": f"{row['method']} ({row['key']})" if methods.count(row["method"]) > 1 else row["method"],
+            "rank": row["rank"],
+            "seeds": len(row["seeds"]),
+            "values": [row["values"].get(source) for _, source, _, _ in shown],
+        }
+        for row in sorted(found, key=lambda row: (row["rank"], -row["values"]["map"]))
     ]
-    rows.sort(key=lambda row: (row["rank"], -(row["values"][0] or 0.0)))
-    shown = [at for at in range(len(_COLUMNS)) if any(row["values"][at] is not None for row in rows)]
-    for row in rows:
-        row["values"] = [row["values"][at] for at in shown]
-    columns = [dict(zip(("heading", "source", "better", "digits"), _COLUMNS[at], strict=True)) for at in shown]
+    columns = [dict(zip(("heading", "source", "better", "digits"), column, strict=True)) for column in shown]
     return {"columns": columns, "rows": rows}
-
-
-def _fits(run: dict[str, str], place: Place) -> bool:
-    here = (run.get("dataset"), run.get("protocol"), run.get("dataset_revision"))
-    return run.get("status") == "done" and here == place and "method" in run and "key" in run
-
-
-def _row(name: str, runs: Sequence[dict[str, str]]) -> dict[str, Any]:
-    rank = _mean(runs, "rank")
-    values = [_mean(runs, source) for _, source, _, _ in _COLUMNS]
-    return {"name": name, "rank": 0 if rank is None else int(rank), "seeds": len(runs), "values": values}
-
-
-def _mean(runs: Sequence[dict[str, str]], column: str) -> float | None:
-    values = [float(run[column]) for run in runs if run.get(column)]
-    return sum(values) / len(values) if values else None

@@ -47,7 +47,7 @@ class _Decoder:
                     _, out = _pipes(self._process)
                     if await out.readline() != READY:
                         raise SimbenchError("the process that decodes pictures cannot be started")
-            except BaseException:
+            except BaseException:  # cancelled too: a process that is half started serves nobody
                 await self.stop()
                 raise
         return self._process

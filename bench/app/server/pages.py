@@ -27,7 +27,7 @@ def routes(results: Path) -> list[Route]:
         content = files.get(name)
         if content is None:
             raise RefusalError(404, "there is no such page")
-        return Response(content, media_type=_KINDS[Path(name).suffix])
+        return Response(content, media_type=_kind(name))
 
     async def report(_: Request) -> Response:
         content = await asyncio.to_thread(_read, results / "report.html")
@@ -54,8 +54,12 @@ def routes(results: Path) -> list[Route]:
 
 
 def _static_files() -> dict[str, bytes]:
-    folder = resources.files("bench.app.server") / "static"
-    return {one.name: one.read_bytes() for one in folder.iterdir() if Path(one.name).suffix in _KINDS}
+    folders = (resources.files("bench.app.server") / "static", resources.files("bench.look"))
+    return {one.name: one.read_bytes() for folder in folders for one in folder.iterdir() if _kind(one.name)}
+
+
+def _kind(name: str) -> str | None:
+    return _KINDS.get(Path(name).suffix)
 
 
 def _figures(folder: Path) -> dict[str, Path]:

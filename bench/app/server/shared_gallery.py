@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +10,13 @@ import numpy as np
 
 from bench.app.preparation import Preparation
 from bench.contract import DataError, Progress, SimbenchError, pair_scorer_of
-from bench.evaluation.arrays import Floats, Ints, Scores, Vectors
+from bench.evaluation.arrays import Ints, Vectors
 from bench.runs.trained_run import TrainedRun
 
 if TYPE_CHECKING:
     from bench.contract import Dataset, Ids, Images
     from bench.runs.store import RunRecord
 
-# From a run's thresholds and similarities to probabilities of one class, None without a curve of validation pairs.
-Calibration = Callable[[Mapping[str, Any] | None, Scores], Floats | None]
 Place = tuple[str, str, str]  # data set, protocol, fingerprint
 
 

@@ -8,9 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from bench.evaluation.arrays import Ints, Neighbors, Scores
+from bench.evaluation.arrays import Ints, Neighbors, Scores, Vectors
+from bench.evaluation.columns import Columns
 from bench.evaluation.layout import Layout
 from bench.evaluation.ranks import Ranks
+from bench.evaluation.vectors import Rows
 
 # Matrix products work in small tiles, and the last, narrower tiles may add in another order: the same two vectors would
 # then score differently in the last bit from place to place. Padding to full tiles with zeros makes most kernels add
@@ -36,6 +38,23 @@ class RankedBlock:
     neighbors: Neighbors
     neighbor_labels: Ints
     similarities: Scores
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is ranked. layout: the gallery's columns, and each query's view of them.
+
+    copies, originals: int64, columns that equal another, and that other (``equal_rows``); keep: K, neighbours a query;
+    full: whether to rank the whole gallery, or only the first K.
+    """
+
+    queries: Rows
+    columns: Columns
+    layout: Layout
+    copies: Ints
+    originals: Ints
+    keep: int
+    full: bool
 
 
 class Ranker(Protocol):
@@ -75,6 +94,15 @@ def ranked_block(
 def relevant_offsets(layout: Layout, rows: slice) -> Ints:
     """Return where each query's ranks begin in one flat array, int64 ``(queries + 1,)``."""
     return np.concatenate(([0], np.cumsum(layout.relevant[rows]))).astype(np.int64)
+
+
+def tiled(rows: Vectors, tile: int) -> Vectors:
+    """Return the rows and as many rows of zeros as fill the last tile."""
+    if len(rows) % tile == 0:
+        return rows
+    filled = np.zeros((round_up(len(rows), tile), rows.shape[1]), dtype=np.float32)
+    filled[: len(rows)] = rows
+    return filled
 
 
 def round_up(n: int, multiple: int) -> int:

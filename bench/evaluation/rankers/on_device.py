@@ -9,10 +9,7 @@ import numpy as np
 import torch
 
 from bench.evaluation.arrays import Ints, Neighbors, Scores
-from bench.evaluation.columns import Columns
-from bench.evaluation.layout import Layout
-from bench.evaluation.rankers.block import RankedBlock, ranked_block
-from bench.evaluation.vectors import Rows
+from bench.evaluation.rankers.block import Problem, RankedBlock, ranked_block
 
 _BLOCK_CELLS = 1 << 24  # scores of a block: with their sort about 50 bytes each, 800 MB on the device
 
@@ -23,26 +20,19 @@ def device_rows(columns: int) -> int:
 
 
 class OnDevice:
-    """Ranks a block of queries on a torch device; arguments as for ``WholeRows``.
+    """Ranks a block of queries on a torch device.
 
     A gallery that is held in memory is copied to the device once, a larger one once for each block.
     """
 
-    def __init__(
-        self,
-        queries: Rows,
-        columns: Columns,
-        layout: Layout,
-        equal: tuple[Ints, Ints],
-        *,
-        device: str,
-        keep: int,
-        full: bool,
-    ) -> None:
-        self._queries, self._columns, self._layout = queries, columns, layout
-        self._device, self._keep, self._full = torch.device(device), keep, full
-        self._copies, self._originals = (torch.from_numpy(one).to(device) for one in equal)
-        self._held = None if columns.held is None else torch.from_numpy(columns.held).to(device)
+    def __init__(self, problem: Problem, device: str) -> None:
+        self._queries, self._columns, self._layout = problem.queries, problem.columns, problem.layout
+        self._keep, self._full = problem.keep, problem.full
+        self._device = torch.device(device)
+        self._copies = torch.from_numpy(problem.copies).to(self._device)
+        self._originals = torch.from_numpy(problem.originals).to(self._device)
+        held = problem.columns.held
+        self._held = None if held is None else torch.from_numpy(held).to(self._device)
 
     def ranked(self, rows: slice) -> Iterator[RankedBlock]:
         """Yield the whole block at once."""

@@ -12,12 +12,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.evaluation.arrays import Ints, Neighbors, Scores, Vectors
-from bench.evaluation.columns import TILE, Columns
+from bench.evaluation.arrays import Neighbors, Scores, Vectors
+from bench.evaluation.columns import TILE
 from bench.evaluation.kernel import count_block, nearest_columns
 from bench.evaluation.layout import Layout
-from bench.evaluation.rankers.block import TILE_ROWS, RankedBlock, ranked_block, relevant_offsets, round_up
-from bench.evaluation.vectors import Rows
+from bench.evaluation.rankers.block import (
+    TILE_ROWS,
+    Problem,
+    RankedBlock,
+    ranked_block,
+    relevant_offsets,
+    round_up,
+    tiled,
+)
 
 _BUFFER_SCORES = 32 << 20  # scores in the buffer: 128 MB of float32
 _BLOCK_RANKS = 4 << 20  # ranks of a block of queries, 32 MB an array
@@ -26,30 +33,25 @@ _LEAST_WINDOW = 1 << 15  # columns
 _WINDOW_RELEVANT = 8  # times as many columns as relevant items: these are sorted anew for each window
 
 
-def window_rows(columns: Columns, layout: Layout, equal: tuple[Ints, Ints], *, full: bool) -> int:
+def window_rows(problem: Problem) -> int:
     """Return how many queries can be ranked in one reading, in whole tiles; 0 if memory does not allow any."""
-    most = _most_relevant(layout, full=full)
+    most = _most_relevant(problem)
     width = _width(most)
-    if width * columns.gallery.dimension > _WINDOW_VALUES:
+    if width * problem.columns.gallery.dimension > _WINDOW_VALUES:
         return 0
-    room = _BUFFER_SCORES // (most + width + len(np.unique(equal[1])))
+    room = _BUFFER_SCORES // (most + width + len(np.unique(problem.originals)))
     return min(room, _BLOCK_RANKS // max(1, most)) // TILE_ROWS * TILE_ROWS
 
 
 class Windows:
-    """Ranks hundreds of queries in two readings of the gallery, one if only the top is asked for.
+    """Ranks hundreds of queries in two readings of the gallery, one if only the top is asked for."""
 
-    equal: columns that equal another, and that other (``equal_rows``). keep: K. full: rank everything.
-    """
-
-    def __init__(
-        self, queries: Rows, columns: Columns, layout: Layout, equal: tuple[Ints, Ints], *, keep: int, full: bool
-    ) -> None:
-        self._queries, self._columns, self._layout = queries, columns, layout
-        self._keep, self._full = keep, full
-        self._most = _most_relevant(layout, full=full)
-        self._originals, group = np.unique(equal[1], return_inverse=True)
-        alike = np.concatenate((equal[0], self._originals))  # every column that equals another, and which it equals
+    def __init__(self, problem: Problem) -> None:
+        self._queries, self._columns, self._layout = problem.queries, problem.columns, problem.layout
+        self._keep, self._full = problem.keep, problem.full
+        self._most = _most_relevant(problem)
+        self._originals, group = np.unique(problem.originals, return_inverse=True)
+        alike = np.concatenate((problem.copies, self._originals))  # every column that equals another, and which
         order = np.argsort(alike)
         self._alike = alike[order]
         self._group = np.concatenate((group.ravel(), np.arange(len(self._originals))))[order]
@@ -140,8 +142,8 @@ class Windows:
         )
 
 
-def _most_relevant(layout: Layout, *, full: bool) -> int:
-    return int((layout.stop - layout.start).max(initial=0)) if full else 0
+def _most_relevant(problem: Problem) -> int:
+    return int((problem.layout.stop - problem.layout.start).max(initial=0)) if problem.full else 0
 
 
 def _width(most_relevant: int) -> int:
@@ -164,17 +166,8 @@ def _overlaps(layout: Layout, rows: slice, columns: slice) -> list[tuple[int, sl
 
 def _product(rows: Vectors, columns: Vectors, out: Scores | None = None) -> Scores:
     """Return ``rows @ columns.T``, float32, multiplied in whole tiles, in the upper left of ``out`` if given."""
-    tiled, padded = _tiled(rows, TILE_ROWS), _tiled(columns, TILE)
+    full_rows, full_columns = tiled(rows, TILE_ROWS), tiled(columns, TILE)
     if out is None:
-        out = np.empty((len(tiled), len(padded)), dtype=np.float32)
-    np.matmul(tiled, padded.T, out=out[: len(tiled), : len(padded)])
+        out = np.empty((len(full_rows), len(full_columns)), dtype=np.float32)
+    np.matmul(full_rows, full_columns.T, out=out[: len(full_rows), : len(full_columns)])
     return out[: len(rows), : len(columns)]
-
-
-def _tiled(rows: Vectors, tile: int) -> Vectors:
-    """Return the rows and as many rows of zeros as fill the last tile."""
-    if len(rows) % tile == 0:
-        return rows
-    filled = np.zeros((round_up(len(rows), tile), rows.shape[1]), dtype=np.float32)
-    filled[: len(rows)] = rows
-    return filled

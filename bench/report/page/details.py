@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.evaluation.arrays import Floats, Ints, Scores
+from bench.evaluation.pair_probability import probabilities
 from bench.report.page.arrays import Answers
 from bench.report.page.drawing import Drawn
 from bench.report.page.figures_classes import (
@@ -25,7 +26,7 @@ from bench.report.page.figures_frontier import draw_frontier
 from bench.report.page.figures_vectors import draw_histogram, draw_map
 from bench.report.page.groups import Row
 from bench.report.page.pair_scores import own_probabilities
-from bench.report.page.pairs import Pairs, draw_pairs, examples, most_mistaken, probabilities
+from bench.report.page.pairs import Pairs, draw_pairs, examples, most_mistaken
 from bench.report.page.pictures import Pictures
 from bench.report.page.planes import PlaneOf
 from bench.report.page.reconstructions import Reconstruction, reconstructions

@@ -28,12 +28,3 @@ def fold(page: str) -> str:
     short = _PART.sub(pack, page)
     packed = base64.b64encode(gzip.compress(json.dumps(parts).encode(), 9, mtime=0)).decode()
     return short.replace(_STORE, f'<script type="text/plain" id="folded">{packed}</script>')
-
-
-def unfold(page: str) -> str:
-    """Return a page as its script shows it: every part in its place."""
-    found = re.search(r'id="folded">([^<]*)<', page)
-    if found is None:
-        return page
-    parts = json.loads(gzip.decompress(base64.b64decode(found[1])))
-    return re.sub(r'<div data-folded="(\d+)">.*?</div>', lambda place: str(parts[int(place[1])]), page)

@@ -10,6 +10,7 @@ from itertools import groupby
 import pandas as pd
 
 from bench.report.leaderboard import data_choices, row_labels
+from bench.report.seeds import interval_of, mean_over
 from bench.runs.store import RunRecord
 
 RANKED_BY = "map"
@@ -43,18 +44,11 @@ class Row:
 
     def mean(self, column: str) -> float | None:
         """Return a column's mean over seeds, None where no run has it."""
-        if column not in self.frame:
-            return None
-        values = pd.to_numeric(self.frame[column], errors="coerce").dropna()
-        return None if values.empty else float(values.mean())
+        return mean_over(self.frame, column)
 
     def interval(self, metric: str) -> tuple[float, float] | None:
         """Return the 95 % interval over queries and seeds; the first run's own where there is none over seeds."""
-        for kind in (f"{metric}_seeds_ci95", f"{metric}_ci95"):
-            ends = [self.frame[f"{kind}_{end}"].iloc[0] for end in ("low", "high") if f"{kind}_{end}" in self.frame]
-            if len(ends) == 2 and not pd.isna(ends).any():
-                return float(ends[0]), float(ends[1])
-        return None
+        return interval_of(self.frame, f"{metric}_seeds_ci95") or interval_of(self.frame, f"{metric}_ci95")
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.isotonic import IsotonicRegression
 
-from bench.evaluation.arrays import Floats, Ints, Scores, Vectors
+from bench.evaluation.arrays import Ints, Scores, Vectors
 from bench.report.page.arrays import Answers
 
 DRAWN = 10_000  # pairs of a kind for the histogram
@@ -81,23 +79,3 @@ def most_mistaken(pairs: Pairs, similarities: Scores) -> list[tuple[str, int]]:
         if len(rows):
             found.append((name, int(rows[np.argmin(sign * similarities[rows])])))
     return found
-
-
-def probabilities(thresholds: Mapping[str, Any] | None, similarities: Scores) -> Floats | None:
-    """Return the probability of one class for similarities, were both kinds of pair as frequent; None without a curve.
-
-    From the curve of validation pairs in run.json: between two thresholds, the share of same pairs over both shares,
-    made monotone by isotonic regression. Nothing of it is fitted on query or gallery.
-    """
-    roc = ((thresholds or {}).get("validation") or {}).get("roc")
-    if not roc:
-        return None
-    limits, fmr, fnmr = np.array(roc, dtype=np.float64).T
-    same = np.diff(np.concatenate([[0.0], fnmr, [1.0]]))
-    different = -np.diff(np.concatenate([[1.0], fmr, [0.0]]))
-    weight = same + different
-    share = np.divide(same, weight, out=np.full_like(same, 0.5), where=weight > 0)
-    steps = IsotonicRegression(y_min=0.0, y_max=1.0).fit_transform(
-        np.arange(len(share)), share, sample_weight=np.maximum(weight, 1e-12)
-    )
-    return np.asarray(steps[np.searchsorted(limits, similarities, side="right")], dtype=np.float64)

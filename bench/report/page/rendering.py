@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -36,7 +37,7 @@ def render(views: Sequence[TableView], made_from: str, newest: str, overall: Ove
     )
     environment.filters["share"] = lambda value: number(value, 3)
     environment.filters["json"] = _json
-    folder = files("bench.report.page") / "templates"
+    own, shared = files("bench.report.page") / "templates", files("bench.look")
     template = environment.get_template("report.html.j2")
     whole = template.render(
         views=views,
@@ -47,10 +48,14 @@ def render(views: Sequence[TableView], made_from: str, newest: str, overall: Ove
         caution=caution(overall),
         kinds=KINDS,
         sheet_columns=COLUMNS,
-        css=Markup((folder / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        js=Markup((folder / "report.js").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        css=_ours(shared / "theme.css", own / "report.css"),
+        js=_ours(shared / "theme.js", own / "report.js"),
     )
     return fold(whole)
+
+
+def _ours(*parts: Traversable) -> Markup:
+    return Markup("\n".join(part.read_text(encoding="utf-8") for part in parts))  # noqa: S704 - our own files
 
 
 def _json(value: Any) -> Markup:

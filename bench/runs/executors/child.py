@@ -15,18 +15,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import torch
 
-from bench.contract import SimbenchError
+from bench.contract import SimbenchError, unseen
 from bench.runs.memory import WATCHED
 from bench.runs.run import Workplace
-
-T = TypeVar("T")
 
 INTERRUPTED = 130
 TOLD = "simbench: "  # how the last line of a log begins where it says why there is no result
@@ -121,12 +119,6 @@ def limit_memory(amount: int | None) -> Callable[[], None] | None:
                 resource.setrlimit(kind, (amount, amount))
 
     return limit
-
-
-def unseen(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
-    """Show no progress: a log file is no terminal."""
-    del total, what
-    return items
 
 
 def say(line: str) -> None:

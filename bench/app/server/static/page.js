@@ -128,24 +128,7 @@ function listen() {
   });
 }
 
-/** As the system says, light, dark: remembered together with the report's choice. */
-function wearTheme() {
-  const themes = ["system", "light", "dark"];
-  const button = byId("theme");
-  const remembered = () => { try { return localStorage.getItem("simbench-theme"); } catch { return null; } };
-  const wear = (theme) => {
-    if (theme === "system") document.documentElement.removeAttribute("data-theme");
-    else document.documentElement.dataset.theme = theme;
-    button.textContent = `Theme: ${theme}`;
-    try { localStorage.setItem("simbench-theme", theme); } catch { /* a page without storage forgets */ }
-  };
-  let theme = themes.includes(remembered()) ? remembered() : "system";
-  wear(theme);
-  button.addEventListener("click", () => { theme = themes[(themes.indexOf(theme) + 1) % 3]; wear(theme); });
-}
-
 async function start() {
-  wearTheme();
   try {
     const told = await get("api/galleries");
     galleries = told.galleries.map((one, at) => ({ ...one, number: at }));
