@@ -30,6 +30,7 @@ class Autoencoder(DecodingMethod[nn.Module]):
     variational: bool = False
     beta: float = 1e-4  # against a mean squared error a pixel; 1 would be against a summed one
 
+    uses_labels = False
     stage_name = "1-autoencoder"
     better = "val_psnr"
 

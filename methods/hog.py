@@ -32,6 +32,8 @@ class HOG:
     orientations: int = 9
     block: int = 2
 
+    uses_labels = False
+
     def __post_init__(self) -> None:
         if min(self.orientations, self.block, 1 if self.cell is None else self.cell) < 1:
             raise ValueError("cell, orientations and block must be at least 1")

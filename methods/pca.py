@@ -27,6 +27,8 @@ class PCA:
     dim: int = 128
     whiten: bool = False
 
+    uses_labels = False
+
     def __post_init__(self) -> None:
         if self.dim < 1:
             raise ValueError(f"dim must be at least 1, got {self.dim}")

@@ -24,6 +24,8 @@ class Pixels:
 
     center: bool = False
 
+    uses_labels = False
+
     def fit(self, train: Split, validation: Split, run: FitContext) -> None:
         total = np.zeros(train.images.pixels.shape[1:], np.float64)
         if self.center:

@@ -46,6 +46,8 @@ class Pretrained:
     mirror: bool = False
     precision: Precision = "float32"
 
+    uses_labels = False
+
     def __post_init__(self) -> None:
         check_backbone(self.model)
         for name, value in (("size", self.size), ("pca", self.pca), ("sample", self.sample)):

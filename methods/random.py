@@ -20,6 +20,8 @@ class Random:
     encoder: str = "resnet"
     dim: int = 128
 
+    uses_labels = False
+
     def fit(self, train: Split, validation: Split, run: FitContext) -> None:
         torch.manual_seed(run.seed)
         self.embedder = Embedder(self.encoder, train.images.shape, self.dim, mirror=run.mirror).to(run.device).eval()

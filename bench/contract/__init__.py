@@ -25,6 +25,7 @@ from bench.contract.methods import (
     pair_scorer_of,
     parameters_of,
     saver_of,
+    uses_labels,
 )
 from bench.contract.runs import RunSpec
 
@@ -69,4 +70,5 @@ __all__ = [
     "parameters_of",
     "saver_of",
     "unseen",
+    "uses_labels",
 ]

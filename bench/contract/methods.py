@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class Method(Protocol):
     """A contestant: one file in ``methods/``, a dataclass whose fields are its options.
 
+    ``fit`` may look at labels; a class that never does says so by ``uses_labels = False``.
+
     ``embed`` takes float32 ``(n, channels, height, width)`` in [0, 1] on the run's device and returns floating-point
     ``(n, d)`` in any scale; the harness makes it float32 and L2-normalises it. It must not depend on what else is in
     the batch.
@@ -76,6 +78,11 @@ class Exports(Protocol):
     """
 
     def network(self) -> nn.Module: ...
+
+
+def uses_labels(method: Method | type[Method]) -> bool:
+    """Return whether a method looks at labels as it fits: yes, unless its class says ``uses_labels = False``."""
+    return bool(getattr(method, "uses_labels", True))
 
 
 def decoder_of(method: Method) -> Decodes | None:

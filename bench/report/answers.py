@@ -10,9 +10,6 @@ from bench.report.paired import Paired, Rival, mean
 
 FAST_MS = 10.0  # embedding one image and searching for it
 SMALL_BYTES = 1024  # a vector as it is kept: float32, no index
-# Methods that never look at a label of the images they are given. No run says so itself; a method that is not named
-# here is taken to use them.
-LABEL_FREE = frozenset({"autoencoder", "hog", "pca", "pixels", "pretrained", "random"})
 FROZEN = "pretrained"
 
 
@@ -165,5 +162,5 @@ QUESTIONS = (
         lambda row: row.mean("bytes_per_vector"),
         "bytes",
     ),
-    Question("Best without labels", "no labels", lambda row: method_of(row) in LABEL_FREE),
+    Question("Best without labels", "no labels", lambda row: not row.uses_labels),
 )

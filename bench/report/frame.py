@@ -62,6 +62,7 @@ def _row(run: Mapping[str, Any], standing: Mapping[str, Any], alarmed: Sequence[
         "mflops": None if run.get("flops") is None else run["flops"] / 1e6,
         "peak_embed_mb": run.get("peak_embed_mb"),
         "trained": run.get("trained"),
+        "uses_labels": run.get("uses_labels"),
         "flags": "; ".join([*run.get("flags", []), *alarmed]),
         "deviations": "; ".join(f"{name} {value}" for name, value in run.get("deviations", {}).items()),
         "reason": run.get("reason", ""),

@@ -20,9 +20,9 @@ class MemoryHistory:
     def rows(self) -> Sequence[Mapping[str, float | int | str]]:
         return self._rows
 
-    def trained_seconds(self) -> float:
-        """Return the wall seconds of all epochs, those before a kill included: each phase counts its own up."""
-        last = {row.get("phase"): float(row.get("seconds", 0.0)) for row in self._rows}
+    def trained(self, clock: str) -> float:
+        """Return all epochs' ``seconds`` or ``cpu_seconds``, before a kill too: each phase counts its own."""
+        last = {row.get("phase"): float(row.get(clock, 0.0)) for row in self._rows}
         return sum(last.values())
 
     def events(self) -> list[str]:

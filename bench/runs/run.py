@@ -13,7 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.contract import Dataset, Decodes, Method, Progress, RunSpec, SimbenchError, decoder_of, parameters_of
+from bench.contract import (
+    Dataset,
+    Decodes,
+    Method,
+    Progress,
+    RunSpec,
+    SimbenchError,
+    decoder_of,
+    parameters_of,
+    uses_labels,
+)
 from bench.data.audit import audit
 from bench.evaluation.arrays import Vectors
 from bench.evaluation.decoding import score_decoding
@@ -100,8 +110,9 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
     clock, processor = _Clock(), time.process_time()
     method, history = fit_method(spec, seed, dataset, place, folder / CHECKPOINTS)
     clock.lap("fit")
-    clock.laps["fit_cpu_seconds"] = round(time.process_time() - processor, 3)  # of all threads, since the last start
-    clock.laps["fit_seconds"] = max(clock.laps["fit_seconds"], history.trained_seconds())  # also before a kill
+    worked = round(time.process_time() - processor, 3)
+    clock.laps["fit_seconds"] = max(clock.laps["fit_seconds"], history.trained("seconds"))  # also before a kill
+    clock.laps["fit_cpu_seconds"] = max(worked, history.trained("cpu_seconds"))
     embedder, engine = on_engine(method, spec.engine, dataset.query.images, threads=place.threads)
     clock.lap("compile")
     query, gallery = _embed(embedder, dataset, place)
@@ -155,6 +166,7 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
         **judged,
         "flags": [*evaluation.flags, *judged["flags"], *history.events()],
         "trained": bool(history.rows()),
+        "uses_labels": uses_labels(method),
         "deviations": deviations(method),
         "engine": engine,
         "timings": clock.laps,

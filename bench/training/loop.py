@@ -45,6 +45,7 @@ class _Standing:
     best_epoch: int = 0
     done: bool = False
     seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of all threads of this process
     slowed: float = 1.0  # what the retry multiplies the rate by
     level: float = 1.0  # what the plateau schedule has brought the rate down to
     kept: dict[str, Tensor] = field(default_factory=dict)
@@ -105,23 +106,23 @@ class _Trainer:
         if before.slowed < 1.0:
             raise MethodError(f"{trouble}, again after a restart at {before.slowed:g} of the rate; give a lower --lr")
         self.phase.module.load_state_dict(self.start)
-        self._begin(_Standing(slowed=_RETRY_RATE, seconds=before.seconds))
+        self._begin(_Standing(slowed=_RETRY_RATE, seconds=before.seconds, cpu_seconds=before.cpu_seconds))
         event = f"phase {self.phase.name} restarted at {_RETRY_RATE:g} of its learning rate: {trouble}"
-        place: dict[str, float | int | str] = {"phase": self.phase.name, "epoch": 0, "step": 0}
-        self.run.history.add({**place, "seconds": round(before.seconds, 3), "event": event})
+        self.run.history.add({**self._place(), "event": event})
         self.run.log(event)
         self._save()
 
     def epoch(self) -> None:
         """Train one epoch (or what is left of the phase), validate, decide, record, save."""
         at, phase = self.at, self.phase
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         numbers = self._train_epoch()
         with self.average.in_place():
             phase.module.eval()
             numbers |= phase.validate()
         at.epoch += 1
         at.seconds += time.perf_counter() - started
+        at.cpu_seconds += time.process_time() - worked
         self._refuse_collapse(numbers)
         score = numbers.get(phase.better, math.nan)
         if math.isnan(score):  # no validation split, or too small for a number: the latest epoch is the best
@@ -133,8 +134,7 @@ class _Trainer:
             at.level *= plateau_factor(at.epoch - at.best_epoch)
         reached = numbers.get(phase.goal_of, -math.inf) >= phase.goal
         at.done = at.step >= self.steps or reached or at.epoch - at.best_epoch >= phase.patience
-        place: dict[str, float | int | str] = {"phase": phase.name, "epoch": at.epoch, "step": at.step}
-        self.run.history.add({**place, "seconds": round(at.seconds, 3), **numbers})
+        self.run.history.add({**self._place(), **numbers})
         self._save()
         shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         self.run.log(f"{phase.name}: epoch {at.epoch} of {math.ceil(phase.epochs)}, {at.seconds:.0f} s: {shown}")
@@ -168,6 +168,11 @@ class _Trainer:
             unpack_optimizer(self.optimizer, _under(tensors, "optimizer."))
             self.scaler.load_state_dict(scaler)
         self.run.log(f"{self.phase.name}: {'finished earlier' if at.done else f'resuming after epoch {at.epoch}'}")
+
+    def _place(self) -> dict[str, float | int | str]:
+        at = self.at
+        times = {"seconds": round(at.seconds, 3), "cpu_seconds": round(at.cpu_seconds, 3)}
+        return {"phase": self.phase.name, "epoch": at.epoch, "step": at.step, **times}
 
     def _train_epoch(self) -> dict[str, float]:
         at, todo = self.at, min(self.batches.per_epoch, self.steps - self.at.step)

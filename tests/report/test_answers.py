@@ -47,8 +47,8 @@ def runs(tmp_path: Path, write_run: WriteRun, ways: Ways) -> dict[str, Path]:
             tmp_path, "triplet", ways["centred"], trained=True, timings={"fit_seconds": 99.0}, **cost(9.9, 0.2, 4096)
         ),
         "supcon": write_run(tmp_path, "supcon", near, trained=True, **cost(9.7, 0.2, 1024)),
-        "pretrained": write_run(tmp_path, "pretrained", ways["ten"], **cost(5.0, 1.0, 512)),
-        "pixels": write_run(tmp_path, "pixels", ways["three"], **cost(0.1, 0.1, 64)),
+        "pretrained": write_run(tmp_path, "pretrained", ways["ten"], uses_labels=False, **cost(5.0, 1.0, 512)),
+        "pixels": write_run(tmp_path, "pixels", ways["three"], uses_labels=False, **cost(0.1, 0.1, 64)),
         "lda": write_run(tmp_path, "lda", None, reason="singular"),
     }
 

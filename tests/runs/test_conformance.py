@@ -61,7 +61,7 @@ def broken(cls: Any) -> list[str]:
 def test_a_method_that_keeps_every_promise_has_every_promise_checked_and_passes() -> None:
     findings = list(check_class(Sound))
     assert [finding for finding in findings if not finding.good] == []
-    assert len(findings) == 24
+    assert len(findings) == 25
 
 
 class Uneven(Sound):
@@ -97,6 +97,14 @@ class Unseeded(Sound):
     def fit(self, train: Any, validation: Any, run: Any) -> None:
         super().fit(train, validation, run)
         self.weight = torch.randn_like(self.weight)
+
+
+class LooksAtLabels(Sound):
+    uses_labels = False
+
+    def fit(self, train: Any, validation: Any, run: Any) -> None:
+        super().fit(train, validation, run)
+        self.weight = self.weight.roll(int(train.labels[1]), dims=0)
 
 
 class OneIsSpecial(Sound):
@@ -297,6 +305,7 @@ FAULTS: list[tuple[type[Sound], str, str]] = [
     (Uneven, "black, grey and white", "zero"),
     (Dtype, "leaves torch's settings", "default dtype"),
     (Gradients, "leaves torch's settings", "gradients"),
+    (LooksAtLabels, "uses none", "unit vectors differ"),
     (Threads, "leaves torch's settings", "threads"),
     (Overwrites, "leaves torch's settings", "training images"),
     (Unseeded, "same seed", "differ by"),

@@ -42,6 +42,11 @@ class Row:
     def trained(self) -> bool:
         return bool(self.first.content.get("trained", (self.first.folder / "history.csv").is_file()))
 
+    @property
+    def uses_labels(self) -> bool:
+        """Whether its method looks at labels; a run that does not say is taken to."""
+        return bool(self.first.content.get("uses_labels", True))
+
     def mean(self, column: str) -> float | None:
         """Return a column's mean over seeds, None where no run has it."""
         return mean_over(self.frame, column)

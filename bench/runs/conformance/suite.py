@@ -34,6 +34,7 @@ _USED: tuple[tuple[str, Callable[[Trial], None]], ...] = (
     ("gives vectors that the harness makes unit vectors of", embedding.unit_length),
     ("leaves torch's settings and the training images as they were", fitting.leaves_the_process_as_it_was),
     ("gives the same vectors for the same seed", fitting.same_for_the_same_seed),
+    ("learns the same from other labels, if it says that it uses none", fitting.learns_without_labels),
     ("embeds an image alike alone and in a batch", embedding.alone_as_in_a_batch),
     ("embeds an image alike whatever else is in the batch", embedding.whatever_else_is_in_the_batch),
     ("embeds images alike in any order", embedding.in_any_order),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,13 +55,17 @@ def try_out(
     validation: int = 12,
     seed: int = 0,
     process_seed: int = 0,
+    relabelled: bool = False,
     device: torch.device = CPU,
 ) -> Trial:
     """Fit a method with its default options and embed what it learnt from. Raises what the method raises.
 
-    seed: the run's; process_seed: of the generators that the process shares, which must not matter.
+    seed: the run's; process_seed: of the generators that the process shares, which must not matter; relabelled: every
+    label is given to another image than its own.
     """
     train, seen = made_up(shape, classes, count, 0), made_up(shape, classes, validation, 1)
+    if relabelled:
+        train, seen = (replace(part, labels=np.sort(part.labels)) for part in (train, seen))
     method, before = fresh(cls), train.images.pixels.copy()
     with tempfile.TemporaryDirectory() as folder:
         context = FitContext(
