@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contract import FitContext, ImageShape, Split
+from bench.contract import FitContext, ImageShape, Split, uses_labels
 from bench.options import tunable
 from bench.training.augment import Augment, Augmentation
 from bench.training.batches import Batch, Batches
@@ -167,9 +168,14 @@ class TrainedMethod(Generic[H]):
         return Recipe(self.optimizer, self.schedule, self.warm_share, self.average, self.clip, self.precision)
 
     def batches(self, job: Job, stage: int, augment: Augment) -> Batches:
-        """Return a stage's batches: no two stages and no two seeds share an order."""
-        augmentation = Augmentation(augment, job.run.mirror)
-        return Batches(job.train, self.batch, job.device, job.run.seed * 10 + stage, augmentation, self.per_class)
+        """Return a stage's batches: no two stages and no two seeds share an order.
+
+        They are balanced over the classes; those of a method that never looks at labels are plain shuffles.
+        """
+        augmentation, train = Augmentation(augment, job.run.mirror), job.train
+        if not uses_labels(self):
+            train = replace(train, labels=np.zeros_like(train.labels))
+        return Batches(train, self.batch, job.device, job.run.seed * 10 + stage, augmentation, self.per_class)
 
     def encoder_groups(self, rate: float) -> list[Group]:
         """Return the encoder's parameters at a rate, those pretrained apart: still at first, then slower."""
