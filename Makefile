@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev data demo all-benchmarks test lint speed tour clean
+.PHONY: help setup dev data demo all-benchmarks test lint speed tour screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ demo: data ## train arcface on FashionMNIST beside both floors; print the leader
 	$(BIN)/simbench run -m arcface -m random -m pixels -d fashionmnist --protocol loo --budget 200s
 	$(BIN)/simbench report
 
-all-benchmarks: data ## the suite `standard`: every method, three seeds; predicted under five hours on two cores, and goes on after a stop
+all-benchmarks: data ## the suite `standard`: every method, three seeds; two hours on two cores, and goes on after a stop
 	$(BIN)/simbench bench --suite standard --jobs 2
 
 test: dev ## the whole test suite, and the linters
@@ -50,6 +50,9 @@ lint: dev ## ruff and mypy only
 
 tour: dev ## run examples/tour.py as a notebook and keep its pictures: examples/tour.ipynb
 	$(BIN)/python examples/build.py
+
+screenshots: dev ## docs/img/report-*.webp from results/report.html; needs Chromium
+	$(BIN)/python docs/screenshots.py
 
 speed: dev ## measure speed side by side with bare loops; writes results/speed.md
 	$(BIN)/python tests/speed/measure.py

@@ -6,11 +6,13 @@ import os
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image
+from threadpoolctl import ThreadpoolController
 
 from bench.app.preparation import Preparation
 from bench.contract import DataError, UsageError
@@ -139,7 +141,10 @@ def nearest(vectors: Vectors, query: Vectors, k: int, itself: int | None) -> tup
     vectors: float32 ``(n, d)``; query: float32 ``(d,)``; itself: a row to leave out, or None. Result: int64 and float32
     ``(min(k, n or n - 1),)``.
     """
-    scores = vectors @ query
+    # One product of a matrix and a vector waits for memory: a second thread gains little, and where another program
+    # keeps its core busy, the product with 10,000 vectors takes 16 ms instead of .08.
+    with _blas().limit(limits=1, user_api="blas"):
+        scores = vectors @ query
     if itself is not None:
         scores[itself] = -np.inf
     k = min(k, len(scores) - (itself is not None))
@@ -149,6 +154,11 @@ def nearest(vectors: Vectors, query: Vectors, k: int, itself: int | None) -> tup
     chosen = np.flatnonzero(scores >= edge)
     order = chosen[np.argsort(-scores[chosen], kind="stable")][:k]
     return order, scores[order]
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()  # looks through every loaded library, for milliseconds: once
 
 
 def label_of_query(path: Path, labels: Collection[str | None]) -> str | None:

@@ -23,6 +23,7 @@ CLASS_COLOURS = (
     "#4e79a7", "#e08214", "#d1495b", "#499894", "#59a14f", "#b6992d", "#a0629a", "#e377a2", "#8c6d5a", "#808692",
 )  # fmt: skip
 
+_PHONE = 5.5  # inches; a figure of this width is shrunk to 60 % on a phone
 _POINTS = "points"  # the name of the points that the page's script looks for
 
 _STYLE: dict[Any, Any] = {  # its keys are those of matplotlib, which types each
@@ -57,7 +58,10 @@ _STYLE: dict[Any, Any] = {  # its keys are those of matplotlib, which types each
 
 @dataclass(frozen=True)
 class Drawn:
-    """A finished figure: its file's stem, what a screen reader says, the caption, and the three forms."""
+    """A finished figure: its file's stem, what a screen reader says, the caption, and the three forms.
+
+    wide: it cannot be read shrunk to the width of a phone; there it keeps its size and scrolls.
+    """
 
     slug: str
     alt: str
@@ -65,6 +69,7 @@ class Drawn:
     inline: Markup
     svg: bytes
     png: bytes
+    wide: bool
 
 
 @contextmanager
@@ -79,11 +84,12 @@ def style() -> Iterator[None]:
 def finish(figure: Figure, slug: str, *, alt: str, caption: str) -> Drawn:
     """Return a figure in its three forms: SVG for the page, SVG and PNG as files. To be called within ``style``."""
     vector, bitmap = io.BytesIO(), io.BytesIO()
+    wide = bool(figure.get_figwidth() > _PHONE)
     figure.savefig(vector, format="svg", bbox_inches="tight", pad_inches=0.04, metadata={"Date": None})
     figure.savefig(bitmap, format="png", bbox_inches="tight", pad_inches=0.04, dpi=144, facecolor="white")
     text = _lighter(vector.getvalue().decode())
     inline = _inline(text, slug, alt)
-    return Drawn(slug, alt, caption, inline, _on_white(text).encode(), bitmap.getvalue())
+    return Drawn(slug, alt, caption, inline, _on_white(text).encode(), bitmap.getvalue(), wide)
 
 
 def bare(axes: Axes) -> None:

@@ -83,7 +83,8 @@ def audited(table: Table) -> Audited | None:
 def _facts(record: RunRecord, command: str) -> tuple[tuple[str, str], ...]:
     content, made_by = record.content, record.content["provenance"]
     packages = ", ".join(f"{name} {version}" for name, version in made_by.get("packages", {}).items() if version)
-    machine = [made_by["cpu"], f"{made_by['threads']} threads", made_by["gpu"], f"{made_by['ram_gib']} GiB"]
+    threads = "1 thread" if made_by["threads"] == 1 else f"{made_by['threads']} threads"
+    machine = [made_by["cpu"], threads, made_by["gpu"], f"{made_by['ram_gib']} GiB"]
     facts = {
         "command": command,
         "commit": f"{made_by['commit'] or 'unknown'}{' with uncommitted changes' if made_by['dirty'] else ''}",
