@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tabulate import tabulate
 
 from bench.report.answers import FROZEN, QUESTIONS, Answer, TableAnswers, Training, method_of
-from bench.report.leaderboard import notes
+from bench.report.notes import notes, shared_notes
 from bench.report.overall import ALPHA, Overall
 from bench.report.overall_text import caution
 from bench.report.page.groups import Row
 from bench.report.paired import Rival, mean
+from bench.report.wording import many, p_value
 
 MARK = "<!-- made by simbench leaderboard; it is written anew each time -->"
 _SHOWN = 3  # of the rows that can be told from a winner: the nearest
@@ -34,9 +35,9 @@ def _made(found: Sequence[TableAnswers]) -> str:
         return "No finished runs yet. Start with `simbench run -m pixels -m random -m arcface -d digits`."
     failed = sum(len(one.table.failed) for one in found)
     days = sorted(str(record.content["provenance"]["date"])[:10] for record in records)
-    lost = f" and {_count(failed, 'failed run')}" if failed else ""
+    lost = f" and {many(failed, 'failed run')}" if failed else ""
     when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
-    made = f"{_count(len(records), 'finished run')}{lost}"
+    made = f"{many(len(records), 'finished run')}{lost}"
     return (
         f"Which method should you use? Made by `simbench leaderboard` from {made} ({when}) and from nothing else. "
         "All rows: [leaderboard.md](leaderboard.md); one line a run: [runs.csv](runs.csv); figures and retrieved "
@@ -70,25 +71,29 @@ def _table(one: TableAnswers) -> list[str]:
     """Return the lines of one table: who wins under which constraint, what training brought, what cannot be told."""
     if not one.table.rows:
         return ["Every run failed: [leaderboard.md](leaderboard.md) says why."]
-    asked = "the queries are not kept" if one.queries is None else _count(one.queries, "query", "queries")
-    lines = [f"{_count(len(one.table.rows), 'row')}, {asked}.", ""]
-    lines += [f"- {_sentence(answer, one.answers[0])}" for answer in one.answers]
+    asked = "the queries are not kept" if one.queries is None else many(one.queries, "query", "queries")
+    below = shared_notes(row.frame for row in one.table.rows)
+    every = f" Every row: {'; '.join(below)}." if below else ""
+    lines = [f"{many(len(one.table.rows), 'row')}, {asked}.{every}", ""]
+    lines += [f"- {_sentence(answer, one.answers[0], below)}" for answer in one.answers]
     lines.append(f"- {_training(one.training)}")
     lines += [f"- {line}" for line in _untold(one)]
     lines += [f"- **Leak**: {text}." for text in sorted({t for row in one.table.rows for t in row.frame["leaks"] if t})]
     if one.table.failed:
-        lines.append(f"- {_count(len(one.table.failed), 'run')} failed: [leaderboard.md](leaderboard.md) says why.")
+        lines.append(f"- {many(len(one.table.failed), 'run')} failed: [leaderboard.md](leaderboard.md) says why.")
     return lines
 
 
-def _sentence(answer: Answer, best: Answer) -> str:
+def _sentence(answer: Answer, best: Answer, below: Collection[str]) -> str:
     heading, winner = answer.question.heading, answer.winner
     if winner is None:
         return f"**{heading}**: {answer.nearest}."
     detail = answer.question.detail(winner)
     if answer is not best and winner is best.winner:
         return f"**{heading}**: `{winner.name}` again{f' ({detail})' if detail else ''}."
-    parts = [f"**{heading}**: `{winner.name}`, map {_value(winner)}{f'; {detail}' if detail else ''}{_notes(winner)}."]
+    told = notes(winner.frame, below)
+    said = [f"`{winner.name}`, map {_value(winner)}", detail, f"notes: {told}" if told else ""]
+    parts = [f"**{heading}**: {'; '.join(filter(None, said))}."]
     if answer.to_best is not None and best.winner is not None:
         parts.append(f"`{best.winner.name}`, the best of all, is ahead by {_evidence(answer.to_best)}.")
     if not answer.rivals:
@@ -97,7 +102,7 @@ def _sentence(answer: Answer, best: Answer) -> str:
     more = len(answer.beaten) - len(near)
     if near:
         parts.append(
-            "; ".join([f"Ahead of {near[0]}", *near[1:], *([f"{_count(more, 'row')} more"] if more else [])]) + "."
+            "; ".join([f"Ahead of {near[0]}", *near[1:], *([f"{many(more, 'row')} more"] if more else [])]) + "."
         )
     if answer.untested:
         parts.append(f"Not tested, for want of values for every query: {_names(answer.untested)}.")
@@ -143,7 +148,7 @@ def _overall(found: Sequence[TableAnswers], overall: Overall) -> list[str]:
         alike = [f"`{one.method}`" for one in overall.ranked[1:] if one.rank - ranks[0] < gap]
         verdict = f"not told apart from {', '.join(alike)}" if alike else "told apart from all others"
         verdict = "told apart from none" if len(alike) == len(ranks) - 1 else verdict
-        test = "" if overall.friedman is None else f" Friedman p = {overall.friedman[1]:.3f}."
+        test = "" if overall.friedman is None else f" Friedman {p_value(overall.friedman[1])}."
         lines = [
             f"- **Best mean rank** over {len(overall.datasets)} data sets ({', '.join(overall.datasets)}) and "
             f"{len(overall.ranked)} methods: `{first.method}`, {first.rank:.2f}.{test} Critical difference "
@@ -173,14 +178,14 @@ def _new_classes(found: Sequence[TableAnswers]) -> list[str]:
             "No runs yet: every class asked for was trained on. `simbench run -m '*' -d NAME --protocol unseen` asks "
             "for classes that were not."
         ]
-    return [f"- {one.table.title}: {_sentence(one.answers[0], one.answers[0])}" for one in tables]
+    return [f"- {one.table.title}: {_sentence(one.answers[0], one.answers[0], ())}" for one in tables]
 
 
 def _value(row: Row) -> str:
     """Return a row's map with its interval and how many seeds it is a mean of."""
     ends = row.interval("map")
     words = [f"{ends[0]:.3f} to {ends[1]:.3f}"] if ends else []
-    words.append(_count(len(row.records), "seed"))
+    words.append(many(len(row.records), "seed"))
     return f"{mean(row):.3f} ({', '.join(words)})"
 
 
@@ -189,26 +194,15 @@ def _evidence(rival: Rival) -> str:
     if rival.found is None:
         return f"{rival.behind:+.3f} (untested)"
     found = rival.found
-    p = f"p = {found.p_holm:.3f}" if found.p_holm >= 0.001 else "p < 0.001"
-    return f"{found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f}, {p})"
+    return f"{found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f}, {p_value(found.p_holm)})"
 
 
 def _seen(rival: Rival) -> str:
     return "" if rival.found is None else f"{rival.found.detectable:.3f} would be seen"
 
 
-def _notes(row: Row) -> str:
-    """Return a row's flags and what it does otherwise than the shared defaults."""
-    told = notes(row.frame)
-    return f"; notes: {told}" if told else ""
-
-
 def _names(rivals: Sequence[Rival]) -> str:
     return ", ".join(f"`{rival.row.name}`" for rival in rivals)
-
-
-def _count(count: int, noun: str, plural: str = "") -> str:
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 _LEGEND = """Each answer is the row with the highest map that fulfils the constraint. In brackets: the 95 % interval

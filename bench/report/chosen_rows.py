@@ -13,6 +13,7 @@ import numpy as np
 from bench.contract import DataError
 from bench.evaluation.chance import expected_average_precision
 from bench.report.page.groups import RANKED_BY, Row, Table
+from bench.report.wording import plain
 from bench.runs.kept import PER_QUERY, read_arrays
 
 _ANY = "any budget"
@@ -124,6 +125,8 @@ def _size(budget: str) -> float:
 
 
 def _deviations(row: Row) -> str:
-    told = [f"{name} {value}" for name, value in row.first.content.get("deviations", {}).items() if name != "epochs"]
+    told = [
+        f"{name} {plain(value)}" for name, value in row.first.content.get("deviations", {}).items() if name != "epochs"
+    ]
     phases = row.first.content["spec"].get("budget", {}).get("phases")
     return ", ".join([*told, *([f"phases {phases}"] if phases else [])])

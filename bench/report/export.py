@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.leaderboard import COLUMNS, groups_of, made, notes, ranked_rows, row_labels
+from bench.report.leaderboard import COLUMNS, groups_of, made, ranked_rows, row_labels
+from bench.report.notes import notes
 from bench.report.row_names import failed_options
 from bench.report.seeds import interval_of
 

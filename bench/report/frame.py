@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.tie_groups import columns_of, standings
+from bench.report.wording import plain
 from bench.runs.alarms import alarms
 from bench.runs.store import RunRecord
 
@@ -64,7 +65,7 @@ def _row(run: Mapping[str, Any], standing: Mapping[str, Any], alarmed: Sequence[
         "trained": run.get("trained"),
         "uses_labels": run.get("uses_labels"),
         "flags": "; ".join([*run.get("flags", []), *alarmed]),
-        "deviations": "; ".join(f"{name} {value}" for name, value in run.get("deviations", {}).items()),
+        "deviations": "; ".join(f"{name} {plain(value)}" for name, value in run.get("deviations", {}).items()),
         "reason": run.get("reason", ""),
         "key": run["key"],
         "options": json.dumps(spec["options"], sort_keys=True),

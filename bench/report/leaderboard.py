@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from bench.report.notes import notes, shared_notes
 from bench.report.row_names import choices_in_words, failures, varied_choices
+from bench.report.wording import many
 
 _EMPTY = "-"
 
@@ -69,6 +71,7 @@ def tables(frame: pd.DataFrame) -> str:
             "",
             table(group),
             "",
+            *_every_row(group),
             *_ranks(group),
             *_leaks(group),
             *_seen_classes(group),
@@ -102,6 +105,12 @@ def data_choices(group: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(told))
 
 
+def _every_row(group: pd.DataFrame) -> list[str]:
+    """Return the footnote about what all rows of a table have in common, or nothing."""
+    told = shared_notes(runs for _, runs in ranked_rows(group))
+    return [f"**Every row**: {'; '.join(told)}.", ""] if told else []
+
+
 def _ranks(group: pd.DataFrame) -> list[str]:
     """Return the footnote about what the ranks of a table can tell, or nothing."""
     return [
@@ -131,10 +140,12 @@ def table(group: pd.DataFrame) -> str:
     done = group[group["status"] == "done"]
     shown = [column for column in COLUMNS if column.source in done and done[column.source].notna().any()]
     labels = row_labels(done)
+    ranked = ranked_rows(group)
+    below = shared_notes(runs for _, runs in ranked)
     rows: list[list[str]] = []
-    for kind, runs in ranked_rows(group):
+    for kind, runs in ranked:
         cells = [cell(runs, column) for column in shown]
-        rows.append([str(int(runs["rank"].iloc[0])), labels[kind], *cells, str(len(runs)), notes(runs)])
+        rows.append([str(int(runs["rank"].iloc[0])), labels[kind], *cells, str(len(runs)), notes(runs, below)])
     heads = ["#", "method", *(column.title for column in shown), "seeds", "notes"]
     sides = ["right", "left", *["right"] * len(shown), "right", "left"]
     text = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides) if rows else ""
@@ -175,19 +186,6 @@ def row_labels(done: pd.DataFrame) -> dict[tuple[Any, Any], str]:
     }
 
 
-def notes(runs: pd.DataFrame) -> str:
-    """Return what must be known of a row: flags, deviations from the shared defaults, budget, engine."""
-    told = [*runs["flags"], *runs["deviations"]]
-    found = {note for text in told for note in str(text).split("; ") if note}
-    for text in set(runs["budget"]):
-        budget = json.loads(text)
-        if budget.get("seconds") is not None:
-            found.add(f"budget {budget['seconds']:g} s")
-        found |= {f"{name} {budget[name]}" for name in ("epochs", "phases") if budget.get(name) is not None}
-    found |= {f"engine {engine}" for engine in runs["engine"] if engine != "torch"}
-    return "; ".join(sorted(found))
-
-
 def made(group: pd.DataFrame) -> str:
     """Return the line that says how a table was made."""
     done = group[group["status"] == "done"]
@@ -195,7 +193,7 @@ def made(group: pd.DataFrame) -> str:
     commits = sorted(
         {f"{str(c)[:10]}{'+' if d else ''}" for c, d in zip(runs["commit"], runs["dirty"], strict=True) if c}
     )
-    machines = sorted({f"{cpu}, {threads} threads" for cpu, threads in zip(runs["cpu"], runs["threads"], strict=True)})
+    machines = sorted({f"{cpu}, {many(n, 'thread')}" for cpu, n in zip(runs["cpu"], runs["threads"], strict=True)})
     when = sorted({str(date)[:10] for date in runs["date"]})
     days = when[0] if len(when) == 1 else f"{when[0]} to {when[-1]}"
     data = group["dataset_revision"].iloc[0][:12]

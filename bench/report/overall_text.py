@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from bench.report.overall import ALPHA, FEW, Overall
+from bench.report.wording import p_value
 
 FIGURE = "figures/critical-difference.svg"
 
@@ -84,7 +85,7 @@ def _tests(found: Overall) -> list[str]:
     if found.friedman is not None:
         chi, p = found.friedman
         verdict = "not all methods are alike" if p <= ALPHA else "no difference among the methods can be told"
-        said.append(f"Friedman's test: chi-squared {chi:.2f}, p = {p:.3f}: {verdict}.")
+        said.append(f"Friedman's test: chi-squared {chi:.2f}, {p_value(p)}: {verdict}.")
     else:
         said.append("Friedman's test needs three methods that are not all equal.")
     said.append(

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.wording import plain
+
 
 def varied_choices(runs: pd.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
     """Return for each row what differs among the rows of its method."""
@@ -25,7 +27,7 @@ def choices_of(run: pd.Series) -> dict[str, str]:
     """Return everything that was chosen of a run, as text by name: options, budget, device and engine."""
     budget = {name: value for name, value in json.loads(run["budget"]).items() if value is not None}
     every = {**json.loads(run["options"]), **budget, "device": run["device"], "engine": run["engine"]}
-    return {name: str(value) for name, value in every.items()}
+    return {name: plain(value) for name, value in every.items()}
 
 
 def choices_in_words(data: Mapping[str, Any]) -> list[str]:

@@ -24,7 +24,8 @@ def test_lr_weight_decay_and_augment_are_options_of_every_method_that_trains(
     assert runs["siamese"]["deviations"] == {"augment": "none", "lr": 0.001, "weight_decay": 0.1}
     assert runs["pixels"]["deviations"] == {}
     table = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
-    assert "augment none; epochs 0.05; lr 0.001; weight_decay 0.1" in table
+    assert "augment none; lr 0.001; weight_decay 0.1" in table
+    assert "**Every row**: epochs 0.05." in table
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_other_tests_other_choices_and_other_options_are_kept_apart(budgets: Pat
     panels = {panel.title: panel for panel in label_panels(all_runs(budgets)) if "hog" not in panel.curves}
     assert len(label_panels(all_runs(budgets))) == 3
     assert list(panels["toy · loo · limit 100"].curves) == ["pca"]
-    assert list(panels["toy · loo"].curves) == ["triplet (epochs=1.0)", "triplet (epochs=9.0)", "pixels"]
+    assert list(panels["toy · loo"].curves) == ["triplet (epochs=1)", "triplet (epochs=9)", "pixels"]
 
 
 def test_the_results_hold_tables_and_figures_of_both(budgets: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_names_are_escaped_and_rows_have_as_many_cells_as_headings(
     text = text_of(tmp_path)
     assert r"my\_pictures \& co $\cdot$ loo" in text
     assert r"\textbf{siamese\_bce}" in text
-    assert r"arcface seed 0: failed: 100\% of memory (with epochs=3.0)." in text
+    assert r"arcface seed 0: failed: 100\% of memory (with epochs=3)." in text
     tables = re.findall(r"\\begin\{tabular\}\{(\w+)\}\n\\toprule\n(.*?)\\bottomrule", text, flags=re.DOTALL)
     assert len(tables) == 3
     for sides, body in tables:

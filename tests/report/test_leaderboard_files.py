@@ -43,11 +43,11 @@ def test_a_failed_run_stands_everywhere_with_its_reason_and_its_options(runs: Pa
     write_results(runs, results)
     text = (results / "leaderboard.md").read_text(encoding="utf-8")
     assert "- `random` seed 0: failed: out of memory: 3 GB (with dim=4096)\n" in text
-    assert "- `lda` seed 7: failed: singular (with epochs=5.0)\n" in text
+    assert "- `lda` seed 7: failed: singular (with epochs=5)\n" in text
     failed = {run["name"]: run for run in content_of(results)["tables"][0]["failed"]}
     assert failed["random (dim=4096)"]["options"] == {"dim": 4096}
     assert failed["random (dim=4096)"]["reason"] == "out of memory: 3 GB\nTraceback ..."
-    assert failed["lda (epochs=5.0)"]["budget"]["epochs"] == 5.0
+    assert failed["lda (epochs=5)"]["budget"]["epochs"] == 5.0
     frame = pd.read_csv(results / "leaderboard.csv")
     lost = frame[frame["status"] == "failed"].set_index("name")
     assert str(lost.loc["random (dim=4096)", "reason"]).startswith("out of memory")

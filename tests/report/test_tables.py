@@ -134,7 +134,17 @@ def test_a_classifier_s_features_bring_the_footnote_about_seen_classes_but_not_w
 
 def test_what_a_run_does_otherwise_than_all_do_stands_in_its_notes(tmp_path: Path) -> None:
     record(tmp_path, "triplet", deviations={"encoder": "simplecnn", "epochs": 3.0}, flags=["collapsed"])
-    assert "collapsed; encoder simplecnn; epochs 3.0" in text_of(tmp_path)
+    assert "collapsed; encoder simplecnn; epochs 3" in text_of(tmp_path)
+
+
+def test_what_all_rows_have_in_common_is_said_once_under_the_table(tmp_path: Path) -> None:
+    spec = {"fingerprint": "f" * 64, "options": {}, "budget": {"epochs": 2.0}, "data": {}}
+    record(tmp_path, "triplet", spec=spec, deviations={"encoder": "simplecnn", "epochs": 2.0})
+    record(tmp_path, "pixels", spec=spec)
+    text = text_of(tmp_path)
+    assert text.count("epochs 2") == 1
+    assert "**Every row**: epochs 2." in text
+    assert "encoder simplecnn |" in text
 
 
 def test_decoding_is_shown_with_its_baseline_and_with_how_the_images_look(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from itertools import groupby
 import pandas as pd
 
 from bench.report.leaderboard import data_choices, row_labels
+from bench.report.notes import shared_notes
 from bench.report.seeds import interval_of, mean_over
 from bench.runs.store import RunRecord
 
@@ -104,7 +105,9 @@ def _table(place: tuple[str, str, str], records: Sequence[RunRecord], frame: pd.
     slug = slug_of(" ".join([dataset, protocol, *([revision[:8]] if several else [])]))
     done = [record for record in records if record.status == "done"]
     rows = _rows(slug, done, mine[mine["status"] == "done"])
-    notes = sorted(
+    below = shared_notes(row.frame for row in rows)
+    notes = [f"every row: {'; '.join(below)}"] if below else []
+    notes += sorted(
         {str(text) for row in rows for column in ("rank_note", "leaks") for text in row.frame[column] if text}
     )
     failed = tuple(record for record in records if record.status != "done")

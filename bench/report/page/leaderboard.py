@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.contract import UsageError
 from bench.evaluation.catalogue import describe
+from bench.report.notes import notes, shared_notes
 from bench.report.page.groups import RANKED_BY, Row, Table
 
 
@@ -80,8 +81,9 @@ def board(table: Table) -> tuple[list[Column], list[Line]]:
     """Return the columns that any row has a value in, and the lines in the order of the table's rows."""
     columns = [column for column in COLUMNS if any(row.mean(column.source) is not None for row in table.rows)]
     made = [_cells(table.rows, column) for column in columns]
+    below = shared_notes(row.frame for row in table.rows)
     lines = [
-        Line(row, tuple(cells[at] for cells in made), len(row.records), _spread(row), _notes(row))
+        Line(row, tuple(cells[at] for cells in made), len(row.records), _spread(row), notes(row.frame, below))
         for at, row in enumerate(table.rows)
     ]
     return columns, lines
@@ -120,15 +122,6 @@ def number(value: float, digits: int) -> str:
 def _spread(row: Row) -> str:
     values = row.frame[RANKED_BY].dropna()
     return f"± {number(float(values.std(ddof=1)), 3)} sd" if len(values) > 1 else ""
-
-
-def _notes(row: Row) -> str:
-    told = [text for column in ("flags", "deviations") for text in row.frame[column] if text]
-    notes = {note for text in told for note in str(text).split("; ")}
-    budget = row.first.content["spec"]["budget"]
-    notes |= {f"{name} {value}" for name, value in budget.items() if value is not None}
-    engine = row.first.content["spec"].get("engine", "torch")
-    return "; ".join(sorted(notes | ({f"engine {engine}"} if engine != "torch" else set())))
 
 
 def _definition(metric: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.report.page.groups import RANKED_BY, Row, Table
 from bench.report.page.leaderboard import number
+from bench.report.wording import many
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,15 @@ def _sentences(table: Table, best: Row) -> list[str]:
         said.append(f"The best that trains nothing, {floor.name}, has {number(floor.mean(RANKED_BY) or 0.0, 3)}.")
     single = [row for row in table.rows if row.trained and len(row.records) == 1]
     if single:
-        said.append(f"{_counted(len(single), 'row')} of one seed only: other seeds may differ.")
+        said.append(f"{many(len(single), 'row')} of one seed only: other seeds may differ.")
     leaks = sorted({str(text).split("; ")[0] for text in best.frame["leaks"] if text})  # all of it is under the table
     said += [f"{text[0].upper()}{text[1:]}." for text in leaks]
     flagged = [row.name for row in table.rows if any(row.frame["flags"])]
     if flagged:
         said.append(f"Flagged: {', '.join(flagged)}.")
     if table.failed:
-        said.append(f"{_counted(len(table.failed), 'run')} failed.")
+        said.append(f"{many(len(table.failed), 'run')} failed.")
     return said
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def overview(tables: Sequence[Table]) -> str:
@@ -64,7 +61,5 @@ def overview(tables: Sequence[Table]) -> str:
     done = sum(len(row.records) for table in tables for row in table.rows)
     failed = sum(len(table.failed) for table in tables)
     sets = len({table.dataset for table in tables})
-    lost = f", and {_counted(failed, 'failed run')}" if failed else ""
-    return (
-        f"{_counted(done, 'finished run')}{lost} on {_counted(sets, 'data set')}, in {_counted(len(tables), 'table')}"
-    )
+    lost = f", and {many(failed, 'failed run')}" if failed else ""
+    return f"{many(done, 'finished run')}{lost} on {many(sets, 'data set')}, in {many(len(tables), 'table')}"
