@@ -50,7 +50,7 @@ def list_kept(folder: str | None) -> None:
 @cache.command()
 @place
 def verify(folder: str | None) -> int:
-    """Compare every entry with the checksums that were taken when it was written; exit code 1 if one differs."""
+    """Compare decoded images with the checksums that were taken when they were written; exit code 1 if one differs."""
     from bench.data.cache_care import kept_in, problem_of
 
     failed = False
@@ -68,7 +68,7 @@ def verify(folder: str | None) -> int:
 @place
 @click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="What was not used for so many days.")
 @click.option("--to-size", metavar="SIZE", help="The longest unused, until so much is left (such as 20G, 500M).")
-@click.option("--all", "everything", is_flag=True, help="Everything.")
+@click.option("--all", "everything", is_flag=True, help="Every entry that `cache list` shows.")
 def prune(folder: str | None, *, older_than: float | None, to_size: str | None, everything: bool) -> None:
     """Remove entries, without asking; your own files are never touched, and downloads stay."""
     from bench.data.cache_care import kept_in, remove, to_prune

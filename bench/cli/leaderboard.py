@@ -29,7 +29,8 @@ def leaderboard(
 
     README.md answers which method to use under which constraint, with the evidence; leaderboard.md has a table for each
     data set and protocol, and one over all data sets; leaderboard.json and leaderboard.csv are the same for programs;
-    runs.csv has a row a run. Failed runs stand in all of them, with their reason. The same runs give the same files.
+    runs.csv has a row a run. Failed runs stand in all of them with their reason; README.md counts them. The same runs
+    give the same files.
 
     \b
     simbench leaderboard

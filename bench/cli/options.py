@@ -1,4 +1,4 @@
-"""Options that several commands share. Each has its environment variable, ``SIMBENCH_<NAME>``."""
+"""Options that several commands share; ``option`` gives each its environment variable, ``SIMBENCH_<NAME>``."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _EXTRA = "the search page needs more packages: pip install 'simbench-retrieval[s
     "chosen",
     multiple=True,
     metavar="DIR",
-    help="Serve this finished run; repeatable.  [default: of all runs, the lowest seed of each method]",
+    help="Serve this finished run; repeatable.  [default: the lowest seed of each method and options]",
 )
 @folders
 @option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
