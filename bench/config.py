@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.contract import UsageError
-from bench.naming import did_you_mean
+from bench.naming import canonical, did_you_mean
 from bench.options import build, option_types
-from bench.registry import DATASET, METHOD, Kind, canonical, get_dataset, get_method, plugin_names
+from bench.registry import DATASET, METHOD, Kind, get_dataset, get_method, plugin_names
 
 _SECTIONS = ("run", "methods", "datasets", "suite")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", re.ASCII)
@@ -102,7 +102,10 @@ def load_config(path: Path | None, *, overrides: Sequence[str] = (), flags: Mapp
     for name in sorted(set(document) - set(_SECTIONS)):
         problems.append(f"{where}: unknown section [{name}]{did_you_mean(name, _SECTIONS)}")
     said = {name: value for name, value in (flags or {}).items() if value is not None}
-    run = dict(document.get("run", {}))
+    run = document.get("run", {})
+    if not isinstance(run, dict):
+        problems.append(f"{where}: [run] must be a section, got {run!r}")
+        run = {}
     if "budget" in said or "epochs" in said:  # the command line outranks the file's other way of saying the same
         run = {name: value for name, value in run.items() if name not in ("budget", "epochs")}
     given = {**run, **said}
@@ -196,7 +199,11 @@ def _plugin_sections(
 ) -> dict[str, Mapping[str, Any]]:
     known = plugin_names(kind)
     found: dict[str, Mapping[str, Any]] = {}
-    for name, options in sections.items() if isinstance(sections, dict) else ():
+    if not isinstance(sections, dict):
+        group = f"{kind.decorator}s"
+        problems.append(f"{where}: [{group}] holds sections such as [{group}.{known[0]}], got {sections!r}")
+        return found
+    for name, options in sections.items():
         if canonical(name) not in known:
             problems.append(
                 f"{where}: unknown {kind.word} [{kind.decorator}s.{name}]{did_you_mean(canonical(name), known)}"

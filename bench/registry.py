@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.contract import Loader, Method, MethodError, SimbenchError, UsageError
-from bench.naming import did_you_mean
+from bench.naming import canonical, did_you_mean
 
 C = TypeVar("C", bound=type)
 
@@ -82,11 +82,6 @@ def get_dataset(name: str) -> type[Loader]:
     return _get(DATASET, name)
 
 
-def canonical(name: str) -> str:
-    """Return a plugin name as its file spells it: ``-`` and ``_`` are the same to a user."""
-    return name.strip().replace("-", "_").lower()
-
-
 def _mark(cls: C, kind: Kind, needed: tuple[str, ...]) -> C:
     missing = [name for name in needed if not callable(getattr(cls, name, None))]
     if missing:
@@ -143,15 +138,15 @@ def _get(kind: Kind, name: str) -> type:
     wanted, builtin, others = canonical(name), _builtin_files(kind), _entry_points(kind)
     if wanted in builtin:
         module_name = f"{kind.package}.{wanted}"
-        return _marked_class(importlib.import_module(module_name).__name__, kind, wanted)
+        return _marked_class(importlib.import_module(module_name).__name__, kind)
     if wanted in others:
         loaded = others[wanted].load()
-        return loaded if isinstance(loaded, type) else _marked_class(loaded.__name__, kind, wanted)
+        return loaded if isinstance(loaded, type) else _marked_class(loaded.__name__, kind)
     known = plugin_names(kind)
     raise UsageError(f"unknown {kind.word} {name!r}{did_you_mean(wanted, known)} (known: {', '.join(known)})")
 
 
-def _marked_class(module_name: str, kind: Kind, name: str) -> type:
+def _marked_class(module_name: str, kind: Kind) -> type:
     found = [
         value
         for value in vars(sys.modules[module_name]).values()

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bench.app.search import Searcher
 from bench.config import Config, Settings
 from bench.contract import Dataset, SimbenchError, UsageError, unseen
 from bench.options import build
 from bench.places import cache_folder
+from bench.processors import processors
 from bench.runs.machine import choose_device
 from bench.runs.matrix import chosen_data, chosen_methods, load_collection, plan_cells
 from bench.runs.run import Workplace, execute
@@ -53,7 +52,7 @@ def run(
     config = Config(chosen, methods={names[0]: dict(options or {})})
     collection = load_collection(dataset, config, unseen, cache_folder())
     device = choose_device(chosen.device)
-    threads = chosen.threads or torch.get_num_threads()
+    threads = chosen.threads or processors()
     (cell,) = plan_cells(names, {dataset: collection}, config, [], device.type, cache=cache_folder())
     place = Workplace(Path(chosen.runs), device, threads, unseen, log, cache=cache_folder())
     record = execute(cell.spec, cell.seed, cell.dataset, place)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench import method, tunable
@@ -37,6 +37,9 @@ class Softmax(TrainedMethod[SoftmaxHead]):
     def watch(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
         return {"val_accuracy": float((self._cosines(vectors).argmax(dim=1) == labels).float().mean())}
 
+    def network(self) -> nn.Module:
+        return _ClassScores(self) if self.logits else super().network()
+
     def embed(self, pixels: Tensor) -> Tensor:
         vectors = self.embedder.embed(pixels)
         if not self.logits:
@@ -47,3 +50,14 @@ class Softmax(TrainedMethod[SoftmaxHead]):
     def _cosines(self, vectors: Tensor) -> Tensor:
         """Return the cosine of unit vectors ``(n, dim)`` to each class's weights, float32 ``(n, classes)``."""
         return vectors @ F.normalize(self.head.classifier.weight, dim=1).T
+
+
+class _ClassScores(nn.Module):
+    """Pixels to class scores in one piece, for engines that compile it."""
+
+    def __init__(self, fitted: Softmax) -> None:
+        super().__init__()
+        self.embedder, self.head, self._embed = fitted.embedder, fitted.head, fitted.embed
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self._embed(pixels)

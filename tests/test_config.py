@@ -28,6 +28,13 @@ def test_a_budget_on_the_command_line_replaces_the_epochs_of_the_file(tmp_path: 
     assert (config.settings.epochs, config.settings.budget) == (None, "90s")
 
 
+@pytest.mark.parametrize(("text", "said"), [("run = 1", "[run] must be"), ("methods = 3", "[methods] holds sections")])
+def test_a_value_where_a_section_belongs_is_told(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_config(written(tmp_path, text))
+    assert said in str(caught.value)
+
+
 def test_every_mistake_is_told_at_once_with_the_nearest_name(tmp_path: Path) -> None:
     text = "[rnu]\n[run]\nprotocl = 'loo'\n[methods.arcfase]\n[methods.arcface]\nmargni = 1\n[datasets.digits]\nx = 1\n"
     with pytest.raises(UsageError) as caught:

@@ -12,16 +12,28 @@ import pytest
 LAYERS = {
     "contract": set(),
     "naming": set(),
+    "processors": set(),
     "online": set(),
     "places": set(),
     "look": set(),
     "registry": {"contract", "naming"},
     "options": {"contract", "naming", "registry"},
     "config": {"contract", "naming", "registry", "options"},
-    "data": {"contract", "naming", "online"},
+    "data": {"contract", "naming", "processors", "online"},
     "training": {"contract", "naming", "options", "online"},
-    "evaluation": {"contract", "naming"},
-    "runs": {"contract", "naming", "registry", "options", "config", "data", "training", "evaluation", "__init__"},
+    "evaluation": {"contract", "naming", "processors"},
+    "runs": {
+        "contract",
+        "naming",
+        "processors",
+        "registry",
+        "options",
+        "config",
+        "data",
+        "training",
+        "evaluation",
+        "__init__",
+    },
     "report": {"contract", "naming", "runs", "evaluation", "data"},
     "app": {"contract", "naming", "runs", "evaluation", "data"},
     "cli": {
@@ -36,9 +48,10 @@ LAYERS = {
         "report",
         "app",
         "places",
+        "processors",
         "__init__",
     },
-    "session": {"contract", "naming", "options", "config", "runs", "app", "places"},
+    "session": {"contract", "naming", "options", "config", "runs", "app", "places", "processors"},
 }
 FACE = {"contract", "registry", "evaluation", "session"}
 

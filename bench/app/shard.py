@@ -48,8 +48,8 @@ class Shard:
 class ShardProgram:
     """How shards are embedded. place: its root is the folder that shards lie in.
 
-    run: the folder of the run that embeds; pictures: the folder that names are relative to; index: the name of their
-    index, which tells whether a run, and its Pillow, are those that embedding was started with.
+    run_folder: of the run that embeds; pictures: the folder that names are relative to; index: the name of their index,
+    which tells whether a run, and its Pillow, are those that embedding was started with.
     """
 
     place: Workplace

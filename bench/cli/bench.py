@@ -95,7 +95,10 @@ def bench(
     ensure_writable(Path(settings.results))
     asked = Asked(jobs, budget, cell_time, cell_memory, predicted=dry_run, here=executor == "local")
     trials = Board(place.root, {}, 1, quiet=quiet)
-    plan = plan_suite(name, checked, place, asked, Reporter(trials.show, trials.tell))
+    try:
+        plan = plan_suite(name, checked, place, asked, Reporter(trials.show, trials.tell))
+    finally:
+        trials.close()
     for line in [*(f"skipped: {line}" for line in plan.skipped), *([plan.note] if plan.note else [])]:
         terminal.log(line)
     if dry_run:

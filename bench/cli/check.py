@@ -13,9 +13,9 @@ import click
 from bench.cli.options import chosen_data, configuration, data_choices, data_places
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
-from bench.naming import did_you_mean
+from bench.naming import canonical, did_you_mean
 from bench.places import cache_folder
-from bench.registry import DATASET, METHOD, canonical, plugin_names
+from bench.registry import DATASET, METHOD, plugin_names
 
 if TYPE_CHECKING:
     from bench.config import Config

@@ -13,6 +13,7 @@ from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.places import cache_folder
+from bench.processors import processors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,6 @@ def embed(
     from bench.app.gallery_export import write_gallery
     from bench.app.sharded import embed_folder
     from bench.config import load_config
-    from bench.data.threaded import processors
     from bench.runs.run import Workplace
     from bench.runs.store import ensure_writable
     from bench.runs.trained_run import find_run

@@ -59,7 +59,6 @@ def robustness(
     from bench.report.robustness_curves import robustness_panels, robustness_text
     from bench.runs.store import ensure_writable
 
-    del debug  # read by `bench.cli.main`
     records = _runs(targets)
     checked = load_config(config, overrides=overrides, flags=flags)
     settings, terminal = checked.settings, Terminal(quiet=quiet)
@@ -78,7 +77,7 @@ def robustness(
         return loaded[fingerprint].query
 
     pairs = [(record, lambda record=record: queries(record)) for record in records]
-    failed = sweep_all(pairs, device, threads, terminal, force=force)
+    failed = sweep_all(pairs, device, threads, terminal, force=force, debug=debug)
     for path in write_curves(_with_those_of(Path(settings.runs), records), results):
         click.echo(f"written: {path}", err=True)
     click.echo("\n\n".join(robustness_text(panel) for panel in robustness_panels(records)))
@@ -92,8 +91,10 @@ def sweep_all(
     terminal: Terminal,
     *,
     force: bool = False,
+    debug: bool = False,
 ) -> bool:
     """Sweep runs one after another, each with what gives its queries, and return whether any failed; say which."""
+    from bench.runs.fitting import reason_of
     from bench.runs.robustness import read_robustness, sweep_run
 
     failed = False
@@ -104,9 +105,11 @@ def sweep_all(
                 continue
             terminal.log(f"robustness of {record.folder}")
             sweep_run(record, queries(), device=device, threads=threads, progress=terminal.progress, force=force)
-        except SimbenchError as error:
+        except Exception as error:  # one run's trouble is no other's, nor the tables'
+            if debug and not isinstance(error, SimbenchError):
+                raise
             failed = True
-            click.echo(f"simbench: robustness of {record.folder}: {error}", err=True)
+            click.echo(f"simbench: robustness of {record.folder}: {reason_of(error)}", err=True)
     return failed
 
 

@@ -13,6 +13,7 @@ import click
 from bench.cli.options import chosen_data, configuration, data_choices, data_places, folders, option, whole_numbers
 from bench.cli.terminal import Terminal
 from bench.places import cache_folder
+from bench.processors import processors
 
 if TYPE_CHECKING:
     from bench.config import Settings
@@ -153,12 +154,9 @@ def _flags(flags: dict[str, Any], *, quick: bool) -> dict[str, Any]:
 
 def machine(settings: Settings) -> tuple[Any, int]:
     """Return the torch device and the number of threads to use."""
-    import os
-
     from bench.runs.machine import choose_device
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return choose_device(settings.device), settings.threads or cores
+    return choose_device(settings.device), settings.threads or processors()
 
 
 def _say_plan(cells: Sequence[Cell], runs: Path) -> None:

@@ -15,9 +15,10 @@ from bench.data.cache import ENTRY, keep_entry, write_whole
 from bench.data.crew import Crew
 from bench.data.image_source import Source, UnreadableImageError
 from bench.data.picture import Resize, Size, read_picture
-from bench.data.threaded import map_in_order, processors
+from bench.data.threaded import map_in_order
 from bench.data.under_way import UnderWay
 from bench.naming import did_you_mean
+from bench.processors import processors
 
 SMALL = 64  # up to this side, images that all have one size keep it; all others are brought to SMALL x SMALL
 GUESSES = 32  # files tried for a first guess at the shape

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+from bench.processors import processors
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 CHUNK = 32  # items a thread takes at a time: enough to hide the hand-over, little enough to bound what waits
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_in_order(function: Callable[[T], R], items: Sequence[T], *, chunk: int = CHUNK) -> Iterator[R]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from bench.contract import DataError, UsageError
 from bench.evaluation.arrays import Ints, Names, Real
+from bench.processors import processors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,7 +93,7 @@ def check_ks(ks: Iterable[int]) -> tuple[int, ...]:
 def check_threads(threads: int | None) -> int:
     """Return how many threads to use: as asked, or one a processor but at most 8."""
     if threads is None:
-        return min(_MOST_THREADS, os.cpu_count() or 1)
+        return min(_MOST_THREADS, processors())
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise UsageError(f"threads must be a whole number above 0, got {threads!r}")
     return threads

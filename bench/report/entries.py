@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bench.contract import DataError, UsageError
 from bench.evaluation.arrays import Floats, Ints
+from bench.naming import canonical
 from bench.runs.kept import PER_QUERY, read_arrays
 from bench.runs.store import RUN_FILE, RunRecord, read_run
 
@@ -65,7 +66,7 @@ def find_entry(word: str, root: Path) -> Entry:
     if base.is_dir():
         paths = [base / RUN_FILE] if (base / RUN_FILE).is_file() else sorted(base.rglob(f"seed*/{RUN_FILE}"))
     else:
-        paths = sorted(root.glob(f"*/*/{word}/*/seed*/{RUN_FILE}")) if Path(word).name == word else []
+        paths = sorted(root.glob(f"*/*/{canonical(word)}/*/seed*/{RUN_FILE}")) if Path(word).name == word else []
     runs = [run for run in (read_run(path.parent) for path in paths) if run is not None]
     if not runs:
         raise UsageError(f"{word}: no run here, and no method of this name has runs in {root}; give a run's folder")

@@ -54,7 +54,7 @@ def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
         {
             "method": run.content["method"],
             "key": key,
-            "options": json.dumps(run.content["spec"]["options"]),
+            "options": json.dumps({**run.content["spec"]["options"], **_scoring(run)}),
             "budget": json.dumps(run.content["spec"]["budget"]),
             "device": run.content["spec"].get("device", "cpu"),
             "engine": run.content["spec"].get("engine", "torch"),
@@ -66,6 +66,12 @@ def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
         words = ", ".join(f"{name}={value}" for name, value in apart.items())
         named[key] = f"{method} ({words})" if words else method
     return named
+
+
+def _scoring(run: RunRecord) -> dict[str, str]:
+    """Return how a run was scored, where its specification says so."""
+    spec = run.content["spec"]
+    return {name: str(spec[name]) for name in ("ties", "ks") if name in spec}
 
 
 def stem(words: Sequence[str], taken: Sequence[str], digest: str) -> str:

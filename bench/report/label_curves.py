@@ -206,7 +206,7 @@ def _choice(run: RunRecord) -> str:
 def _line(run: RunRecord) -> str:
     """Return what all runs of one curve share."""
     spec = run.content["spec"]
-    names = ("dataset", "protocol", "method", "options", "budget", "device", "ties", "engine")
+    names = ("dataset", "protocol", "method", "options", "budget", "device", "ties", "ks", "engine")
     return json.dumps([_choice(run), *(spec.get(name) for name in names)], sort_keys=True)
 
 

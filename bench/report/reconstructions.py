@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from bench.contract import DataError
+from bench.runs.kept import SAMPLES, read_arrays
 from bench.runs.store import RunRecord, write_bytes
 
 _TILE = 84  # pixels a side that a small image is enlarged to
@@ -15,16 +18,20 @@ _GAP = 6
 
 
 def write_reconstructions(run: RunRecord, path: Path) -> bool:
-    """Write a PNG of the run's samples: a column an image, the original above its reconstruction, the class below.
+    """Write a PNG of the run's samples: a column an image, the original above its reconstruction, the cosine below.
 
-    Returns False if the run has no samples.
+    Returns False if the run has no samples, or, with a warning, none that can be read.
     """
-    source = run.folder / "samples.npz"
+    source = run.folder / SAMPLES
     if not source.is_file():
         return False
-    with np.load(source, allow_pickle=False) as samples:
-        originals, decoded = samples["originals"], samples["decoded"]
-        captions = [f"{cosine:.2f}" for cosine in samples["cosines"]]
+    try:
+        samples = read_arrays(source, "originals", "decoded", "cosines")
+    except DataError as error:
+        logging.getLogger(__name__).warning("no reconstructions: %s", error)
+        return False
+    originals, decoded = samples["originals"], samples["decoded"]
+    captions = [f"{cosine:.2f}" for cosine in samples["cosines"]]
     count = len(originals)
     sheet = Image.new("RGB", (count * (_TILE + _GAP) + _GAP, 2 * (_TILE + _GAP) + 22), "white")
     draw = ImageDraw.Draw(sheet)

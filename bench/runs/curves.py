@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.contract import UsageError
@@ -22,8 +23,9 @@ def require_tensorboard() -> None:
         ) from error
 
 
-def tensorboard_writer(folder: Path) -> Callable[[Row], None]:
-    """Return what writes an epoch's row as scalars, ``<phase>/<name>`` over the phase's steps, under ``folder``."""
+@contextmanager
+def tensorboard_writer(folder: Path) -> Iterator[Callable[[Row], None]]:
+    """Yield what writes an epoch's row as scalars, ``<phase>/<name>`` over the phase's steps, under ``folder``."""
     require_tensorboard()
     from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
 
@@ -35,4 +37,7 @@ def tensorboard_writer(folder: Path) -> Callable[[Row], None]:
                 writer.add_scalar(f"{row['phase']}/{name}", value, int(row["step"]))
         writer.flush()
 
-    return write
+    try:
+        yield write
+    finally:
+        writer.close()

@@ -12,8 +12,9 @@ from bench.config import Config, Settings
 from bench.contract import Collection, DataError, Progress
 from bench.data.prefixes import plugin_of
 from bench.evaluation.engines import require_engine
+from bench.naming import canonical
 from bench.options import build, values_of
-from bench.registry import DATASET, canonical, get_method, plugin_names
+from bench.registry import DATASET, get_method, plugin_names
 from bench.runs.matrix import Cell, chosen_data, load_collection, loader_for, spec_of
 from bench.runs.store import run_folder
 from bench.runs.suite import Suite, combinations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,19 +30,20 @@ def fit_method(
     """
     _seed_everything(seed, place.threads)
     method: Method = build(get_method(spec.method), spec.options, owner=f"method {spec.method}")
-    history = MemoryHistory(tensorboard_writer(checkpoints.parent) if place.tensorboard else None)
-    context = FitContext(
-        seed=seed,
-        device=place.device,
-        classes=dataset.learnt_classes,
-        mirror=dataset.mirror,
-        budget=spec.budget,
-        checkpoints=FolderCheckpoints(checkpoints),
-        history=history,
-        progress=place.progress,
-        log=place.log,
-    )
-    method.fit(dataset.train, dataset.validation, context)
+    with tensorboard_writer(checkpoints.parent) if place.tensorboard else nullcontext() as told:
+        history = MemoryHistory(told)
+        context = FitContext(
+            seed=seed,
+            device=place.device,
+            classes=dataset.learnt_classes,
+            mirror=dataset.mirror,
+            budget=spec.budget,
+            checkpoints=FolderCheckpoints(checkpoints),
+            history=history,
+            progress=place.progress,
+            log=place.log,
+        )
+        method.fit(dataset.train, dataset.validation, context)
     return method, history
 
 

@@ -20,7 +20,14 @@ def choose_device(name: str) -> torch.device:
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
     if name.partition(":")[0] not in there:
         raise UsageError(f"unknown device {name!r}{did_you_mean(name, DEVICES)} (known: {', '.join(DEVICES)})")
-    if not there[name.partition(":")[0]]:
+    kind, colon, number = name.partition(":")
+    if colon and not number.isdecimal():
+        raise UsageError(f"unknown device {name!r}: after the colon stands a number, as in cuda:0")
+    if not there[kind]:
         available = ", ".join(kind for kind, is_there in there.items() if is_there)
         raise UsageError(f"device {name} is not available on this machine (available: {available})")
+    if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
+        raise UsageError(
+            f"device {name} is not available on this machine: it has {torch.cuda.device_count()} of the kind"
+        )
     return torch.device(name)

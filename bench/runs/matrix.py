@@ -16,9 +16,9 @@ from bench.data.prefixes import plugin_of
 from bench.data.protocols import build_dataset
 from bench.data.subsets import Subset
 from bench.evaluation.engines import require_engine
-from bench.naming import did_you_mean
+from bench.naming import canonical, did_you_mean
 from bench.options import build, values_of
-from bench.registry import DATASET, METHOD, canonical, get_dataset, get_method, plugin_names
+from bench.registry import DATASET, METHOD, get_dataset, get_method, plugin_names
 from bench.runs.run import Workplace, execute
 from bench.runs.store import RunRecord
 

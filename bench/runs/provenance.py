@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from bench import __version__
+from bench.processors import processors
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "faiss-cpu", "pandas", "pillow", "safetensors")
 
@@ -31,7 +32,7 @@ def provenance(device: torch.device, threads: int) -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": processors(),
         "ram_gib": round(_ram_bytes() / 2**30, 1),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "device": device.type,

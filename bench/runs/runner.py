@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -198,9 +199,9 @@ class Runner:
 
     def _refuse_full_disk(self) -> None:
         """Raise SimbenchError where the results tree takes nothing more: every other cell would fail of it too."""
-        probe = self._place.root / ".room"
+        probe = self._place.root / f".{socket.gethostname()}.{os.getpid()}.room"  # other runners look as well
         write_bytes(probe, os.urandom(_ROOM))
-        probe.unlink()
+        probe.unlink(missing_ok=True)
 
     def _note(self, outcome: Outcome) -> None:
         self._outcomes[outcome.cell.folder(self._place.root)] = outcome

@@ -7,7 +7,7 @@ runs/<dataset>/<protocol>/<method>/<spec-key>/seed<k>/
     weights.safetensors
     samples.npz           some originals and their reconstructions, where the method decodes
     history.csv           one row an epoch
-    checkpoints/          while the run is under way
+    checkpoints/          how far each phase of the training is, and the best weights of it
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -96,9 +97,16 @@ def read_run(folder: Path) -> RunRecord | None:
 
 
 def all_runs(root: Path) -> list[RunRecord]:
-    """Return every run under a folder, ordered by path."""
-    found = (read_run(path.parent) for path in sorted(root.glob(f"*/*/*/*/seed*/{RUN_FILE}")))
-    return [run for run in found if run is not None]
+    """Return every run under a folder, ordered by path; one that cannot be read is left out with a warning."""
+    found = []
+    for path in sorted(root.glob(f"*/*/*/*/seed*/{RUN_FILE}")):
+        try:
+            run = read_run(path.parent)
+        except SimbenchError as error:
+            logging.getLogger(__name__).warning("left out: %s", error)
+            continue
+        found += [run] if run is not None else []
+    return found
 
 
 def write_bytes(path: Path, content: bytes) -> None:

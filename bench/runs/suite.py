@@ -10,9 +10,9 @@ from typing import Any
 
 from bench.config import Config, seconds
 from bench.contract import UsageError
-from bench.naming import did_you_mean
+from bench.naming import canonical, did_you_mean
 from bench.options import build, option_types
-from bench.registry import canonical, get_method
+from bench.registry import get_method
 from bench.runs.matrix import chosen_methods
 from bench.runs.memory import byte_count
 

@@ -25,7 +25,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(_unshared(ready), temporary, metadata={"facts": json.dumps(dict(facts or {}))})
         temporary.chmod(0o666 & ~_umask())  # the library makes files that only their owner may read
-        with temporary.open("rb") as handle:
+        with temporary.open("r+b") as handle:  # Windows flushes only what may be written
             os.fsync(handle.fileno())
         temporary.replace(path)
     except (OSError, SafetensorError) as error:

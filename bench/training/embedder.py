@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contract import ImageShape, Split
+from bench.contract import Images, ImageShape, Split
 from bench.training.batches import in_chunks
 from bench.training.encoders import build_encoder
 from bench.training.precision import Precision, mixed_precision
 
 _SAMPLE = 10_000  # images that the mean and the spread of the pixels are measured on
+_AT_ONCE = 64  # of them
 
 
 class Embedder(nn.Module):
@@ -38,10 +40,13 @@ class Embedder(nn.Module):
     def measure(self, train: Split) -> None:
         """Set the mean and spread of each channel from the training pixels (a fixed, evenly spaced sample of them)."""
         rows = np.linspace(0, len(train) - 1, min(len(train), _SAMPLE)).astype(np.int64)
-        pixels = train.images.take(rows).reshape(-1, train.images.shape.channels)
-        mean, spread = pixels.mean(axis=0) / 255.0, pixels.std(axis=0) / 255.0
-        self.mean.copy_(torch.as_tensor(mean).view_as(self.mean))
-        self.spread.copy_(torch.as_tensor(spread).clamp_min(1e-3).view_as(self.spread))
+        counts = torch.from_numpy(_histograms(train.images, rows)).double()
+        counts /= counts.sum(dim=1, keepdim=True)
+        levels = torch.linspace(0, 1, 256, dtype=torch.float64)
+        mean = counts @ levels
+        spread = (counts @ levels.square() - mean.square()).clamp_min(0).sqrt().clamp_min(1e-3)
+        self.mean.copy_(mean.float().view_as(self.mean))
+        self.spread.copy_(spread.float().view_as(self.spread))
 
     def count_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
@@ -77,6 +82,18 @@ class Embedder(nn.Module):
 
     def _view(self, pixels: Tensor) -> Tensor:
         return F.normalize(self(pixels).float(), dim=1)
+
+
+def _histograms(images: Images, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how often each value comes in each channel of some images, int64 ``(channels, 256)``.
+
+    Mean and spread follow from it, without all pixels as float64, which would take eight times their memory.
+    """
+    counts = np.zeros((images.shape.channels, 256), np.int64)
+    for start in range(0, len(rows), _AT_ONCE):
+        pixels = images.take(rows[start : start + _AT_ONCE]).reshape(-1, images.shape.channels)
+        counts += np.stack([np.bincount(channel, minlength=256) for channel in pixels.T])
+    return counts
 
 
 class EmbeddingNetwork(nn.Module):

@@ -32,8 +32,9 @@ def retrieval_map(vectors: Tensor, labels: Tensor) -> float:
 def mean_cosine(vectors: Tensor) -> float:
     """Return the mean cosine over all pairs of different rows of unit vectors ``(n, d)``; NaN for a single row.
 
-    The squared length of the sum holds every pair twice and every row with itself once.
+    The squared length of the sum holds every pair twice and every row with itself once. It is summed on the processor:
+    Apple's GPUs have no float64.
     """
     n = len(vectors)
-    total = vectors.double().sum(dim=0).square().sum()
+    total = vectors.cpu().double().sum(dim=0).square().sum()
     return float((total - n) / (n * (n - 1))) if n > 1 else float("nan")

@@ -65,6 +65,12 @@ def test_all_mistakes_of_a_configuration_are_told_at_once(simbench: Callable[...
     assert len(outcome.err.splitlines()) == 2
 
 
+def test_fetch_reads_the_configuration(simbench: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text("[datasets.fashionmnist]\nnonsense = 1\n", encoding="utf-8")
+    outcome = simbench("fetch", "fashionmnist")
+    assert (outcome.code, "nonsense" in outcome.err) == (USAGE, True)
+
+
 def test_a_run_prints_its_table_and_writes_every_file(simbench: Callable[..., Any], tmp_path: Path) -> None:
     outcome = simbench("run", "-m", "pixels", "-m", "random", "-q")
     assert outcome.code == 0, outcome.err

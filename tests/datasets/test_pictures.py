@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bench.contract import Collection, DataError, DataPlace
-from bench.registry import canonical, get_dataset
+from bench.naming import canonical
+from bench.registry import get_dataset
 
 Zipped = Callable[[Path, Mapping[str, bytes]], bytes]
 Png = Callable[[int], bytes]

@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from bench.contract import ImageShape
 from bench.runs.store import all_runs
+from bench.training.checkpoints import load_tensors
+from bench.training.embedder import Embedder
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,20 @@ def test_some_phases_can_be_run_and_without_a_decoder_nothing_is_decoded(tmp_pat
     assert "decode_cosine" not in run.content["scores"]
     assert not (run.folder / "samples.npz").exists()
     assert len(all_runs(tmp_path)) == 1
+
+
+def test_pretrained_weights_that_stood_still_in_the_first_phase_move_in_the_third(
+    tmp_path: Path, digits_run: Any
+) -> None:
+    encoder = "timm/tf_efficientnet_lite0"
+    words = (f"encoder={encoder}", "freeze=0.99", "batch=8", "dim=16", "average=0", "joint_encoder_lr=0.01")
+    run = digits_run("arcface", tmp_path, words, epochs=0.05, limit=60)
+    assert run.status == "done", run.content.get("reason")
+    weights, _ = load_tensors(run.folder / "weights.safetensors")
+    first = Embedder(encoder, ImageShape(8, 8, 1), 16, mirror=False).encoder.pretrained()[0]
+    (name,) = [name for name in weights if name.endswith("conv_stem.weight")]
+    assert weights[name].shape == first.shape
+    assert not torch.equal(weights[name], first)
 
 
 @pytest.mark.parametrize("phases", [(2,), (1, 4), (2, 1)])

@@ -158,3 +158,8 @@ def test_hog_sees_the_same_in_an_image_and_in_its_negative() -> None:
     negative = Images(255 - given.pixels)
     method = fitted("hog", given)
     np.testing.assert_allclose(embedded(method, given), embedded(method, negative), atol=1e-5)
+
+
+def test_the_untrained_encoder_is_untrained_where_pretrained_weights_lie_at_hand_too() -> None:
+    method = fitted("random", images(20, 32, 32, 3), encoder="timm/tf_efficientnet_lite0")
+    assert method.embedder.encoder.pretrained() == []

@@ -116,6 +116,11 @@ def test_softmax_can_embed_as_class_scores(tmp_path: Path, digits_run: Callable[
     assert run.content["scores"]["map"] > 0.7
 
 
+def test_class_scores_are_what_another_engine_would_compile(tmp_path: Path, digits_run: Callable[..., Any]) -> None:
+    method = loaded(digits_run("softmax", tmp_path, ("logits=true",), epochs=0.02, limit=60))
+    assert torch.equal(method.network()(digits(3)), method.embed(digits(3)))
+
+
 def test_a_timm_backbone_is_trained_on_saved_and_loaded(tmp_path: Path, digits_run: Callable[..., Any]) -> None:
     words = ("encoder=timm/tf_efficientnet_lite0", "freeze=0.5", "batch=8", "dim=16")
     run = digits_run("proxy_anchor", tmp_path, words, epochs=0.02, limit=60)

@@ -105,6 +105,19 @@ def test_other_tests_other_choices_and_other_options_are_kept_apart(budgets: Pat
     assert list(panels["toy · loo"].curves) == ["triplet (epochs=1)", "triplet (epochs=9)", "pixels"]
 
 
+@pytest.mark.parametrize(("spec", "told"), [({"ties": "mean"}, "ties=mean"), ({"ks": [1, 5]}, "ks=[1, 5]")])
+def test_runs_scored_otherwise_are_a_curve_of_their_own_and_no_other_seed(
+    tmp_path: Path, spec: dict[str, Any], told: str
+) -> None:
+    usual: dict[str, Any] = {"ties": "pessimistic", "ks": [1, 10, 50]}
+    run(tmp_path, "pca", 0.6, key="one", data={"labels_per_class": 5}, **usual)
+    run(tmp_path, "pca", 0.6, key="two", data={"labels_per_class": 5}, **{**usual, **spec})
+    (panel,) = label_panels(all_runs(tmp_path))
+    assert len(panel.curves) == 2
+    assert any(told in name for name in panel.curves)
+    assert all(point.seeds == 1 for points in panel.curves.values() for point in points)
+
+
 def test_the_results_hold_tables_and_figures_of_both(budgets: Path, tmp_path: Path) -> None:
     assert write_curves(all_runs(budgets), tmp_path / "one") == [tmp_path / "one" / "labels.md"]
     swept(run(budgets, "hog", 0.8), "hog")

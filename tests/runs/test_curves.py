@@ -14,9 +14,11 @@ from bench.runs.history import MemoryHistory
 
 
 def test_every_row_of_the_history_is_a_point_of_each_of_its_curves(tmp_path: Path) -> None:
-    history = MemoryHistory(tensorboard_writer(tmp_path))
-    for epoch in (1, 2, 3):
-        history.add({"phase": "1-encoder", "epoch": epoch, "step": 100 * epoch, "train_loss": 1 / epoch, "event": "x"})
+    with tensorboard_writer(tmp_path) as told:
+        history = MemoryHistory(told)
+        for epoch in (1, 2, 3):
+            row = {"phase": "1-encoder", "epoch": epoch, "step": 100 * epoch, "train_loss": 1 / epoch, "event": "x"}
+            history.add(row)
     events = EventAccumulator(str(tmp_path / FOLDER)).Reload()
     points = events.Scalars("1-encoder/train_loss")
     assert [(point.step, round(point.value, 4)) for point in points] == [(100, 1.0), (200, 0.5), (300, 0.3333)]

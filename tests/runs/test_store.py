@@ -59,6 +59,16 @@ def test_a_foreign_or_broken_run_json_is_refused_and_not_guessed_at(tmp_path: Pa
         read_run(folder)
 
 
+def test_a_run_that_cannot_be_read_is_left_out_of_all_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for seed, schema in enumerate((SCHEMA, SCHEMA + 1)):
+        write_json(run_folder(tmp_path, SPEC, seed) / "run.json", {"schema": schema, "status": "done"})
+    assert [run.folder.name for run in all_runs(tmp_path)] == ["seed0"]
+    assert "left out: " in caplog.text
+    assert f"has schema {SCHEMA + 1}" in caplog.text
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_no_temporary_one(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     write_bytes(path, b"old")
