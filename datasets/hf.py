@@ -100,18 +100,19 @@ class HuggingFace:
 
 
 def _from_files(folder: Path, place: DataPlace) -> tuple[dict[str, Part], int]:
-    """Return image files, from archives where there are any; an archive's name may be its part's."""
+    """Return image files, from archives where there are any; an archive's name, or its folder's, may be its part's."""
     archives = sorted(path for path in folder.rglob("*") if is_archive(path) and path.is_file())
     if not archives:
         return sort_pictures(folder, label_of)
     found, ignored = dict[str, Part](), 0
     for archive in archives:
+        inside = archive.relative_to(folder)
         parts, left = sort_pictures(as_folder(archive, place), label_of)
         ignored += left
         for inner, one in parts.items():
-            part = inner or _part_of(Path(archive.name))
+            part = inner or _part_of(inside)
             before = found.get(part, Part((), (), ()))
-            ids = tuple(f"{archive.name}/{name}" for name in one.ids)
+            ids = tuple(f"{inside.as_posix()}/{name}" for name in one.ids)
             found[part] = Part(before.paths + one.paths, before.labels + one.labels, before.ids + ids)
     return found, ignored
 

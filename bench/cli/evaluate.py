@@ -63,7 +63,8 @@ def evaluate(
     simbench evaluate --query v.parquet:vector --query-labels v.parquet:label --dialect oml --dialect trec
     simbench evaluate ... --validation v.npy --validation-labels vy.npy      also thresholds
     """
-    from bench.runs.own_vectors import dialect_scores, judge_vectors, paired, save_judged, vectors_in
+    from bench.runs.own_vectors import check_dialects, dialect_scores, judge_vectors, paired, save_judged, vectors_in
+    from bench.runs.store import ensure_writable
 
     del debug  # read where errors are shown
     query, gallery, validation = (_side(files, name) for name in ("query", "gallery", "validation"))
@@ -71,6 +72,9 @@ def evaluate(
         raise UsageError("give --query and --query-labels")
     if gallery is None and files["gallery_ids"] is not None:
         raise UsageError("--gallery-ids without --gallery")
+    check_dialects(dialects)  # and the like before hours of ranking
+    if save is not None:
+        ensure_writable(Path(save))
     query, gallery = paired(query, gallery)
     judged = judge_vectors(
         query,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.contract.errors import DataError, MethodError, SimbenchError, UsageError
+from bench.contract.errors import DAMAGED_ARRAYS, DataError, MethodError, SimbenchError, UsageError
 from bench.contract.fitting import Budget, Checkpoints, FitContext, History, Progress, unseen
 from bench.contract.images import Collection, Dataset, Images, ImageShape, Split
 from bench.contract.loaders import Card, DataPlace, Described, Fetches, Loader, card_of
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from bench.contract.images import Vectors as Vectors
 
 __all__ = [
+    "DAMAGED_ARRAYS",
     "Budget",
     "Card",
     "Checkpoints",

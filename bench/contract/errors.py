@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
+
+# What Python and NumPy raise for a damaged npy or npz file: any of these, by the byte that is wrong.
+DAMAGED_ARRAYS = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    TypeError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 
 class SimbenchError(Exception):
     """Something failed; the message is one line that says what, where, and what to do. Exit code 1."""

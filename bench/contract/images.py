@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,8 @@ class Split:
     """Images with a label and an id each.
 
     labels: int64 ``(n,)``, numbers into the data set's ``classes``.
-    ids: str ``(n,)``, unique within the split; the same id in query and gallery means the same image.
+    ids: str ``(n,)``; the same id in query and gallery means the same image. That they are unique within a part, and
+    labels numbers of classes, is checked where a ``Collection`` is made of it.
     """
 
     images: Images
@@ -125,6 +127,16 @@ class Collection:
         shapes = {part.images.shape for part in self.parts().values()}
         if len(shapes) > 1:
             raise DataError(f"{self.name}: its parts have different image shapes: {', '.join(map(str, shapes))}")
+        for name, part in self.parts().items():
+            wrong = (part.labels < 0) | (part.labels >= len(self.classes))
+            if wrong.any():
+                label = part.labels[wrong][0]
+                raise DataError(
+                    f"{self.name}: its {name} part has label {label}, but there are {len(self.classes)} classes"
+                )
+            if len(set(part.ids.tolist())) < len(part):
+                twice = next(one for one, count in Counter(part.ids.tolist()).items() if count > 1)
+                raise DataError(f"{self.name}: its {name} part has the id {twice!r} twice")
 
     def parts(self) -> dict[str, Split]:
         """Return the parts that exist, by name."""

@@ -130,24 +130,33 @@ def fresh_folder(cache: Path, name: str) -> Iterator[tuple[Path, Path | None]]:
 
 def _write(archive: Path, member: Member, folder: Path) -> None:
     target = folder.joinpath(*member.path.parts)
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _reading(archive), member.open() as source, target.open("xb") as file:
-            left = member.size
-            while piece := source.read(PIECE):
-                left -= len(piece)
-                if left < 0:
-                    raise DataError(f"{archive}: {readable(str(member.path))} is longer than it announces")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            for piece in _pieces(archive, member):
                 file.write(piece)
     except FileExistsError:
         raise DataError(f"{archive}: holds {readable(str(member.path))} twice") from None
+    except OSError as error:  # of our disk: those of the archive are told apart below
+        reason = error.strerror or error
+        raise DataError(f"{archive}: {readable(str(member.path))} cannot be written to {folder} ({reason})") from error
+
+
+def _pieces(archive: Path, member: Member) -> Iterator[bytes]:
+    left = member.size
+    with _reading(archive), member.open() as source:
+        while piece := source.read(PIECE):
+            left -= len(piece)
+            if left < 0:
+                raise DataError(f"{archive}: {readable(str(member.path))} is longer than it announces")
+            yield piece
 
 
 @contextmanager
 def _reading(archive: Path) -> Iterator[None]:
     try:
         yield
-    except (FileExistsError, DataError):
+    except DataError:
         raise
     except DAMAGED as error:
         raise DataError(f"{archive}: a damaged archive ({error}); delete it and get it again") from error
@@ -156,7 +165,8 @@ def _reading(archive: Path) -> Iterator[None]:
 def _inside(path: Path, name: str) -> PurePosixPath:
     """Return a member's path, of which is sure that it stays below the folder it is unpacked in."""
     inner = PurePosixPath(name.replace("\\", "/"))
-    if inner.is_absolute() or ".." in inner.parts or re.match(r"^[A-Za-z]:", name) or "\0" in name or not inner.parts:
+    drive = ":" in name if os.name == "nt" else re.match(r"^[A-Za-z]:", name)  # there it also names hidden streams
+    if inner.is_absolute() or ".." in inner.parts or drive or "\0" in name or not inner.parts:
         raise DataError(f"{path}: refused, its member {readable(name)!r} would be written outside of its folder")
     return inner
 

@@ -6,10 +6,10 @@ import logging
 import os
 from contextlib import suppress
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from bench.contract import DAMAGED_ARRAYS
 from bench.data.duplicates import Copies
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ def load_copies(path: Path) -> Copies | None:
             return Copies(**{name: file[name] for name in ("group", "first", "second", "mirrored")})
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except DAMAGED_ARRAYS as error:
         logger.warning("%s: a damaged audit, looking again (%s)", path, error)
         return None
 

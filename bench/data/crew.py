@@ -62,12 +62,15 @@ class _Worker:
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
-                [sys.executable, "-c", PROGRAM.format(path=sys.path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # libtiff and others print what they think of a file
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
+                    [sys.executable, "-c", PROGRAM.format(path=sys.path)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,  # libtiff and others print what they think of a file
+                )
+            except OSError as error:  # no process, or no memory for one, is left
+                raise _NotStartedError from error
             if self._process.stdout is None or self._process.stdout.readline() != READY:
                 self.stop()
                 raise _NotStartedError
@@ -100,9 +103,10 @@ class Crew:
         """Have a task done by the next idle worker; a file that ends its worker is reported as broken."""
         worker = self._idle.get()
         try:
-            return worker.ask(task)
-        except _GoneError:
-            return self._carefully(worker, task)
+            try:
+                return worker.ask(task)
+            except _GoneError:
+                return self._carefully(worker, task)
         except _NotStartedError:
             logger.debug("worker processes cannot be started; decoding in threads")
             return fill_block(task)

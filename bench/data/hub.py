@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bench.contract import DataError, DataPlace
 from bench.online import hub_obstacle
+
+logger = logging.getLogger(__name__)
 
 EXTRA = "pip install 'simbench-retrieval[hf]'"
 
@@ -17,17 +21,18 @@ EXTRA = "pip install 'simbench-retrieval[hf]'"
 def hub_snapshot(repository: str, revision: str, place: DataPlace, kinds: Sequence[Sequence[str]], name: str) -> Path:
     """Return the folder with a repository's files of the first kind that it has any of; a kind is a few patterns.
 
-    What Hugging Face's cache has already is not asked for again. name: of the data set, for errors.
+    What a download of ours brought to Hugging Face's cache is not asked for again; what else lies there may be part of
+    it, and is used as it is where there is no network. name: of the data set, for errors.
     Raises DataError in under a second where there is neither copy nor network.
     """
     hub = _hub(repository)
-    try:
-        kept = Path(hub.snapshot_download(repository, repo_type="dataset", revision=revision, local_files_only=True))
-        if chosen(_names_in(kept), kinds):
-            return kept
-    except Exception:  # noqa: S110 - of the many kinds, all mean the same: it is not there, and is asked for below
-        pass
+    kept = _kept(hub, repository, revision, kinds)
+    if kept is not None and _marker(place, repository, kept).is_file():
+        return kept
     obstacle = _obstacle(place)
+    if obstacle and kept is not None:
+        logger.warning("%s: the copy on this machine may be part of it; not compared, for %s", repository, obstacle)
+        return kept
     if obstacle:
         raise DataError(_how_to_provide(repository, obstacle, name))
     try:
@@ -39,7 +44,7 @@ def hub_snapshot(repository: str, revision: str, place: DataPlace, kinds: Sequen
                 "was converted by the Hub has them in revision=refs/convert/parquet"
             )
         wanted = [*patterns, "README.md"]
-        return Path(hub.snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=wanted))
+        whole = Path(hub.snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=wanted))
     except DataError:
         raise
     except Exception as error:  # the Hub's own errors have many kinds
@@ -47,6 +52,33 @@ def hub_snapshot(repository: str, revision: str, place: DataPlace, kinds: Sequen
         raise DataError(
             _how_to_provide(repository, f"the Hub gave no revision {revision!r} ({reason})", name)
         ) from error
+
+    marker = _marker(place, repository, whole)
+    with suppress(OSError):  # without it, the next start asks the Hub again
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    return whole
+
+
+def _kept(hub: Any, repository: str, revision: str, kinds: Sequence[Sequence[str]]) -> Path | None:
+    """Return the snapshot in Hugging Face's cache that has files of a kind, None where none has."""
+    for kind in kinds:  # by the patterns of the download: newer versions compare with the list of files, where kept
+        with suppress(Exception):  # of the many kinds, all mean the same: it is not there
+            folder = hub.snapshot_download(
+                repository,
+                repo_type="dataset",
+                revision=revision,
+                local_files_only=True,
+                allow_patterns=[*kind, "README.md"],
+            )
+            if chosen(_names_in(Path(folder)), [kind]):
+                return Path(folder)
+    return None
+
+
+def _marker(place: DataPlace, repository: str, snapshot: Path) -> Path:
+    """Return the file that says that a snapshot (a folder named by its commit) was downloaded to the end."""
+    return place.cache / "hub" / f"{repository.replace('/', '--')}-{snapshot.name}"
 
 
 def chosen(names: Sequence[str], kinds: Sequence[Sequence[str]]) -> Sequence[str]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.contract import DataError
-from bench.data.packed import read_raw, unpack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,8 +66,3 @@ def pair(images: tuple[bytes, Path], labels: tuple[bytes, Path]) -> tuple[Pixels
             "data sets: delete both and download them again"
         )
     return pixels[..., np.newaxis], numbers
-
-
-def read_pair(images: Path, labels: Path) -> tuple[Pixels, NDArray[np.uint8]]:
-    """Read a file of images and its file of labels, gzipped or not; see `pair`. Nothing is compared with a checksum."""
-    return pair((unpack(read_raw(images), images), images), (unpack(read_raw(labels), labels), labels))

@@ -43,15 +43,14 @@ def name_of(source: Source) -> str:
 
 def read_source(source: Source) -> bytes:
     """Return an image's bytes. Raises UnreadableImageError with the reason; opens nothing but a regular file."""
-    path = source.file if isinstance(source, Piece) else source
+    path, length = (source.file, source.length) if isinstance(source, Piece) else (source, None)
     try:
-        _check(os.stat(path))  # before it is opened: opening a device may do something
+        _check(os.stat(path), length)  # before it is opened: opening a device may do something
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(number, "rb", buffering=0) as file:
-            size = _check(os.fstat(number))  # what was opened may be another file by now; it did not block
+            size = _check(os.fstat(number), length)  # what was opened may be another file by now; it did not block
             if isinstance(source, Piece):
                 file.seek(source.start)
-                size = source.length
             data = file.read(size)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise UnreadableImageError(getattr(error, "strerror", None) or str(error)) from error
@@ -60,10 +59,12 @@ def read_source(source: Source) -> bytes:
     return data
 
 
-def _check(about: os.stat_result) -> int:
+def _check(about: os.stat_result, length: int | None) -> int:
+    """Return how many bytes to read: those of the piece, or all of the file."""
     kind = stat.S_IFMT(about.st_mode)
     if kind != stat.S_IFREG:
         raise UnreadableImageError(f"{KINDS.get(kind, 'something else')}, not a file")
-    if about.st_size > MOST:
-        raise UnreadableImageError(f"{about.st_size:,} bytes, more than the {MOST:,} that an image file may have")
-    return about.st_size
+    size = about.st_size if length is None else length
+    if size > MOST:
+        raise UnreadableImageError(f"{size:,} bytes, more than the {MOST:,} that an image file may have")
+    return size

@@ -88,7 +88,8 @@ def _table_rows(source: Path, cache: Path, reading: Reading) -> tuple[list[Row],
         values = {column: cells[number] for column, cells in table.cells.items()}
         cell = {column: "" if value is None else str(value).strip() for column, value in values.items()}
         one = path if named and path else f"{number + 1:07}"
-        cell.setdefault("split", "train")
+        asked = any(_truth(source, number + 1, column, cell.get(column, "")) for column in FLAGS)
+        cell.setdefault("split", "test" if asked else "train")
         rows.append(_row(source, number + 1, cell, reading.label_column, path=image, one=one))
     return rows, "split" in table.cells or any(row.is_query or row.is_gallery for row in rows)
 

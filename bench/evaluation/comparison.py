@@ -175,9 +175,12 @@ def most_changed(difference: Floats, count: int) -> Ints:
     return np.asarray(order[size[order] > 0], dtype=np.int64)
 
 
-def drawn_as(classes: Ints) -> str:
-    """Return what is drawn and changes sign together, in words: ``classes`` or ``queries``."""
-    return "classes" if len(np.unique(classes)) >= MIN_CLUSTERS else "queries"
+def drawn_as(values: Floats, classes: Ints) -> str:
+    """Return what is drawn and changes sign together, in words: ``classes`` or ``queries``.
+
+    values: float64 ``(q,)``; a query without one (NaN) is not drawn, nor a class of none but such.
+    """
+    return "classes" if len(np.unique(classes[~np.isnan(values)])) >= MIN_CLUSTERS else "queries"
 
 
 def check_same_queries(names: Sequence[str], values: Sequence[Floats]) -> None:

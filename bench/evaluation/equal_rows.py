@@ -15,8 +15,8 @@ def equal_rows(n: int, take: Callable[[Ints | slice], Vectors]) -> tuple[Ints, I
     """Return which of n rows equal an earlier one, and which: (copies, originals), int64 each.
 
     take: gives chosen rows, float32 ``(k, d)``, the same whenever it is asked.
-    Rows are told apart by a 64-bit hash of their bits, and those that share one are compared: the answer is exact
-    where it names rows, and misses none, since equal rows have equal hashes (-0.0 counts as 0.0).
+    Rows are told apart by a 64-bit hash of their bits, and those that share one are compared, so the answer is exact:
+    equal rows have equal hashes (-0.0 counts as 0.0).
     """
     hashes = _hashes(n, take)
     order = np.argsort(hashes, kind="stable")
@@ -27,7 +27,25 @@ def equal_rows(n: int, take: Callable[[Ints | slice], Vectors]) -> tuple[Ints, I
     for first in range(0, len(copies), _CHUNK):
         some = slice(first, first + _CHUNK)
         same[some] = (take(copies[some]) == take(originals[some])).all(axis=1)
-    return copies[same], originals[same]
+    others = hashes[copies[~same]]
+    if not len(others):
+        return copies, originals
+    # Rows that differ share a hash, as the signs of binary codes make likely: these few groups are compared in full.
+    told = same & ~np.isin(hashes[copies], others)
+    more = [pair for value in np.unique(others) for pair in _pairs_of(np.flatnonzero(hashes == value), take)]
+    extra = np.array(more, np.int64).reshape(-1, 2)
+    return np.r_[copies[told], extra[:, 0]], np.r_[originals[told], extra[:, 1]]
+
+
+def _pairs_of(rows: Ints, take: Callable[[Ints | slice], Vectors]) -> list[tuple[int, int]]:
+    """Return (copy, original) of every row that equals an earlier one of some, ascending."""
+    first: dict[bytes, int] = {}
+    pairs = []
+    for row, vector in zip(rows.tolist(), take(rows) + np.float32(0.0), strict=True):
+        original = first.setdefault(vector.tobytes(), row)
+        if original != row:
+            pairs.append((row, original))
+    return pairs
 
 
 def _hashes(n: int, take: Callable[[Ints | slice], Vectors]) -> Ints:

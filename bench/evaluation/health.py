@@ -86,14 +86,6 @@ def mean_pairwise_cosine(vectors: Real) -> float:
     return float(((total * total).sum() - n) / (n * (n - 1)))
 
 
-def inspect_vectors(vectors: Real, *, seed: int = 0) -> Health:
-    """Return the health of an embedding, from a seeded sample of at most 2,000 of its rows.
-
-    vectors: ``(n, d)``, n >= 1, rows neither all zero nor infinite.
-    """
-    return inspect_sample(np.asarray(vectors[sample_rows(len(vectors), seed)]))
-
-
 def sample_rows(n: int, seed: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return the row numbers that stand for ``n`` rows, ascending: all of them up to 2,000, else a seeded sample."""
     if n <= SAMPLE_ROWS:

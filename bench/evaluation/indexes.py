@@ -15,6 +15,7 @@ from bench.evaluation.arrays import Ints, Scores, Vectors
 from bench.naming import did_you_mean
 
 FAMILIES = ("flat", "fp16", "int8", "hnsw", "nsg", "ivf", "pq", "ivfpq", "rabitq")
+_NSG_NEEDS = 100  # vectors; with no more faiss builds no such graph
 _PER_CENTROID = 39  # training vectors that faiss asks for, below which its k-means warns
 REFINE = ",Refine(SQfp16)"  # a second, near-exact look at the best: 2 bytes a dimension more
 _FACTOR = 4  # so many times k are looked at again
@@ -102,8 +103,7 @@ def recipes(n: int, d: int, k: int, only: Sequence[str] = ()) -> tuple[Recipe, .
         *_both("int8", "SQ8"),
         Recipe("hnsw", "HNSW32,Flat", beam),
         *_both("hnsw", "HNSW16,SQ8", beam),
-        Recipe("nsg", "NSG32,Flat", depth),
-        *_both("nsg", "NSG16,SQ8", depth),
+        *([Recipe("nsg", "NSG32,Flat", depth), *_both("nsg", "NSG16,SQ8", depth)] if n > _NSG_NEEDS else []),
         Recipe("ivf", f"{ivf},Flat", probes),
         *_both("ivf", f"{ivf},SQ8", probes),
         *(one for code in _product_codes(n, d) for one in _both("pq", code)),

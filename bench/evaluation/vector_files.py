@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import importlib
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contract import DataError, UsageError
+from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
 from bench.naming import did_you_mean
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def read_names(word: str, usual: str) -> NamesLike:
     lines = _read(path, lambda: path.read_text(encoding="utf-8-sig").splitlines())
     if kind == ".txt":
         return np.array([line.strip() for line in lines if line.strip()], dtype=np.str_)
-    rows = list(csv.reader(lines))
+    rows = _read(path, lambda: list(csv.reader(lines)))
     heads = rows[0] if rows else []
     if len(heads) == 1 and not key and _is_number(heads[0]):  # one column of numbers without a header
         return np.array([row[0] for row in rows if row], dtype=np.str_)
@@ -81,7 +80,7 @@ def _split(word: str, kinds: Sequence[str]) -> tuple[Path, str]:
     path, key = Path(word).expanduser(), ""
     if not path.exists() and ":" in word:
         name, _, key = word.rpartition(":")
-        path = Path(name).expanduser()
+        path, key = (Path(name).expanduser(), key) if len(name) > 1 else (path, "")  # else: a drive's letter
     if not path.is_file():
         raise DataError(f"no such file: {path}")
     if path.suffix.lower() not in kinds:
@@ -94,7 +93,7 @@ def _split(word: str, kinds: Sequence[str]) -> tuple[Path, str]:
 def _read(path: Path, reader: Callable[[], Any]) -> Any:
     try:
         return reader()
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (*DAMAGED_ARRAYS, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({_line(error)})") from error
 
 
@@ -104,7 +103,10 @@ def _numpy(path: Path) -> NDArray[Any]:
 
 
 def _from_npz(path: Path, key: str, dimensions: int, usual: str = "") -> NDArray[Any]:
-    with _read(path, lambda: np.load(path, allow_pickle=False)) as file:
+    opened = _read(path, lambda: np.load(path, allow_pickle=False))
+    if isinstance(opened, np.ndarray):
+        raise DataError(f"{path}: an npy file, by its content: name it so")
+    with opened as file:
         arrays = _read(path, lambda: {name: file[name] for name in file.files})
         fitting = [name for name, array in arrays.items() if array.ndim == dimensions]
     found: NDArray[Any] = arrays[_choose(path, key, fitting, usual)]
@@ -139,6 +141,8 @@ def _vectors_from_parquet(path: Path, key: str) -> NDArray[Any]:
     column = _parquet(path, lambda parquet: parquet.read_table(path, columns=[chosen])).column(0).combine_chunks()
     if column.null_count:
         raise DataError(f"{path}: column {chosen!r} has {column.null_count} empty rows")
+    if not len(column):
+        raise DataError(f"{path}: column {chosen!r} has no rows")
     values = column.flatten().to_numpy(zero_copy_only=False)
     lengths = np.unique([len(row) for row in column])
     if len(lengths) != 1:
@@ -148,14 +152,19 @@ def _vectors_from_parquet(path: Path, key: str) -> NDArray[Any]:
 
 def _names_from_parquet(path: Path, key: str, usual: str) -> NDArray[Any]:
     schema = _parquet(path, lambda parquet: parquet.read_schema(path))
-    plain = [
-        name for name in schema.names if str(schema.field(name).type).startswith(("int", "uint", "string", "large"))
-    ]
+    plain = [name for name in schema.names if _is_plain(schema.field(name).type)]
     chosen = _choose(path, key, plain, usual)
     column = _parquet(path, lambda parquet: parquet.read_table(path, columns=[chosen])).column(0)
     if column.null_count:
         raise DataError(f"{path}: column {chosen!r} has {column.null_count} empty rows")
     return np.array(column.to_pylist())
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether a column holds whole numbers or text, also as categories."""
+    return str(getattr(kind, "value_type", kind) if str(kind).startswith("dictionary") else kind).startswith(
+        ("int", "uint", "string", "large_string")
+    )
 
 
 def _parquet(path: Path, reader: Callable[[Any], Any]) -> Any:

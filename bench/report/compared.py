@@ -107,8 +107,9 @@ def compare_entries(entries: Sequence[Entry], metric: str, *, changed: int) -> C
         sides.append(side)
     where = entries[0].where
     asked = int((~np.isnan(values[0][0])).sum())
-    notes = _notes(sides, drawn, drawn_as(queries.labels))
-    return Compared(metric, better, where[0], where[1], asked, drawn, drawn_as(queries.labels), tuple(sides), notes)
+    what = drawn_as(values[0].mean(axis=0), queries.labels)
+    notes = _notes(sides, drawn, what)
+    return Compared(metric, better, where[0], where[1], asked, drawn, what, tuple(sides), notes)
 
 
 def _same_queries(entries: Sequence[Entry]) -> Queries:

@@ -48,8 +48,8 @@ def rerank(data: Labelled, chains: Sequence[str], *, k: int, depth: int) -> list
 
 
 def _measured(data: Labelled, chains: Sequence[str], *, k: int, depth: int) -> Iterator[Reranked]:
-    for words in chains:
-        stages = parse_stages("" if words == PLAIN else words)
+    parsed = [(words, parse_stages("" if words == PLAIN else words)) for words in chains]
+    for words, stages in parsed:
         started = time.perf_counter()
         found = stages.search(data.vectors, k, depth=depth)
         took = time.perf_counter() - started

@@ -122,7 +122,7 @@ def _note(compared: Sequence[Comparison], queries: Queries, best: Floats) -> str
     if not compared:
         return ""
     drawn = len(units(best.mean(axis=0)[:, None], queries.labels)[1])
-    what = drawn_as(queries.labels)
+    what = drawn_as(best.mean(axis=0), queries.labels)
     if smallest_p(drawn) * len(compared) > ALPHA:
         return f"{drawn} {what} are too few to tell any of {len(compared) + 1} rows apart at 5 %: all share rank 1"
     shown = [f"{one:.3f}" for one in (min(c.detectable for c in compared), max(c.detectable for c in compared))]

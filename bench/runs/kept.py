@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from bench.contract import DataError
+from bench.contract import DAMAGED_ARRAYS, DataError
 
 PER_QUERY = "per_query.npz"
 SAMPLES = "samples.npz"
@@ -27,7 +26,7 @@ def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
                 known = [name for name in kept.files if kept[name].dtype == np.float64]
                 raise DataError(f"{path} has no {', '.join(missing)} (it has: {', '.join(known)})")
             return {name: kept[name] for name in names or kept.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except DAMAGED_ARRAYS as error:
         raise DataError(f"cannot read {path}: {error}; run it again (--force)") from error
 
 

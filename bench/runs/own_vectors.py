@@ -110,6 +110,11 @@ def judge_vectors(
     """
     words = (query.vectors, query.labels, gallery.vectors, gallery.labels)
     own, other = query.ids, gallery.ids
+    for name, vectors in (("validation", None if validation is None else validation.vectors), ("train", train)):
+        if vectors is not None and vectors.shape[1] != query.vectors.shape[1]:
+            raise DataError(
+                f"{name} vectors have {vectors.shape[1]} dimensions, query vectors {query.vectors.shape[1]}"
+            )
     found = evaluate(
         *words,
         query_ids=own,
@@ -126,11 +131,6 @@ def judge_vectors(
     )
     thresholds, flags = None, [*found.flags, *failures(controls)]
     if validation is not None:
-        if validation.vectors.shape[1] != query.vectors.shape[1]:
-            raise DataError(
-                f"validation vectors have {validation.vectors.shape[1]} dimensions, query vectors "
-                f"{query.vectors.shape[1]}"
-            )
         fitted = fit_thresholds(validation.vectors, validation.labels, normalize=normalize, seed=seed)
         if fitted is None:
             raise DataError("validation has no pairs of one label and of two: no threshold can be fitted")
@@ -139,12 +139,18 @@ def judge_vectors(
     return Judged(found, controls, thresholds, tuple(flags))
 
 
-def dialect_scores(found: Evaluation, dialects: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return, by dialect, what it says of each ``map@k``. Raises UsageError for an unknown dialect."""
-    told = {}
+def check_dialects(dialects: Sequence[str]) -> None:
+    """Raise UsageError for an unknown dialect."""
     for name in dialects:
         if name not in DIALECTS:
             raise UsageError(f"unknown dialect {name!r}{did_you_mean(name, DIALECTS)} (known: {', '.join(DIALECTS)})")
+
+
+def dialect_scores(found: Evaluation, dialects: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return, by dialect, what it says of each ``map@k``. Raises UsageError for an unknown dialect."""
+    check_dialects(dialects)
+    told = {}
+    for name in dialects:
         values = translate(found.per_query, name)
         told[name] = {metric: float(np.nanmean(values[metric])) for metric in values if metric.startswith("map@")}
         told[name].pop("map@r", None)

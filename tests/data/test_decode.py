@@ -22,7 +22,7 @@ from bench.contract import DataError, DataPlace, UsageError
 from bench.data import block, building, crew, image_source, under_way
 from bench.data.crew import CRASHED
 from bench.data.decode import Recipe, decode_files
-from bench.data.image_source import Piece
+from bench.data.image_source import MOST, Piece
 from bench.data.picture import read_picture
 from bench.data.threaded import map_in_order
 
@@ -168,6 +168,14 @@ def test_where_no_process_can_be_started_threads_do_the_work(
     many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crew, "PROGRAM", "raise SystemExit")
+    monkeypatch.setattr(building, "CREW_FROM", 1)
+    assert len(decode_files(many, place, Recipe()).kept) == 80
+
+
+def test_where_the_system_gives_no_process_threads_do_the_work(
+    many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     monkeypatch.setattr(building, "CREW_FROM", 1)
     assert len(decode_files(many, place, Recipe()).kept) == 80
 
@@ -396,6 +404,16 @@ def test_pieces_of_a_file_are_images_too(tmp_path: Path, place: DataPlace, paint
     decoded = decode_files(pieces, replace(place, broken="any"), Recipe())
     assert decoded.pixels[:5, 0, 0, 0].tolist() == list(range(5))
     assert decoded.broken == {5: "empty file"}
+
+
+def test_a_small_image_of_a_huge_file_is_an_image(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
+    content = paint(tmp_path / "one.png", 3, mode="L").read_bytes()
+    with (tmp_path / "huge.bin").open("wb") as huge:  # sparse: it takes no room
+        huge.truncate(MOST + 1)
+        huge.seek(MOST)
+        huge.write(content)
+    decoded = decode_files([Piece(str(tmp_path / "huge.bin"), MOST, len(content), "row 0")], place, Recipe())
+    assert decoded.pixels[0, 0, 0, 0] == 3
 
 
 def test_a_name_with_spaces_and_letters_of_any_script_is_a_name(tmp_path: Path, place: DataPlace, paint: Paint) -> None:

@@ -11,11 +11,16 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.contract import DataError
-from bench.data.idx import parse_idx, read_pair
+from bench.data.idx import pair, parse_idx
+from bench.data.packed import read_raw, unpack
 
 Idx = Callable[[NDArray[np.uint8]], bytes]
 IMAGES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
 LABELS = np.array([2, 0, 1], np.uint8)
+
+
+def read_pair(images: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    return pair((unpack(read_raw(images), images), images), (unpack(read_raw(labels), labels), labels))
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

@@ -115,6 +115,18 @@ def test_queries_and_gallery_may_be_flagged(write: Write, place: DataPlace) -> N
     assert found["gallery"] == [("a", 3), ("b", 4), ("b", 5)]
 
 
+def test_flagged_rows_are_for_testing_where_no_split_is_given(write: Write, place: DataPlace) -> None:
+    path = write(
+        image=[image(n) for n in range(6)],
+        label=["a", "b", "a", "a", "b", "b"],
+        is_query=[None, None, True, False, True, False],
+        is_gallery=[None, None, False, True, True, True],
+    )
+    found = shades(load(path, place))
+    assert found["train"] == [("a", 0), ("b", 1)]
+    assert found["query"] == [("a", 2), ("b", 4)]
+
+
 def test_a_row_that_is_no_image_is_left_out_and_named_by_its_number(write: Write, place: DataPlace) -> None:
     cells = [image(n) for n in range(10)]
     cells[3], cells[8] = b"no image", None  # type: ignore[call-overload] # a gap

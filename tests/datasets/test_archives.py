@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.contract import DataError
-from bench.data.archives import read_members, unpack_archive
+from bench.data.archives import members, read_members, unpack_archive
 
 Zipped = Callable[[Path, Mapping[str, bytes]], bytes]
 OUTSIDE = ["../evil.png", "a/../../evil.png", "/tmp/evil.png", "C:/evil.png", "..\\evil.png"]
@@ -68,6 +68,21 @@ def test_a_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("good.png", b"other")
     refused(tmp_path / "a.zip", tmp_path, r"holds good\.png twice")
+
+
+def test_a_name_that_the_disk_does_not_take_is_no_damage(tmp_path: Path, zipped: Zipped) -> None:
+    zipped(tmp_path / "a.zip", {"x" * 300 + ".png": b"good"})
+    refused(tmp_path / "a.zip", tmp_path, r"cannot be written to .*name too long")
+
+
+def test_where_drives_are_named_by_letters_no_member_may_name_one(
+    tmp_path: Path, zipped: Zipped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zipped(tmp_path / "a.zip", {"good.png": b"good", "foo/C:evil.png": b"evil"})
+    assert len(list(members(tmp_path / "a.zip"))) == 2
+    monkeypatch.setattr("bench.data.archives.os.name", "nt")
+    with pytest.raises(DataError, match="would be written outside"):
+        list(members(tmp_path / "a.zip"))
 
 
 @pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz"])

@@ -124,7 +124,7 @@ def test_a_damaged_parquet_file_and_a_wrong_column_are_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("packed", ["folders", "one zip", "a zip a part"])
+@pytest.mark.parametrize("packed", ["folders", "one zip", "a zip a part", "a zip in a folder a part"])
 def test_image_folders_load_as_they_are_and_from_archives(
     place: DataPlace, zipped: Zipped, png: Png, tmp_path: Path, packed: str
 ) -> None:
@@ -139,6 +139,9 @@ def test_image_folders_load_as_they_are_and_from_archives(
     elif packed == "a zip a part":
         for part, files in parts.items():
             zipped(folder / "data" / f"{part}.zip", files)
+    elif packed == "a zip in a folder a part":
+        for part, files in parts.items():
+            zipped(folder / part / "images.zip", files)
     else:
         for name, content in whole.items():
             (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +169,52 @@ def test_without_a_network_the_hub_answers_at_once_in_one_line(
     with pytest.raises(DataError, match=r"127\.0\.0\.1 (cannot be reached|does not answer).*simbench fetch"):
         load("hf:someone/zoo", online)
     assert time.monotonic() - start < 1
+
+
+class OneSnapshot:
+    """A Hub whose cache holds the first of two tables, until it is asked for all."""
+
+    def __init__(self, cache: Path, table: Callable[..., None]) -> None:
+        self.folder, self.table, self.downloads = cache / "snapshots" / "c0ffee", table, 0
+        table(self.folder / "data" / "train-00000-of-00002.parquet", 12)
+
+    HfApi = property(lambda self: lambda: self)
+
+    def list_repo_files(self, *_: Any, **__: Any) -> list[str]:
+        return ["data/train-00000-of-00002.parquet", "data/test-00000-of-00001.parquet"]
+
+    def snapshot_download(self, *_: Any, local_files_only: bool = False, **__: Any) -> str:
+        if not local_files_only:
+            self.downloads += 1
+            self.table(self.folder / "data" / "test-00000-of-00001.parquet", 6)
+        return str(self.folder)
+
+
+def test_part_of_a_snapshot_is_completed_once(
+    place: DataPlace, table: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake = OneSnapshot(tmp_path, table)
+    monkeypatch.setattr("bench.data.hub._hub", lambda repository: fake)
+    monkeypatch.setattr("bench.data.hub.hub_obstacle", lambda: "")
+    online = replace(place, download=True)
+    for _ in range(2):
+        collection = load("hf:someone/zoo", online)
+        assert (len(collection.train), len(collection.test)) == (12, 6)
+    assert fake.downloads == 1
+
+
+def test_part_of_a_snapshot_is_used_without_a_network_and_told(
+    place: DataPlace,
+    table: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fake = OneSnapshot(tmp_path, table)
+    monkeypatch.setattr("bench.data.hub._hub", lambda repository: fake)
+    load("hf:someone/zoo", replace(place, download=False))
+    assert "may be part of it" in caplog.text
+    assert fake.downloads == 0
 
 
 def test_without_the_extra_it_says_what_to_install(

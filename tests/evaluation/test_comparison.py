@@ -18,6 +18,7 @@ from bench.evaluation.comparison import (
     class_means,
     compare,
     detectable_difference,
+    drawn_as,
     holm,
     most_changed,
     sign_flip_test,
@@ -169,6 +170,14 @@ def test_queries_with_nothing_to_find_change_nothing() -> None:
     classes = np.arange(40) % 3
     with_hole = [np.insert(x, 7, np.nan, axis=1) for x in (one, other)]
     assert compare(with_hole[0], [with_hole[1]], np.insert(classes, 7, 2)) == compare(one, [other], classes)
+
+
+def test_a_class_without_values_is_none_that_is_drawn() -> None:
+    classes = np.repeat(np.arange(10), 4)
+    values = np.ones(40)
+    assert drawn_as(values, classes) == "classes"
+    values[classes == 3] = np.nan
+    assert drawn_as(values, classes) == "queries"
 
 
 def test_a_seed_more_widens_the_interval_by_what_seeds_differ() -> None:

@@ -31,3 +31,11 @@ def test_rows_whose_hashes_meet_by_accident_are_not_taken_for_equal(monkeypatch:
     monkeypatch.setattr(module, "_hashes", lambda n, take: np.zeros(n, np.int64))
     copies, _ = equal_rows(len(rows), rows.__getitem__)
     assert len(copies) == 0
+
+
+def test_equal_rows_are_found_behind_another_row_of_their_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = [0, 1, 1, 2, 0, 1]
+    rows = np.random.default_rng(0).standard_normal((3, 3)).astype(np.float32)[kinds]
+    monkeypatch.setattr(module, "_hashes", lambda n, take: np.array([0, 0, 0, 7, 0, 0], np.int64))
+    copies, originals = equal_rows(len(rows), rows.__getitem__)
+    assert dict(zip(copies.tolist(), originals.tolist(), strict=True)) == {2: 1, 4: 0, 5: 1}

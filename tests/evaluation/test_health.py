@@ -8,7 +8,7 @@ import pytest
 from bench.contract import DataError, MethodError
 from bench.evaluation.health import (
     effective_rank,
-    inspect_vectors,
+    inspect_sample,
     mean_pairwise_cosine,
     refuse_bad_rows,
     row_norms,
@@ -80,13 +80,13 @@ def test_the_mean_cosine_is_that_of_all_pairs() -> None:
 
 def test_collapse_is_seen_in_constant_and_in_one_dimensional_vectors_and_not_in_random_ones() -> None:
     rng = np.random.default_rng(3)
-    assert inspect_vectors(np.ones((100, 8)) + 1e-4 * rng.standard_normal((100, 8))).collapsed
-    assert inspect_vectors(np.outer(rng.choice([-1, 1], 100), np.ones(8))).collapsed
-    assert not inspect_vectors(rng.standard_normal((100, 8))).collapsed
+    assert inspect_sample(np.ones((100, 8)) + 1e-4 * rng.standard_normal((100, 8))).collapsed
+    assert inspect_sample(np.outer(rng.choice([-1, 1], 100), np.ones(8))).collapsed
+    assert not inspect_sample(rng.standard_normal((100, 8))).collapsed
 
 
 def test_one_vector_alone_is_not_called_collapsed() -> None:
-    health = inspect_vectors(np.ones((1, 4)))
+    health = inspect_sample(np.ones((1, 4)))
     assert not health.collapsed
     assert np.isnan(health.mean_pairwise_cosine)
 

@@ -78,6 +78,8 @@ def test_codes_and_lists_fit_the_number_of_vectors() -> None:
     assert factories(10_000, 128, "pq") == ["PQ32x8np", "PQ16x8np"]
     assert factories(5_000, 128, "pq") == ["PQ64x4np", "PQ32x4np"]
     assert factories(10, 128, "pq") == []
+    assert factories(100, 128, "nsg") == []
+    assert factories(101, 128, "nsg")
     assert factories(10_000, 7, "pq") == ["PQ1x8np"]
     assert factories(60_000, 64, "ivf")[0] == "IVF980,Flat"
     assert factories(1_000, 64, "ivf")[0] == "IVF25,Flat"

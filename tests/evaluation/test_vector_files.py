@@ -84,6 +84,9 @@ def test_labels_are_the_same_from_every_kind_of_file(tmp_path: Path) -> None:
         ("ragged.parquet", "have 1 to 2 dimensions", DataError),
         ("holes.parquet", "has 1 empty rows", DataError),
         ("names.parquet", "nothing of the right shape", DataError),
+        ("misnamed.npz", "an npy file, by its content", DataError),
+        ("empty.parquet", "has no rows", DataError),
+        (r"C:\data\v.npy", r"no such file: C:\data\v.npy", DataError),
     ],
 )
 def test_a_wrong_file_or_key_is_told_in_one_line(tmp_path: Path, word: str, complaint: str, kind: type) -> None:
@@ -91,11 +94,12 @@ def test_a_wrong_file_or_key_is_told_in_one_line(tmp_path: Path, word: str, comp
     for name in ("notes.md", "broken.npy", "broken.npz", "broken.safetensors", "broken.parquet"):
         (tmp_path / name).write_text("no vectors here", encoding="utf-8")
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
-    for name, rows in (("ragged", [[1.0], [1.0, 2.0]]), ("holes", [[1.0], None])):
+    (tmp_path / "misnamed.npz").write_bytes((tmp_path / "v.npy").read_bytes())
+    for name, rows in (("empty", []), ("ragged", [[1.0], [1.0, 2.0]]), ("holes", [[1.0], None])):
         pq.write_table(pa.table({"v": pa.array(rows, pa.list_(pa.float32()))}), tmp_path / f"{name}.parquet")
     pq.write_table(pa.table({"v": ["a"]}), tmp_path / "names.parquet")
     with pytest.raises(kind) as told:
-        read_vectors(str(tmp_path / word))
+        read_vectors(word if word.startswith("C:") else str(tmp_path / word))
     assert complaint in str(told.value)
     assert len(str(told.value).splitlines()) == 1
 
@@ -113,6 +117,15 @@ def test_a_column_of_names_with_holes_or_two_candidates_is_told(tmp_path: Path) 
         with pytest.raises((DataError, UsageError)) as told:
             ask()
         assert complaint in str(told.value)
+
+
+def test_categories_are_names_and_a_table_of_one_endless_field_is_refused(tmp_path: Path) -> None:
+    column = pa.array(["a", "b", "a"]).dictionary_encode()
+    pq.write_table(pa.table({"label": column}), tmp_path / "categories.parquet")
+    assert np.asarray(read_names(str(tmp_path / "categories.parquet"), "label")).tolist() == ["a", "b", "a"]
+    (tmp_path / "endless.csv").write_text("label\n" + "x" * 200_000, encoding="utf-8")
+    with pytest.raises(DataError, match=r"endless\.csv: cannot be read .*field"):
+        read_names(str(tmp_path / "endless.csv"), "label")
 
 
 def test_a_csv_of_one_column_of_numbers_needs_no_header(tmp_path: Path) -> None:

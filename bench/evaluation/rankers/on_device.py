@@ -102,9 +102,10 @@ def _top(ordered: torch.Tensor, columns: torch.Tensor, keep: int) -> tuple[Neigh
 @contextmanager
 def _exact_products() -> Iterator[None]:
     """Multiply in float32 proper, whatever a caller has set for his training."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    products = torch.backends.cuda.matmul  # one of its two interfaces: torch refuses to read one after the other
+    before = products.fp32_precision
+    products.fp32_precision = "ieee"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        products.fp32_precision = before

@@ -60,8 +60,8 @@ def try_out(
 ) -> Trial:
     """Fit a method with its default options and embed what it learnt from. Raises what the method raises.
 
-    seed: the run's; process_seed: of the generators that the process shares, which must not matter; relabelled: every
-    label is given to another image than its own.
+    seed: the run's; process_seed: of the generators that the process shares, which must not matter; relabelled: the
+    same labels are dealt to the images otherwise.
     """
     train, seen = made_up(shape, classes, count, 0), made_up(shape, classes, validation, 1)
     if relabelled:

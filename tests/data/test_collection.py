@@ -1,0 +1,26 @@
+"""A collection checks itself: no later stage has to ask again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.contract import Collection, DataError, Images, Split
+
+
+def part(labels: list[int], ids: list[str]) -> Split:
+    pixels = np.zeros((len(labels), 4, 4, 1), np.uint8)
+    return Split(Images(pixels), np.array(labels, np.int64), np.array(ids, np.str_))
+
+
+@pytest.mark.parametrize(
+    ("labels", "ids", "said"),
+    [
+        ([0, 2], ["a", "b"], "toy: its test part has label 2, but there are 2 classes"),
+        ([0, -1], ["a", "b"], "has label -1"),
+        ([0, 1], ["a", "a"], "toy: its test part has the id 'a' twice"),
+    ],
+)
+def test_a_label_of_no_class_and_an_id_of_two_images_are_refused(labels: list[int], ids: list[str], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        Collection("toy", ("one", "two"), train=part([0, 1], ["x", "y"]), test=part(labels, ids))
