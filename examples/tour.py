@@ -74,7 +74,8 @@ for record in (arcface, pixels_alone):
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# How the training went: the loss, and `map` on validation images, by which the best epoch is chosen. Test images choose nothing.
+# How the training went: the loss, and `map` on validation images, by which the encoder's best epoch is chosen (the decoder's by the decode
+# cosine, that of the joint phase by both). Test images choose nothing.
 
 # %%
 history = pd.read_csv(arcface.folder / "history.csv")
@@ -193,5 +194,5 @@ print(f"map {found.scores['map']:.3f} with half the dimensions, {arcface.content
 # ## Where to go on
 #
 # - `simbench run -m '*' -d FOLDER` compares all methods on your own pictures (one subfolder a class).
-# - `simbench report` makes one page of everything above for all runs; `simbench serve` a page to search from.
+# - `simbench report` makes one page of scores, training, neighbours and reconstructions of all runs; `simbench serve` a page to search from.
 # - `docs/adding-a-method.md`: a new method is one file of a dozen lines.

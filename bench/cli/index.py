@@ -49,8 +49,8 @@ def index(
 ) -> None:
     """Search a finished run's vectors with faiss's indexes: label map@k against p95 latency and bytes an image.
 
-    Every index, plain and refined, in all dimensions and in fewer (by PCA and by truncation), with several settings.
-    Writes frontier.csv, frontier.svg, frontier.png, latency.npz (every time taken) and frontier.json (what made them);
+    Every index, lossy codes also refined, in all dimensions and in fewer (by PCA and by truncation), with several
+    settings. Writes frontier.csv, frontier.svg, frontier.png, latency.npz (every time taken) and frontier.json (what made them);
     prints the Pareto front. It is measured on query and gallery: a setting chosen by it has seen the test.
 
     \b

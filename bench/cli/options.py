@@ -41,7 +41,7 @@ def configuration(command: F) -> F:
 
 def data_places(command: F) -> F:
     """Add ``--data-root`` and ``--image-size``."""
-    command = option("--image-size", metavar="N|HxW", help="Size that own images are resized to.")(command)
+    command = option("--image-size", metavar="N|HxW", help="Size that image files are resized to.")(command)
     return option(
         "--data-root", metavar="DIR", envvar="SIMBENCH_DATA", help="Where data sets lie (also SIMBENCH_DATA)."
     )(command)

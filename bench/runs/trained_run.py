@@ -87,7 +87,7 @@ class TrainedRun:
         if decoder is None:
             name = self.record.content["method"]
             raise UsageError(
-                f"{self.record.folder}: this run of {name} has no decoder; runs of arcface (all three phases) and of "
+                f"{self.record.folder}: this run of {name} has no decoder; runs of arcface (with phase 2) and of "
                 "autoencoder have one"
             )
         if vectors.ndim != 2 or vectors.shape[1] != self.dimension:

@@ -1,4 +1,4 @@
-"""A gallery too large to hold: read once for hundreds of queries, and counted one window of columns at a time.
+"""A gallery too large to hold: read twice for hundreds of queries, and counted one window of columns at a time.
 
 A relevant item's rank is its place among the relevant ones plus the number of other items that score at least as high,
 and such numbers add up over windows. So a first reading finds the relevant scores (few products: a query meets only the
