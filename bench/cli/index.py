@@ -50,8 +50,8 @@ def index(
     """Search a finished run's vectors with faiss's indexes: label map@k against p95 latency and bytes an image.
 
     Every index, lossy codes also refined, in all dimensions and in fewer (by PCA and by truncation), with several
-    settings. Writes frontier.csv, frontier.svg, frontier.png, latency.npz (every time taken) and frontier.json (what made them);
-    prints the Pareto front. It is measured on query and gallery: a setting chosen by it has seen the test.
+    settings. Writes frontier.csv, frontier.svg, frontier.png, latency.npz (every time taken) and frontier.json (what
+    made them); prints the Pareto front. It is measured on query and gallery: a setting chosen by it has seen the test.
 
     \b
     simbench index runs/fashionmnist/loo/triplet/27769359a6/seed0
