@@ -21,8 +21,9 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != CH
 # A shell that runs the tests in its background has them ignore Ctrl-C, and so would the programs that they interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Tests run side by side, one process a processor: more threads in each would only get in each other's way.
-os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+# Tests run side by side, one process a processor: more threads in each would only get in each other's way. The process
+# that starts the others has read this file before them, and they have what it set.
+os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else os.environ.get("OMP_NUM_THREADS", "2")
 
 # An example's time says how busy the machine is, not whether it is right.
 hypothesis.settings.register_profile("shared machine", deadline=None)
@@ -35,6 +36,14 @@ def _private_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("SIMBENCH_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SIMBENCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _few_threads() -> None:
+    """A run sets torch's number of threads for the process: the next test begins with the usual one again."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture
