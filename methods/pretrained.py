@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from bench import FitContext, ImageShape, Split, method
 from bench.training.backbones import Backbone, check_backbone
 from bench.training.batches import in_chunks
+from bench.training.embedder import EmbeddingNetwork
 from bench.training.precision import Precision, mixed_precision
 from bench.training.whitening import Whitening, fit_whitening
 
@@ -83,7 +84,7 @@ class Pretrained:
         return self.whitening(self._unit_features(pixels))
 
     def network(self) -> nn.Module:
-        return _Network(self)
+        return EmbeddingNetwork(self.embed_at_once, self.backbone)
 
     def count_parameters(self) -> int:
         return sum(p.numel() for p in self.backbone.parameters()) + self.whitening.count_parameters()
@@ -117,17 +118,6 @@ class Pretrained:
         with mixed_precision(pixels.device, self.precision):
             features = self.backbone(pixels)
         return F.normalize(features.float(), dim=1)
-
-
-class _Network(nn.Module):
-    """Pixels to vectors in one piece, for engines that compile it; they choose their own number format."""
-
-    def __init__(self, fitted: Pretrained) -> None:
-        super().__init__()
-        self.backbone, self._embed = fitted.backbone, fitted.embed_at_once
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self._embed(pixels)
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from bench import method, tunable
 from bench.training.batches import Batch
+from bench.training.embedder import EmbeddingNetwork
 from bench.training.losses import SoftmaxHead
 from bench.training.trained import TrainedMethod
 
@@ -38,7 +39,7 @@ class Softmax(TrainedMethod[SoftmaxHead]):
         return {"val_accuracy": float((self._cosines(vectors).argmax(dim=1) == labels).float().mean())}
 
     def network(self) -> nn.Module:
-        return _ClassScores(self) if self.logits else super().network()
+        return EmbeddingNetwork(self.embed, self.embedder, self.head) if self.logits else super().network()
 
     def embed(self, pixels: Tensor) -> Tensor:
         vectors = self.embedder.embed(pixels)
@@ -50,14 +51,3 @@ class Softmax(TrainedMethod[SoftmaxHead]):
     def _cosines(self, vectors: Tensor) -> Tensor:
         """Return the cosine of unit vectors ``(n, dim)`` to each class's weights, float32 ``(n, classes)``."""
         return vectors @ F.normalize(self.head.classifier.weight, dim=1).T
-
-
-class _ClassScores(nn.Module):
-    """Pixels to class scores in one piece, for engines that compile it."""
-
-    def __init__(self, fitted: Softmax) -> None:
-        super().__init__()
-        self.embedder, self.head, self._embed = fitted.embedder, fitted.head, fitted.embed
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self._embed(pixels)

@@ -72,7 +72,6 @@ def bench(
     simbench bench --set suite.quick.seeds=0,1,2          another value for a line of bench.toml
     simbench bench --executor ray --address auto          on the Ray cluster that this machine is part of
     """
-    del debug  # read by `bench.cli.main`
     if sys.platform == "win32":
         raise UsageError("simbench bench needs Linux or macOS; use simbench run")
     if executor == "ray":
@@ -112,14 +111,14 @@ def bench(
         outcomes = Runner(plan.cells, place, made, plan.limits, Reporter(board.show, board.tell)).run()
     finally:
         board.close()
-    swept = not plan.suite.keys.robustness or _sweep(outcomes, place, terminal)
+    swept = not plan.suite.keys.robustness or _sweep(outcomes, place, terminal, debug=debug)
     return _report(outcomes, plan, place.root, Path(settings.results)) or int(not swept)
 
 
-def _sweep(outcomes: Sequence[Outcome], place: Workplace, terminal: Terminal) -> bool:
+def _sweep(outcomes: Sequence[Outcome], place: Workplace, terminal: Terminal, *, debug: bool) -> bool:
     """Ask every finished run corrupted queries, which a second start does not repeat; return whether all went well."""
     pairs = [(one.record, lambda one=one: one.cell.dataset.query) for one in outcomes if one.done and one.record]
-    return not sweep_all(pairs, place.device, place.threads, terminal)
+    return not sweep_all(pairs, place.device, place.threads, terminal, debug=debug)
 
 
 def _executor(

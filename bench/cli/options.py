@@ -39,12 +39,16 @@ def configuration(command: F) -> F:
     )(command)
 
 
-def data_places(command: F) -> F:
-    """Add ``--data-root`` and ``--image-size``."""
-    command = option("--image-size", metavar="N|HxW", help="Size that image files are resized to.")(command)
+def data_root(command: F) -> F:
+    """Add ``--data-root``."""
     return option(
         "--data-root", metavar="DIR", envvar="SIMBENCH_DATA", help="Where data sets lie (also SIMBENCH_DATA)."
     )(command)
+
+
+def data_places(command: F) -> F:
+    """Add ``--data-root`` and ``--image-size``."""
+    return data_root(option("--image-size", metavar="N|HxW", help="Size that image files are resized to.")(command))
 
 
 def image_places(command: F) -> F:

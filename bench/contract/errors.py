@@ -13,7 +13,6 @@ DAMAGED_ARRAYS = (
     EOFError,
     TypeError,
     RuntimeError,
-    NotImplementedError,
     zipfile.BadZipFile,
     zlib.error,
 )

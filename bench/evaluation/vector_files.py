@@ -162,9 +162,8 @@ def _names_from_parquet(path: Path, key: str, usual: str) -> NDArray[Any]:
 
 def _is_plain(kind: Any) -> bool:
     """Whether a column holds whole numbers or text, also as categories."""
-    return str(getattr(kind, "value_type", kind) if str(kind).startswith("dictionary") else kind).startswith(
-        ("int", "uint", "string", "large_string")
-    )
+    values = kind.value_type if str(kind).startswith("dictionary") else kind
+    return str(values).startswith(("int", "uint", "string", "large_string"))
 
 
 def _parquet(path: Path, reader: Callable[[Any], Any]) -> Any:

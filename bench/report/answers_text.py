@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from tabulate import tabulate
 
 from bench.report.answers import FROZEN, QUESTIONS, Answer, TableAnswers, Training, method_of
-from bench.report.notes import notes, shared_notes
+from bench.report.notes import notes
 from bench.report.overall import ALPHA, Overall
 from bench.report.overall_text import caution
 from bench.report.page.groups import Row
@@ -72,7 +72,7 @@ def _table(one: TableAnswers) -> list[str]:
     if not one.table.rows:
         return ["Every run failed: [leaderboard.md](leaderboard.md) says why."]
     asked = "the queries are not kept" if one.queries is None else many(one.queries, "query", "queries")
-    below = shared_notes(row.frame for row in one.table.rows)
+    below = one.table.every_row
     every = f" Every row: {'; '.join(below)}." if below else ""
     lines = [f"{many(len(one.table.rows), 'row')}, {asked}.{every}", ""]
     lines += [f"- {_sentence(answer, one.answers[0], below)}" for answer in one.answers]

@@ -71,7 +71,6 @@ def tables(frame: pd.DataFrame) -> str:
             "",
             table(group),
             "",
-            *_every_row(group),
             *_ranks(group),
             *_leaks(group),
             *_seen_classes(group),
@@ -105,12 +104,6 @@ def data_choices(group: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(told))
 
 
-def _every_row(group: pd.DataFrame) -> list[str]:
-    """Return the footnote about what all rows of a table have in common, or nothing."""
-    told = shared_notes(runs for _, runs in ranked_rows(group))
-    return [f"**Every row**: {'; '.join(told)}.", ""] if told else []
-
-
 def _ranks(group: pd.DataFrame) -> list[str]:
     """Return the footnote about what the ranks of a table can tell, or nothing."""
     return [
@@ -136,7 +129,7 @@ def _seen_classes(group: pd.DataFrame) -> list[str]:
 
 
 def table(group: pd.DataFrame) -> str:
-    """Return one table: finished methods by falling map with their ranks, then the failed runs with their reasons."""
+    """Return one table: finished methods by falling map with their ranks, what all rows share, and the failed runs."""
     done = group[group["status"] == "done"]
     shown = [column for column in COLUMNS if column.source in done and done[column.source].notna().any()]
     labels = row_labels(done)
@@ -150,7 +143,8 @@ def table(group: pd.DataFrame) -> str:
     sides = ["right", "left", *["right"] * len(shown), "right", "left"]
     text = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides) if rows else ""
     lines = [f"- {line}" for line in failures(group)]
-    return "\n".join([text, *(["", *lines] if lines else [])]).strip()
+    every = [f"**Every row**: {'; '.join(below)}."] if below else []
+    return "\n".join([text, *(["", *lines] if lines else []), *(["", *every] if every else [])]).strip()
 
 
 def cell(runs: pd.DataFrame, column: Column) -> str:

@@ -13,6 +13,8 @@ from bench.contract import DataError
 from bench.runs.kept import SAMPLES, read_arrays
 from bench.runs.store import RunRecord, write_bytes
 
+_LOG = logging.getLogger(__name__)
+
 _TILE = 84  # pixels a side that a small image is enlarged to
 _GAP = 6
 
@@ -28,7 +30,7 @@ def write_reconstructions(run: RunRecord, path: Path) -> bool:
     try:
         samples = read_arrays(source, "originals", "decoded", "cosines")
     except DataError as error:
-        logging.getLogger(__name__).warning("no reconstructions: %s", error)
+        _LOG.warning("no reconstructions: %s", error)
         return False
     originals, decoded = samples["originals"], samples["decoded"]
     captions = [f"{cosine:.2f}" for cosine in samples["cosines"]]

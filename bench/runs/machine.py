@@ -18,16 +18,14 @@ def choose_device(name: str) -> torch.device:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
-    if name.partition(":")[0] not in there:
-        raise UsageError(f"unknown device {name!r}{did_you_mean(name, DEVICES)} (known: {', '.join(DEVICES)})")
     kind, colon, number = name.partition(":")
+    if kind not in there:
+        raise UsageError(f"unknown device {name!r}{did_you_mean(name, DEVICES)} (known: {', '.join(DEVICES)})")
     if colon and not number.isdecimal():
         raise UsageError(f"unknown device {name!r}: after the colon stands a number, as in cuda:0")
     if not there[kind]:
-        available = ", ".join(kind for kind, is_there in there.items() if is_there)
+        available = ", ".join(one for one, is_there in there.items() if is_there)
         raise UsageError(f"device {name} is not available on this machine (available: {available})")
-    if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
-        raise UsageError(
-            f"device {name} is not available on this machine: it has {torch.cuda.device_count()} of the kind"
-        )
+    if kind == "cuda" and number and int(number) >= (count := torch.cuda.device_count()):
+        raise UsageError(f"device {name} is not available on this machine: it has {count} of the kind")
     return torch.device(name)

@@ -72,15 +72,18 @@ def loader_for(name: str, options: Mapping[str, Mapping[str, Any]]) -> Loader:
 
 def load_collection(name: str, config: Config, progress: Progress, cache: Path) -> Collection:
     """Load the images that a ``--dataset`` word stands for."""
-    settings = config.settings
-    place = DataPlace(
+    return loader_for(name, config.datasets).load(data_place(config.settings, progress, cache))
+
+
+def data_place(settings: Settings, progress: Progress, cache: Path) -> DataPlace:
+    """Return where loaders look and write by these settings."""
+    return DataPlace(
         root=Path(settings.data_root).expanduser() if settings.data_root else None,
         cache=cache,
         image_size=height_and_width(settings.image_size) if settings.image_size else None,
         broken=settings.broken,
         progress=progress,
     )
-    return loader_for(name, config.datasets).load(place)
 
 
 def chosen_data(collection: Collection, settings: Settings, cache: Path | None) -> Dataset:

@@ -6,9 +6,7 @@ the next start sees what is left. Runners that share a results tree claim a cell
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +23,7 @@ from bench.runs.executors.process import last_line
 from bench.runs.expansion import SuiteCell
 from bench.runs.failing import FACTS, from_outside, reason_of, record_failure, sweep
 from bench.runs.run import Workplace
-from bench.runs.store import RUN_FILE, RunRecord, read_run, write_bytes, write_json
+from bench.runs.store import RUN_FILE, RunRecord, ensure_writable, read_run, write_json
 
 _PAUSES = (0.02, 0.2)  # seconds between two looks at the processes: a hundredth of the youngest's age, within these
 _SHOW_EVERY = 0.5
@@ -188,7 +186,7 @@ class Runner:
             return
         reason = "" if record is None else str(record.content.get("reason", ""))
         if record is None or record.status != "done":
-            self._refuse_full_disk()
+            ensure_writable(self._place.root, _ROOM)  # where the disk is full, every other cell would fail of it too
         if record is None:
             reason = reason_of(ended, self._limits)
             record = record_failure(work.cell, reason, ended, self._place)
@@ -196,12 +194,6 @@ class Runner:
         write_json(work.folder / FACTS, facts)
         claims.free(work.folder)
         self._note(Outcome(work.cell, record, reason, work.seconds))
-
-    def _refuse_full_disk(self) -> None:
-        """Raise SimbenchError where the results tree takes nothing more: every other cell would fail of it too."""
-        probe = self._place.root / f".{socket.gethostname()}.{os.getpid()}.room"  # other runners look as well
-        write_bytes(probe, os.urandom(_ROOM))
-        probe.unlink(missing_ok=True)
 
     def _note(self, outcome: Outcome) -> None:
         self._outcomes[outcome.cell.folder(self._place.root)] = outcome

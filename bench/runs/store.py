@@ -19,6 +19,7 @@ import json
 import logging
 import os
 import shutil
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -28,6 +29,8 @@ from typing import Any
 import filelock
 
 from bench.contract import RunSpec, SimbenchError
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 RUN_FILE = "run.json"
@@ -103,9 +106,10 @@ def all_runs(root: Path) -> list[RunRecord]:
         try:
             run = read_run(path.parent)
         except SimbenchError as error:
-            logging.getLogger(__name__).warning("left out: %s", error)
+            logger.warning("left out: %s", error)
             continue
-        found += [run] if run is not None else []
+        if run is not None:
+            found.append(run)
     return found
 
 
@@ -125,11 +129,14 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise SimbenchError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def ensure_writable(folder: Path) -> None:
-    """Make a folder if it is missing, and raise SimbenchError now, not after hours, if nothing can be written there."""
-    probe = folder / f".{os.getpid()}.probe"
-    write_bytes(probe, b"")
-    probe.unlink()
+def ensure_writable(folder: Path, room: int = 0) -> None:
+    """Make a folder if it is missing, and raise SimbenchError now, not after hours, if nothing can be written there.
+
+    room: bytes that it must still take.
+    """
+    probe = folder / f".{socket.gethostname()}.{os.getpid()}.probe"  # others may look at the same moment
+    write_bytes(probe, os.urandom(room))
+    probe.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

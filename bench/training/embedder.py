@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -97,11 +99,14 @@ def _histograms(images: Images, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 class EmbeddingNetwork(nn.Module):
-    """An embedder as one network from pixels in [0, 1] to unit vectors: what is exported and compiled."""
+    """From pixels in [0, 1] to vectors in one piece: what is exported, and compiled by engines in their own precision.
 
-    def __init__(self, embedder: Embedder) -> None:
+    embed: what it does; parts: the modules that it uses.
+    """
+
+    def __init__(self, embed: Callable[[Tensor], Tensor], *parts: nn.Module) -> None:
         super().__init__()
-        self.embedder = embedder
+        self.parts, self._embed = nn.ModuleList(parts), embed
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.embedder.embed(pixels)
+        return self._embed(pixels)

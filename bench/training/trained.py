@@ -117,7 +117,7 @@ class TrainedMethod(Generic[H]):
         return self.embedder.embed(pixels)
 
     def network(self) -> nn.Module:
-        return EmbeddingNetwork(self.embedder)
+        return EmbeddingNetwork(self.embedder.embed, self.embedder)
 
     def count_parameters(self) -> int:
         return self.embedder.count_parameters()

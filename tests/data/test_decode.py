@@ -164,18 +164,11 @@ def test_a_file_that_crashes_the_decoder_costs_only_itself(
     assert (decoded.pixels[8:].reshape(72, -1).max(axis=1) > 0).all()
 
 
+@pytest.mark.parametrize("missing", [(crew, "PROGRAM", "raise SystemExit"), (sys, "executable", "/nowhere/python")])
 def test_where_no_process_can_be_started_threads_do_the_work(
-    many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch
+    many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch, missing: tuple[Any, str, str]
 ) -> None:
-    monkeypatch.setattr(crew, "PROGRAM", "raise SystemExit")
-    monkeypatch.setattr(building, "CREW_FROM", 1)
-    assert len(decode_files(many, place, Recipe()).kept) == 80
-
-
-def test_where_the_system_gives_no_process_threads_do_the_work(
-    many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(*missing)
     monkeypatch.setattr(building, "CREW_FROM", 1)
     assert len(decode_files(many, place, Recipe()).kept) == 80
 

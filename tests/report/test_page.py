@@ -193,6 +193,15 @@ def test_without_the_images_the_page_says_why_and_shows_the_rest(project: Path) 
     assert re.findall(r'<span class="kind">(\w+)</span>', text)[0] == "best"
 
 
+def test_the_page_names_no_folder_where_it_says_why(project: Path) -> None:
+    def lost(record: RunRecord) -> Dataset:
+        raise DataError(f"{record.folder.resolve()}: not these images")
+
+    found = write_report(project / "runs", project / "nameless", lost, no_progress)
+    assert str(project.resolve()) in found.missing[0]  # the command's own words, for its user
+    assert str(project.resolve()) not in unfold(found.page.read_text(encoding="utf-8"))
+
+
 def test_a_run_whose_arrays_are_gone_costs_its_own_pictures_only(project: Path, tmp_path: Path) -> None:
     shutil.copytree(project / "runs", tmp_path / "runs")
     (run,) = (tmp_path / "runs").glob("digits/loo/pixels/*/seed0")

@@ -70,6 +70,11 @@ class Table:
     notes: tuple[str, ...]
 
     @property
+    def every_row(self) -> tuple[str, ...]:
+        """What must be known of all rows alike: said once, and no more of each."""
+        return shared_notes(row.frame for row in self.rows)
+
+    @property
     def tied(self) -> tuple[Row, ...]:
         """The rows that share rank 1."""
         return tuple(row for row in self.rows if row.rank == 1)
@@ -105,9 +110,7 @@ def _table(place: tuple[str, str, str], records: Sequence[RunRecord], frame: pd.
     slug = slug_of(" ".join([dataset, protocol, *([revision[:8]] if several else [])]))
     done = [record for record in records if record.status == "done"]
     rows = _rows(slug, done, mine[mine["status"] == "done"])
-    below = shared_notes(row.frame for row in rows)
-    notes = [f"every row: {'; '.join(below)}"] if below else []
-    notes += sorted(
+    notes = sorted(
         {str(text) for row in rows for column in ("rank_note", "leaks") for text in row.frame[column] if text}
     )
     failed = tuple(record for record in records if record.status != "done")

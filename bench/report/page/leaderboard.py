@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.contract import UsageError
 from bench.evaluation.catalogue import describe
-from bench.report.notes import notes, shared_notes
+from bench.report.notes import notes
 from bench.report.page.groups import RANKED_BY, Row, Table
 
 
@@ -81,7 +81,7 @@ def board(table: Table) -> tuple[list[Column], list[Line]]:
     """Return the columns that any row has a value in, and the lines in the order of the table's rows."""
     columns = [column for column in COLUMNS if any(row.mean(column.source) is not None for row in table.rows)]
     made = [_cells(table.rows, column) for column in columns]
-    below = shared_notes(row.frame for row in table.rows)
+    below = table.every_row
     lines = [
         Line(row, tuple(cells[at] for cells in made), len(row.records), _spread(row), notes(row.frame, below))
         for at, row in enumerate(table.rows)

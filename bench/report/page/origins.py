@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.data.audit import Overlap
 from bench.report.page.groups import Row, Table
+from bench.report.wording import many
 from bench.runs.alarms import alarms
 from bench.runs.store import RunRecord
 
@@ -83,8 +84,7 @@ def audited(table: Table) -> Audited | None:
 def _facts(record: RunRecord, command: str) -> tuple[tuple[str, str], ...]:
     content, made_by = record.content, record.content["provenance"]
     packages = ", ".join(f"{name} {version}" for name, version in made_by.get("packages", {}).items() if version)
-    threads = "1 thread" if made_by["threads"] == 1 else f"{made_by['threads']} threads"
-    machine = [made_by["cpu"], threads, made_by["gpu"], f"{made_by['ram_gib']} GiB"]
+    machine = [made_by["cpu"], many(made_by["threads"], "thread"), made_by["gpu"], f"{made_by['ram_gib']} GiB"]
     facts = {
         "command": command,
         "commit": f"{made_by['commit'] or 'unknown'}{' with uncommitted changes' if made_by['dirty'] else ''}",

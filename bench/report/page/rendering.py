@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.report.frame import without_folders
 from bench.report.overall_text import caution
 from bench.report.page.folding import fold
 from bench.report.page.leaderboard import number
@@ -37,6 +38,7 @@ def render(views: Sequence[TableView], made_from: str, newest: str, overall: Ove
     )
     environment.filters["share"] = lambda value: number(value, 3)
     environment.filters["json"] = _json
+    environment.filters["without_folders"] = without_folders
     own, shared = files("bench.report.page") / "templates", files("bench.look")
     template = environment.get_template("report.html.j2")
     whole = template.render(
