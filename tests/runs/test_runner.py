@@ -224,10 +224,10 @@ def test_a_cell_that_another_runner_has_is_waited_for_and_not_repeated(tmp_path:
 def test_where_nothing_can_be_written_the_suite_stops_with_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, content: bytes) -> None:
-        raise SimbenchError(f"cannot write {path}: No space left on device")
+    def full(folder: Path, room: int = 0) -> None:
+        raise SimbenchError(f"cannot write {folder}: No space left on device")
 
-    monkeypatch.setattr("bench.runs.runner.write_bytes", full)
+    monkeypatch.setattr("bench.runs.runner.ensure_writable", full)
     script = Script(tmp_path, {0: [Ended("exit", 1, 1, 0)]})
     with pytest.raises(SimbenchError, match="No space left on device"):
         run(tmp_path, cells(2), script)
