@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import hypothesis
 import pytest
 
@@ -50,6 +52,27 @@ def _few_threads() -> None:
 def checkout() -> Path:
     """The root of the source tree."""
     return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def three_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project's folder with the runs of three methods on a part of the digits; to be copied, not written to.
+
+    They are trained once, whatever the number of test processes: whoever needs them first trains them.
+    """
+    session = tmp_path_factory.getbasetemp()
+    folder = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "three-runs"
+    methods = "-m pixels -m autoencoder -m siamese_bce"
+    words = f"run {methods} -d digits --protocol loo --limit 160 --epochs 2 -o batch=16 --threads 1 -q"
+    code = "import bench.cli; bench.cli.main()"
+    env = {**os.environ, "SIMBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    with filelock.FileLock(f"{folder}.lock"):
+        if not (folder / "results" / "leaderboard.md").is_file():
+            folder.mkdir(exist_ok=True)
+            subprocess.run(
+                [sys.executable, "-P", "-c", code, *words.split()], cwd=folder, env=env, check=True, timeout=600
+            )
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def load_copies(path: Path) -> Copies | None:
 
 def save_copies(path: Path, copies: Copies) -> None:
     """Write whole or not at all; a cache that cannot be written costs time, not the run."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:

@@ -47,6 +47,7 @@ def _name(cell: Cell) -> str:
     budget = {name: value for name, value in json.loads(cell.budget).items() if value is not None}
     told = [f"{name}={value}" for name, value in budget.items()]
     told += [f"engine={cell.engine}"] if cell.engine != "torch" else []
+    told += [f"key {cell.twin}"] if cell.twin else []
     return f"{cell.dataset} · {cell.protocol} · {cell.method}" + (f" ({', '.join(told)})" if told else "")
 
 

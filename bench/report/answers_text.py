@@ -175,10 +175,10 @@ def _new_classes(found: Sequence[TableAnswers]) -> list[str]:
     tables = [one for one in found if one.table.protocol == "unseen" and one.table.rows]
     if not tables:
         return [
-            "No runs yet: every class asked for was trained on. `simbench run -m '*' -d NAME --protocol unseen` asks "
-            "for classes that were not."
+            "None of these runs was made by protocol `unseen`, which asks for classes that were not trained on: "
+            "`simbench run -m '*' -d NAME --protocol unseen`."
         ]
-    return [f"- {one.table.title}: {_sentence(one.answers[0], one.answers[0], ())}" for one in tables]
+    return [f"- {one.table.title}: {_sentence(one.answers[0], one.answers[0], one.table.every_row)}" for one in tables]
 
 
 def _value(row: Row) -> str:

@@ -68,7 +68,7 @@ def chosen_rows(table: Table) -> Chosen:
         return Chosen(table.title, table.dataset, budget, elsewhere=lost, reason=reason)
     scores = {method: above_chance(row.mean(RANKED_BY) or 0.0, chance or 0.0) for method, row in chosen.items()}
     notes = {method: text for method, row in chosen.items() if (text := _deviations(row))}
-    part = any(row.first.content["spec"].get("data") for row in table.rows)
+    part = all(row.first.content["spec"].get("data") for row in table.rows)
     return Chosen(table.title, table.dataset, budget, scores, notes, elsewhere, part)
 
 

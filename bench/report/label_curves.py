@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 from tabulate import tabulate
 
+from bench.contract import DataError
 from bench.report.bands import draw_band
 from bench.report.estimates import Estimate, estimates, row_names
 from bench.report.page.drawing import Drawn, finish, style
@@ -21,6 +23,7 @@ from bench.report.row_names import choices_in_words
 from bench.runs.kept import PER_QUERY, read_arrays
 from bench.runs.store import RunRecord
 
+_LOG = logging.getLogger(__name__)
 _METRICS = ("map", "hit@1")
 _BUDGET = "labels_per_class"
 _CLOSE = 1.3  # times: labels of the axis nearer than that would touch
@@ -70,7 +73,7 @@ class Panel:
 def label_panels(records: Sequence[RunRecord]) -> list[Panel]:
     """Return the curves of all methods that have a run with a label budget; their runs with all labels are the end.
 
-    Raises DataError where a run's per-query values are missing.
+    A run whose per-query values are gone is left out with a warning.
     """
     lines: dict[str, list[RunRecord]] = defaultdict(list)
     for record in records:
@@ -80,7 +83,11 @@ def label_panels(records: Sequence[RunRecord]) -> list[Panel]:
     for line, runs in lines.items():
         if any(_labels(run) is not None for run in runs):
             for run in runs:
-                panels[_test(run), _choice(run)][line].append(run)
+                try:
+                    read_arrays(run.folder / PER_QUERY, *_METRICS)
+                    panels[_test(run), _choice(run)][line].append(run)
+                except DataError as error:
+                    _LOG.warning("left out of the label budgets: %s", error)
     found = [_panel(test, runs) for (test, _), runs in panels.items()]
     return sorted(found, key=lambda panel: (panel.title, panel.test))
 

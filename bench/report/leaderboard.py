@@ -99,7 +99,12 @@ def ranked_rows(group: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame
 
 
 def data_choices(group: pd.DataFrame) -> list[str]:
-    """Return what was chosen of the data, in words: part of a table's title."""
+    """Return what was chosen of the data, in words: part of a table's title.
+
+    A table's rows share their images. Where one of them chose nothing, the others' choice left nothing out.
+    """
+    if "{}" in set(group["data"]):
+        return []
     told = [words for text in sorted(set(group["data"])) for words in choices_in_words(json.loads(text))]
     return list(dict.fromkeys(told))
 
@@ -119,8 +124,9 @@ def _leaks(group: pd.DataFrame) -> list[str]:
 
 def _seen_classes(group: pd.DataFrame) -> list[str]:
     """Return the footnote of a table with a classifier's features and classes that were all trained on, or nothing."""
-    if "softmax" not in set(group["method"]) or "unseen" in set(group["protocol"]):
-        return []
+    done = group[group["status"] == "done"]
+    if "softmax" not in set(done["method"]) or not {"unseen", "given"}.isdisjoint(done["protocol"]):
+        return []  # what a data set gives may ask for new classes
     return [
         "**Seen classes**: every class asked for was trained on, so retrieval here is classification in disguise and "
         "`softmax`, a plain classifier's features, is the row to beat; protocol `unseen` asks for new classes.",

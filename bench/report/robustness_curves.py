@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
+from bench.contract import DataError
 from bench.evaluation.arrays import Floats
 from bench.report.bands import draw_band
 from bench.report.estimates import Estimate, estimates, row_names
@@ -22,6 +24,7 @@ from bench.runs.kept import PER_QUERY, read_arrays
 from bench.runs.robustness import METRICS, VALUES, read_robustness
 from bench.runs.store import RunRecord
 
+_LOG = logging.getLogger(__name__)
 _COLUMNS = 3  # of small multiples
 
 
@@ -52,20 +55,35 @@ class Panel:
 
 @dataclass(frozen=True)
 class _Swept:
+    """A run, its robustness.json, and the values behind it: of its clean queries, and of all conditions."""
+
     record: RunRecord
     found: Mapping[str, Any]
+    clean: Mapping[str, Any]
+    corrupted: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, record: RunRecord, found: Mapping[str, Any]) -> _Swept:
+        wanted = [f"{one['corruption']}-{one['severity']}/{m}" for one in found["conditions"] for m in METRICS]
+        clean = read_arrays(record.folder / PER_QUERY, "labels", *METRICS)
+        return cls(record, found, clean, read_arrays(record.folder / VALUES, *wanted))
 
 
 def robustness_panels(records: Sequence[RunRecord]) -> list[Panel]:
-    """Return what the sweeps of all runs found, a panel a test. Raises DataError where a sweep's values are missing."""
+    """Return what the sweeps of all runs found, a panel a test; one that lost its values is left out with a warning."""
     panels: dict[str, dict[str, list[_Swept]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         found = read_robustness(record) if record.status == "done" else None
         if found is not None:
+            try:
+                swept = _Swept.of(record, found)
+            except DataError as error:
+                _LOG.warning("left out of the robustness tables: %s", error)
+                continue
             content = record.content
             spec = content["spec"]
             test = [content["dataset"], content["protocol"], spec["fingerprint"], spec.get("ties", "pessimistic")]
-            panels[json.dumps(test)][f"{content['method']} {content['key']}"].append(_Swept(record, found))
+            panels[json.dumps(test)][f"{content['method']} {content['key']}"].append(swept)
     return sorted((_panel(rows) for rows in panels.values()), key=lambda panel: (panel.title, panel.fingerprint))
 
 
@@ -142,18 +160,16 @@ def _panel(rows: Mapping[str, Sequence[_Swept]]) -> Panel:
 
 
 def _row(name: str, swept: Sequence[_Swept], corruptions: Mapping[str, Sequence[int]]) -> Row:
-    kept = [read_arrays(one.record.folder / VALUES) for one in swept]
-    clean = [read_arrays(one.record.folder / PER_QUERY, "labels", *METRICS) for one in swept]
     columns: dict[str, Floats] = {}
     for metric in METRICS:
-        columns[f"clean/{metric}"] = np.stack([one[metric] for one in clean])
+        columns[f"clean/{metric}"] = np.stack([one.clean[metric] for one in swept])
         for kind, severities in corruptions.items():
-            several = {at: np.stack([one[f"{kind}-{at}/{metric}"] for one in kept]) for at in severities}
+            several = {at: np.stack([one.corrupted[f"{kind}-{at}/{metric}"] for one in swept]) for at in severities}
             columns |= {f"{kind}-{at}/{metric}": values for at, values in several.items()}
             drops = columns[f"clean/{metric}"] - np.mean(list(several.values()), axis=0)
             columns[f"{kind}/drop/{metric}"] = drops
         columns[f"mean/drop/{metric}"] = np.mean([columns[f"{kind}/drop/{metric}"] for kind in corruptions], axis=0)
-    return Row(name, len(swept), estimates(columns, clean[0]["labels"].astype(np.int64)))
+    return Row(name, len(swept), estimates(columns, swept[0].clean["labels"].astype(np.int64)))
 
 
 def _scores(row: Row, panel: Panel, metric: str) -> list[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -35,6 +37,7 @@ class Cell:
     options: str
     budget: str
     engine: str = "torch"
+    twin: str = ""  # the key, where a tree holds several that differ in none of the above (in ties, depths, device)
 
     @property
     def place(self) -> tuple[str, str, str, str]:
@@ -107,14 +110,20 @@ def open_tree(word: str) -> Tree:
 
 
 def _tree(name: str, frame: pd.DataFrame, entries: Mapping[tuple[str, ...], Entry] | None = None) -> Tree:
+    groups = [(tuple(map(str, kind)), rows) for kind, rows in frame.groupby(list(_KIND))]
+    said = [_cell(rows.iloc[0]) for _, rows in groups]
+    counts = Counter(said)
     cells = {}
-    for kind, rows in frame.groupby(list(_KIND)):
-        first = rows.iloc[0]
-        options, budget = (json.dumps(json.loads(first[name]), sort_keys=True) for name in ("options", "budget"))
-        data, protocol, revision, method = (str(first[name]) for name in _PLACE)
-        cell = Cell(data, protocol, revision, method, options, budget, str(first.get("engine", "torch")))
-        cells[cell] = Result(rows, (entries or {}).get(tuple(map(str, kind))))
+    for cell, (kind, rows) in zip(said, groups, strict=True):
+        own = cell if counts[cell] == 1 else replace(cell, twin=kind[-1])
+        cells[own] = Result(rows, (entries or {}).get(kind))
     return Tree(name, cells)
+
+
+def _cell(row: pd.Series[Any]) -> Cell:
+    options, budget = (json.dumps(json.loads(row[name]), sort_keys=True) for name in ("options", "budget"))
+    data, protocol, revision, method = (str(row[name]) for name in _PLACE)
+    return Cell(data, protocol, revision, method, options, budget, str(row.get("engine", "torch")))
 
 
 def _entries(runs: Iterable[RunRecord]) -> dict[tuple[str, ...], Entry]:

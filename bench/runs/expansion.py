@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Config, Settings
-from bench.contract import Collection, DataError, Progress
+from bench.contract import Collection, DataError, Progress, UsageError
 from bench.data.prefixes import plugin_of
 from bench.evaluation.engines import require_engine
 from bench.naming import canonical
@@ -64,13 +64,16 @@ def expand(suite: Suite, config: Config, device: str, *, progress: Progress, cac
     grids = combinations(suite)
     require_engine(config.settings.engine, device, {})
     said = keys.epochs is not None or keys.budget is not None
-    base = replace(
-        config.settings,
-        seeds=keys.seeds,
-        limit=keys.limit if keys.limit is not None else config.settings.limit,
-        epochs=keys.epochs if said else config.settings.epochs,
-        budget=keys.budget if said else config.settings.budget,
-    )
+    try:
+        base = replace(
+            config.settings,
+            seeds=keys.seeds,
+            limit=keys.limit if keys.limit is not None else config.settings.limit,
+            epochs=keys.epochs if said else config.settings.epochs,
+            budget=keys.budget if said else config.settings.budget,
+        )
+    except ValueError as error:
+        raise UsageError(f"[suite.{suite.name}]: {error}") from error
     places = [(word, _located(word, config)) for word in keys.datasets]
     cells: list[SuiteCell] = []
     skipped: list[str] = []

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ from bench.runs.matrix import chosen_data, load_collection
 from bench.runs.memory import byte_count, machine_memory
 from bench.runs.run import Workplace
 from bench.runs.runner import Reporter, Runner
-from bench.runs.store import ensure_writable, read_run, write_json
+from bench.runs.store import ensure_writable, locked, read_run, write_json
 from bench.runs.suite import Suite, find_suite
 
 PLANS = ".plans"  # below the runs: what a budget has led to, so that a second start follows it
@@ -110,10 +111,22 @@ def _fitted(
     if fits is None:
         left = [cell for cell in cells if not _is_done(cell, place.root)]
         fits = fitted_epochs(predict(left, place, trials.cut, trials.run), room, asked.jobs, epochs)
-        write_json(path, {"budget": budget, "epochs": fits, "instead_of": epochs})
+        if fits != epochs:  # other epochs are other cells: those that are done must be run again, and count as well
+            fits = fitted_epochs(predict(cells, place, trials.cut, trials.run), room, asked.jobs, epochs)
+        fits = _agreed(path, {"budget": budget, "epochs": fits, "instead_of": epochs})
     if fits == epochs:
         return cells, f"budget {budget}: the suite fits with its {epochs:g} epochs"
     return with_epochs(cells, fits), f"budget {budget}: {fits:g} epochs instead of {epochs:g}, for every method"
+
+
+def _agreed(path: Path, plan: Mapping[str, Any]) -> float:
+    """Keep a plan, unless another start has made one meanwhile, and return the epochs that hold for both."""
+    with locked(path.parent):
+        fits = _planned(path)
+        if fits is None:
+            write_json(path, plan)
+            fits = float(plan["epochs"])
+    return fits
 
 
 def _planned(path: Path) -> float | None:

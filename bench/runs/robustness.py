@@ -94,10 +94,14 @@ def sweep_run(
         known = None if force else read_robustness(record)
         if known is not None:
             return known
+        if force:
+            # the summary first: a sweep that is stopped half-way must not be read as a finished one
+            for name in (ROBUSTNESS, VALUES):
+                (record.folder / name).unlink(missing_ok=True)
         started = time.perf_counter()
         with fixed_threads(threads):
             sweep = _Sweep.of(record, query, device, threads)
-            values = sweep.measure(progress, {} if force else _half_done(record))
+            values = sweep.measure(progress, _half_done(record))
         content = {
             "schema": SCHEMA,
             "plan": _plan(record),

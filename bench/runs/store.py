@@ -115,7 +115,7 @@ def all_runs(root: Path) -> list[RunRecord]:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: temporary name, fsync, rename. Raises SimbenchError in the user's words."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as handle:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,7 +82,7 @@ def find_suite(config: Config, name: str) -> Suite:
     _refuse_unknown(name, keys)
     if _LABELS in keys:
         keys[_LABELS] = _budgets(keys[_LABELS])
-    values = {key: tuple(value) if isinstance(value, list) else (value,) for key, value in _flat(grid)}
+    values = {key: _several(f"suite.{name}.{_OPTIONS}.{key}", value) for key, value in _flat(grid)}
     return Suite(name, build(SuiteKeys, keys, owner=f"[suite.{name}]"), values)
 
 
@@ -135,6 +136,16 @@ def _budgets(given: Any) -> Any:
     """Return label budgets as a list, None for "all"; what fits neither is left for ``build`` to refuse."""
     words = given.split(",") if isinstance(given, str) else given if isinstance(given, list) else [given]
     return [None if isinstance(word, str) and word.strip() == "all" else word for word in words]
+
+
+def _several(key: str, value: Any) -> tuple[Any, ...]:
+    """Return the values to try of a line of the grid; ``--set`` gives them as text, a list as TOML writes it."""
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            value = tomllib.loads(f"it = {value}")["it"]
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{key}: {value} is no list of values such as [64, 128]: {error}") from error
+    return tuple(value) if isinstance(value, list) else (value,)
 
 
 def _flat(grid: Mapping[str, Any], owner: str = "") -> Iterable[tuple[str, Any]]:

@@ -20,6 +20,7 @@ protocols = ["loo"]
 limit = 120
 epochs = 2
 cell_time = "5m"
+options = { batch = [16] }
 """
 
 
@@ -65,7 +66,7 @@ def test_a_suite_is_predicted_fitted_to_a_budget_run_once_and_told(program: Call
     assert "skipped: ./not-here: no such file or folder" in listed.err
     assert "2 short trials to predict from" in listed.err
     rows = [line.split() for line in listed.out.splitlines() if line.startswith("digits")]
-    assert [row[:4] for row in rows] == [["digits", "loo", method, "0"] for method in ("pixels", "triplet")]
+    assert [row[:3] for row in rows] == [["digits", "loo", method] for method in ("pixels", "triplet")]
     assert all("to run" in line and " s " in line and "MB" in line for line in listed.out.splitlines()[2:4]), listed.out
     assert not all_runs(tmp_path / "runs"), "a trial is no result"
 
@@ -93,7 +94,20 @@ def test_a_suite_is_predicted_fitted_to_a_budget_run_once_and_told(program: Call
 
 def test_a_forked_cell_scores_as_a_run_of_its_own(program: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "bench.toml").write_text(SUITE.replace('"pixels", ', ""), encoding="utf-8")
-    alone = ("-m", "triplet", "--protocol", "loo", "--limit", "120", "--epochs", "2", "--threads", "1")
+    alone = (
+        "-m",
+        "triplet",
+        "--protocol",
+        "loo",
+        "--limit",
+        "120",
+        "--epochs",
+        "2",
+        "-o",
+        "batch=16",
+        "--threads",
+        "1",
+    )
     assert program("run", *alone, "--runs", "alone", "-q").code == 0
     assert program("bench", "--threads", "1", "-q").code == 0
     (one,), (other,) = all_runs(tmp_path / "alone"), all_runs(tmp_path / "runs")

@@ -135,6 +135,20 @@ def test_several_settings_of_a_method_are_not_matched_by_guess(tmp_path: Path, w
     assert "- digits · loo · pca [dim=64]: only in the new results" in text
 
 
+def test_settings_that_differ_in_how_they_were_scored_are_all_told(
+    tmp_path: Path, write_run: WriteRun, ways: Ways
+) -> None:
+    for ties in ("pessimistic", "mean"):
+        folder = write_run(tmp_path / "old", "pca", ways["ten"], options={"ties": ties})
+        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        content["spec"] |= {"options": {}, "ties": ties}
+        (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    assert len(open_tree(str(tmp_path / "old")).cells) == 2
+    found = compared(tmp_path / "old", tmp_path / "old")
+    assert [one.verdict for one in found.changes] == ["same", "same"]
+    assert against_text(found).count("pca (key ") == 2
+
+
 def test_other_data_is_never_compared(tmp_path: Path, write_run: WriteRun, ways: Ways) -> None:
     write_run(tmp_path / "old", "pca", ways["ten"], revision="a" * 64)
     write_run(tmp_path / "new", "pca", ways["ten"], revision="b" * 64)

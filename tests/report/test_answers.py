@@ -137,7 +137,7 @@ def test_features_that_beat_training_are_a_no(tmp_path: Path, write_run: WriteRu
 
 def test_new_classes_are_answered_from_protocol_unseen_only(tmp_path: Path, write_run: WriteRun, ways: Ways) -> None:
     write_run(tmp_path, "triplet", ways["raw"])
-    assert "No runs yet: every class asked for was trained on" in page_of(tmp_path)
+    assert "None of these runs was made by protocol `unseen`" in page_of(tmp_path)
     write_run(tmp_path, "triplet", ways["ten"], protocol="unseen")
     text = page_of(tmp_path)
     assert "No runs yet" not in text

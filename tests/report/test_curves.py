@@ -142,6 +142,19 @@ def test_the_results_hold_tables_and_figures_of_both(budgets: Path, tmp_path: Pa
     assert rows[0]["drop_map"] == ""
 
 
+def test_a_run_that_lost_its_arrays_is_left_out_with_a_warning(budgets: Path, caplog: pytest.LogCaptureFixture) -> None:
+    swept(run(budgets, "hog", 0.8), "hog")
+    swept(run(budgets, "random", 0.8), "random", loss=0.2)
+    (budgets / "toy/loo/random/k/seed0" / VALUES).unlink()
+    (budgets / "toy/loo/pixels/k/seed0/per_query.npz").write_bytes(b"no archive")
+    (panel,) = robustness_panels(all_runs(budgets))
+    assert [row.name for row in panel.rows] == ["hog"]
+    (curves,) = label_panels(all_runs(budgets))
+    assert list(curves.curves) == ["triplet"]
+    assert "left out of the robustness tables: cannot read" in caplog.text
+    assert "left out of the label budgets: cannot read" in caplog.text
+
+
 def test_nothing_is_written_where_there_is_nothing(tmp_path: Path) -> None:
     run(tmp_path / "runs", "pixels", 0.5)
     assert write_curves(all_runs(tmp_path / "runs"), tmp_path / "results") == []

@@ -188,6 +188,15 @@ def test_a_part_of_the_data_does_not_count_where_there_is_the_whole(
     assert "digits · loo · per class 5 · data five: only a chosen part of the data" in "; ".join(found.left_out)
 
 
+def test_a_choice_of_one_row_that_left_nothing_out_makes_no_table_a_part(grid: Path) -> None:
+    path = next(grid.glob("digits/loo/pca/*/seed0/run.json"))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["spec"]["data"] = {"limit": 2000}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert not any("chosen part" in why for why in overall_of(tables(grid)).left_out)
+    assert not any(one.part for one in map(chosen_rows, tables(grid)))
+
+
 def test_the_section_says_that_few_data_sets_show_little_and_lists_every_method(grid: Path) -> None:
     text = overall_section(overall_of(tables(grid)))
     assert "With 2 data sets these tests have little power" in text

@@ -121,11 +121,22 @@ def test_a_table_says_what_was_chosen_of_the_data(tmp_path: Path) -> None:
     assert "## digits · loo · drop leaks · per class 10 · data eeeeeeee" in text
 
 
+def test_a_choice_that_left_nothing_out_does_not_name_the_table(tmp_path: Path) -> None:
+    record(tmp_path)
+    spec = {"fingerprint": "f" * 64, "options": {}, "budget": {}, "data": {"limit": 2000}}
+    record(tmp_path, "pca", spec=spec)
+    text = text_of(tmp_path)
+    assert "## digits · loo\n" in text
+    assert "limit 2000" not in text.split("|")[0]
+
+
 def test_a_classifier_s_features_bring_the_footnote_about_seen_classes_but_not_where_classes_are_new(
     tmp_path: Path,
 ) -> None:
     record(tmp_path, "softmax")
     record(tmp_path, "softmax", protocol="unseen")
+    record(tmp_path, "softmax", protocol="given")  # the data's own queries may be of new classes
+    record(tmp_path, "softmax", dataset="more", status="failed", reason="no memory", scores={})
     record(tmp_path, "triplet", dataset="other")
     text = text_of(tmp_path)
     assert text.count("**Seen classes**") == 1

@@ -16,6 +16,7 @@ import torch
 from bench.config import Config, Settings
 from bench.contract import DataError, Dataset, SimbenchError
 from bench.evaluation.corruptions import corrupt
+from bench.report.robustness_curves import robustness_panels
 from bench.runs.kept import read_arrays, read_vectors
 from bench.runs.matrix import chosen_data, load_collection, plan_cells, run_cells
 from bench.runs.robustness import ROBUSTNESS, VALUES, conditions, read_robustness, sweep_run
@@ -125,6 +126,22 @@ def test_a_finished_sweep_is_kept_and_a_stopped_one_goes_on_to_the_same_numbers(
     written = (run.folder / ROBUSTNESS).stat().st_mtime_ns
     assert sweep(run, made[1]) == json.loads((run.folder / ROBUSTNESS).read_text())
     assert (run.folder / ROBUSTNESS).stat().st_mtime_ns == written
+
+
+def test_a_forced_sweep_that_is_stopped_does_not_pass_for_finished_and_goes_on(
+    run: RunRecord, made: tuple[Path, Dataset]
+) -> None:
+    def stopped(items: Iterable[Any], *, total: int, what: str) -> Iterator[Any]:
+        yield next(iter(items))
+        raise KeyboardInterrupt
+
+    found = sweep(run, made[1])
+    with pytest.raises(KeyboardInterrupt):
+        sweep(run, made[1], force=True, progress=stopped)
+    assert read_robustness(run) is None
+    assert len(read_arrays(run.folder / VALUES)) == 1 + 2
+    assert robustness_panels([run]) == []
+    assert sweep(run, made[1])["conditions"] == found["conditions"]
 
 
 def test_a_sweep_of_other_vectors_or_levels_does_not_count(run: RunRecord, made: tuple[Path, Dataset]) -> None:

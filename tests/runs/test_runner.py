@@ -221,6 +221,23 @@ def test_a_cell_that_another_runner_has_is_waited_for_and_not_repeated(tmp_path:
     assert [outcome.why for outcome in outcomes] == ["of the other's", "no reason recorded"]
 
 
+def test_a_hang_up_that_is_ignored_stays_ignored_and_one_that_is_not_stops_the_suite(tmp_path: Path) -> None:
+    def hang_up(standing: Standing) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` starts a program
+    try:
+        place = Workplace(tmp_path, torch.device("cpu"), 1, lambda items, **_: items, print)
+        runner = Runner(cells(2), place, Script(tmp_path, {}), Limits(), Reporter(hang_up, lambda line: None))
+        assert all(outcome.done for outcome in runner.run())
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        runner = Runner(cells(3), place, Script(tmp_path, {}), Limits(), Reporter(hang_up, lambda line: None))
+        with pytest.raises(KeyboardInterrupt):
+            runner.run()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_where_nothing_can_be_written_the_suite_stops_with_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

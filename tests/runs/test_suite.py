@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.config import Config, load_config
 from bench.contract import DataError, UsageError
 from bench.runs.calibration import Prediction, fitted_epochs
-from bench.runs.expansion import Expansion, expand, with_epochs
+from bench.runs.expansion import Expansion, SuiteCell, expand, with_epochs
 from bench.runs.memory import byte_count, held_by, held_together, in_words, machine_memory, session_of
+from bench.runs.planning import Asked, plan_suite
+from bench.runs.run import Workplace
+from bench.runs.runner import Reporter
+from bench.runs.store import SCHEMA, write_json
 from bench.runs.suite import combinations, find_suite
 
 MB = 1 << 20
@@ -64,6 +70,14 @@ def test_a_grid_of_options_is_every_combination_for_the_methods_that_have_them(t
     assert "arcface dim=32 margin=0.2" in {cell.label for cell in cells}
 
 
+def test_a_line_of_the_grid_is_changed_by_a_list_as_text_and_other_text_is_one_value(tmp_path: Path) -> None:
+    path = tmp_path / "bench.toml"
+    path.write_text("[suite.a]\nmethods = ['arcface']\noptions.dim = [8]\n", encoding="utf-8")
+    for text, values in (("[64, 128]", (64, 128)), ("32", ("32",))):
+        found = find_suite(load_config(path, overrides=[f"suite.a.options.dim={text}"]), "a")
+        assert found.grid == {"dim": values}
+
+
 def test_a_bad_option_of_a_method_is_a_cell_to_fail_not_an_end(tmp_path: Path) -> None:
     text = "[suite.a]\nmethods = ['arcface', 'pixels']\n[suite.a.options]\narcface.margin = [0.3, 9, 'wide']\n"
     cells = expanded(tmp_path, text).cells
@@ -83,6 +97,10 @@ def test_a_bad_option_of_a_method_is_a_cell_to_fail_not_an_end(tmp_path: Path) -
         ("[suite.a]\ndatasets = ['digit']", "did you mean 'digits'"),
         ("[suite.a]\nprotocols = ['lo']\nmethods = ['pixels']", "did you mean 'loo'"),
         ("[suite.a]\nseeds = ['x']", "expected a whole number"),
+        ("[suite.a]\nlimit = 0", "\\[suite.a\\]: limit must be 1 or more"),
+        ("[suite.a]\nseeds = [-1]", "seeds must be whole numbers from 0"),
+        ("[suite.a]\nbudget = 'soon'", "expected a duration"),
+        ("[suite.a]\noptions.dim = '[64,'", "\\[64, is no list of values such as"),
         ("[suite.a]\nepochs = 1\nbudget = '5m'", "not both"),
         ("[suite.a]\ncell_time = 'soon'", "expected a duration"),
         ("[suite.a]\ncell_memory = 'much'", "expected an amount of memory"),
@@ -135,6 +153,31 @@ def test_a_budget_cuts_epochs_equally_and_leaves_room_for_error() -> None:
     assert fitted_epochs(costs, 300, 2, 14) == cut
     with pytest.raises(UsageError, match="needs 1 minutes even with a tenth of an epoch"):
         fitted_epochs(costs, 45, 1, 14)
+
+
+def test_a_budget_that_cuts_epochs_counts_what_is_done_too_and_the_first_plan_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def predicted(cells: Sequence[SuiteCell], *_: object) -> list[Prediction]:
+        return [Prediction(0, 30, 2, source="runs") for _ in cells]
+
+    def planned(budget: str) -> str:
+        asked = Asked(1, budget, None, None, predicted=False, here=True)
+        return plan_suite("a", checked, place, asked, Reporter(lambda standing: None, lambda line: None)).note
+
+    monkeypatch.setattr("bench.runs.planning.predict", predicted)
+    checked = config(tmp_path, "[suite.a]\nmethods = ['pixels']\nseeds = [0, 1]\nepochs = 2\n")
+    place = Workplace(
+        tmp_path / "runs", torch.device("cpu"), 1, lambda items, **_: items, print, cache=tmp_path / "cache"
+    )
+    done = expand(find_suite(checked, "a"), checked, "cpu", progress=place.progress, cache=tmp_path / "cache").cells[0]
+    content = {"schema": SCHEMA, "status": "done", "method": "pixels", "seed": 0, "spec": {}, "provenance": {}}
+    write_json(done.folder(place.root) / "run.json", content)
+    assert planned("70s") == "budget 70s: the suite fits with its 2 epochs"  # 60 s are left
+    assert planned("65s") == "budget 65s: 0.9 epochs instead of 2, for every method"  # both cells again
+    (plan,) = [path for path in (place.root / ".plans").glob("*.json") if '"65s"' in path.read_text()]
+    plan.write_text(plan.read_text().replace("0.9", "0.5"), encoding="utf-8")  # of a start on a slower machine
+    assert planned("65s") == "budget 65s: 0.5 epochs instead of 2, for every method"
 
 
 @pytest.mark.parametrize(("text", "value"), [("8G", 8 << 30), ("512M", 512 * MB), ("1.5 GiB", 3 << 29), ("1000", 1000)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,6 @@ import pytest
 from PIL import Image
 
 PROGRAM = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()"]
-_RUN = "run -m pixels -m autoencoder -m siamese_bce -d digits --protocol loo --limit 160 --epochs 1 --threads 1 -q"
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Served:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(three_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with finished runs, their leaderboard and their report; ``scratch`` in it is the temporary folder."""
     for needed in ("starlette", "uvicorn", "python_multipart", "httpx"):
         pytest.importorskip(needed)
     folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(three_runs, folder, dirs_exist_ok=True)
     (folder / "scratch").mkdir()
-    for words in (_RUN, "report -q"):
-        subprocess.run([*PROGRAM, *words.split()], cwd=folder, env=_environment(folder), check=True, timeout=600)
+    subprocess.run([*PROGRAM, "report", "-q"], cwd=folder, env=_environment(folder), check=True, timeout=600)
     return folder
 
 

@@ -42,7 +42,6 @@ class TableView:
     asked: tuple[Question, ...]
     details: tuple[Detail, ...]
     mapped: tuple[tuple[int, int, str, str], ...]
-    pictured: bool
     audited: Audited | None
     origins: tuple[tuple[Row, tuple[Origin, ...]], ...]
     sheet: Sheet
@@ -130,7 +129,6 @@ def _view(
         tuple(asked),
         tuple(details),
         tuple(mapped),
-        pictures is not None,
         audited(table),
         tuple((row, tuple(origins(row, runs, results, found))) for row in table.rows),
         sheet,
