@@ -13,9 +13,9 @@ from bench.naming import did_you_mean
 from bench.online import unreachable
 
 WAYS: Mapping[str, Sequence[tuple[str, Any]]] = {  # part: the arguments that may ask for it, the first that works
-    "train": (("train", True), ("split", "train"), ("split", "trainval"), ("background", True)),
+    "train": (("train", True), ("split", "train"), ("split", "trainval")),
     "validation": (("split", "val"), ("split", "valid")),
-    "test": (("train", False), ("split", "test"), ("background", False)),
+    "test": (("train", False), ("split", "test")),
 }
 ADDRESSES = ("url", "mirrors", "urls", "download_url_prefix", "_URL")  # where its classes keep what they download from
 

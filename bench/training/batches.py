@@ -34,9 +34,9 @@ class Batches:
     """An endless supply of class-balanced batches; an epoch's batches depend on (seed, epoch) only.
 
     That is what makes a resumed training equal to an uninterrupted one: there is no state to save. per_class: how many
-    images of a class a batch holds at least, so that every image has a partner (the last class of a batch fewer, where
-    size is no multiple); where not all classes fit into a batch like that, each batch takes some of them, every class
-    equally often.
+    images of a class a batch is to hold or more, so that an image has a partner (some of a batch's first and last
+    classes have fewer, where size is no multiple); where not all classes fit into a batch like that, each batch takes
+    some of them, every class equally often.
     """
 
     split: Split

@@ -40,7 +40,8 @@ def load_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], di
     try:
         with safe_open(path, framework="pt", device=device) as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - not a dict
+            # copies: a tensor that lies in the mapped file would keep Windows from replacing it
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, facts  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise SimbenchError(f"cannot read the weights in {path}: {error}") from error
 

@@ -72,9 +72,11 @@ class Embedder(nn.Module):
         if not self.mirrors:
             return self._view(pixels)
         learnt, still = (pixels, pixels.flip(3)) if torch.rand(()) < 0.5 else (pixels.flip(3), pixels)
+        # Autocast keeps the weights it has cast: those of a view without gradient would leave the other without one.
+        view = self._view(learnt)
         with torch.no_grad():
             constant = self._view(still)
-        return F.normalize(self._view(learnt) + constant, dim=1)
+        return F.normalize(view + constant, dim=1)
 
     @torch.no_grad()
     def embed_split(self, split: Split, device: torch.device, precision: Precision = "auto") -> Tensor:

@@ -78,6 +78,7 @@ def seconds_per_epoch(phase: Phase, batches: Batches, run: FitContext, *, warm_u
         trainer.step(batch, 0.5)
         laps.append(time.perf_counter() - started)
         started = time.perf_counter()
+    phase.module.eval()  # as it is validated, and so that nothing of the validation images stays in it
     phase.validate()
     validation = time.perf_counter() - started
     phase.module.load_state_dict(before)

@@ -32,7 +32,7 @@ def run_stages(stages: Sequence[Stage], run: FitContext, *, owner: str) -> None:
     """
     numbers = tuple(range(1, len(stages) + 1))
     wanted = run.budget.phases or numbers
-    if list(wanted) != [number for number in numbers if number in {1, *wanted}]:
+    if wanted != numbers[: len(wanted)]:
         given, there = ",".join(map(str, wanted)), ", ".join(map(str, numbers))
         raise UsageError(f"{owner} has phases {there}, in that order and from 1 on, got {given}")
     chosen = [stages[number - 1] for number in wanted]

@@ -48,7 +48,7 @@ class TrainedMethod(Generic[H]):
 
     encoder: resnet, simplecnn, embeddingnet, or timm/<model>, which starts from ``weights`` (pretrained, none, or a
     file), stands still for the share ``freeze`` of the training and then moves at ``backbone_rate`` times ``lr``.
-    per_class: images of a class a batch holds at least. average: decay of the weights' moving average, 0 for none.
+    per_class: images of a class that a batch is to hold. average: decay of the weights' moving average, 0 for none.
     patience: epochs without a better validation map before training stops. compile: torch.compile the encoder.
     """
 

@@ -48,7 +48,7 @@ def fit_whitening(vectors: Tensor, *, dims: int | None = None, whiten: bool = Fa
     An axis points to where its largest coordinate is positive, as scikit-learn's do: of its two signs, the
     decomposition gives either. Raises UsageError where the vectors do not span ``dims`` dimensions.
     """
-    exact = vectors.double().cpu()
+    exact = vectors.cpu().double()  # in this order: Apple's GPUs have no float64
     mean = exact.mean(dim=0)
     if dims is None and not whiten:
         return Whitening(mean.float())

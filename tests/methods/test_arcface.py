@@ -75,7 +75,7 @@ def test_pretrained_weights_that_stood_still_in_the_first_phase_move_in_the_thir
     assert not torch.equal(weights[name], first)
 
 
-@pytest.mark.parametrize("phases", [(2,), (1, 4), (2, 1)])
+@pytest.mark.parametrize("phases", [(2,), (1, 4), (1, 3), (2, 1)])
 def test_phases_that_cannot_be_are_a_failed_run_with_the_reason(
     tmp_path: Path, digits_run: Any, phases: tuple[int, ...]
 ) -> None:

@@ -259,6 +259,19 @@ def test_measuring_leaves_the_module_as_it_was(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights(one).items())
 
 
+def test_measuring_validates_as_training_does_and_takes_nothing_of_the_images_in(tmp_path: Path) -> None:
+    one = phase()
+    seen: list[bool] = []
+
+    def validate() -> Mapping[str, float]:
+        one.module(torch.rand(1, 1, 4, 4))  # one image alone: batch norm refuses it in training
+        seen.append(one.module.training)
+        return {}
+
+    assert seconds_per_epoch(replace(one, validate=validate), batches(), context(tmp_path)) > 0
+    assert seen == [False]
+
+
 def test_half_an_epoch_is_half_the_steps(tmp_path: Path) -> None:
     run = context(tmp_path)
     run_phase(phase(epochs=1.5), batches(), run)

@@ -47,6 +47,13 @@ def test_the_gradient_of_one_view_gives_the_same_vectors() -> None:
     assert torch.allclose(embedder.embed_with_gradient(pixels), embedder.embed(pixels), atol=1e-5)
 
 
+def test_in_half_precision_every_weight_still_has_its_gradient() -> None:
+    embedder = Embedder("resnet", ImageShape(12, 12, 1), 16, mirror=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        embedder.embed_with_gradient(torch.rand(4, 1, 12, 12))[:, 0].sum().backward()  # type: ignore[no-untyped-call]
+    assert [name for name, weight in embedder.named_parameters() if weight.grad is None] == []
+
+
 def test_pixels_are_standardised_by_the_training_split() -> None:
     pixels = np.random.default_rng(0).integers(50, 200, (200, 6, 6, 3)).astype(np.uint8)
     train = Split(Images(pixels), np.zeros(200, np.int64), np.arange(200).astype(np.str_))

@@ -36,7 +36,10 @@ class PairDistances:
     def between(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the distances of pairs of different rows; left and right: int64 ``(k,)``; float32 ``(k,)``."""
         low, high = torch.minimum(left, right), torch.maximum(left, right)
-        return self.condensed.index_select(0, low * (2 * self.n - low - 3) // 2 + high - 1)
+        places = low * (2 * self.n - low - 3) // 2 + high - 1
+        if self.condensed.is_cuda:  # the gradient of index_select is summed in any order there, that of indexing is not
+            return self.condensed[places]
+        return self.condensed.index_select(0, places)
 
     def matrix(self) -> Tensor:
         """Return all distances without their gradient, float32 ``(n, n)``."""
