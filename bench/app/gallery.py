@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +51,12 @@ class OwnGallery:
 
     def name_of(self, path: Path) -> str | None:
         """Return the name of a file where it is one of the pictures, else None."""
-        whole = Path(os.path.abspath(path))
-        if not whole.is_relative_to(self.root):
-            return None
-        name = whole.relative_to(self.root).as_posix()
-        return name if name in self.items.names else None
+        for plain in (os.path.abspath, os.path.realpath):  # as they are named, and behind links
+            whole, root = Path(plain(path)), Path(plain(self.root))
+            if whole.is_relative_to(root):
+                name = whole.relative_to(root).as_posix()
+                return name if name in self.items.names else None
+        return None
 
 
 # Embeds the rows of a filling that are not done, and saves it: given that, the pictures' folder, and the index file.
@@ -132,6 +134,8 @@ def _updated(dimension: int, root: Path, path: Path, fill: Fill, log: Callable[[
     names, state = scan(root)
     old = read_index(path) or Index.empty(dimension)
     if old.names == names and np.array_equal(old.state, state):
+        with suppress(OSError):  # used today, says the cache; a folder without pictures has no file there
+            os.utime(path)
         return old, Changes(len(names), 0, 0, 0)
     filling = Filling(names, state, dimension)
     deleted = len(old.names) - filling.take(old)

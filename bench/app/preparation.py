@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from bench.contract import DataError, ImageShape
+from bench.data.image_source import UnreadableImageError
 from bench.data.picture import Resize, decode_picture, read_picture
 
 if TYPE_CHECKING:
@@ -34,11 +35,17 @@ class Preparation:
 
     def image(self, image: Image.Image) -> Pixels:
         """Prepare a Pillow image of any mode, turned upright."""
-        upright = ImageOps.exif_transpose(image)
+        try:
+            upright = ImageOps.exif_transpose(image)
+        except OSError as error:
+            raise UnreadableImageError(str(error)) from error
         if upright.mode in ("CMYK", "YCbCr", "LAB", "HSV"):  # PNG has no such modes
             upright = upright.convert("RGB")
         through = io.BytesIO()
-        upright.save(through, "PNG", compress_level=1)  # one way in, with one set of rules, for whatever comes
+        try:
+            upright.save(through, "PNG", compress_level=1)  # one way in, with one set of rules, for whatever comes
+        except (OSError, ValueError) as error:  # a mode that PNG has not, or a file that ends too soon
+            raise UnreadableImageError(str(error)) from error
         return self._with_channels(decode_picture(through.getvalue(), self._size, self.resize))
 
     def array(self, pixels: Pixels) -> Pixels:

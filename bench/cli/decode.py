@@ -10,7 +10,7 @@ import click
 
 from bench.cli.options import configuration, option
 from bench.cli.run import machine
-from bench.contract import DataError, UsageError
+from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
 
 if TYPE_CHECKING:
     from bench.app.picture_grid import Tile
@@ -163,7 +163,7 @@ def _vector_rows(run: TrainedRun, path: Path) -> list[list[Tile]]:
 
     try:
         given = np.atleast_2d(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGED_ARRAYS as error:
         reason = getattr(error, "strerror", None) or "no .npy file of plain numbers"
         raise DataError(f"{path}: cannot be read ({reason})") from error
     if given.ndim != 2 or given.shape[1] != run.dimension or given.dtype.kind not in "fiu":

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
+
 from bench.data.archives import FOLDER as EXTRACTED
 from bench.data.audit import FOLDER as AUDITS
 from bench.data.cache import BY_FILES, DECODED, ENTRY, PIXELS, UNDER_WAY, UNPACKED, locked, read_facts
@@ -50,6 +52,7 @@ def kept_in(cache: Path) -> list[Kept]:
     found += [_tree("extracted", folder) for folder in _folders(cache / EXTRACTED)]
     found += [_tree("audit", file) for file in (cache / AUDITS).glob("*.npz")]
     found += [_tree("gallery", file) for file in (cache / GALLERIES).glob("*.safetensors")]
+    found += [_tree("gallery", folder) for folder in (cache / GALLERIES).glob("*.shards")]  # of one that was stopped
     return sorted(found, key=lambda one: -one.used)
 
 
@@ -75,7 +78,8 @@ def _tree(kind: Kind, place: Path) -> Kept:
     """Return what carries no facts of its own: the files of an archive, an audit, a gallery; it is made again."""
     files = [path for path in (place.rglob("*") if place.is_dir() else [place]) if path.is_file()]
     taken = sum(path.stat().st_size for path in files)
-    return Kept(kind, place, place.name, len(files) if kind == "extracted" else 0, taken, place.stat().st_mtime)
+    used = max(path.stat().st_mtime for path in (place, *files))
+    return Kept(kind, place, place.name, len(files) if kind == "extracted" else 0, taken, used)
 
 
 def problem_of(kept: Kept) -> str | None:
@@ -138,6 +142,13 @@ def remove(kept: Kept, cache: Path) -> bool:
             with locked(cache, kept.key, wait=False):
                 shutil.rmtree(kept.folder)
         except TimeoutError:
+            return False
+        return True
+    if kept.kind == "gallery":
+        try:
+            with FileLock(kept.folder.with_suffix(".lock"), timeout=0):
+                shutil.rmtree(kept.folder) if kept.folder.is_dir() else kept.folder.unlink()
+        except Timeout:
             return False
         return True
     if kept.folder.is_file():

@@ -20,12 +20,15 @@ def load_copies(path: Path) -> Copies | None:
     """Return what was found before, or None if there is no such file, or a damaged one."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Copies(**{name: file[name] for name in ("group", "first", "second", "mirrored")})
+            found = Copies(**{name: file[name] for name in ("group", "first", "second", "mirrored")})
     except FileNotFoundError:
         return None
     except DAMAGED_ARRAYS as error:
         logger.warning("%s: a damaged audit, looking again (%s)", path, error)
         return None
+    with suppress(OSError):  # used today, says the cache, which may be one that only others write
+        os.utime(path)
+    return found
 
 
 def save_copies(path: Path, copies: Copies) -> None:

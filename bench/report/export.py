@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.frame import without_folders
 from bench.report.leaderboard import COLUMNS, groups_of, made, ranked_rows, row_labels
 from bench.report.notes import notes
 from bench.report.row_names import failed_options
@@ -118,7 +119,7 @@ def _choices(run: pd.Series) -> dict[str, Any]:
     return {
         "engine": str(run["engine"]),
         "device": str(run["device"]),
-        "options": json.loads(run["options"]),
+        "options": json.loads(without_folders(run["options"])),
         "budget": json.loads(run["budget"]),
     }
 

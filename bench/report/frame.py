@@ -90,7 +90,8 @@ def _row(run: Mapping[str, Any], standing: Mapping[str, Any], alarmed: Sequence[
 
 def without_folders(command: str) -> str:
     """Return a command line with each absolute path cut to its last part: tables are published, folders are private."""
-    return re.sub(r"(?<![\w.~])(?:/[^\s/=]+)+/([^\s/]+)", r"\1", command)
+    quoted = re.sub(r"""(['"])([^'"=]*=)?/[^'"]*/([^'"/]+)\1""", r"\1\2\3\1", command)  # there may be spaces in these
+    return re.sub(r"(?<![\w.~])(?:/[^\s/=]+)+/([^\s/]+)", r"\1", quoted)
 
 
 def _leaks(run: Mapping[str, Any]) -> dict[str, Any]:

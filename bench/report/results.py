@@ -13,7 +13,7 @@ from bench.report.answers import answers_of
 from bench.report.answers_text import MARK, answers_page
 from bench.report.curves import write_curves
 from bench.report.export import as_json, as_rows
-from bench.report.frame import runs_frame
+from bench.report.frame import runs_frame, without_folders
 from bench.report.latex import latex
 from bench.report.leaderboard import leaderboard
 from bench.report.overall import Overall, overall_of
@@ -91,6 +91,8 @@ def _write_diagram(path: Path, overall: Overall) -> None:
 
 
 def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+    if "options" in frame:
+        frame = frame.assign(options=frame["options"].map(without_folders))
     write_bytes(path, frame.to_csv(index=False, lineterminator="\n").encode())
 
 

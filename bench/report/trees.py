@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench.contract import DataError, UsageError
 from bench.report.entries import Entry, entry_of
-from bench.report.frame import runs_frame
+from bench.report.frame import runs_frame, without_folders
 from bench.report.seeds import mean_over
 from bench.runs.store import RUN_FILE, RunRecord, all_runs
 
@@ -121,7 +121,8 @@ def _tree(name: str, frame: pd.DataFrame, entries: Mapping[tuple[str, ...], Entr
 
 
 def _cell(row: pd.Series[Any]) -> Cell:
-    options, budget = (json.dumps(json.loads(row[name]), sort_keys=True) for name in ("options", "budget"))
+    texts = without_folders(row["options"]), row["budget"]  # as the published tables have them
+    options, budget = (json.dumps(json.loads(text), sort_keys=True) for text in texts)
     data, protocol, revision, method = (str(row[name]) for name in _PLACE)
     return Cell(data, protocol, revision, method, options, budget, str(row.get("engine", "torch")))
 

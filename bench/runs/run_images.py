@@ -31,7 +31,7 @@ def images_of(
         collection = load_collection(name, replace(config, settings=settings), progress, cache)
     other = (
         f"{name}: not the images that {record.folder} was scored on (images, labels, classes or their parts differ); "
-        "name the right ones with --dataset, and their options as in that run"
+        "name the right ones with --dataset (of report and serve: --images NAME=PATH), and their options as in that run"
     )
     try:
         data = chosen_data(collection, settings, cache)

@@ -67,7 +67,10 @@ def test_a_second_start_embeds_nothing_and_finds_the_same(own: Own) -> None:
     assert own.embedded == 12
     assert first.changes == Changes(kept=0, added=12, changed=0, deleted=0)
     assert set(first.items.labels) == {"even", "odd"}
+    (index,) = (own.cache / "galleries").glob("*.safetensors")
+    os.utime(index, (1, 1))
     second = own.open()
+    assert index.stat().st_mtime > 1, "the cache goes by when it was last used"
     assert own.embedded == 0
     assert own.said == []
     assert second.changes == Changes(kept=12, added=0, changed=0, deleted=0)
@@ -187,6 +190,13 @@ def test_a_file_of_the_folder_is_known_by_its_name(own: Own, tmp_path: Path) -> 
     assert found.name_of(own.root / "odd" / ".." / "odd" / "1.png") == "odd/1.png"
     assert found.name_of(own.root / "odd" / "99.png") is None
     assert found.name_of(tmp_path / "elsewhere.png") is None
+
+
+def test_a_file_of_the_folder_is_known_behind_a_link_too(own: Own, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(own.root, target_is_directory=True)
+    gallery = own.open()
+    assert gallery.name_of(link / "even" / "0.png") == "even/0.png"
 
 
 def test_a_folder_without_a_picture_is_an_error(own: Own, tmp_path: Path) -> None:

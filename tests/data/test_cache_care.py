@@ -126,11 +126,17 @@ def test_extracted_archives_audits_and_galleries_are_listed_and_pruned_too(tmp_p
     (tmp_path / "audits" / "abc-v1.npz").write_bytes(b"123")
     (tmp_path / "galleries").mkdir()
     (tmp_path / "galleries" / "abc.safetensors").write_bytes(b"12")
+    (tmp_path / "galleries" / "def.shards" / "0").mkdir(parents=True)
+    (tmp_path / "galleries" / "def.shards" / "0" / "vectors.safetensors").write_bytes(b"1234")
     found = kept_in(tmp_path)
     assert {(one.kind, one.bytes, one.images) for one in found} == {
         ("extracted", 5, 1),
         ("audit", 3, 0),
         ("gallery", 2, 0),
+        ("gallery", 4, 0),
     }
+    shards = next(one for one in found if one.bytes == 4)
+    with FileLock(tmp_path / "galleries" / "def.lock"):
+        assert not remove(shards, tmp_path), "somebody is embedding it"
     assert all(problem_of(one) is None and remove(one, tmp_path) for one in found)
     assert kept_in(tmp_path) == []

@@ -220,6 +220,14 @@ def test_a_sheet_holds_every_image_once_where_its_tile_says() -> None:
         assert abs(int(pixels[8 * tiles[at].y + 4, 8 * tiles[at].x + 4]) - 8 * at) < 6
 
 
+def test_a_sheet_of_very_many_images_is_still_a_picture() -> None:
+    sheet = Sheet("s-many")
+    for at in range(COLUMNS * 400):
+        sheet.add(at, np.full((48, 48, 1), at % 251, np.uint8))
+    assert sheet.rows * sheet.side <= 16_383
+    assert sheet.data_uri().startswith("data:image/webp")
+
+
 def test_a_large_oblong_image_is_shown_whole_and_small() -> None:
     sheet = Sheet("x")
     sheet.add("wide", np.full((100, 300, 3), 255, np.uint8))

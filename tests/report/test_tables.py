@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bench.report.frame import runs_frame
+from bench.report.frame import runs_frame, without_folders
 from bench.report.leaderboard import tables
+from bench.report.page.groups import tables_of
 from bench.report.results import write_results
 from bench.runs.store import SCHEMA, all_runs, write_arrays, write_json
 
@@ -202,11 +204,37 @@ def test_the_flat_table_begins_with_who_it_is_and_holds_every_score_under_its_na
 def test_the_commands_of_published_tables_name_no_private_folder(tmp_path: Path) -> None:
     folder = record(tmp_path / "runs")
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    content["spec"]["options"] = {"weights": "/home/me/two words/w.pt", "dim": 8}
     content["provenance"]["command"] = "simbench run -d /home/me/secret/pictures --runs=/data/x/runs -o weights=a/b.pt"
     (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
     write_results(tmp_path / "runs", tmp_path / "results")
     frame = pd.read_csv(tmp_path / "results" / "runs.csv")
     assert frame["command"].item() == "simbench run -d pictures --runs=runs -o weights=a/b.pt"
+    assert json.loads(frame["options"].item()) == {"weights": "w.pt", "dim": 8}
+    assert not any(b"two words" in path.read_bytes() for path in (tmp_path / "results").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("run -d '/Users/Jane Doe/pictures/shoes' -q", "run -d 'shoes' -q"),
+        ("run '--runs=/Users/Jane Doe/runs' -d a/b", "run '--runs=runs' -d a/b"),
+        ('{"dim": 8, "weights": "/a/b c/w.pt"}', '{"dim": 8, "weights": "w.pt"}'),
+        ("/a/b/c.png: it doesn't open, nor does '/x'", "c.png: it doesn't open, nor does '/x'"),
+    ],
+)
+def test_a_path_is_cut_to_its_last_part_spaces_or_not(text: str, told: str) -> None:
+    assert without_folders(text) == told
+
+
+def test_data_sets_in_other_letters_have_slugs_of_their_own(tmp_path: Path) -> None:
+    for name in ("обувь", "сумки", "a.b", "a-b", "plain"):
+        record(tmp_path, dataset=name)
+    records = all_runs(tmp_path)
+    slugs = [table.slug for table in tables_of(records, runs_frame(records))]
+    assert len(set(slugs)) == 5
+    assert "plain-loo" in slugs
+    assert all(re.fullmatch(r"[a-z0-9_-]+", slug) for slug in slugs)
 
 
 def test_tables_do_not_depend_on_the_order_of_the_folders(tmp_path: Path) -> None:

@@ -162,9 +162,24 @@ def test_a_picture_that_kills_its_process_is_refused_and_the_next_is_decoded(png
 
     async def killed(decoders: Decoders) -> Any:
         process = await decoders._all[0].start()
+        os.kill(process.pid, signal.SIGSTOP)  # in the middle of its work, as far as anybody can tell
+        asked = asyncio.create_task(decoders.prepare(png(pixels), EIGHT))
+        await asyncio.sleep(0.2)
         os.kill(process.pid, signal.SIGKILL)
         with pytest.raises(RefusalError, match="crashed"):
-            await decoders.prepare(png(pixels), EIGHT)
+            await asked
+        return await decoders.prepare(png(pixels), EIGHT)
+
+    np.testing.assert_array_equal(decode(Limits(), killed)[..., 0], pixels)
+
+
+def test_a_process_that_died_while_it_was_idle_is_replaced_before_the_next_picture(png: Callable[[Any], bytes]) -> None:
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+
+    async def killed(decoders: Decoders) -> Any:
+        process = await decoders._all[0].start()
+        os.kill(process.pid, signal.SIGKILL)
+        await process.wait()
         return await decoders.prepare(png(pixels), EIGHT)
 
     np.testing.assert_array_equal(decode(Limits(), killed)[..., 0], pixels)

@@ -99,6 +99,30 @@ def test_a_result_is_searched_from_by_a_click_and_going_back_undoes_it(page: Any
     expect(page.locator("#query .facts p")).to_have_text(name)
 
 
+def test_going_back_from_a_result_shows_the_answers_to_the_own_picture_again(
+    page: Any, expect: Any, digit: bytes
+) -> None:
+    give(page, "drop", digit)
+    answered(page, expect)
+    own = page.locator("#query .facts p").inner_text()
+    page.locator(".answer .hit").nth(1).click()
+    expect(page.locator("#query .facts p")).not_to_have_text(own)
+    answered(page, expect)
+    page.go_back()
+    expect(page.locator("#query .facts p")).to_have_text(own)
+    answered(page, expect)
+
+
+def test_without_a_method_nothing_is_compared(page: Any, expect: Any, digit: bytes) -> None:
+    page.locator("summary").click()
+    for box in page.locator("#runs input").all():
+        box.uncheck()
+    for place in ("first", "last"):
+        page.set_input_files(f"#file-{place}", {"name": "digit.png", "mimeType": "image/png", "buffer": digit})
+    expect(page.get_by_role("alert")).to_have_text("Choose a method or more.")
+    expect(page.locator("#compared tbody tr")).to_have_count(0)
+
+
 def test_class_number_and_methods_filter_what_is_shown(page: Any, expect: Any) -> None:
     page.locator("#examples .hit").first.click()
     answered(page, expect)

@@ -49,6 +49,8 @@ def _board(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     rows = [
         {
             "name": f"{row['method']} ({row['key']})" if methods.count(row["method"]) > 1 else row["method"],
+            "method": row["method"],
+            "key": row["key"],
             "rank": row["rank"],
             "seeds": len(row["seeds"]),
             "values": [row["values"].get(source) for _, source, _, _ in shown],

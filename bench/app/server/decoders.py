@@ -36,6 +36,8 @@ class _Decoder:
         self._process: Process | None = None
 
     async def start(self) -> Process:
+        if self._process is not None and self._process.returncode is not None:
+            await self.stop()  # it died while it was idle: the next picture is not to blame
         if self._process is None:
             program = PROGRAM.format(path=sys.path, memory=self._limits.decoder_bytes, pixels=self._limits.pixels)
             one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each thread takes address space

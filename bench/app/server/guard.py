@@ -63,7 +63,7 @@ class Guard:
             await self._app(scope, receive, guarded)
         except asyncio.CancelledError:  # the server was told to stop, and its patience is over
             if begun:
-                raise
+                return  # the connection is closed with half an answer, which its reader notices
             await JSONResponse({"error": "the server is stopping"}, status_code=503)(scope, receive, guarded)
 
     def _objection(self, method: str, headers: Headers) -> str | None:

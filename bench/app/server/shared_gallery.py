@@ -34,6 +34,7 @@ class Contestant:
         return {
             "name": self.name,
             "method": content["method"],
+            "key": content["key"],
             "seed": content["seed"],
             "dimension": self.run.dimension,
             "map": scores.get("map"),

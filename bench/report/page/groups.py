@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -84,10 +86,15 @@ def tables_of(records: Sequence[RunRecord], frame: pd.DataFrame) -> list[Table]:
     """Return the tables in the order of their data sets. frame: `bench.report.frame.runs_frame` of the same records."""
     ordered = sorted(records, key=lambda record: (*_place(record), record.folder))
     places = [(place, list(group)) for place, group in groupby(ordered, key=_place)]
+    slugs = Counter(slug_of(" ".join(names)) for names in {place[:2] for place, _ in places})
     found = []
     for place, group in places:
-        several = sum(other[:2] == place[:2] for other, _ in places) > 1
-        found.append(_table(place, group, frame, several=several))
+        names, revision = place[:2], place[2]
+        several = sum(other[:2] == names for other, _ in places) > 1
+        slug = slug_of(" ".join([*names, *([revision[:8]] if several else [])]))
+        if slugs[slug_of(" ".join(names))] > 1:  # letters that leave no trace in a slug: two data sets may share one
+            slug += f"-{zlib.crc32(' '.join(names).encode()):08x}"
+        found.append(_table(place, slug, group, frame, several=several))
     return found
 
 
@@ -101,13 +108,14 @@ def _place(record: RunRecord) -> tuple[str, str, str]:
     return content["dataset"], content["protocol"], content["spec"]["fingerprint"]
 
 
-def _table(place: tuple[str, str, str], records: Sequence[RunRecord], frame: pd.DataFrame, *, several: bool) -> Table:
+def _table(
+    place: tuple[str, str, str], slug: str, records: Sequence[RunRecord], frame: pd.DataFrame, *, several: bool
+) -> Table:
     dataset, protocol, revision = place
     apart = [f"data {revision[:8]}"] if several else []
     mine = frame[(frame["dataset"] == dataset) & (frame["protocol"] == protocol)]
     mine = mine[mine["dataset_revision"] == revision]
     title = " · ".join([dataset, protocol, *data_choices(mine), *apart])
-    slug = slug_of(" ".join([dataset, protocol, *([revision[:8]] if several else [])]))
     done = [record for record in records if record.status == "done"]
     rows = _rows(slug, done, mine[mine["status"] == "done"])
     notes = sorted(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.audit import Overlap
+from bench.report.frame import without_folders
 from bench.report.page.groups import Row, Table
 from bench.report.wording import many
 from bench.runs.alarms import alarms
@@ -51,7 +52,7 @@ def origins(row: Row, runs: Path, results: Path, found: Mapping[Path, tuple[str,
             record.folder.relative_to(runs).as_posix(),
             _link(record.folder, results),
             _facts(record, str(commands.get(record.content["seed"], ""))),
-            json.dumps(record.content["spec"]["options"], indent=1, sort_keys=True),
+            without_folders(json.dumps(record.content["spec"]["options"], indent=1, sort_keys=True)),
             found.get(record.folder, ()),
         )
         for record in row.records

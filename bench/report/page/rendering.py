@@ -15,7 +15,6 @@ from bench.report.frame import without_folders
 from bench.report.overall_text import caution
 from bench.report.page.folding import fold
 from bench.report.page.leaderboard import number
-from bench.report.page.retrievals import KINDS
 from bench.report.page.thumbnails import COLUMNS
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ def render(views: Sequence[TableView], made_from: str, newest: str, overall: Ove
         overall=overall,
         diagram=diagram,
         caution=caution(overall),
-        kinds=KINDS,
         sheet_columns=COLUMNS,
         css=_ours(shared / "theme.css", own / "report.css"),
         js=_ours(shared / "theme.js", own / "report.js"),

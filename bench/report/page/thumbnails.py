@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COLUMNS = 24  # tiles in a row of a sheet
 _LARGEST = 48  # pixels of a tile's side: what the page shows, and a suite of sheets stays below 3 MB
 _QUALITY = 72
+_MOST_PIXELS = 16_383  # of a WebP image's side
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Sheet:
 
     @property
     def side(self) -> int:
-        """Pixels of a tile's side."""
-        return max((image.width for image in self._images), default=1)
+        """Pixels of a tile's side: smaller where there are so many tiles that WebP could not hold the sheet."""
+        return min(max((image.width for image in self._images), default=1), _MOST_PIXELS // max(1, self.rows))
 
     def data_uri(self) -> str:
         """Return the sheet as a WebP ``data:`` address, which needs no file and no network."""

@@ -21,7 +21,7 @@ export async function showBoard(gallery) {
     place.replaceChildren(make("p", { class: "lead" }, "There is no leaderboard of this data set and protocol in the results folder. Make one with: simbench leaderboard"));
     return;
   }
-  const served = new Set(gallery.runs.map((run) => run.name));
+  const served = new Set(gallery.runs.map((run) => `${run.method} ${run.key}`));
   const heads = [make("th", { scope: "col" }, "#"), make("th", { scope: "col", class: "name" }, "method"),
     ...board.columns.map((column) => make("th", { scope: "col" }, column.heading,
       make("span", { "aria-hidden": "true" }, column.better === "up" ? " ↑" : " ↓"),
@@ -29,7 +29,7 @@ export async function showBoard(gallery) {
     make("th", { scope: "col" }, "seeds")];
   const rows = board.rows.map((row) => make("tr", { class: row.rank === 1 ? "tied" : null },
     make("td", {}, row.rank ? String(row.rank) : "–"),
-    make("th", { scope: "row", class: "name" }, row.name, served.has(row.name) ? null : make("span", { class: "muted" }, " (not served)")),
+    make("th", { scope: "row", class: "name" }, row.name, served.has(`${row.method} ${row.key}`) ? null : make("span", { class: "muted" }, " (not served)")),
     ...row.values.map((value, at) => make("td", {}, value === null ? "–" : number(value, board.columns[at].digits))),
     make("td", {}, String(row.seeds))));
   place.replaceChildren(

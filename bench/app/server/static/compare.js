@@ -78,6 +78,7 @@ export class Comparison {
     if (first === null || last === null) return;
     complain();
     const { gallery, runs } = this.choice();
+    if (!runs.length) { complain("Choose a method or more."); return; }
     const fields = { gallery: gallery.number, runs: runs.join(","), first: asField(first), last: asField(last) };
     try {
       const rows = [];

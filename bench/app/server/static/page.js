@@ -11,6 +11,7 @@ const byId = (id) => document.getElementById(id);
 let galleries = [];
 let most = 0; // bytes of a picture
 let query = null; // what is searched for: a file, or an item of the gallery
+let upload = null; // the last file that was searched for
 let comparison = null;
 
 const gallery = () => galleries[byId("gallery").value];
@@ -46,7 +47,9 @@ function searchFile(file) {
     complain(error.message);
     return;
   }
-  if (location.search) history.pushState(null, "", location.pathname);
+  upload = query;
+  if (location.search) history.pushState({ upload: true }, "", location.pathname);
+  else history.replaceState({ upload: true }, "");
   ask();
 }
 
@@ -100,6 +103,7 @@ function followAddress() {
 function listen() {
   byId("gallery").addEventListener("change", () => {
     if (query?.row !== undefined) { query = null; clear(); }
+    if (location.search) history.replaceState(null, "", location.pathname); // it names an item of the other gallery
     enter();
     ask();
   });
@@ -112,7 +116,11 @@ function listen() {
     if (event.target.files.length) searchFile(event.target.files[0]);
     event.target.value = ""; // so that the same file can be chosen again
   });
-  addEventListener("popstate", () => { if (!followAddress() && query?.row !== undefined) { query = null; clear(); } });
+  addEventListener("popstate", (event) => {
+    if (followAddress()) return;
+    if (event.state?.upload && upload) { query = upload; ask(); } // back from a result to the picture it was found for
+    else if (query?.row !== undefined) { query = null; clear(); }
+  });
   addEventListener("paste", (event) => {
     if (event.clipboardData.files.length) searchFile(event.clipboardData.files[0]);
     else complain("There is no picture in what was pasted.");

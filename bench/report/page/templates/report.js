@@ -118,6 +118,13 @@
   };
 
   unpack().then(() => {
+    if (location.pathname.endsWith("/report")) { // the search page serves no run folders
+      all(".run h4 a").forEach((link) => {
+        const name = document.createElement("code");
+        name.textContent = link.textContent;
+        link.replaceWith(name);
+      });
+    }
     all("details.method").forEach(watch);
     unfold();
     document.documentElement.dataset.ready = "";
