@@ -80,7 +80,7 @@ class Settings:
 class Config:
     """A checked configuration: the settings, and the options that the file gives to methods and data sets by name.
 
-    suites: the ``[suite.NAME]`` sections as written; `bench.runs.suite` checks the one that is asked for.
+    suites: the ``[suite.NAME]`` sections as written; `bench.suites.suite` checks the one that is asked for.
     """
 
     settings: Settings

@@ -6,18 +6,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.app.search import Searcher
 from bench.config import Config, Settings
 from bench.contract import Dataset, SimbenchError, UsageError, unseen
+from bench.environment import cache_folder, processors
 from bench.options import build
-from bench.places import cache_folder
-from bench.processors import processors
-from bench.runs.machine import choose_device
-from bench.runs.matrix import chosen_data, chosen_methods, load_collection, plan_cells
+from bench.runs.loaded_run import TrainedRun
+from bench.runs.loaded_run import open_run as open_run_on
+from bench.runs.provenance import choose_device
 from bench.runs.run import Workplace, execute
+from bench.runs.run_plan import chosen_data, chosen_methods, load_collection, plan_cells
 from bench.runs.store import RunRecord
-from bench.runs.trained_run import TrainedRun
-from bench.runs.trained_run import open_run as open_run_on
+from bench.search.search import Searcher
 
 
 def load(dataset: str = "digits", **settings: Any) -> Dataset:

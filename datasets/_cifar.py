@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import Collection, DataError, DataPlace
-from bench.data.bundle import Bundle, read_bundle
-from bench.data.pickled import read_pickled
+from bench.data.formats.archive_files import Bundle, read_bundle
+from bench.data.formats.safe_pickle import read_pickled
 
 from ._numbered import numbered
 

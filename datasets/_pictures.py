@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from bench import DataPlace
-from bench.data.archives import is_archive, members, unpack_archive
-from bench.data.folder import cut, is_image, walk
-from bench.data.listing import SPLIT_NAMES, Part, with_test
-from bench.data.naming import id_of
+from bench.data.formats.archives import is_archive, members, unpack_archive
+from bench.data.layouts.folder import cut, is_image, walk
+from bench.data.layouts.listing import SPLIT_NAMES, Part, with_test
+from bench.naming import id_of
 
 LabelOf = Callable[[PurePosixPath], str | None]
 

@@ -14,9 +14,9 @@ from typing import ClassVar, Literal
 
 from bench import Collection, DataError, DataPlace, dataset
 from bench.contract import Card
-from bench.data.decode import Recipe
-from bench.data.listing import Listing, collect
-from bench.data.locate import own_path
+from bench.data.decoding.decode import Recipe
+from bench.data.layouts.listing import Listing, collect
+from bench.data.layouts.locate import own_path
 
 from ._pictures import PART_NAMES, as_folder, bases, find_copy, sort_pictures, tested
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench import Collection, DataPlace, Images, Split, dataset
 from bench.contract import Card
-from bench.data.splits import stratified_cut
+from bench.data.splits.splits import stratified_cut
 
 BRIGHTEST = 16  # each pixel counts the inked dots of a 4x4 block
 SEED = 0  # of the half that is the test part

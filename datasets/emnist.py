@@ -17,11 +17,11 @@ import numpy as np
 
 from bench import Collection, DataPlace, dataset
 from bench.contract import Card, DataError
-from bench.data.archives import read_members
-from bench.data.download import provide
-from bench.data.idx import pair
-from bench.data.packed import unpack
-from bench.data.sources import Upstream, UpstreamFile, check_whole
+from bench.data.download.download import provide
+from bench.data.download.sources import Upstream, UpstreamFile, check_whole
+from bench.data.formats.archive_files import unpack
+from bench.data.formats.archives import read_members
+from bench.data.formats.idx import pair
 
 from ._numbered import IMAGES, LABELS, numbered
 

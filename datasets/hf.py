@@ -12,14 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from bench import Collection, DataError, DataPlace, UsageError, dataset
-from bench.data.archives import is_archive
-from bench.data.decode import Recipe
-from bench.data.hub import hub_snapshot
-from bench.data.image_source import Source
-from bench.data.listing import Listing, Part, collect
-from bench.data.naming import first_few, slug
-from bench.data.parquet import read_parquet
-from bench.data.table_columns import README, columns_of
+from bench.data.decoding.decode import Recipe
+from bench.data.decoding.image_source import Source
+from bench.data.download.hub import hub_snapshot
+from bench.data.formats.archives import is_archive
+from bench.data.formats.parquet import README, columns_of, read_parquet
+from bench.data.layouts.listing import Listing, Part, collect
+from bench.naming import first_few, slug
 
 from ._pictures import PART_NAMES, as_folder, bases, sort_pictures, tested
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench import Collection, DataPlace, dataset
-from bench.data.decode import Recipe
-from bench.data.listing import collect
-from bench.data.locate import own_path
-from bench.data.manifest import Reading, list_manifest
+from bench.data.decoding.decode import Recipe
+from bench.data.layouts.listing import collect
+from bench.data.layouts.locate import own_path
+from bench.data.layouts.manifest import Reading, list_manifest
 
 
 @dataset

@@ -12,9 +12,9 @@ from typing import ClassVar, Literal
 
 from bench import Collection, DataPlace, dataset
 from bench.contract import Card
-from bench.data.decode import Recipe
-from bench.data.hub import hub_snapshot
-from bench.data.listing import Listing, collect
+from bench.data.decoding.decode import Recipe
+from bench.data.download.hub import hub_snapshot
+from bench.data.layouts.listing import Listing, collect
 
 from ._pictures import as_folder, find_copy, sort_pictures, tested
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from bench import Collection, DataError, DataPlace, Images, Split, dataset
 from bench.contract import Card
-from bench.data.download import provide
-from bench.data.matlab import read_matlab
-from bench.data.sources import Upstream, UpstreamFile, read_checked
+from bench.data.download.download import provide
+from bench.data.download.sources import Upstream, UpstreamFile, read_checked
+from bench.data.formats.matlab import read_matlab
 
 from ._numbered import fetch_files, numbered
 

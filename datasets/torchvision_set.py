@@ -18,11 +18,11 @@ import numpy as np
 from PIL import Image
 
 from bench import Collection, DataError, DataPlace, dataset
-from bench.data.archives import fresh_folder
-from bench.data.decode import Recipe
-from bench.data.listing import Listing, Part, collect
-from bench.data.naming import slug
-from bench.data.torchvision_parts import Opened, class_called, open_parts
+from bench.data.decoding.decode import Recipe
+from bench.data.download.torchvision_parts import Opened, class_called, open_parts
+from bench.data.formats.archives import fresh_folder
+from bench.data.layouts.listing import Listing, Part, collect
+from bench.naming import slug
 
 from ._pictures import tested
 

@@ -109,8 +109,7 @@ axis.set_title("all test images, two main directions")
 # wrong.
 
 # %%
-from bench.app.picture_grid import Tile, draw_grid
-from bench.app.pictures import pictures_of
+from bench.search.picture_grid import Tile, draw_grid, pictures_of
 
 searcher = bench.search(arcface.folder)
 picture = pictures_of(data.gallery)
@@ -160,7 +159,7 @@ display(
 # The mean embedding of each class, decoded, and a walk on the sphere from one image's embedding to another's:
 
 # %%
-from bench.app.interpolation import class_means, spherical_walk
+from bench.search.interpolation import class_means, spherical_walk
 
 numbers, means = class_means(gallery.vectors, gallery.labels)
 display(

@@ -19,11 +19,10 @@ from torch.nn import functional as F
 
 from bench import method, tunable
 from bench.training.batches import Batch
-from bench.training.decoding import DecodingMethod
+from bench.training.decoder import DecodingMethod, RememberedVectors
 from bench.training.losses import ArcFaceHead
 from bench.training.phase import Group, Phase
-from bench.training.remembered import RememberedVectors
-from bench.training.stages import Stage
+from bench.training.schedule import Stage
 from bench.training.trained import Job
 
 

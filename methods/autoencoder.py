@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from bench import ImageShape, method, tunable
 from bench.training.batches import Batch
-from bench.training.decoding import DecodingMethod
+from bench.training.decoder import DecodingMethod
 from bench.training.phase import Group, Phase
 from bench.training.trained import Job
 

@@ -15,13 +15,13 @@ from bench.cli.robustness import sweep_all
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
-from bench.places import cache_folder
+from bench.environment import cache_folder
 
 if TYPE_CHECKING:
-    from bench.runs.executors.executor import Executor
-    from bench.runs.planning import Plan
+    from bench.executors.executor import Executor
     from bench.runs.run import Workplace
-    from bench.runs.runner import Outcome
+    from bench.suites.planning import Plan
+    from bench.suites.runner import Outcome
 
 
 @click.command(name="bench")
@@ -75,16 +75,16 @@ def bench(
     if sys.platform == "win32":
         raise UsageError("simbench bench needs Linux or macOS; use simbench run")
     if executor == "ray":
-        from bench.runs.executors.ray import require_ray
+        from bench.executors.ray import require_ray
 
         require_ray()
     elif address is not None:
         raise UsageError("--address is that of a Ray cluster; give --executor ray too")
     from bench.config import load_config
-    from bench.runs.planning import Asked, plan_suite
     from bench.runs.run import Workplace
-    from bench.runs.runner import Reporter, Runner
     from bench.runs.store import ensure_writable
+    from bench.suites.planning import Asked, plan_suite
+    from bench.suites.runner import Reporter, Runner
 
     checked = load_config(config, overrides=overrides, flags=flags)
     settings, terminal = checked.settings, Terminal(quiet=quiet)
@@ -130,10 +130,10 @@ def _executor(
 ) -> Executor:
     """Return where cells run. cluster: its address and, where it is to be started, how many processors it has."""
     if cluster is not None:
-        from bench.runs.executors.ray import RayExecutor
+        from bench.executors.ray import RayExecutor
 
         return RayExecutor(place, plan.limits, address=cluster[0], cores=cluster[1], datasets=datasets)
-    from bench.runs.executors.local import LocalExecutor
+    from bench.executors.local import LocalExecutor
 
     return LocalExecutor(place, plan.limits, jobs=jobs, datasets=datasets)
 
@@ -142,7 +142,7 @@ def _say_plan(plan: Plan, root: Path, jobs: int) -> None:
     """Print every cell with its options, whether it is done, and what it will take."""
     from tabulate import tabulate
 
-    from bench.runs.memory import in_words
+    from bench.executors.memory import in_words
 
     rows = []
     done = plan.finished(root)
@@ -170,9 +170,9 @@ def _report(outcomes: Sequence[Outcome], plan: Plan, runs: Path, results: Path) 
     """Rebuild the tables, print the suite's, then what failed and what was skipped; return the exit code."""
     from tabulate import tabulate
 
-    from bench.report.frame import runs_frame
-    from bench.report.leaderboard import tables
-    from bench.report.results import write_board
+    from bench.report.tables.frame import runs_frame
+    from bench.report.tables.leaderboard import tables
+    from bench.report.tables.write import write_board
 
     for path in write_board(runs, results).curves:
         click.echo(f"written: {path}", err=True)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from bench.runs.calibration import Prediction
-    from bench.runs.expansion import SuiteCell
-    from bench.runs.runner import Standing
+    from bench.suites.cost_model import Prediction
+    from bench.suites.expansion import SuiteCell
+    from bench.suites.runner import Standing
 
 _CLEAR = "\r\x1b[K"
 

@@ -10,7 +10,7 @@ import click
 
 from bench.cli.options import option
 from bench.contract import UsageError
-from bench.places import cache_folder
+from bench.environment import cache_folder
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -36,7 +36,7 @@ def _folder(folder: str | None) -> Path:
 @place
 def list_kept(folder: str | None) -> None:
     """Tell what is in the cache, how large it is, and when it was last used."""
-    from bench.data.cache_care import kept_in
+    from bench.data.decoding.cache_admin import kept_in
 
     found = kept_in(_folder(folder))
     for one in found:
@@ -51,7 +51,7 @@ def list_kept(folder: str | None) -> None:
 @place
 def verify(folder: str | None) -> int:
     """Compare decoded images with the checksums that were taken when they were written; exit code 1 if one differs."""
-    from bench.data.cache_care import kept_in, problem_of
+    from bench.data.decoding.cache_admin import kept_in, problem_of
 
     failed = False
     for one in kept_in(_folder(folder)):
@@ -71,7 +71,7 @@ def verify(folder: str | None) -> int:
 @click.option("--all", "everything", is_flag=True, help="Every entry that `cache list` shows.")
 def prune(folder: str | None, *, older_than: float | None, to_size: str | None, everything: bool) -> None:
     """Remove entries, without asking; your own files are never touched, and downloads stay."""
-    from bench.data.cache_care import kept_in, remove, to_prune
+    from bench.data.decoding.cache_admin import kept_in, remove, to_prune
 
     if not everything and older_than is None and to_size is None:
         raise UsageError("say what to remove: --older-than DAYS, --to-size SIZE, or --all")

@@ -13,14 +13,14 @@ import click
 from bench.cli.options import chosen_data, configuration, data_choices, data_places
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
+from bench.environment import cache_folder
 from bench.naming import canonical, did_you_mean
-from bench.places import cache_folder
 from bench.registry import DATASET, METHOD, plugin_names
 
 if TYPE_CHECKING:
     from bench.config import Config
-    from bench.data.audit import Audit, Overlap
-    from bench.data.summary import Summary
+    from bench.data.audit.audit import Audit, Overlap
+    from bench.data.layouts.listing import Summary
 
 
 @click.command()
@@ -75,7 +75,7 @@ def check(
 
 
 def _check_method(name: str, *, quiet: bool) -> tuple[bool, dict[str, Any]]:
-    from bench.runs.conformance import check_method
+    from bench.conformance import check_method
 
     findings = []
     for finding in check_method(name):
@@ -88,10 +88,10 @@ def _check_method(name: str, *, quiet: bool) -> tuple[bool, dict[str, Any]]:
 
 def _check_data(target: str, config: Config, *, quiet: bool) -> dict[str, Any]:
     from bench.contract import DataError
-    from bench.data.audit import audit
-    from bench.data.summary import summarise
-    from bench.runs.matrix import chosen_data as cut
-    from bench.runs.matrix import load_collection
+    from bench.data.audit.audit import audit
+    from bench.data.layouts.listing import summarise
+    from bench.runs.run_plan import chosen_data as cut
+    from bench.runs.run_plan import load_collection
 
     terminal = Terminal(quiet=quiet)
     collection = load_collection(target, config, terminal.progress, cache_folder())

@@ -60,9 +60,9 @@ def compare(
     simbench compare --against ../before/runs --runs runs --metric map@10
     """
     from bench.config import load_config
-    from bench.report.compared import compare_entries
-    from bench.report.compared_text import as_text
-    from bench.report.entries import find_entry
+    from bench.report.compare.compared import compare_entries
+    from bench.report.compare.compared_text import as_text
+    from bench.report.tables.entries import find_entry
 
     del debug  # read where errors are shown
     root = load_config(config, overrides=overrides, flags={"runs": runs}).settings.runs
@@ -81,9 +81,9 @@ def compare(
 
 
 def _compare_trees(old: str, new: str, metric: str, changed: int, *, as_json: bool) -> None:
-    from bench.report.against import compare_trees
-    from bench.report.against_text import against_text
-    from bench.report.trees import open_tree
+    from bench.report.compare.regressions import compare_trees
+    from bench.report.compare.regressions_text import against_text
+    from bench.report.compare.result_sets import open_tree
 
     if Path(old).exists() and Path(old).resolve() == Path(new).resolve():
         raise UsageError(f"{old} is both the old and the new results; give the new ones with --runs")

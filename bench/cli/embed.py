@@ -12,15 +12,14 @@ from bench.cli.options import configuration, option
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
-from bench.places import cache_folder
-from bench.processors import processors
+from bench.environment import cache_folder, processors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.app.shard import Shard, ShardProgram
-    from bench.app.sharded import MakePool
-    from bench.runs.executors.executor import Pool
+    from bench.executors.executor import Pool
+    from bench.search.shard import Shard, ShardProgram
+    from bench.search.sharded import MakePool
 
 
 @click.command()
@@ -79,12 +78,11 @@ def embed(
     del debug  # read where errors are shown
     if out.suffix.lower() != ".safetensors":
         raise UsageError(f"--out {out}: vectors are written as .safetensors, got {out.suffix or 'no ending'}")
-    from bench.app.gallery_export import write_gallery
-    from bench.app.sharded import embed_folder
     from bench.config import load_config
+    from bench.runs.loaded_run import find_run
     from bench.runs.run import Workplace
     from bench.runs.store import ensure_writable
-    from bench.runs.trained_run import find_run
+    from bench.search.sharded import embed_folder, write_gallery
 
     checked, terminal = load_config(config, overrides=overrides, flags=flags), Terminal(quiet=quiet)
     device, said, cores = machine(checked.settings)[0], checked.settings.threads, processors()
@@ -111,16 +109,16 @@ def pool_maker(executor: str, address: str | None, *, cores: int, jobs: int) -> 
     if sys.platform == "win32":
         raise UsageError("embedding in several processes needs Linux or macOS; simbench search embeds in one")
     if executor == "ray":
-        from bench.runs.executors.ray import require_ray
+        from bench.executors.ray import require_ray
 
         require_ray()
     elif address is not None:
         raise UsageError("--address is that of a Ray cluster; give --executor ray too")
 
     def make(program: ShardProgram) -> Pool[Shard]:
-        from bench.runs.executors.executor import Limits
-        from bench.runs.executors.local import LocalPool
-        from bench.runs.executors.ray import RayPool
+        from bench.executors.executor import Limits
+        from bench.executors.local import LocalPool
+        from bench.executors.ray import RayPool
 
         if executor == "ray":
             return RayPool(program, program.place, Limits(), address=address, cores=cores)

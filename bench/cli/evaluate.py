@@ -14,7 +14,7 @@ from bench.cli.options import option
 from bench.contract import UsageError
 
 if TYPE_CHECKING:
-    from bench.runs.own_vectors import Judged, Side
+    from bench.runs.external_embeddings import Judged, Side
 
 _VECTORS = "npy, npz, safetensors or parquet; PATH:KEY names one array or column of several"
 
@@ -63,7 +63,14 @@ def evaluate(
     simbench evaluate --query v.parquet:vector --query-labels v.parquet:label --dialect oml --dialect trec
     simbench evaluate ... --validation v.npy --validation-labels vy.npy      also thresholds
     """
-    from bench.runs.own_vectors import check_dialects, dialect_scores, judge_vectors, paired, save_judged, vectors_in
+    from bench.runs.external_embeddings import (
+        check_dialects,
+        dialect_scores,
+        judge_vectors,
+        paired,
+        save_judged,
+        vectors_in,
+    )
     from bench.runs.store import ensure_writable
 
     del debug  # read where errors are shown
@@ -102,13 +109,13 @@ def _device(word: str) -> str:
     """Return the device that a word stands for, without importing torch for the usual one."""
     if word == "cpu":
         return word
-    from bench.runs.machine import choose_device
+    from bench.runs.provenance import choose_device
 
     return str(choose_device(word))
 
 
 def _side(files: dict[str, str | None], name: str) -> Side | None:
-    from bench.runs.own_vectors import read_side
+    from bench.runs.external_embeddings import read_side
 
     vectors, labels = files[name], files[f"{name}_labels"]
     if vectors is None and labels is None:
@@ -121,8 +128,8 @@ def _side(files: dict[str, str | None], name: str) -> Side | None:
 def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, gallery: Side) -> Iterator[str]:
     from tabulate import tabulate
 
-    from bench.runs.judging import told_thresholds
-    from bench.runs.own_vectors import metric_of
+    from bench.runs.external_embeddings import metric_of
+    from bench.runs.sanity_checks import told_thresholds
 
     alone = ", each asks all the others" if query is gallery else f" ask {len(gallery.vectors):,} items"
     yield f"{len(query.vectors):,} queries{alone}; {query.vectors.shape[1]} dimensions\n"

@@ -11,7 +11,7 @@ import click
 from bench.cli.options import configuration, data_root
 from bench.cli.terminal import Terminal
 from bench.contract import Fetches
-from bench.places import cache_folder
+from bench.environment import cache_folder
 
 
 @click.command()
@@ -26,7 +26,7 @@ def fetch(names: Sequence[str], *, config: Path | None, overrides: Sequence[str]
     simbench fetch hf:Matthijs/snacks
     """
     from bench.config import load_config
-    from bench.runs.matrix import data_place, loader_for
+    from bench.runs.run_plan import data_place, loader_for
 
     del debug  # read by `bench.cli.main`
     checked = load_config(config, overrides=overrides, flags=flags)

@@ -11,7 +11,7 @@ import click
 from bench.cli.options import configuration, data_places, folders, image_places
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
-from bench.places import cache_folder
+from bench.environment import cache_folder
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -62,8 +62,8 @@ def report(
     simbench report --no-images
     """
     from bench.config import load_config
-    from bench.report.page.page import write_report
-    from bench.report.page.planes import plane_by
+    from bench.report.figures.vectors import plane_by
+    from bench.report.html.page import write_report
 
     del debug  # read where errors are shown
     flags = {"runs": runs, "results": results, "data_root": data_root, "image_size": image_size}
@@ -98,7 +98,7 @@ def opener(config: Config, terminal: Terminal, named: dict[str, str]) -> Callabl
     """Return what loads a run's data set, from the place that was named for it."""
 
     def open_images(record: RunRecord) -> Dataset:
-        from bench.runs.run_images import images_of
+        from bench.runs.loaded_run import images_of
 
         where = named.get(str(record.content["dataset"]))
         return images_of(record, config, terminal.progress, cache_folder(), where=where)

@@ -41,11 +41,11 @@ def rerank(*, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, thr
     """
     from threadpoolctl import threadpool_limits
 
-    from bench.evaluation.latency import fixed_threads
-    from bench.report.frontier import labelled
-    from bench.report.reranked import as_table
-    from bench.report.reranked import rerank as measure
-    from bench.runs.trained_run import find_run
+    from bench.evaluation.cost.timing import fixed_threads
+    from bench.report.curves.index_frontier import labelled
+    from bench.report.curves.reranked import as_table
+    from bench.report.curves.reranked import rerank as measure
+    from bench.runs.loaded_run import find_run
 
     del debug  # read where errors are shown
     data = labelled(find_run(run_folder))

@@ -12,7 +12,7 @@ from bench.cli.options import configuration, data_places, folders, option
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import SimbenchError, UsageError
-from bench.places import cache_folder
+from bench.environment import cache_folder
 
 if TYPE_CHECKING:
     import torch
@@ -55,8 +55,8 @@ def robustness(
     simbench bench --suite robustness                  the same for a whole suite, trained first where it is not yet
     """
     from bench.config import load_config
-    from bench.report.curves import write_curves
-    from bench.report.robustness_curves import robustness_panels, robustness_text
+    from bench.report.curves.curves import write_curves
+    from bench.report.curves.robustness_curves import robustness_panels, robustness_text
     from bench.runs.store import ensure_writable
 
     records = _runs(targets)
@@ -68,7 +68,7 @@ def robustness(
     loaded: dict[str, Dataset] = {}  # the runs of one data set follow each other: one is enough
 
     def queries(record: RunRecord) -> Split:
-        from bench.runs.run_images import images_of
+        from bench.runs.loaded_run import images_of
 
         fingerprint = record.content["spec"]["fingerprint"]
         if fingerprint not in loaded:

@@ -12,12 +12,11 @@ import click
 
 from bench.cli.options import chosen_data, configuration, data_choices, data_places, folders, option, whole_numbers
 from bench.cli.terminal import Terminal
-from bench.places import cache_folder
-from bench.processors import processors
+from bench.environment import cache_folder, processors
 
 if TYPE_CHECKING:
     from bench.config import Settings
-    from bench.runs.matrix import Cell
+    from bench.runs.run_plan import Cell
     from bench.runs.store import RunRecord
 
 _TRAINING = ("lr", "weight_decay", "augment")
@@ -99,7 +98,7 @@ def run(
     simbench run -m triplet -o encoder=timm/wide_resnet50_2 --augment trivial --lr 3e-4
     """
     from bench.config import load_config
-    from bench.runs.matrix import chosen_methods, load_collection, plan_cells, run_cells
+    from bench.runs.run_plan import chosen_methods, load_collection, plan_cells, run_cells
 
     terminal = Terminal(quiet=quiet or as_json)
     names = chosen_methods(methods or ("arcface",))
@@ -114,7 +113,7 @@ def run(
         _say_plan(cells, Path(settings.runs))
         return 0
 
-    from bench.runs.curves import require_tensorboard
+    from bench.runs.history import require_tensorboard
     from bench.runs.run import Workplace
     from bench.runs.store import ensure_writable
 
@@ -154,7 +153,7 @@ def _flags(flags: dict[str, Any], *, quick: bool) -> dict[str, Any]:
 
 def machine(settings: Settings) -> tuple[Any, int]:
     """Return the torch device and the number of threads to use."""
-    from bench.runs.machine import choose_device
+    from bench.runs.provenance import choose_device
 
     return choose_device(settings.device), settings.threads or processors()
 
@@ -169,9 +168,9 @@ def _say_plan(cells: Sequence[Cell], runs: Path) -> None:
 
 
 def _report(records: Sequence[RunRecord], runs: Path, results: Path, *, as_json: bool) -> None:
-    from bench.report.frame import runs_frame
-    from bench.report.leaderboard import tables
-    from bench.report.results import write_results
+    from bench.report.tables.frame import runs_frame
+    from bench.report.tables.leaderboard import tables
+    from bench.report.tables.write import write_results
 
     write_results(runs, results)
     if as_json:

@@ -14,14 +14,13 @@ from bench.cli.options import configuration, data_places, option
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
-from bench.places import cache_folder
+from bench.environment import cache_folder
 
 if TYPE_CHECKING:
-    from bench.app.gallery import OwnGallery
-    from bench.app.picture_grid import Frame, Tile
-    from bench.app.pictures import Pictures
-    from bench.app.search import Answer, Hit, Searcher
     from bench.config import Config
+    from bench.search.gallery import OwnGallery
+    from bench.search.picture_grid import Frame, Pictures, Tile
+    from bench.search.search import Answer, Hit, Searcher
 
 _ROWS = 100  # queries on one PNG
 
@@ -101,7 +100,7 @@ def search(
 
 def _files(queries: Sequence[Path]) -> Iterator[Path]:
     """Yield every query; of a folder, the pictures in it. Raises UsageError for what is not there or has none."""
-    from bench.data.folder import walk
+    from bench.data.layouts.folder import walk
 
     for query in queries:
         if not query.is_dir():
@@ -121,9 +120,9 @@ def _searcher(
     """Return what searches, and the own pictures if these are searched; tell what is new among them."""
     import torch
 
-    from bench.app.gallery import open_gallery
-    from bench.app.search import Searcher
-    from bench.runs.trained_run import open_run
+    from bench.runs.loaded_run import open_run
+    from bench.search.gallery import open_gallery
+    from bench.search.search import Searcher
 
     device, threads = place
     own = None
@@ -141,10 +140,10 @@ def _searcher(
 
 def _embedded(where: Path, folder: Path, jobs: int, place: tuple[Any, int], terminal: Terminal) -> OwnGallery:
     """Return own pictures, those that are new embedded by several processes."""
-    from bench.app.sharded import embed_folder
     from bench.cli.embed import pool_maker
+    from bench.runs.loaded_run import find_run
     from bench.runs.run import Workplace
-    from bench.runs.trained_run import find_run
+    from bench.search.sharded import embed_folder
 
     device, threads = place
     cache = cache_folder()
@@ -154,7 +153,7 @@ def _embedded(where: Path, folder: Path, jobs: int, place: tuple[Any, int], term
 
 def _tell(own: OwnGallery, gallery: str, terminal: Terminal) -> None:
     """Say what has changed among own pictures, and what of them could not be read."""
-    from bench.data.naming import first_few
+    from bench.naming import first_few
 
     seen = own.changes
     if seen.any:
@@ -169,8 +168,8 @@ def _ask(
     searcher: Searcher, own: OwnGallery | None, files: Sequence[Path], k: int, terminal: Terminal
 ) -> tuple[list[_Asked], list[tuple[Path, str]]]:
     """Return what was found for every query that can be read, and the others with their reasons."""
-    from bench.app.search import label_of_query
-    from bench.data.image_source import UnreadableImageError
+    from bench.data.decoding.image_source import UnreadableImageError
+    from bench.search.search import label_of_query
 
     labels = frozenset(searcher.items.labels)
     asked, unread = [], []
@@ -206,9 +205,8 @@ def _pictures(
     where: Path, own: OwnGallery | None, dataset: str | None, checked: Config, terminal: Terminal
 ) -> Pictures:
     """Return how what is searched looks: the files of own pictures, or the images of the run's data set."""
-    from bench.app.pictures import pictures_in, pictures_of
-    from bench.runs.run_images import images_of
-    from bench.runs.trained_run import find_run
+    from bench.runs.loaded_run import find_run, images_of
+    from bench.search.picture_grid import pictures_in, pictures_of
 
     if own is not None:
         return pictures_in(own.root)
@@ -217,9 +215,8 @@ def _pictures(
 
 
 def _draw(asked: Sequence[_Asked], pictures: Pictures, save: Path) -> None:
-    from bench.app.picture_grid import Tile, draw_grid
-    from bench.app.pictures import picture_of_file
     from bench.runs.store import write_bytes
+    from bench.search.picture_grid import Tile, draw_grid, picture_of_file
 
     rows = []
     for one in asked:
@@ -229,7 +226,7 @@ def _draw(asked: Sequence[_Asked], pictures: Pictures, save: Path) -> None:
 
 
 def _tile(hit: Hit, label: str | None, pictures: Pictures) -> Tile:
-    from bench.app.picture_grid import Tile
+    from bench.search.picture_grid import Tile
 
     frame: Frame = "none" if label is None else "right" if hit.label == label else "wrong"
     return Tile(pictures(hit.name), (f"{hit.rank}: {hit.similarity:.3f}", hit.label or hit.name), frame)
@@ -237,6 +234,6 @@ def _tile(hit: Hit, label: str | None, pictures: Pictures) -> Tile:
 
 def _shown(name: str) -> str:
     """Return a file's name as any terminal can print it."""
-    from bench.data.naming import readable
+    from bench.naming import readable
 
     return readable(name)

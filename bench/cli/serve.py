@@ -15,10 +15,10 @@ from bench.cli.terminal import Terminal
 from bench.contract import DataError, SimbenchError
 
 if TYPE_CHECKING:
-    from bench.app.server.shared_gallery import SharedGallery
     from bench.config import Config
     from bench.contract import Dataset
     from bench.runs.store import RunRecord
+    from bench.serve.shared_gallery import SharedGallery
 
 _EXTRA = "the search page needs more packages: pip install 'simbench-retrieval[serve]' (in a checkout: -e '.[serve]')"
 
@@ -67,9 +67,9 @@ def serve(
     """
     del debug  # read where errors are shown
     try:
-        import bench.app.server.application  # noqa: F401 - to find out now whether all of the extra is there
-        from bench.app.server.running import listen
-        from bench.app.server.running import serve as serve_on
+        import bench.serve.application  # noqa: F401 - to find out now whether all of the extra is there
+        from bench.serve.running import listen
+        from bench.serve.running import serve as serve_on
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "python_multipart", "h11"):
             raise
@@ -93,9 +93,9 @@ def _galleries(
 ) -> list[SharedGallery]:
     import torch
 
-    from bench.app.server.shared_gallery import choose_records, open_galleries
+    from bench.runs.loaded_run import TrainedRun, find_run, open_run
     from bench.runs.store import all_runs
-    from bench.runs.trained_run import TrainedRun, find_run, open_run
+    from bench.serve.shared_gallery import choose_records, open_galleries
 
     device, threads = machine(checked.settings)
     torch.set_num_threads(threads)
@@ -119,15 +119,15 @@ def _path(text: str) -> Path:
 
 
 def _application(galleries: Sequence[SharedGallery], results: Path, host: str) -> Any:
-    from bench.app.server.application import Site, build
-    from bench.app.server.running import is_loopback
+    from bench.serve.application import Site, build
+    from bench.serve.running import is_loopback
 
     hosts = frozenset({"localhost", "127.0.0.1", "::1", host.lower()}) if is_loopback(host) else None
     return build(Site(galleries, results, hosts))
 
 
 def _announce(host: str, listening: Any) -> None:
-    from bench.app.server.running import address_of, is_loopback
+    from bench.serve.running import address_of, is_loopback
 
     if not is_loopback(host):
         click.echo("simbench: warning: whoever reaches this machine can ask this server; it has no passwords", err=True)

@@ -14,10 +14,10 @@ from bench.cli.options import chosen_data as given_data
 from bench.cli.options import configuration, data_choices, data_places, folders, option, whole_numbers
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
-from bench.places import cache_folder
+from bench.environment import cache_folder
 
 if TYPE_CHECKING:
-    from bench.runs.tuning import Tuned
+    from bench.tuning.search import Tuned
 
 
 @click.command()
@@ -79,9 +79,9 @@ def tune(
     simbench run -m arcface -d fashionmnist --config results/tuned/fashionmnist.toml
     """
     from bench.config import load_config
-    from bench.runs.matrix import chosen_data, chosen_methods, load_collection
-    from bench.runs.study import require_optuna
-    from bench.runs.tuning import plan_tunings
+    from bench.runs.run_plan import chosen_data, chosen_methods, load_collection
+    from bench.tuning.optuna_study import require_optuna
+    from bench.tuning.search import plan_tunings
 
     require_optuna()
     terminal, cache = Terminal(quiet=quiet), cache_folder()
@@ -94,8 +94,8 @@ def tune(
 
     from bench.runs.run import Workplace
     from bench.runs.store import ensure_writable
-    from bench.runs.tuned import require_toml, save_section
-    from bench.runs.tuning import tune as tune_method
+    from bench.tuning.search import tune as tune_method
+    from bench.tuning.write import require_toml, save_section
 
     target = output or Path(settings.results) / "tuned" / f"{data.name}.toml"
     require_toml(target)
@@ -112,6 +112,6 @@ def tune(
 
 
 def _keep_trials(folder: Path, found: Tuned) -> None:
-    from bench.runs.tuned import save_trials
+    from bench.tuning.write import save_trials
 
     save_trials(folder / f"{found.plan.spec.dataset}-{found.plan.spec.method}.csv", found)

@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from bench.contract import DataError, UsageError
-from bench.evaluation import health, metrics
-from bench.evaluation.arrays import Floats, Ints, Neighbors, Scores
-from bench.evaluation.inputs import as_vectors, check_ks, check_threads, number_sides
-from bench.evaluation.layout import Layout, build_layout
-from bench.evaluation.pairs import pair_metrics
-from bench.evaluation.rankers.block import RankedBlock
-from bench.evaluation.ranking import rank_gallery
-from bench.evaluation.statistics import ci95, macro_means
-from bench.evaluation.ties import TIES, score_with_ties, tied_queries
-from bench.evaluation.vectors import Rows, check_vectors, refuse_overflow
+from bench.evaluation.metrics import ranking
+from bench.evaluation.metrics.ties import TIES, score_with_ties, tied_queries
+from bench.evaluation.metrics.verification import pair_metrics
+from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
+from bench.evaluation.ranking.backend import RankedBlock
+from bench.evaluation.ranking.engine import rank_gallery
+from bench.evaluation.ranking.inputs import as_vectors, check_ks, check_threads, number_sides
+from bench.evaluation.ranking.relevance import Layout, build_layout
+from bench.evaluation.ranking.rows import Rows, check_vectors, refuse_overflow
+from bench.evaluation.sanity import collapse
+from bench.evaluation.statistics.bootstrap import ci95, macro_means
 
 if TYPE_CHECKING:
-    from bench.evaluation.inputs import NamesLike, VectorsLike
+    from bench.evaluation.ranking.inputs import NamesLike, VectorsLike
 
 COLLAPSED = "collapsed"
 UNINFORMATIVE = "uninformative: every item is relevant to every query"
@@ -101,7 +102,7 @@ def evaluate(
     parts = rank_gallery(queries, items, layout, score, keep=keep, full=full, threads=workers, device=device)
     per_query = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
     with threadpool_limits(limits=workers, user_api="blas"):
-        state = health.inspect_sample(items.take(layout.order[health.sample_rows(len(items), seed)]))
+        state = collapse.inspect_sample(items.take(layout.order[collapse.sample_rows(len(items), seed)]))
         interval = ci95(per_query, labels, seed=seed)
     return Evaluation(
         scores=_means(per_query) | _whole(queries, items, layout, state, seed),
@@ -127,11 +128,11 @@ def _score_block(block: RankedBlock, labels: Ints, ks: tuple[int, ...], ties: st
     """Return every per-query metric of a block."""
     values = score_with_ties(block.pessimistic, block.optimistic, ks, ties)
     for k in ks:
-        values[f"knn_accuracy@{k}"] = metrics.knn_accuracy_at(
+        values[f"knn_accuracy@{k}"] = ranking.knn_accuracy_at(
             block.neighbor_labels, block.similarities, labels[block.rows], block.pessimistic.relevant, k
         )
     if block.pessimistic.depth is None:
-        values["map_optimistic"] = metrics.average_precision(block.optimistic)
+        values["map_optimistic"] = ranking.average_precision(block.optimistic)
         values["tied_queries"] = tied_queries(block.pessimistic, block.optimistic)
     return _Part(values, block.neighbors, block.similarities)
 
@@ -164,7 +165,7 @@ def _means(per_query: Mapping[str, Floats]) -> dict[str, float]:
     return {name: float(np.nanmean(values)) for name, values in per_query.items()}
 
 
-def _whole(queries: Rows, items: Rows, layout: Layout, state: health.Health, seed: int) -> dict[str, float]:
+def _whole(queries: Rows, items: Rows, layout: Layout, state: collapse.Health, seed: int) -> dict[str, float]:
     """Return the scores that belong to the whole evaluation, not to a query."""
     auc, eer = pair_metrics(queries, items, layout, seed=seed)
     return {
@@ -176,7 +177,7 @@ def _whole(queries: Rows, items: Rows, layout: Layout, state: health.Health, see
     }
 
 
-def _flags(layout: Layout, state: health.Health) -> tuple[str, ...]:
+def _flags(layout: Layout, state: collapse.Health) -> tuple[str, ...]:
     flags = []
     if state.collapsed:
         flags.append(COLLAPSED)

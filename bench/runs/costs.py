@@ -13,12 +13,9 @@ import torch
 from PIL import Image
 
 from bench.contract import Dataset, Images, Method
-from bench.data.picture import decode_picture
-from bench.evaluation.arrays import Vectors
-from bench.evaluation.flops import embedding_flops
-from bench.evaluation.latency import Latency, Timing
-from bench.evaluation.memory import peak_embed_bytes
-from bench.evaluation.stages import (
+from bench.data.decoding.decode_image import decode_picture
+from bench.evaluation.cost.flops import embedding_flops
+from bench.evaluation.cost.latency import (
     Pictures,
     Service,
     decode_latency,
@@ -29,6 +26,9 @@ from bench.evaluation.stages import (
     preprocess_latency,
     search_latency,
 )
+from bench.evaluation.cost.memory import peak_embed_bytes
+from bench.evaluation.cost.timing import Latency, Timing
+from bench.evaluation.ranking.arrays import Vectors
 from bench.runs.store import write_arrays
 
 _MANY = 64  # images or queries a call, beside one

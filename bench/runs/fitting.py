@@ -13,8 +13,7 @@ import torch
 from bench.contract import Dataset, FitContext, Method, RunSpec, SimbenchError
 from bench.options import build
 from bench.registry import get_method
-from bench.runs.curves import tensorboard_writer
-from bench.runs.history import MemoryHistory
+from bench.runs.history import MemoryHistory, tensorboard_writer
 from bench.training.checkpoints import FolderCheckpoints
 
 if TYPE_CHECKING:

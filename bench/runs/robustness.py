@@ -18,19 +18,19 @@ import numpy as np
 
 from bench.contract import DataError, SimbenchError
 from bench.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from bench.evaluation.cost.timing import fixed_threads
 from bench.evaluation.evaluate import evaluate
-from bench.evaluation.latency import fixed_threads
-from bench.evaluation.statistics import ci95
-from bench.runs.kept import PER_QUERY, read_arrays, read_vectors
+from bench.evaluation.statistics.bootstrap import ci95
+from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
+from bench.runs.loaded_run import RunGallery, TrainedRun, open_run
 from bench.runs.provenance import provenance
 from bench.runs.store import RunRecord, locked, write_arrays, write_json
-from bench.runs.trained_run import RunGallery, TrainedRun, open_run
 
 if TYPE_CHECKING:
     import torch
 
     from bench.contract import Progress, Split
-    from bench.evaluation.arrays import Floats, Vectors
+    from bench.evaluation.ranking.arrays import Floats, Vectors
 
 ROBUSTNESS = "robustness.json"
 VALUES = "robustness.npz"
@@ -87,7 +87,7 @@ def sweep_run(
 ) -> Mapping[str, Any]:
     """Ask a finished run all corrupted queries, unless that is done already, and return what robustness.json holds.
 
-    query: the images that the run was scored on (`bench.runs.run_images`). Raises SimbenchError where the run kept no
+    query: the images that the run was scored on (`bench.runs.loaded_run`). Raises SimbenchError where the run kept no
     weights or embeds otherwise than it did, DataError where the images are not its own.
     """
     with locked(record.folder):

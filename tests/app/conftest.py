@@ -11,9 +11,9 @@ import torch
 
 from bench.config import Config, Settings
 from bench.contract import Dataset
-from bench.runs.matrix import chosen_data, load_collection, plan_cells, run_cells
+from bench.runs.loaded_run import TrainedRun, open_run
 from bench.runs.run import Workplace
-from bench.runs.trained_run import TrainedRun, open_run
+from bench.runs.run_plan import chosen_data, load_collection, plan_cells, run_cells
 
 
 def no_bar(items: Iterable[Any], *, total: int, what: str) -> Iterable[Any]:

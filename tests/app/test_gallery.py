@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.app.gallery import Changes, OwnGallery, open_gallery
 from bench.contract import DataError, Dataset
-from bench.evaluation.arrays import Vectors
-from bench.runs.trained_run import TrainedRun
+from bench.evaluation.ranking.arrays import Vectors
+from bench.runs.loaded_run import TrainedRun
+from bench.search.gallery import Changes, OwnGallery, open_gallery
 
 
 class Own:
@@ -136,7 +136,7 @@ def test_broken_files_are_left_out_told_and_not_tried_again(own: Own) -> None:
 
 @pytest.mark.parametrize("batches", [0, 2])
 def test_an_interrupted_start_is_gone_on_from(own: Own, monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
-    monkeypatch.setattr("bench.app.filling.BATCH", 4)
+    monkeypatch.setattr("bench.search.filling.BATCH", 4)
     embed, left = TrainedRun.embed, [batches]
 
     def interrupted(one: TrainedRun, pixels: np.ndarray) -> Vectors:

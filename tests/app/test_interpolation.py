@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import geometric_slerp
 
-from bench.app.interpolation import class_means, spherical_walk
 from bench.contract import DataError, UsageError
-from bench.evaluation.arrays import Vectors
-from bench.evaluation.vectors import normalize_rows
+from bench.evaluation.ranking.arrays import Vectors
+from bench.evaluation.ranking.rows import normalize_rows
+from bench.search.interpolation import class_means, spherical_walk
 
 
 def unit(seed: int, n: int, d: int = 8) -> Vectors:

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.app.picture_grid import Tile, draw_grid, thumbnail
-from bench.app.pictures import SIDE, pictures_in, pictures_of
 from bench.contract import DataError, Images, Split, UsageError
+from bench.search.picture_grid import SIDE, Tile, draw_grid, pictures_in, pictures_of, thumbnail
 
 RED, GREEN, GREY = (205, 40, 45), (18, 140, 70), (60, 60, 60)
 

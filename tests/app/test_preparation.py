@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.app.preparation import Preparation
 from bench.contract import DataError, DataPlace, ImageShape
-from bench.data.decode import Recipe, decode_files
-from bench.data.image_source import UnreadableImageError
+from bench.data.decoding.decode import Recipe, decode_files
+from bench.data.decoding.image_source import UnreadableImageError
+from bench.search.preparation import Preparation
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (37, 51, 3), dtype=np.uint8)

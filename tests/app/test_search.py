@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from bench.app.preparation import Preparation
-from bench.app.search import Items, Searcher, label_of_query, nearest
 from bench.contract import DataError, Dataset, UsageError
-from bench.runs.trained_run import TrainedRun
+from bench.runs.loaded_run import TrainedRun
+from bench.search.preparation import Preparation
+from bench.search.search import Items, Searcher, label_of_query, nearest
 
 SMALL = st.integers(-3, 3).map(float)
 

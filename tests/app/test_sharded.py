@@ -21,17 +21,17 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file
 
-from bench.app import filling
-from bench.app.filling import Filling
-from bench.app.gallery import Changes, OwnGallery, open_gallery
-from bench.app.gallery_index import read_index
-from bench.app.shard import VECTORS, Shard, ShardProgram
-from bench.app.sharded import cut, embed_folder
 from bench.contract import DataError, Dataset, SimbenchError
-from bench.runs.executors.executor import Ended
-from bench.runs.executors.watched import run_watched, take_over
+from bench.executors.executor import Ended
+from bench.executors.ray import run_watched, take_over
+from bench.runs.loaded_run import TrainedRun
 from bench.runs.run import Workplace
-from bench.runs.trained_run import TrainedRun
+from bench.search import filling
+from bench.search.filling import Filling
+from bench.search.gallery import Changes, OwnGallery, open_gallery
+from bench.search.gallery_index import read_index
+from bench.search.shard import VECTORS, Shard, ShardProgram
+from bench.search.sharded import cut, embed_folder
 
 KILLED = Ended("signal", signal.SIGKILL, 1.0, 0)
 COUNT = 60
@@ -204,7 +204,7 @@ def test_what_a_killed_shard_had_saved_is_taken_over(
 
     with monkeypatch.context() as patched:
         patched.setattr(TrainedRun, "embed", interrupted)
-        patched.setattr("bench.app.filling.BATCH", 8)
+        patched.setattr("bench.search.filling.BATCH", 8)
         with pytest.raises(KeyboardInterrupt):
             own.embed()
     assert own.pools[-1].stopped
@@ -269,7 +269,7 @@ def test_a_fresh_process_elsewhere_returns_its_shard_by_value_and_refuses_anothe
 PROGRAM = """
 import os, time
 import bench.cli
-from bench.runs.trained_run import TrainedRun
+from bench.runs.loaded_run import TrainedRun
 embed = TrainedRun.embed
 
 def held(self, pixels):

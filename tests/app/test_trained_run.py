@@ -13,11 +13,10 @@ from PIL import Image
 
 from bench.config import Config, Settings
 from bench.contract import DataError, DataPlace, Dataset, SimbenchError, UsageError
-from bench.data.decode import Recipe
-from bench.data.folder import list_folder
-from bench.data.listing import collect
-from bench.runs.run_images import images_of
-from bench.runs.trained_run import TrainedRun, find_run, open_run, resize_of
+from bench.data.decoding.decode import Recipe
+from bench.data.layouts.folder import list_folder
+from bench.data.layouts.listing import collect
+from bench.runs.loaded_run import TrainedRun, find_run, images_of, open_run, resize_of
 
 CPU = torch.device("cpu")
 

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from bench.evaluation.comparison import compare
 from bench.evaluation.evaluate import evaluate
+from bench.evaluation.statistics.paired_tests import compare
 from bench.runs.store import SCHEMA, write_arrays, write_json
 
 USAGE, FAILURE = 2, 1

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bench.runs.curves import FOLDER
+from bench.runs.history import FOLDER
 
 
 def test_lr_weight_decay_and_augment_are_options_of_every_method_that_trains(

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import bench.data.audit
+import bench.data.audit.audit
 from bench.contract import Collection, DataError, Images, Split
-from bench.data.audit import FOLDER, audit, without_leaks
-from bench.data.protocols import build_dataset
+from bench.data.audit.audit import FOLDER, audit, without_leaks
+from bench.data.splits.protocols import build_dataset
 
 Pixels = NDArray[np.uint8]
 
@@ -81,7 +81,7 @@ def test_what_was_found_is_kept_and_a_damaged_file_is_made_again(
     (file,) = (tmp_path / FOLDER).iterdir()
     file.write_bytes(file.read_bytes()[:50])
     assert audit(data, tmp_path) == first
-    monkeypatch.setattr(bench.data.audit, "find_copies", None)
+    monkeypatch.setattr(bench.data.audit.audit, "find_copies", None)
     assert audit(data, tmp_path) == first
 
 

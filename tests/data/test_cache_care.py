@@ -13,8 +13,8 @@ from filelock import FileLock
 
 from bench.cli import cli
 from bench.contract import DataPlace, UsageError
-from bench.data.cache_care import kept_in, problem_of, remove
-from bench.data.decode import Recipe, decode_files
+from bench.data.decoding.cache_admin import kept_in, problem_of, remove
+from bench.data.decoding.decode import Recipe, decode_files
 
 Paint = Callable[..., Path]
 

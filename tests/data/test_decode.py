@@ -19,12 +19,12 @@ import pytest
 from PIL import Image
 
 from bench.contract import DataError, DataPlace, UsageError
-from bench.data import block, building, crew, image_source, under_way
-from bench.data.crew import CRASHED
-from bench.data.decode import Recipe, decode_files
-from bench.data.image_source import MOST, Piece
-from bench.data.picture import read_picture
-from bench.data.threaded import map_in_order
+from bench.data.decoding import block, decode_job, decode_journal, image_source, worker_pool
+from bench.data.decoding.decode import Recipe, decode_files
+from bench.data.decoding.decode_image import read_picture
+from bench.data.decoding.image_source import MOST, Piece
+from bench.data.decoding.ordered_map import map_in_order
+from bench.data.decoding.worker_pool import CRASHED
 
 T = TypeVar("T")
 Paint = Callable[..., Path]
@@ -58,8 +58,8 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of ten files, each seen to the disk at once."""
-    monkeypatch.setattr(building, "MOST_IN_BLOCK", 10)
-    monkeypatch.setattr(under_way, "EVERY", 0)
+    monkeypatch.setattr(decode_job, "MOST_IN_BLOCK", 10)
+    monkeypatch.setattr(decode_journal, "EVERY", 0)
 
 
 def entries(place: DataPlace) -> set[str]:
@@ -144,7 +144,7 @@ def test_worker_processes_give_the_same_pixels_and_reasons_as_threads(
     many[33].write_bytes(many[33].read_bytes()[:60])
     place = replace(place, broken="any")
     threads = decode_files(many, place, Recipe())
-    monkeypatch.setattr(building, "CREW_FROM", 1)
+    monkeypatch.setattr(decode_job, "CREW_FROM", 1)
     processes = decode_files(many, replace(place, cache=place.cache / "2"), Recipe())
     np.testing.assert_array_equal(threads.pixels, processes.pixels)
     assert threads.broken == processes.broken
@@ -155,21 +155,23 @@ def test_worker_processes_give_the_same_pixels_and_reasons_as_threads(
 def test_a_file_that_crashes_the_decoder_costs_only_itself(
     many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kill = "import bench.data.block as b, os; r = b.read_source; "
+    kill = "import bench.data.decoding.block as b, os; r = b.read_source; "
     kill += "b.read_source = lambda s: os.abort() if s.endswith('/7.png') else r(s); "
-    monkeypatch.setattr(crew, "PROGRAM", kill + crew.PROGRAM)
-    monkeypatch.setattr(building, "CREW_FROM", 1)
+    monkeypatch.setattr(worker_pool, "PROGRAM", kill + worker_pool.PROGRAM)
+    monkeypatch.setattr(decode_job, "CREW_FROM", 1)
     decoded = decode_files(many, replace(place, broken="any"), Recipe())
     assert decoded.broken == {7: CRASHED}
     assert (decoded.pixels[8:].reshape(72, -1).max(axis=1) > 0).all()
 
 
-@pytest.mark.parametrize("missing", [(crew, "PROGRAM", "raise SystemExit"), (sys, "executable", "/nowhere/python")])
+@pytest.mark.parametrize(
+    "missing", [(worker_pool, "PROGRAM", "raise SystemExit"), (sys, "executable", "/nowhere/python")]
+)
 def test_where_no_process_can_be_started_threads_do_the_work(
     many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch, missing: tuple[Any, str, str]
 ) -> None:
     monkeypatch.setattr(*missing)
-    monkeypatch.setattr(building, "CREW_FROM", 1)
+    monkeypatch.setattr(decode_job, "CREW_FROM", 1)
     assert len(decode_files(many, place, Recipe()).kept) == 80
 
 
@@ -252,8 +254,8 @@ PROGRAM = """
 import sys, pathlib
 from bench.contract import DataPlace
 from bench.data import building, under_way
-from bench.data.decode import Recipe, decode_files
-building.MOST_IN_BLOCK, under_way.EVERY, building.CREW_FROM = 5, 0, int(sys.argv[3])
+from bench.data.decoding.decode import Recipe, decode_files
+decode_job.MOST_IN_BLOCK, decode_journal.EVERY, decode_job.CREW_FROM = 5, 0, int(sys.argv[3])
 def tell(items, *, total, what):
     for number, item in enumerate(items):
         if number % 5 == 0:
@@ -418,7 +420,7 @@ def test_a_name_with_spaces_and_letters_of_any_script_is_a_name(tmp_path: Path, 
 def test_a_name_that_is_not_utf8_is_decoded_and_can_be_said(
     tmp_path: Path, place: DataPlace, paint: Paint, monkeypatch: pytest.MonkeyPatch, crew_from: int
 ) -> None:
-    monkeypatch.setattr(building, "CREW_FROM", crew_from)
+    monkeypatch.setattr(decode_job, "CREW_FROM", crew_from)
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
     os.replace(paint(tmp_path / "cafe.png", 5, mode="L"), odd)
     assert decode_files([odd], place, Recipe()).pixels[0, 0, 0, 0] == 5
@@ -459,7 +461,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(
     def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(building, "fill_block", full)
+    monkeypatch.setattr(decode_job, "fill_block", full)
     with pytest.raises(DataError, match="No space left on device"):
         decode_files(many, place, Recipe())
     assert entries(place) == left_over(place) == set()
@@ -468,9 +470,10 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(
 def test_a_full_disk_under_a_worker_is_the_same_error(
     many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = "import bench.data.worker as w\ndef f(t): raise OSError(28, 'No space left on device')\nw.fill_block = f\n"
-    monkeypatch.setattr(crew, "PROGRAM", full + crew.PROGRAM)
-    monkeypatch.setattr(building, "CREW_FROM", 1)
+    full = "import bench.data.decoding.worker as w\n"
+    full += "def f(t): raise OSError(28, 'No space left on device')\nw.fill_block = f\n"
+    monkeypatch.setattr(worker_pool, "PROGRAM", full + worker_pool.PROGRAM)
+    monkeypatch.setattr(decode_job, "CREW_FROM", 1)
     with pytest.raises(DataError, match="No space left on device"):
         decode_files(many, place, Recipe())
     assert entries(place) == left_over(place) == set()

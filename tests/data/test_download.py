@@ -17,9 +17,8 @@ from typing import TypeVar
 import pytest
 
 from bench.contract import DataError, DataPlace
-from bench.data import download
-from bench.data.download import provide
-from bench.data.sources import Upstream, UpstreamFile, read_checked
+from bench.data.download.download import download, provide
+from bench.data.download.sources import Upstream, UpstreamFile, read_checked
 
 T = TypeVar("T")
 CONTENTS = {"images": b"pictures" * 50, "labels": b"names" * 50}

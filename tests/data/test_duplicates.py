@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.contract import Images
-from bench.data.duplicates import _NEAR, Copies, _pairs, _signature, _turn, find_copies
+from bench.data.audit.duplicates import _NEAR, Copies, _pairs, _signature, _turn, find_copies
 
 Pixels = NDArray[np.uint8]
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bench.contract import Images, Split
-from bench.data import fingerprint as module
-from bench.data.fingerprint import fingerprint
+from bench.data.splits import fingerprint as module
+from bench.data.splits.fingerprint import fingerprint
 
 MakeSplit = Callable[..., Split]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.contract import DataError
-from bench.data.folder import list_folder
+from bench.data.layouts.folder import list_folder
 
 Paint = Callable[..., Path]
 

@@ -22,10 +22,10 @@ import pytest
 from PIL import Image
 
 from bench.contract import Collection, DataError, DataPlace
-from bench.data import building
-from bench.data.decode import Recipe
-from bench.data.folder import list_folder
-from bench.data.listing import collect
+from bench.data.decoding import decode_job
+from bench.data.decoding.decode import Recipe
+from bench.data.layouts.folder import list_folder
+from bench.data.layouts.listing import collect
 
 GOOD = 60
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
@@ -129,7 +129,7 @@ def gather(root: Path, place: DataPlace) -> Collection:
 def test_hostile_files_are_left_out_and_counted_and_nothing_else_is_lost(
     evil: tuple[Path, int], tmp_path: Path, place: DataPlace, monkeypatch: pytest.MonkeyPatch, crew_from: int
 ) -> None:
-    monkeypatch.setattr(building, "CREW_FROM", crew_from)
+    monkeypatch.setattr(decode_job, "CREW_FROM", crew_from)
     root, count = evil
     assert count >= 200
     before = snapshot(tmp_path)
@@ -162,9 +162,9 @@ MEASURED = """
 import json, resource, sys
 from pathlib import Path
 from bench.contract import DataPlace
-from bench.data.decode import Recipe
-from bench.data.folder import list_folder
-from bench.data.listing import collect
+from bench.data.decoding.decode import Recipe
+from bench.data.layouts.folder import list_folder
+from bench.data.layouts.listing import collect
 resource.setrlimit(resource.RLIMIT_AS, (1_500_000_000, 1_500_000_000))
 place = DataPlace(None, Path(sys.argv[2]), broken="any")
 found = collect(list_folder(Path(sys.argv[1])), place, Recipe(size=(16, 16)), mirror=False)

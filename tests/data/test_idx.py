@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.contract import DataError
-from bench.data.idx import pair, parse_idx
-from bench.data.packed import read_raw, unpack
+from bench.data.formats.archive_files import read_raw, unpack
+from bench.data.formats.idx import pair, parse_idx
 
 Idx = Callable[[NDArray[np.uint8]], bytes]
 IMAGES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.contract import DataError
-from bench.data.manifest import list_manifest
+from bench.data.layouts.manifest import list_manifest
 
 Paint = Callable[..., Path]
 TRAIN = {"image1.png": "cat", "image2.png": "dog"}

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.contract import Collection, Dataset, Images, Split, UsageError
-from bench.data.label_budget import within_budget
-from bench.data.protocols import build_dataset
-from bench.data.subsets import Subset
+from bench.data.splits.protocols import build_dataset
+from bench.data.splits.subsets import Subset, within_budget
 
 MakeCollection = Callable[..., Collection]
 

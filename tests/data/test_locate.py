@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.contract import DataPlace, UsageError
-from bench.data.locate import loader_for_path, own_path
+from bench.data.layouts.locate import loader_for_path, own_path
 
 
 def test_each_kind_of_path_finds_its_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

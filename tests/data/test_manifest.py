@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.contract import DataError
-from bench.data.listing import Listing
-from bench.data.manifest import Reading
-from bench.data.manifest import list_manifest as list_table
+from bench.data.layouts.listing import Listing
+from bench.data.layouts.manifest import Reading
+from bench.data.layouts.manifest import list_manifest as list_table
 
 Paint = Callable[..., Path]
 NOWHERE = Path("/nowhere")  # CSV files need no cache

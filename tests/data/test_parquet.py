@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from bench.contract import Collection, DataError, DataPlace
-from bench.data.cache_care import kept_in, problem_of
-from bench.data.decode import Recipe
-from bench.data.listing import collect
-from bench.data.locate import loader_for_path
-from bench.data.manifest import Reading, list_manifest
+from bench.data.decoding.cache_admin import kept_in, problem_of
+from bench.data.decoding.decode import Recipe
+from bench.data.layouts.listing import collect
+from bench.data.layouts.locate import loader_for_path
+from bench.data.layouts.manifest import Reading, list_manifest
 
 Write = Callable[..., Path]
 

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.data.image_source import UnreadableImageError
-from bench.data.picture import OtherSizeError, read_picture
+from bench.data.decoding.decode_image import OtherSizeError, read_picture
+from bench.data.decoding.image_source import UnreadableImageError
 
 
 def saved(image: Image.Image, path: Path, **options: object) -> Path:

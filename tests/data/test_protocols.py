@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.contract import Collection, DataError, Images, Split, UsageError
-from bench.data.protocols import build_dataset, obstacles
-from bench.data.subsets import Subset
+from bench.data.splits.protocols import build_dataset, obstacles
+from bench.data.splits.subsets import Subset
 
 MakeCollection = Callable[..., Collection]
 TEN = [0] * 10 + [1] * 20 + [2] * 30

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bench.contract import UsageError
-from bench.data.splits import stratified_cut, stratified_limit
+from bench.data.splits.splits import stratified_cut, stratified_limit
 
 label_lists = st.lists(st.integers(0, 8), min_size=1, max_size=120).map(lambda found: np.array(found, np.int64))
 fractions = st.floats(0.01, 0.99)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.contract import Collection, DataError, Dataset, Images, Split, UsageError
-from bench.data.protocols import build_dataset
-from bench.data.splits import at_most
-from bench.data.subsets import Subset
+from bench.data.splits.protocols import build_dataset
+from bench.data.splits.splits import at_most
+from bench.data.splits.subsets import Subset
 
 MakeCollection = Callable[..., Collection]
 SIX = [label for label in range(6) for _ in range(10 + 5 * label)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.contract import Collection, ImageShape
-from bench.data.summary import PartSummary, summarise
+from bench.data.layouts.listing import PartSummary, summarise
 
 MakeCollection = Callable[..., Collection]
 

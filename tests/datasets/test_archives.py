@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.contract import DataError
-from bench.data.archives import members, read_members, unpack_archive
+from bench.data.formats.archives import members, read_members, unpack_archive
 
 Zipped = Callable[[Path, Mapping[str, bytes]], bytes]
 OUTSIDE = ["../evil.png", "a/../../evil.png", "/tmp/evil.png", "C:/evil.png", "..\\evil.png"]
@@ -80,7 +80,7 @@ def test_where_drives_are_named_by_letters_no_member_may_name_one(
 ) -> None:
     zipped(tmp_path / "a.zip", {"good.png": b"good", "foo/C:evil.png": b"evil"})
     assert len(list(members(tmp_path / "a.zip"))) == 2
-    monkeypatch.setattr("bench.data.archives.os.name", "nt")
+    monkeypatch.setattr("bench.data.formats.archives.os.name", "nt")
     with pytest.raises(DataError, match="would be written outside"):
         list(members(tmp_path / "a.zip"))
 

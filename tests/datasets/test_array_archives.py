@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from bench.contract import DataError, DataPlace
-from bench.data.pickled import read_pickled
+from bench.data.formats.safe_pickle import read_pickled
 from bench.options import build
 from bench.registry import get_dataset
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from bench.contract import Collection, DataError, DataPlace, UsageError
-from bench.runs.matrix import loader_for
+from bench.runs.run_plan import loader_for
 
 Zipped = Callable[[Path, Mapping[str, bytes]], bytes]
 Png = Callable[[int], bytes]
@@ -194,8 +194,8 @@ def test_part_of_a_snapshot_is_completed_once(
     place: DataPlace, table: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fake = OneSnapshot(tmp_path, table)
-    monkeypatch.setattr("bench.data.hub._hub", lambda repository: fake)
-    monkeypatch.setattr("bench.data.hub.hub_obstacle", lambda: "")
+    monkeypatch.setattr("bench.data.download.hub._hub", lambda repository: fake)
+    monkeypatch.setattr("bench.data.download.hub.hub_obstacle", lambda: "")
     online = replace(place, download=True)
     for _ in range(2):
         collection = load("hf:someone/zoo", online)
@@ -211,7 +211,7 @@ def test_part_of_a_snapshot_is_used_without_a_network_and_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     fake = OneSnapshot(tmp_path, table)
-    monkeypatch.setattr("bench.data.hub._hub", lambda repository: fake)
+    monkeypatch.setattr("bench.data.download.hub._hub", lambda repository: fake)
     load("hf:someone/zoo", replace(place, download=False))
     assert "may be part of it" in caplog.text
     assert fake.downloads == 0

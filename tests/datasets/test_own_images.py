@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from bench.contract import Collection, DataError, DataPlace, ImageShape, Loader, Split, UsageError
-from bench.data.locate import loader_for_path
-from bench.data.protocols import build_dataset
+from bench.data.layouts.locate import loader_for_path
+from bench.data.splits.protocols import build_dataset
 from bench.options import build
 from bench.registry import get_dataset
 

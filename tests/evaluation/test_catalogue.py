@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bench.contract import UsageError
-from bench.evaluation.catalogue import METRICS, describe
 from bench.evaluation.evaluate import evaluate
+from bench.evaluation.metrics.registry import METRICS, describe
 
 
 def test_every_score_of_an_evaluation_is_described() -> None:

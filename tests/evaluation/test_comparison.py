@@ -12,8 +12,9 @@ from scipy import stats
 from sklearn.datasets import load_digits
 
 from bench.contract import DataError
-from bench.evaluation.arrays import Floats, Ints
-from bench.evaluation.comparison import (
+from bench.evaluation.evaluate import evaluate
+from bench.evaluation.ranking.arrays import Floats, Ints
+from bench.evaluation.statistics.paired_tests import (
     check_same_queries,
     class_means,
     compare,
@@ -25,7 +26,6 @@ from bench.evaluation.comparison import (
     smallest_p,
     standard_errors,
 )
-from bench.evaluation.evaluate import evaluate
 
 
 def mean(x: Floats, axis: int) -> Floats:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.evaluation.arrays import Floats, Ints
-from bench.evaluation.comparison import detectable_difference, sign_flip_test
-from bench.evaluation.statistics import RESAMPLES, bootstrap_means, ci95, interval, seeds_by_queries
+from bench.evaluation.ranking.arrays import Floats, Ints
+from bench.evaluation.statistics.bootstrap import RESAMPLES, bootstrap_means, ci95, interval, seeds_by_queries
+from bench.evaluation.statistics.paired_tests import detectable_difference, sign_flip_test
 
 POPULATIONS = 1_000
 TESTS = 10_000

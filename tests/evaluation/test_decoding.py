@@ -10,9 +10,9 @@ import torch
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
 from bench.contract import DataError, FitContext, Images, MethodError, Split
-from bench.evaluation.arrays import Floats
-from bench.evaluation.decoding import derangement, peak_signal_to_noise, score_decoding
-from bench.evaluation.embedding import decode_vectors, embed_images
+from bench.evaluation.inference.embed import decode_vectors, embed_images
+from bench.evaluation.metrics.reconstruction import derangement, peak_signal_to_noise, score_decoding
+from bench.evaluation.ranking.arrays import Floats
 
 CPU = torch.device("cpu")
 SHAPE = (2, 12, 13, 3)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bench.contract import UsageError
-from bench.evaluation.dialects import translate
-from bench.evaluation.metrics import score_ranks
-from bench.evaluation.ranks import Ranks, ranks_of
+from bench.evaluation.metrics.conventions import translate
+from bench.evaluation.metrics.ranking import score_ranks
+from bench.evaluation.ranking.ranks import Ranks, ranks_of
 
 
 def per_query(ranks: Ranks) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.contract import DataError, FitContext, Images, MethodError, Split
-from bench.evaluation.embedding import decode_vectors, embed_images, to_floats
+from bench.evaluation.inference.embed import decode_vectors, embed_images, to_floats
 
 CPU = torch.device("cpu")
 T = TypeVar("T")

@@ -29,9 +29,16 @@ from bench.contract import (
     exporter_of,
     network_of,
 )
-from bench.evaluation import engines
-from bench.evaluation.embedding import embed_images
-from bench.evaluation.engines import Compiled, Engine, EngineMethod, compile_network, on_engine, require_engine
+from bench.evaluation.inference import engines
+from bench.evaluation.inference.embed import embed_images
+from bench.evaluation.inference.engines import (
+    Compiled,
+    Engine,
+    EngineMethod,
+    compile_network,
+    on_engine,
+    require_engine,
+)
 from bench.runs.store import spec_key
 from bench.training.embedder import Embedder
 
@@ -271,7 +278,7 @@ def test_the_engine_is_part_of_a_runs_key_but_torch_is_not() -> None:
 def test_openvino_is_imported_without_its_telemetry(tmp_path: Path) -> None:
     code = (
         "import sys; from torch import nn; from bench.contract import ImageShape\n"
-        "from bench.evaluation.compiling import openvino_runs\n"
+        "from bench.evaluation.inference.compile import openvino_runs\n"
         "next(openvino_runs(nn.Flatten(), ImageShape(4, 4, 1), 1))\n"
         "sys.exit(any(name.startswith('openvino_telemetry') for name in sys.modules))"
     )

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.evaluation import equal_rows as module
-from bench.evaluation.equal_rows import equal_rows
+from bench.evaluation.ranking import gallery_columns as module
+from bench.evaluation.ranking.gallery_columns import equal_rows
 
 
 @given(st.lists(st.integers(0, 4), max_size=60), st.integers(1, 9))

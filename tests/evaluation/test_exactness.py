@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bench import evaluate
-from bench.evaluation.arrays import Ints
-from bench.evaluation.layout import build_layout
-from bench.evaluation.metrics import score_ranks
-from bench.evaluation.rankers.block import RankedBlock
-from bench.evaluation.ranking import rank_gallery
-from bench.evaluation.vectors import check_vectors
+from bench.evaluation.metrics.ranking import score_ranks
+from bench.evaluation.ranking.arrays import Ints
+from bench.evaluation.ranking.backend import RankedBlock
+from bench.evaluation.ranking.engine import rank_gallery
+from bench.evaluation.ranking.relevance import build_layout
+from bench.evaluation.ranking.rows import check_vectors
 
 KS = (1, 5, 20)
 APART = 2e-5  # float32 keeps scores this far apart in order: their rounding is a hundredth of it

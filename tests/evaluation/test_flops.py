@@ -12,8 +12,8 @@ import torchvision
 from torch import Tensor, nn
 
 from bench.contract import DataError, FitContext, Images, ImageShape, Split
-from bench.evaluation.flops import embedding_flops, network_flops
-from bench.evaluation.memory import peak_embed_bytes
+from bench.evaluation.cost.flops import embedding_flops, network_flops
+from bench.evaluation.cost.memory import peak_embed_bytes
 from bench.training.embedder import Embedder
 
 CPU = torch.device("cpu")

@@ -9,9 +9,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from bench.contract import DataError, UsageError
-from bench.evaluation import metrics
 from bench.evaluation.evaluate import evaluate
-from bench.evaluation.frontier import (
+from bench.evaluation.indexes.sweep import (
     Labelled,
     Point,
     Reduction,
@@ -21,6 +20,7 @@ from bench.evaluation.frontier import (
     plan,
     shortlist_ranks,
 )
+from bench.evaluation.metrics import ranking
 from bench.evaluation.reranking.embedded import Embedded, Shortlist
 
 IMAGES, LABELS = (array[:400] for array in load_digits(return_X_y=True))
@@ -35,7 +35,7 @@ def digits(*, loo: bool) -> Labelled:
 
 def score(found: Shortlist, data: Labelled, k: int) -> tuple[float, float]:
     ranks = shortlist_ranks(found, data, k)
-    return float(np.nanmean(metrics.average_precision_at(ranks, k))), float(np.nanmean(metrics.hit_at(ranks, 1)))
+    return float(np.nanmean(ranking.average_precision_at(ranks, k))), float(np.nanmean(ranking.hit_at(ranks, 1)))
 
 
 def point(precision: float, ms: float, size: float) -> Point:

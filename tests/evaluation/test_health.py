@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bench.contract import DataError, MethodError
-from bench.evaluation.health import (
+from bench.evaluation.ranking.rows import check_vectors, normalize_rows, refuse_overflow
+from bench.evaluation.sanity.collapse import (
     effective_rank,
     inspect_sample,
     mean_pairwise_cosine,
@@ -14,7 +15,6 @@ from bench.evaluation.health import (
     row_norms,
     sample_rows,
 )
-from bench.evaluation.vectors import check_vectors, normalize_rows, refuse_overflow
 
 
 def test_lengths_are_those_of_float64_however_long_or_short_the_vector() -> None:

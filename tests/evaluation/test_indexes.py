@@ -8,8 +8,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from bench.contract import DataError, UsageError
-from bench.evaluation.arrays import Vectors
-from bench.evaluation.indexes import FAMILIES, REFINE, Index, Recipe, build, recipes
+from bench.evaluation.indexes.recipes import FAMILIES, REFINE, Index, Recipe, build, recipes
+from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.reranking.embedded import unit_or_zero
 
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bench.evaluation import counting, kernel, neighbors, rank_sums
-from bench.evaluation.arrays import Ints, Scores
+from bench.evaluation.ranking import counting_numpy, kernel
+from bench.evaluation.ranking.arrays import Ints, Scores
 
 pytestmark = pytest.mark.skipif(kernel.NAME != "compiled", reason="simbench was installed without a compiler")
 
@@ -48,11 +48,11 @@ def blocks(draw: st.DrawFn) -> tuple[Scores, Ints, Ints, Ints]:
 @settings(max_examples=250, deadline=None)
 @given(blocks())
 def test_ranks_and_their_sums_are_the_same(block: tuple[Scores, Ints, Ints, Ints]) -> None:
-    ours, theirs = kernel.count_block(*block), counting.count_block(*block)
+    ours, theirs = kernel.count_block(*block), counting_numpy.count_block(*block)
     assert [ranks.tolist() for ranks in ours] == [ranks.tolist() for ranks in theirs]
     for ranks in ours:
         sums = kernel.sum_ranks(ranks, block[-1])
-        assert sums.tobytes() == rank_sums.sum_ranks(ranks, block[-1]).tobytes()
+        assert sums.tobytes() == counting_numpy.sum_ranks(ranks, block[-1]).tobytes()
 
 
 @settings(max_examples=100, deadline=None)
@@ -60,7 +60,10 @@ def test_ranks_and_their_sums_are_the_same(block: tuple[Scores, Ints, Ints, Ints
 def test_nearest_columns_are_the_same(block: tuple[Scores, Ints, Ints, Ints], k: int) -> None:
     scores, start, stop, _ = block
     k = min(k, scores.shape[1])
-    ours, theirs = kernel.nearest_columns(scores, start, stop, k), neighbors.nearest_columns(scores, start, stop, k)
+    ours, theirs = (
+        kernel.nearest_columns(scores, start, stop, k),
+        counting_numpy.nearest_columns(scores, start, stop, k),
+    )
     assert ours[0].tolist() == theirs[0].tolist()
     assert np.array_equal(ours[1], theirs[1], equal_nan=True)
 

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.contract import DataError, FitContext, Images, ImageShape, Split, UsageError
-from bench.evaluation.latency import Latency, Timing, fixed_threads, time_calls
-from bench.evaluation.stages import (
+from bench.evaluation.cost.latency import (
     Pictures,
     Service,
     decode_latency,
@@ -27,7 +26,8 @@ from bench.evaluation.stages import (
     preprocess_latency,
     search_latency,
 )
-from bench.evaluation.vectors import normalize_rows
+from bench.evaluation.cost.timing import Latency, Timing, fixed_threads, time_calls
+from bench.evaluation.ranking.rows import normalize_rows
 
 CPU = torch.device("cpu")
 SHAPE = ImageShape(8, 8, 3)

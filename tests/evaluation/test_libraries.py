@@ -13,9 +13,9 @@ from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from pytorch_metric_learning.utils.inference import CustomKNN
 from sklearn.metrics import average_precision_score
 
-from bench.evaluation.arrays import Ints, Vectors
-from bench.evaluation.dialects import translate
 from bench.evaluation.evaluate import Evaluation, evaluate
+from bench.evaluation.metrics.conventions import translate
+from bench.evaluation.ranking.arrays import Ints, Vectors
 
 KS = (1, 5, 10, 100)
 

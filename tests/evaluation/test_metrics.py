@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bench.contract import DataError
-from bench.evaluation import metrics
-from bench.evaluation.metrics import knn_accuracy_at, score_ranks
-from bench.evaluation.ranks import Ranks, ranks_of
+from bench.evaluation.metrics import ranking
+from bench.evaluation.metrics.ranking import knn_accuracy_at, score_ranks
+from bench.evaluation.ranking.ranks import Ranks, ranks_of
 
 
 def scores_of(ranks: list[int], n: int, *ks: int) -> dict[str, float]:
@@ -124,4 +124,4 @@ def test_a_query_without_relevant_items_has_no_vote() -> None:
 
 
 def test_the_ideal_gain_of_a_query_stops_at_its_relevant_items() -> None:
-    assert metrics.ideal_dcg(ranks_of([[5], []], [9, 9]), 10).tolist() == [1.0, 0.0]
+    assert ranking.ideal_dcg(ranks_of([[5], []], [9, 9]), 10).tolist() == [1.0, 0.0]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from bench.contract import DataError
 from bench.evaluation.evaluate import Evaluation, evaluate
-from bench.evaluation.pairs import pair_metrics
-from bench.evaluation.statistics import ci95
+from bench.evaluation.metrics.verification import pair_metrics
+from bench.evaluation.statistics.bootstrap import ci95
 
 KS = (1, 2, 3, 12)
 

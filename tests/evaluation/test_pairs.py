@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from bench.evaluation.layout import Layout, build_layout
-from bench.evaluation.pairs import _different, _same, area_and_equal_error, pair_metrics
-from bench.evaluation.vectors import Rows, check_vectors
+from bench.evaluation.metrics.verification import _different, _same, area_and_equal_error, pair_metrics
+from bench.evaluation.ranking.relevance import Layout, build_layout
+from bench.evaluation.ranking.rows import Rows, check_vectors
 
 
 def rows(vectors: np.ndarray) -> Rows:

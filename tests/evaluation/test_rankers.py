@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import evaluate
-from bench.evaluation.arrays import Ints, Vectors
-from bench.evaluation.layout import Layout, build_layout
-from bench.evaluation.rankers.block import RankedBlock
-from bench.evaluation.rankers.windows import Windows
-from bench.evaluation.ranking import rank_gallery
-from bench.evaluation.vectors import Rows, check_vectors
+from bench.evaluation.ranking.arrays import Ints, Vectors
+from bench.evaluation.ranking.backend import RankedBlock
+from bench.evaluation.ranking.engine import rank_gallery
+from bench.evaluation.ranking.relevance import Layout, build_layout
+from bench.evaluation.ranking.rows import Rows, check_vectors
+from bench.evaluation.ranking.streaming import Windows
 
 
 def whole(rng: np.random.Generator, n: int) -> Rows:
@@ -56,10 +56,10 @@ def in_windows(columns: int) -> Iterator[list[int]]:
         return ranked(self, rows)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.evaluation.columns._HELD_BYTES", 0)
-        patch.setattr("bench.evaluation.ranking.fitting_rows", lambda _: 0)
-        patch.setattr("bench.evaluation.rankers.windows._LEAST_WINDOW", columns)
-        patch.setattr("bench.evaluation.rankers.windows._WINDOW_RELEVANT", 0)
+        patch.setattr("bench.evaluation.ranking.gallery_columns._HELD_BYTES", 0)
+        patch.setattr("bench.evaluation.ranking.engine.fitting_rows", lambda _: 0)
+        patch.setattr("bench.evaluation.ranking.streaming._LEAST_WINDOW", columns)
+        patch.setattr("bench.evaluation.ranking.streaming._WINDOW_RELEVANT", 0)
         patch.setattr(Windows, "ranked", counted)
         yield used
 

@@ -12,9 +12,9 @@ from sklearn.datasets import load_digits
 from bench.contract import DataError, UsageError
 from bench.evaluation.reranking.diffusion import Diffuse, normalized_graph, solve
 from bench.evaluation.reranking.embedded import Embedded
-from bench.evaluation.reranking.expansion import AugmentDatabase, ExpandQueries
+from bench.evaluation.reranking.pipeline import Reranking, parse_stages
+from bench.evaluation.reranking.query_expansion import AugmentDatabase, ExpandQueries
 from bench.evaluation.reranking.reciprocal import KReciprocal
-from bench.evaluation.reranking.stages import Reranking, parse_stages
 from bench.evaluation.reranking.whitening import Whiten, fit_projection
 
 

@@ -11,7 +11,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from bench.contract import DataError
-from bench.evaluation.ssim import ssim
+from bench.evaluation.metrics.reconstruction import ssim
 
 
 def pictures(n: int, channels: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

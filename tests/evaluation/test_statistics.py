@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from bench.contract import DataError
-from bench.evaluation.statistics import bootstrap_means, ci95, macro_means, seeds_by_queries, tail
+from bench.evaluation.statistics.bootstrap import bootstrap_means, ci95, macro_means, seeds_by_queries, tail
 
 
 def test_the_interval_covers_the_true_mean_in_about_95_of_100_samples() -> None:
@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> Non
 def test_resamples_in_several_blocks_are_as_many_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"x": np.random.default_rng(6).standard_normal(50)}
     once = bootstrap_means(values, resamples=123)
-    monkeypatch.setattr("bench.evaluation.statistics._BLOCK_DRAWS", 50 * 7)
+    monkeypatch.setattr("bench.evaluation.statistics.bootstrap._BLOCK_DRAWS", 50 * 7)
     np.testing.assert_allclose(bootstrap_means(values, resamples=123), once)
 
 

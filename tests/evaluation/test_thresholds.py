@@ -10,9 +10,9 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 from bench.contract import DataError
-from bench.evaluation.open_set import ACCEPTED
-from bench.evaluation.pairs import area_and_equal_error
-from bench.evaluation.thresholds import equal_error, fit_thresholds, measure_thresholds, threshold_for
+from bench.evaluation.metrics.verification import area_and_equal_error
+from bench.evaluation.thresholds.open_set import ACCEPTED
+from bench.evaluation.thresholds.operating_points import equal_error, fit_thresholds, measure_thresholds, threshold_for
 
 
 def parts() -> list[tuple[np.ndarray, np.ndarray]]:

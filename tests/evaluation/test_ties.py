@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.contract import UsageError
-from bench.evaluation.metrics import score_ranks
-from bench.evaluation.ranks import Ranks, ranks_of
-from bench.evaluation.ties import expected_scores, score_with_ties, tied_queries
+from bench.evaluation.metrics.ranking import score_ranks
+from bench.evaluation.metrics.ties import expected_scores, score_with_ties, tied_queries
+from bench.evaluation.ranking.ranks import Ranks, ranks_of
 
 KS = (1, 2, 4, 20)
 

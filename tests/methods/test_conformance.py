@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bench.conformance import check_method
 from bench.registry import METHOD, plugin_names
-from bench.runs.conformance import check_method
 
 
 @pytest.mark.parametrize("name", plugin_names(METHOD))

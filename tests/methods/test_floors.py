@@ -12,7 +12,7 @@ from skimage.feature import hog
 from sklearn.decomposition import PCA
 
 from bench.contract import Budget, FitContext, Images, Split, UsageError
-from bench.evaluation.embedding import to_floats
+from bench.evaluation.inference.embed import to_floats
 from bench.options import build
 from bench.registry import get_method
 from bench.runs.history import MemoryHistory

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from bench import FitContext, Images, Split, UsageError
 from bench.contract import Budget
-from bench.evaluation.embedding import embed_images
+from bench.evaluation.inference.embed import embed_images
 from bench.options import build
 from bench.registry import get_method
 from bench.runs.history import MemoryHistory

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 import bench.cli
 from bench.contract import DataError, UsageError
-from bench.evaluation.comparison import compare
-from bench.report.against import BY_VALUES, PAIRED, Against, compare_trees
-from bench.report.against_text import against_text
-from bench.report.results import write_results
-from bench.report.trees import open_tree
+from bench.evaluation.statistics.paired_tests import compare
+from bench.report.compare.regressions import BY_VALUES, PAIRED, Against, compare_trees
+from bench.report.compare.regressions_text import against_text
+from bench.report.compare.result_sets import open_tree
+from bench.report.tables.write import write_results
 
 WriteRun = Callable[..., Path]
 Ways = dict[str, NDArray[Any]]

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bench.report.frame import runs_frame
-from bench.report.latex import escape, latex
-from bench.report.overall import overall_of
-from bench.report.page.groups import tables_of
+from bench.report.aggregate.overall import overall_of
+from bench.report.html.groups import tables_of
+from bench.report.tables.frame import runs_frame
+from bench.report.tables.latex import escape, latex
 from bench.runs.store import all_runs
 
 WriteRun = Callable[..., Path]

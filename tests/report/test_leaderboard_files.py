@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from bench.report.answers_text import MARK
-from bench.report.export import rounded
-from bench.report.results import write_board, write_latex, write_results
+from bench.report.recommend.answers_text import MARK
+from bench.report.tables.export import rounded
+from bench.report.tables.write import write_board, write_latex, write_results
 
 WriteRun = Callable[..., Path]
 Ways = dict[str, NDArray[Any]]

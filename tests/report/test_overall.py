@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bench.evaluation.evaluate import evaluate
-from bench.report.chosen_rows import above_chance, chance_level, chosen_rows
-from bench.report.frame import runs_frame
-from bench.report.overall import (
+from bench.report.aggregate.overall import (
     Overall,
     Standing,
     cliques,
@@ -28,9 +26,11 @@ from bench.report.overall import (
     overall_of,
     rank_columns,
 )
-from bench.report.overall_figure import critical_difference_figure, draw_overall
-from bench.report.overall_text import overall_section
-from bench.report.page.groups import Table, tables_of
+from bench.report.aggregate.overall_text import overall_section
+from bench.report.aggregate.row_selection import above_chance, chance_level, chosen_rows
+from bench.report.figures.critical_difference import critical_difference_figure, draw_overall
+from bench.report.html.groups import Table, tables_of
+from bench.report.tables.frame import runs_frame
 from bench.runs.store import all_runs
 
 WriteRun = Callable[..., Path]

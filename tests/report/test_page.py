@@ -16,8 +16,8 @@ import pytest
 
 from bench.config import load_config
 from bench.contract import DataError, Dataset
-from bench.report.page.page import Written, write_report
-from bench.runs.run_images import images_of
+from bench.report.html.page import Written, write_report
+from bench.runs.loaded_run import images_of
 from bench.runs.store import RunRecord
 
 

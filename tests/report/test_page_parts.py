@@ -16,17 +16,17 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bench.contract import UsageError
-from bench.evaluation.pair_probability import probabilities
-from bench.evaluation.thresholds import fit_thresholds
-from bench.report.page.arrays import Answers
-from bench.report.page.drawing import ACCENT, finish, style
-from bench.report.page.figures_classes import class_similarity, confusion, query_similarity, worst_confusions
-from bench.report.page.figures_tradeoff import best_buys
-from bench.report.page.leaderboard import number
-from bench.report.page.pairs import draw_pairs, examples, most_mistaken
-from bench.report.page.planes import plane_by, principal_plane
-from bench.report.page.retrievals import choose
-from bench.report.page.thumbnails import COLUMNS, Sheet
+from bench.evaluation.metrics.verification import probabilities
+from bench.evaluation.thresholds.operating_points import fit_thresholds
+from bench.report.figures.classes import class_similarity, confusion, query_similarity, worst_confusions
+from bench.report.figures.style import ACCENT, finish, style
+from bench.report.figures.tradeoff import best_buys
+from bench.report.figures.vectors import plane_by, principal_plane
+from bench.report.html.groups import Answers
+from bench.report.html.leaderboard import number
+from bench.report.html.pairs import draw_pairs, examples, most_mistaken
+from bench.report.html.retrievals import choose
+from bench.report.html.thumbnails import COLUMNS, Sheet
 
 
 def unit(rng: np.random.Generator, *shape: int) -> Any:

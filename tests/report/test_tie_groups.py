@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.evaluation.arrays import Floats
-from bench.evaluation.comparison import holm, sign_flip_test
-from bench.evaluation.statistics import ci95
-from bench.report.frame import runs_frame
-from bench.report.leaderboard import table, tables
+from bench.evaluation.ranking.arrays import Floats
+from bench.evaluation.statistics.bootstrap import ci95
+from bench.evaluation.statistics.paired_tests import holm, sign_flip_test
+from bench.report.tables.frame import runs_frame
+from bench.report.tables.leaderboard import table, tables
 from bench.runs.store import SCHEMA, all_runs, write_arrays, write_json
 
 QUERIES, CLASSES = 120, 12

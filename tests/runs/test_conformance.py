@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.runs.conformance import check_class
-from bench.runs.conformance.devices import follows_the_device
-from bench.runs.conformance.trial import GREY, try_out
+from bench.conformance import check_class
+from bench.conformance.devices import follows_the_device
+from bench.conformance.trial import GREY, try_out
 
 
 @dataclass

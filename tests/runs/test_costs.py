@@ -10,10 +10,10 @@ import torch
 from sklearn.datasets import load_digits
 
 from bench.contract import Dataset, FitContext, Images, Split
-from bench.evaluation.arrays import Vectors
-from bench.evaluation.embedding import embed_images
-from bench.evaluation.engines import EngineMethod
-from bench.evaluation.latency import Latency
+from bench.evaluation.cost.timing import Latency
+from bench.evaluation.inference.embed import embed_images
+from bench.evaluation.inference.engines import EngineMethod
+from bench.evaluation.ranking.arrays import Vectors
 from bench.runs.costs import (
     encoded_pictures,
     latency_columns,

@@ -9,11 +9,11 @@ import torch
 
 from bench.config import Config, Settings, load_config
 from bench.contract import Collection, UsageError
-from bench.runs.expansion import SuiteCell, expand
-from bench.runs.matrix import data_choices, load_collection, plan_cells, run_cells
 from bench.runs.run import Workplace
+from bench.runs.run_plan import data_choices, load_collection, plan_cells, run_cells
 from bench.runs.store import spec_key
-from bench.runs.suite import find_suite
+from bench.suites.expansion import SuiteCell, expand
+from bench.suites.suite import find_suite
 
 
 def cells_of(tmp_path: Path, text: str, *words: str) -> tuple[SuiteCell, ...]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.contract import UsageError
-from bench.runs.machine import choose_device
+from bench.runs.provenance import choose_device
 
 
 def test_auto_is_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,12 @@ import pytest
 import torch
 
 from bench.config import load_config
-from bench.runs.cell import as_job
-from bench.runs.executors.watched import run_watched, take_over
-from bench.runs.expansion import expand
+from bench.executors.ray import run_watched, take_over
 from bench.runs.run import Workplace
 from bench.runs.store import all_runs, read_run
-from bench.runs.suite import find_suite
+from bench.suites.cell import as_job
+from bench.suites.expansion import expand
+from bench.suites.suite import find_suite
 
 METHOD = '''"""A method that takes its time."""
 import os, time

@@ -16,13 +16,13 @@ import torch
 from bench.config import Config, Settings
 from bench.contract import DataError, Dataset, SimbenchError
 from bench.evaluation.corruptions import corrupt
-from bench.report.robustness_curves import robustness_panels
-from bench.runs.kept import read_arrays, read_vectors
-from bench.runs.matrix import chosen_data, load_collection, plan_cells, run_cells
+from bench.report.curves.robustness_curves import robustness_panels
+from bench.runs.artifacts import read_arrays, read_vectors
+from bench.runs.loaded_run import open_run
 from bench.runs.robustness import ROBUSTNESS, VALUES, conditions, read_robustness, sweep_run
 from bench.runs.run import Workplace
+from bench.runs.run_plan import chosen_data, load_collection, plan_cells, run_cells
 from bench.runs.store import RunRecord, read_run, write_arrays
-from bench.runs.trained_run import open_run
 
 CPU = torch.device("cpu")
 

@@ -20,12 +20,12 @@ import torch
 
 from bench.config import Settings
 from bench.contract import Dataset, RunSpec, SimbenchError
-from bench.runs.claims import Claims
-from bench.runs.executors.executor import Ended, Limits
-from bench.runs.expansion import SuiteCell
+from bench.executors.executor import Ended, Limits
 from bench.runs.run import Workplace
-from bench.runs.runner import Outcome, Reporter, Runner, Standing
 from bench.runs.store import SCHEMA, RunRecord, all_runs, read_run, write_json
+from bench.suites.expansion import SuiteCell
+from bench.suites.leases import Claims
+from bench.suites.runner import Outcome, Reporter, Runner, Standing
 
 METHOD = '''"""A method that does what it is told."""
 import os, signal, time
@@ -193,7 +193,7 @@ def test_a_run_of_a_newer_simbench_is_neither_read_nor_replaced(tmp_path: Path) 
 def test_a_cell_that_another_runner_has_is_waited_for_and_not_repeated(tmp_path: Path) -> None:
     some = cells(2)
     hold = (
-        "import sys, time; from pathlib import Path; from bench.runs.claims import Claims\n"
+        "import sys, time; from pathlib import Path; from bench.suites.leases import Claims\n"
         "claims = Claims(Path(sys.argv[1])); print(claims.take(Path(sys.argv[2])), flush=True); sys.stdin.read()"
     )
     folder = some[0].folder(tmp_path)
@@ -244,7 +244,7 @@ def test_where_nothing_can_be_written_the_suite_stops_with_one_line(
     def full(folder: Path, room: int = 0) -> None:
         raise SimbenchError(f"cannot write {folder}: No space left on device")
 
-    monkeypatch.setattr("bench.runs.runner.ensure_writable", full)
+    monkeypatch.setattr("bench.suites.runner.ensure_writable", full)
     script = Script(tmp_path, {0: [Ended("exit", 1, 1, 0)]})
     with pytest.raises(SimbenchError, match="No space left on device"):
         run(tmp_path, cells(2), script)

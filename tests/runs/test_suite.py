@@ -11,14 +11,14 @@ import torch
 
 from bench.config import Config, load_config
 from bench.contract import DataError, UsageError
-from bench.runs.calibration import Prediction, fitted_epochs
-from bench.runs.expansion import Expansion, SuiteCell, expand, with_epochs
-from bench.runs.memory import byte_count, held_by, held_together, in_words, machine_memory, session_of
-from bench.runs.planning import Asked, plan_suite
+from bench.executors.memory import byte_count, held_by, held_together, in_words, machine_memory, session_of
 from bench.runs.run import Workplace
-from bench.runs.runner import Reporter
 from bench.runs.store import SCHEMA, write_json
-from bench.runs.suite import combinations, find_suite
+from bench.suites.cost_model import Prediction, fitted_epochs
+from bench.suites.expansion import Expansion, SuiteCell, expand, with_epochs
+from bench.suites.planning import Asked, plan_suite
+from bench.suites.runner import Reporter
+from bench.suites.suite import combinations, find_suite
 
 MB = 1 << 20
 
@@ -165,7 +165,7 @@ def test_a_budget_that_cuts_epochs_counts_what_is_done_too_and_the_first_plan_ho
         asked = Asked(1, budget, None, None, predicted=False, here=True)
         return plan_suite("a", checked, place, asked, Reporter(lambda standing: None, lambda line: None)).note
 
-    monkeypatch.setattr("bench.runs.planning.predict", predicted)
+    monkeypatch.setattr("bench.suites.planning.predict", predicted)
     checked = config(tmp_path, "[suite.a]\nmethods = ['pixels']\nseeds = [0, 1]\nepochs = 2\n")
     place = Workplace(
         tmp_path / "runs", torch.device("cpu"), 1, lambda items, **_: items, print, cache=tmp_path / "cache"

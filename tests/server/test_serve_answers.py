@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
-from bench.evaluation.pair_probability import probabilities
-from bench.runs.trained_run import TrainedRun, open_run
+from bench.evaluation.metrics.verification import probabilities
+from bench.runs.loaded_run import TrainedRun, open_run
 
 Png = Callable[[np.ndarray[Any, Any]], bytes]
 

@@ -23,20 +23,20 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.app.preparation import Preparation
 from bench.contract import DataError, ImageShape, SimbenchError
+from bench.runs.loaded_run import open_run
 from bench.runs.store import all_runs
-from bench.runs.trained_run import open_run
+from bench.search.preparation import Preparation
 
 pytest.importorskip("starlette")
 uvicorn = pytest.importorskip("uvicorn")
 httpx = pytest.importorskip("httpx")
 
-from bench.app.server import running  # noqa: E402 - without the extra there is nothing to test
-from bench.app.server.application import Site, build  # noqa: E402
-from bench.app.server.decoders import Decoders  # noqa: E402
-from bench.app.server.limits import Limits, RefusalError, whole_number  # noqa: E402
-from bench.app.server.shared_gallery import SharedGallery, choose_records, open_galleries  # noqa: E402
+from bench.serve import running  # noqa: E402
+from bench.serve.application import Site, build  # noqa: E402
+from bench.serve.decoders import Decoders  # noqa: E402
+from bench.serve.limits import Limits, RefusalError, whole_number  # noqa: E402
+from bench.serve.shared_gallery import SharedGallery, choose_records, open_galleries  # noqa: E402
 
 EIGHT = Preparation(ImageShape(8, 8, 1))
 HEAD = (

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench.app.server.answers import Query, Question, search
-from bench.app.server.models import Models, RunFailedError
-from bench.app.server.shared_gallery import open_galleries
 from bench.contract import DataError
+from bench.runs.loaded_run import open_run
 from bench.runs.store import all_runs
-from bench.runs.trained_run import open_run
+from bench.serve.answers import Query, Question, search
+from bench.serve.models import Models, RunFailedError
+from bench.serve.shared_gallery import open_galleries
 
 
 def test_questions_answered_together_get_the_answers_that_each_gets_alone(project: Path) -> None:

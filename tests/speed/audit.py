@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from tabulate import tabulate
 
 from bench import Images
-from bench.data.duplicates import find_copies
+from bench.data.audit.duplicates import find_copies
 
 Pixels = NDArray[np.uint8]
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]

@@ -43,8 +43,8 @@ def start_once(folder: Path, images: int, cache: Path) -> dict[str, float]:
     """List and decode, or find decoded, in this process, whose peak memory is so that of nothing else."""
     begun = time.perf_counter()
     from bench.contract import DataPlace
-    from bench.data.decode import Recipe, decode_files
-    from bench.data.folder import walk
+    from bench.data.decoding.decode import Recipe, decode_files
+    from bench.data.layouts.folder import walk
 
     ready = time.perf_counter()
     paths = [path for path, image in walk(folder) if image][:images]

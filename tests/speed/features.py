@@ -21,18 +21,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from side_by_side import paired
 from tabulate import tabulate
 from torch import Tensor, nn
 
 from bench.contract import DataPlace, FitContext, Images, ImageShape, Split
-from bench.data.decode import Recipe, decode_files
-from bench.evaluation.embedding import embed_images, to_floats
-from bench.evaluation.engines import on_engine
-from bench.evaluation.latency import fixed_threads
-from bench.evaluation.side_by_side import paired
+from bench.data.decoding.decode import Recipe, decode_files
+from bench.evaluation.cost.timing import fixed_threads
+from bench.evaluation.inference.embed import embed_images, to_floats
+from bench.evaluation.inference.engines import on_engine
 from bench.runs.provenance import cpu_name
-from bench.training.backbones import Backbone
-from bench.training.lite0 import LITE0
+from bench.training.backbones import LITE0, Backbone
 
 CPU = torch.device("cpu")
 SIDE = 224

@@ -19,12 +19,12 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from ranking import Problem, problem  # type: ignore[import-not-found]  # the script beside this one
+from ranking import Problem, problem  # the script beside this one
+from side_by_side import seconds
 from tabulate import tabulate
 from threadpoolctl import threadpool_limits
 
-from bench.evaluation.latency import fixed_threads
-from bench.evaluation.side_by_side import seconds
+from bench.evaluation.cost.timing import fixed_threads
 
 Peer = Callable[[Problem], float]
 

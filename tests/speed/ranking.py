@@ -19,12 +19,12 @@ import faiss
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from side_by_side import paired, seconds
 from tabulate import tabulate
 from threadpoolctl import threadpool_limits
 
 from bench import evaluate
-from bench.evaluation.latency import fixed_threads
-from bench.evaluation.side_by_side import paired, seconds
+from bench.evaluation.cost.timing import fixed_threads
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import numpy as np
 from tabulate import tabulate
 
 from bench import evaluate
-from bench.runs.memory import held_by
+from bench.executors.memory import held_by
 
 DIM = 128
 CLASSES = 1_000

@@ -21,14 +21,14 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from PIL import Image
+from side_by_side import paired
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from bench import DataPlace, FitContext, Images, Split
 from bench.contract import Budget
-from bench.data.protocols import build_dataset
-from bench.evaluation.side_by_side import paired
+from bench.data.splits.protocols import build_dataset
 from bench.options import build
 from bench.registry import get_dataset, get_method
 from bench.runs.history import MemoryHistory

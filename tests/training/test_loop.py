@@ -20,9 +20,8 @@ from bench.training.batches import Batch, Batches
 from bench.training.checkpoints import FolderCheckpoints
 from bench.training.loop import run_phase, seconds_per_epoch
 from bench.training.phase import Group, Phase, Recipe
-from bench.training.plan import plan_epochs
 from bench.training.precision import number_type
-from bench.training.schedule import one_cycle, plateau_factor
+from bench.training.schedule import one_cycle, plan_epochs, plateau_factor
 
 T = TypeVar("T")
 CPU = torch.device("cpu")

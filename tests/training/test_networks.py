@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench.contract import Images, ImageShape, Split, UsageError
-from bench.training.decoders import Decoder
+from bench.training.decoder import Decoder
 from bench.training.embedder import Embedder
 from bench.training.encoders import ENCODERS, build_encoder
 

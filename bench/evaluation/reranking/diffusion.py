@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from bench.contract import UsageError
-from bench.evaluation.arrays import Floats, Ints, Scores, Vectors
-from bench.evaluation.reranking.embedded import Embedded, Shortlist
-from bench.evaluation.reranking.graph import Matrix, gallery_neighbors, weights
+from bench.evaluation.ranking.arrays import Floats, Ints, Scores, Vectors
+from bench.evaluation.reranking.embedded import Embedded, Matrix, Shortlist, gallery_neighbors, weights
 
 _CELLS = 4_000_000  # of a dense block, gallery x queries: 32 MB, and four of them
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
 
 from bench.contract import DataError
-from bench.evaluation.arrays import Ints, Scores, Vectors
-from bench.evaluation.inputs import as_names, as_vectors, number_names
-from bench.evaluation.vectors import normalize_rows
+from bench.evaluation.ranking.arrays import Ints, Scores, Vectors
+from bench.evaluation.ranking.inputs import as_names, as_vectors, number_names
+from bench.evaluation.ranking.rows import normalize_rows
 
 if TYPE_CHECKING:
-    from bench.evaluation.inputs import NamesLike, VectorsLike
+    from bench.evaluation.ranking.inputs import NamesLike, VectorsLike
 
 
 @dataclass(frozen=True)
@@ -105,3 +107,30 @@ def unit_or_zero(vectors: Vectors) -> Vectors:
     length = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     scaled: Vectors = (vectors / np.where(length > 0, length, 1.0)).astype(np.float32)
     return scaled
+
+
+Matrix: TypeAlias = Any  # scipy.sparse.csr_array, which has no type hints
+
+
+def weights(found: Shortlist, columns: int, power: float) -> Matrix:
+    """Return similarity ** power of every item found, sparse ``(q, columns)``; negative similarities weigh 0."""
+    there = found.items >= 0
+    row = np.nonzero(there)[0]
+    value = np.clip(found.similarities[there], 0, None) ** power
+    return _matrix(value, row, found.items[there], (len(found.items), columns))
+
+
+def links(items: Ints, columns: int) -> Matrix:
+    """Return 1 for every item listed, sparse int32 ``(len(items), columns)``; -1 is no item."""
+    there = items >= 0
+    row = np.nonzero(there)[0]
+    return _matrix(np.ones(len(row), dtype=np.int32), row, items[there], (len(items), columns))
+
+
+def gallery_neighbors(gallery: Vectors, gallery_ids: Ints, k: int) -> Shortlist:
+    """Return the k items most similar to each gallery item, itself not among them."""
+    return Embedded(gallery, gallery, gallery_ids, gallery_ids).shortlist(k)
+
+
+def _matrix(value: NDArray[Any], row: Ints, column: Ints, shape: tuple[int, int]) -> Matrix:
+    return sparse.csr_array((value, (row, column)), shape=shape)

@@ -8,9 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from bench.contract import UsageError
-from bench.evaluation.arrays import Floats, Ints, Scores, Vectors
-from bench.evaluation.reranking.embedded import Embedded, Shortlist
-from bench.evaluation.reranking.graph import Matrix, gallery_neighbors, links
+from bench.evaluation.ranking.arrays import Floats, Ints, Scores, Vectors
+from bench.evaluation.reranking.embedded import Embedded, Matrix, Shortlist, gallery_neighbors, links
 
 _PAIRS = 65_536  # whose vectors are gathered at once: 32 MB a side at 128 dimensions
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.contract import DataError, UsageError
-from bench.evaluation.arrays import Vectors
+from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.reranking.embedded import Embedded, unit_or_zero
 
 _RANK = 1e-6  # a spread below this share of the largest is rounding, not a direction

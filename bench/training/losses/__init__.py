@@ -7,12 +7,9 @@ zero, still attached to the graph, so that a training step needs no exception fo
 
 from __future__ import annotations
 
-from bench.training.losses.arcface import ArcFaceHead, add_angular_margin
-from bench.training.losses.multi_similarity import multi_similarity_loss
+from bench.training.losses.batchwise import multi_similarity_loss, supcon_loss
+from bench.training.losses.classification import ArcFaceHead, ProxyAnchorHead, SoftmaxHead, add_angular_margin
 from bench.training.losses.pairs import CosineProjection, Pairs, all_pairs, balanced_pairs, contrastive_loss
-from bench.training.losses.proxy_anchor import ProxyAnchorHead
-from bench.training.losses.softmax import SoftmaxHead
-from bench.training.losses.supcon import supcon_loss
 from bench.training.losses.triplets import Mining, mine_triplets, satisfied_triplets, triplet_loss
 
 __all__ = [

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.training.losses.distances import PairDistances, unit
-from bench.training.losses.partners import Partners, uniform
+from bench.training.losses.mining import Partners, uniform
 
 
 @dataclass(frozen=True)

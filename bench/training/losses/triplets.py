@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.training.losses.distances import PairDistances, unit
-from bench.training.losses.mining import batch_hard, distance_weighted, random_negatives, semi_hard
-from bench.training.losses.partners import Partners
+from bench.training.losses.mining import Partners, batch_hard, distance_weighted, random_negatives, semi_hard
 
 Mining = Literal["random", "semi_hard", "batch_hard", "distance_weighted"]
 

@@ -1,0 +1,157 @@
+"""A method trained for moments on small made-up images: what its promises are checked on."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from bench.contract import Budget, FitContext, Images, ImageShape, Method, SimbenchError, Split
+from bench.evaluation.inference.embed import embed_images
+from bench.evaluation.ranking.arrays import Vectors
+from bench.options import build
+from bench.runs.history import MemoryHistory
+from bench.training.checkpoints import FolderCheckpoints
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Settings of the whole process; a method that changes one changes the methods that run after it."""
+
+    default_dtype: torch.dtype
+    default_device: torch.device
+    gradients: bool
+    threads: int
+    deterministic: bool
+
+    @classmethod
+    def now(cls) -> Surroundings:
+        return cls(
+            default_dtype=torch.get_default_dtype(),
+            default_device=torch.get_default_device(),
+            gradients=torch.is_grad_enabled(),
+            threads=torch.get_num_threads(),
+            deterministic=torch.are_deterministic_algorithms_enabled(),
+        )
+
+    def changes(self) -> tuple[str, ...]:
+        """Return what is different now, in words."""
+        now = Surroundings.now()
+        pairs = [(one.name, getattr(self, one.name), getattr(now, one.name)) for one in fields(self)]
+        return tuple(f"torch's {name.replace('_', ' ')} ({a} to {b})" for name, a, b in pairs if a != b)
+
+    def put_back(self) -> None:
+        """Undo every change, so that one method's fault is not the next one's finding."""
+        if torch.get_default_dtype() != self.default_dtype:
+            torch.set_default_dtype(self.default_dtype)
+        if torch.get_default_device() != self.default_device:
+            torch.set_default_device(self.default_device)
+        torch.set_grad_enabled(self.gradients)
+        if torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
+        if torch.are_deterministic_algorithms_enabled() != self.deterministic:
+            torch.use_deterministic_algorithms(self.deterministic)
+
+
+T = TypeVar("T")
+
+_CLOSE = 1e-3  # largest difference of two components that counts as equal
+CPU = torch.device("cpu")
+GREY, COLOUR = ImageShape(28, 28, 1), ImageShape(13, 20, 3)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A fitted method, what it learnt from, that split's unit vectors, and what ``fit`` changed beside the method."""
+
+    method: Method
+    split: Split
+    vectors: Vectors
+    changed: tuple[str, ...]
+
+    @property
+    def shape(self) -> ImageShape:
+        return self.split.images.shape
+
+
+def fresh(cls: type[Method]) -> Method:
+    """Return a new object of a method with its default options."""
+    return build(cls, {}, owner=f"method {cls.__name__}")
+
+
+def try_out(
+    cls: type[Method],
+    shape: ImageShape,
+    *,
+    classes: int = 3,
+    count: int = 48,
+    validation: int = 12,
+    seed: int = 0,
+    process_seed: int = 0,
+    relabelled: bool = False,
+    device: torch.device = CPU,
+) -> Trial:
+    """Fit a method with its default options and embed what it learnt from. Raises what the method raises.
+
+    seed: the run's; process_seed: of the generators that the process shares, which must not matter; relabelled: the
+    same labels are dealt to the images otherwise.
+    """
+    train, seen = made_up(shape, classes, count, 0), made_up(shape, classes, validation, 1)
+    if relabelled:
+        train, seen = (replace(part, labels=np.sort(part.labels)) for part in (train, seen))
+    method, before = fresh(cls), train.images.pixels.copy()
+    with tempfile.TemporaryDirectory() as folder:
+        context = FitContext(
+            seed=seed,
+            device=device,
+            classes=tuple(map(str, range(classes))),
+            mirror=True,
+            budget=Budget(epochs=0.03),
+            checkpoints=FolderCheckpoints(Path(folder)),
+            history=MemoryHistory(),
+            progress=_no_bar,
+            log=lambda line: None,
+        )
+        _seed_process(process_seed)
+        found = Surroundings.now()
+        method.fit(train, seen, context)
+        changed = found.changes()
+    if not np.array_equal(before, train.images.pixels):
+        changed = (*changed, "the training images")
+    vectors = embed_images(method, train.images, device=device)
+    return Trial(method, train, vectors, changed)
+
+
+def made_up(shape: ImageShape, classes: int, count: int, seed: int) -> Split:
+    """Return images of class-dependent brightness and slope with noise: easy, and no two alike."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % classes
+    slope = np.linspace(-1, 1, shape.width)[None, None, :, None]
+    base = 90 + 40 * labels[:, None, None, None] * slope
+    noise = rng.normal(0, 25, (count, shape.height, shape.width, shape.channels))
+    pixels = np.clip(base + noise + 20, 0, 255).astype(np.uint8)
+    return Split(Images(pixels), labels, np.array([f"{seed}/{row}" for row in range(count)], dtype=np.str_))
+
+
+def require_same(left: Vectors, right: Vectors, what: str = "unit vectors") -> None:
+    """Raise SimbenchError unless two arrays are equal to within what batch sizes and half precision explain."""
+    if left.shape != right.shape:
+        raise SimbenchError(f"shapes differ: {left.shape} and {right.shape}")
+    worst = float(np.abs(left - right).max())
+    if not worst <= _CLOSE:  # so written, not-a-number fails too
+        raise SimbenchError(f"{what} differ by up to {worst:.2g}")
+
+
+def _seed_process(seed: int) -> None:
+    for seeded in (random.seed, np.random.seed, torch.manual_seed):
+        seeded(seed)
+
+
+def _no_bar(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
+    return items

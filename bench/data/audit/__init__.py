@@ -1,0 +1,1 @@
+"""What is wrong with pictures: duplicates, leaks between parts, damaged files."""

@@ -1,0 +1,109 @@
+"""A block of images: so many files, one after the other, decoded into their rows of a file of pixels.
+
+What a worker process runs, so it imports little; tasks and outcomes are plain enough to travel as JSON.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from typing import Any, Literal
+
+import numpy as np
+
+from bench.data.decoding.decode_image import OtherSizeError, Resize, decode_picture
+from bench.data.decoding.image_source import Piece, Source, UnreadableImageError, read_source
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The shape that all images are to get; own: it is the first image's own size, and only holds while all have it."""
+
+    height: int
+    width: int
+    channels: int
+    own: bool
+
+    @property
+    def bytes(self) -> int:
+        return self.height * self.width * self.channels
+
+
+@dataclass(frozen=True)
+class Task:
+    """Decode ``sources`` to ``frame`` and write them to the file ``pixels``, ``offset`` bytes from its start.
+
+    start: the row of the first; lost: reasons, by position, for sources that must not be tried (they end a process).
+    """
+
+    pixels: str
+    offset: int
+    start: int
+    sources: tuple[Source, ...]
+    frame: Frame
+    resize: Resize
+    lost: Mapping[int, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> Task:
+        sources = tuple(Piece(**one) if isinstance(one, dict) else one for one in facts.pop("sources"))
+        frame, lost = Frame(**facts.pop("frame")), {int(row): why for row, why in facts.pop("lost").items()}
+        return cls(**facts, sources=sources, frame=frame, lost=lost)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a block.
+
+    broken: (row, reason) of what could not be decoded, whose pixels are zero; crc: of the block's pixels; digest: of
+    the files' bytes; misfit: None, or what of the frame an image does not fit, in which case nothing was written.
+    """
+
+    start: int
+    count: int
+    broken: tuple[tuple[int, str], ...] = ()
+    crc: int = 0
+    digest: str = ""
+    misfit: Literal["size", "colour"] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> Outcome:
+        broken = tuple((int(row), str(reason)) for row, reason in facts.pop("broken"))
+        return cls(**facts, broken=broken)
+
+
+def fill_block(task: Task) -> Outcome:
+    """Do a task. Raises OSError if the pixels cannot be written."""
+    frame, count = task.frame, len(task.sources)
+    size = (frame.height, frame.width)
+    block = np.zeros((count, *size, frame.channels), np.uint8)
+    digest = blake2b(digest_size=16)
+    broken: list[tuple[int, str]] = []
+    for position, source in enumerate(task.sources):
+        try:
+            if position in task.lost:
+                raise UnreadableImageError(task.lost[position])
+            data = read_source(source)
+            digest.update(blake2b(data, digest_size=16).digest())
+            picture = decode_picture(data, size, task.resize, only=size if frame.own else None)
+        except UnreadableImageError as error:
+            digest.update(str(error).encode("utf-8", "replace"))
+            broken.append((task.start + position, str(error)))
+        except OtherSizeError:
+            return Outcome(task.start, count, misfit="size")
+        else:
+            if picture.shape[2] > frame.channels:
+                return Outcome(task.start, count, misfit="colour")
+            block[position] = picture
+    with open(task.pixels, "r+b") as file:
+        file.seek(task.offset)
+        file.write(block.data)
+    return Outcome(task.start, count, tuple(broken), zlib.crc32(block.data), digest.hexdigest())

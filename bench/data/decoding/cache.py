@@ -1,0 +1,167 @@
+"""Decoded images on disk, keyed by the content of the files and by what was made of them.
+
+    decoded/<content>/pixels.npy     uint8 (files, height, width, channels), read as a memory map
+    decoded/<content>/entry.json     what it is, a checksum a block, what could not be decoded and why
+    decoded/by-files/<files>         the content that these files had: so a second start reads no file
+    decoded/under-way/<files>/       what is being decoded, or was when the process ended (`decode_journal`)
+    unpacked/<key>/                  image files taken out of a table (`bench.data.formats.parquet`)
+
+An entry is written beside its place and renamed, so that it is whole or absent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock
+
+from bench.contract import DataError
+from bench.data.decoding.image_source import Piece, Source
+
+if TYPE_CHECKING:
+    from bench.contract import Pixels
+
+logger = logging.getLogger(__name__)
+
+DECODED, UNPACKED, BY_FILES, UNDER_WAY = "decoded", "unpacked", "by-files", "under-way"
+PIXELS, ENTRY = "pixels.npy", "entry.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """pixels: a read-only map, one row a file; broken: the reason for each row that could not be decoded."""
+
+    pixels: Pixels
+    broken: dict[int, str]
+
+
+def files_key(sources: Sequence[Source], facts: Mapping[str, object]) -> str:
+    """Return the hex digest of which files these are, as they are, and of how they are to be decoded.
+
+    By path, size and both times: of content (which tools can set back) and of status (which nobody can). A file that
+    is not there has a key too: the day it comes back, it is another one.
+    """
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    containers: dict[str, bytes] = {}
+    for source in sources:
+        if isinstance(source, Piece):
+            if source.file not in containers:
+                containers[source.file] = _state(source.file)
+            digest.update(containers[source.file] + f"{source.start} {source.length}\0".encode())
+        else:
+            digest.update(_state(source))
+    return digest.hexdigest()[:32]
+
+
+def _state(path: str) -> bytes:
+    try:
+        about = os.stat(path)
+        state = f"\0{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}\0"
+    except (OSError, ValueError) as error:
+        state = f"\0{type(error).__name__}\0"
+    whole = path if path.startswith("/") else os.path.abspath(path)  # asking for nothing takes a quarter of the time
+    return os.fsencode(whole) + state.encode()
+
+
+@contextmanager
+def locked(cache: Path, key: str, *, wait: bool = True) -> Iterator[Path]:
+    """Hold what is made of certain files against other processes, and give the folder to work on it in.
+
+    Raises Timeout (of filelock) if another process holds it and ``wait`` is false.
+    """
+    folder = cache / DECODED / UNDER_WAY
+    lock = FileLock(folder / f"{key}.lock")
+    try:
+        for needed in (folder, cache / DECODED / BY_FILES):
+            needed.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=-1 if wait else 0)
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise DataError(f"{folder}: the cache cannot be written ({error.strerror or error})") from error
+    try:
+        yield folder / key
+    finally:
+        lock.release()
+
+
+def find_entry(cache: Path, key: str) -> Entry | None:
+    """Return what was made of certain files, or None. Reading it counts as using it."""
+    alias = cache / DECODED / BY_FILES / key
+    try:
+        content = alias.read_text("ascii").strip()
+    except (OSError, ValueError):
+        return None
+    folder = cache / DECODED / content
+    found = read_entry(folder) if content.isalnum() else None
+    if found is not None:
+        os.utime(folder / ENTRY)
+    return found
+
+
+def read_entry(folder: Path) -> Entry | None:
+    """Return an entry, or None if it is not there or visibly damaged (a disk that lied about its writes)."""
+    if not folder.is_dir():
+        return None
+    try:
+        facts = read_facts(folder)
+        pixels = np.load(folder / PIXELS, mmap_mode="r", allow_pickle=False)
+        if list(pixels.shape) != facts["shape"] or pixels.dtype != np.uint8:
+            raise ValueError(f"the pixels are {pixels.dtype} {pixels.shape}")
+        return Entry(pixels, {int(row): str(reason) for row, reason in facts["broken"]})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning("%s: a damaged cache entry, decoding again (%s)", folder, error)
+        return None
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Return what ``entry.json`` says. Raises OSError or ValueError."""
+    facts = json.loads((folder / ENTRY).read_text("utf-8"))
+    if not isinstance(facts, dict):
+        raise ValueError("its entry.json is no mapping")
+    return facts
+
+
+def keep_entry(cache: Path, key: str, folder: Path, content: str) -> None:
+    """Move a finished folder to its place, unless the same content is there already, and note whose it is."""
+    place = cache / DECODED / content
+    if place.exists() and read_entry(place) is None:
+        shutil.rmtree(place)  # damaged; who still maps it keeps its pages
+    try:
+        folder.rename(place)
+    except OSError:
+        if read_entry(place) is None:
+            raise
+        shutil.rmtree(folder)  # the same files at another place, or another process was first
+    sync_folder(place.parent)
+    write_whole(cache / DECODED / BY_FILES / key, content)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there completely or not at all, whatever happens."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """See to it that a rename in a folder is on the disk."""
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

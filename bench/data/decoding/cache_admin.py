@@ -1,0 +1,162 @@
+"""Looking after the cache: what is in it, whether it is still what was written, and making room."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from bench.data.audit.audit import FOLDER as AUDITS
+from bench.data.decoding.cache import BY_FILES, DECODED, ENTRY, PIXELS, UNDER_WAY, UNPACKED, locked, read_facts
+from bench.data.formats.archives import FOLDER as EXTRACTED
+from bench.data.formats.parquet import IMAGES
+
+Kind = Literal["decoded", "unpacked", "under way", "extracted", "audit", "gallery"]
+GALLERIES = "galleries"  # vectors of own pictures, a file for each folder and run (bench.search.gallery_index)
+STEP = 4 << 20  # bytes read at a time
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One folder of the cache, or an audit's file. used: seconds since the epoch, when it was last made or read."""
+
+    kind: Kind
+    folder: Path
+    what: str
+    images: int
+    bytes: int
+    used: float
+
+    @property
+    def key(self) -> str:
+        return self.folder.name
+
+
+def kept_in(cache: Path) -> list[Kept]:
+    """Return all that is decoded, unpacked, under way, extracted from archives, audited, or embedded to be searched.
+
+    The last used comes first.
+    """
+    places: tuple[tuple[Kind, Path], ...] = (
+        ("decoded", cache / DECODED),
+        ("unpacked", cache / UNPACKED),
+        ("under way", cache / DECODED / UNDER_WAY),
+    )
+    found = [_kept(kind, folder) for kind, place in places for folder in _folders(place)]
+    found += [_tree("extracted", folder) for folder in _folders(cache / EXTRACTED)]
+    found += [_tree("audit", file) for file in (cache / AUDITS).glob("*.npz")]
+    found += [_tree("gallery", file) for file in (cache / GALLERIES).glob("*.safetensors")]
+    found += [_tree("gallery", folder) for folder in (cache / GALLERIES).glob("*.shards")]  # of one that was stopped
+    return sorted(found, key=lambda one: -one.used)
+
+
+def _folders(place: Path) -> Iterator[Path]:
+    if place.is_dir():
+        yield from (one for one in place.iterdir() if one.is_dir() and one.name not in (BY_FILES, UNDER_WAY))
+
+
+def _kept(kind: Kind, folder: Path) -> Kept:
+    files = [path.stat() for path in folder.iterdir() if path.is_file()]
+    taken = sum(getattr(about, "st_blocks", about.st_size // 512) * 512 for about in files)  # files may have holes
+    try:
+        facts = read_facts(folder)
+        images = facts["files"] if kind == "unpacked" else facts["shape"][0]
+        used = (folder / ENTRY).stat().st_mtime
+        return Kept(kind, folder, str(facts["what"]), int(images), taken, used)
+    except (OSError, ValueError, KeyError, TypeError):
+        used = max((about.st_mtime for about in files), default=folder.stat().st_mtime)
+        return Kept(kind, folder, "(not finished)" if kind == "under way" else "(damaged)", 0, taken, used)
+
+
+def _tree(kind: Kind, place: Path) -> Kept:
+    """Return what carries no facts of its own: the files of an archive, an audit, a gallery; it is made again."""
+    files = [path for path in (place.rglob("*") if place.is_dir() else [place]) if path.is_file()]
+    taken = sum(path.stat().st_size for path in files)
+    used = max(path.stat().st_mtime for path in (place, *files))
+    return Kept(kind, place, place.name, len(files) if kind == "extracted" else 0, taken, used)
+
+
+def problem_of(kept: Kept) -> str | None:
+    """Return what is wrong with an entry, or None if every checksum holds."""
+    if kept.kind in ("under way", "extracted", "audit", "gallery"):  # checked if resumed, or without sums
+        return None
+    try:
+        facts = read_facts(kept.folder)
+        if kept.kind == "unpacked":
+            return None if _crc(kept.folder / IMAGES) == facts["crc"] else f"{IMAGES}: not what was written"
+        return _problem_of_pixels(kept.folder / PIXELS, facts)
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        return f"cannot be read ({error})"
+
+
+def _problem_of_pixels(path: Path, facts: dict[str, Any]) -> str | None:
+    rows, *shape = facts["shape"]
+    each = shape[0] * shape[1] * shape[2]
+    told, size = facts["start"] + rows * each, path.stat().st_size
+    if size != told:
+        return f"{PIXELS}: {size:,} bytes, not {told:,}"
+    if sum(count for _, count, _ in facts["blocks"]) != rows:
+        return f"{ENTRY}: it does not tell of all images"
+    with path.open("rb") as file:
+        for start, count, crc in facts["blocks"]:
+            file.seek(facts["start"] + start * each)
+            if zlib.crc32(file.read(count * each)) != crc:
+                return f"{PIXELS}: images {start} to {start + count - 1} are not what was written"
+    return None
+
+
+def _crc(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while data := file.read(STEP):
+            crc = zlib.crc32(data, crc)
+    return crc
+
+
+def to_prune(kept: Sequence[Kept], *, everything: bool, days: float | None, most: int | None) -> list[Kept]:
+    """Choose what is to go, the longest unused first.
+
+    everything: all of it; days: what was not used for so long; most: as much as it takes to leave so many bytes.
+    """
+    oldest = sorted(kept, key=lambda one: one.used)
+    now, left = time.time(), sum(one.bytes for one in kept)
+    chosen = []
+    for one in oldest:
+        old = days is not None and now - one.used > days * 86_400
+        if everything or old or (most is not None and left > most):
+            chosen.append(one)
+            left -= one.bytes
+    return chosen
+
+
+def remove(kept: Kept, cache: Path) -> bool:
+    """Remove an entry; whoever maps it keeps its pages. Returns False for one that another process is writing."""
+    if kept.kind == "under way":
+        try:
+            with locked(cache, kept.key, wait=False):
+                shutil.rmtree(kept.folder)
+        except TimeoutError:
+            return False
+        return True
+    if kept.kind == "gallery":
+        try:
+            with FileLock(kept.folder.with_suffix(".lock"), timeout=0):
+                shutil.rmtree(kept.folder) if kept.folder.is_dir() else kept.folder.unlink()
+        except Timeout:
+            return False
+        return True
+    if kept.folder.is_file():
+        kept.folder.unlink()
+    else:
+        shutil.rmtree(kept.folder)
+    if kept.kind == "decoded":
+        for alias in (cache / DECODED / BY_FILES).glob("*"):
+            if alias.read_text("ascii", "replace").strip() == kept.key:
+                alias.unlink()
+    return True

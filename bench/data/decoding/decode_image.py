@@ -1,0 +1,141 @@
+"""One image file into one uint8 array: upright, grey or colour, over white, at the size that is asked for."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+# Imported for what they register, so that no two threads race to do it.
+from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin  # noqa: F401 # isort: skip
+from PIL import PngImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401 # isort: skip
+
+from bench.data.decoding.image_source import Source, UnreadableImageError, read_source
+
+if TYPE_CHECKING:
+    from bench.contract import Pixels
+
+Resize = Literal["crop", "pad", "stretch"]
+Size = tuple[int, int]  # height, width
+
+WHITE = 255  # the background under transparency, and of the borders that "pad" adds
+GAP = 2  # resize from at least twice the wanted size: Pillow finds it "almost indistinguishable" from the full way
+ORIENTATION = 0x0112  # EXIF tag; 5 to 8 lie on their side
+JPEG = ("JPEG", "MPO")  # the second: several in one file, as some cameras write them; the first opens it
+# Whatever a file is called, nothing else is tried: of Pillow's other formats, one (EPS) is a program that is run.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
+
+
+class OtherSizeError(Exception):
+    """A readable image does not have the size that all images were thought to have."""
+
+
+def read_picture(source: Source | Path, size: Size | None, resize: Resize, *, only: Size | None = None) -> Pixels:
+    """Read and decode an image file: see `decode_picture`. Nothing but a regular file is opened."""
+    return decode_picture(read_source(str(source) if isinstance(source, Path) else source), size, resize, only=only)
+
+
+def decode_picture(data: bytes, size: Size | None, resize: Resize, *, only: Size | None = None) -> Pixels:
+    """Decode an image file's bytes to uint8 ``(height, width, 1 or 3)``.
+
+    size: (height, width) to bring it to, None to leave it as it is. resize: "crop" covers the size and cuts what
+    stands out on both sides, "pad" keeps the whole image and adds white borders, "stretch" changes the proportions.
+    only: raise OtherSizeError, before decoding where possible, unless the image has this size by itself.
+    One channel is what grey files give, and palettes without a colour in them. Of animations, the first frame.
+    Raises UnreadableImageError.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return _decode(image, size, resize, only)
+    except (OtherSizeError, UnreadableImageError):
+        raise
+    except Exception as error:  # a damaged file can make Pillow raise almost anything, down to struct.error
+        raise UnreadableImageError(_reason(error)) from error
+
+
+def _decode(image: Image.Image, size: Size | None, resize: Resize, only: Size | None) -> Pixels:
+    _refuse_bomb(image)
+    if only is not None and sorted(image.size) != sorted(only):
+        raise OtherSizeError
+    jpeg = image.format in JPEG
+    if size is not None and jpeg:
+        lying = "exif" in image.info and image.getexif().get(ORIENTATION, 1) >= 5
+        height, width = reversed(size) if lying else size
+        image.draft(None, (width * GAP, height * GAP))  # lets the JPEG decoder skip detail that no one will see
+    if not jpeg or "exif" in image.info or "xmp" in image.info:  # asking costs a fifth of decoding a small JPEG
+        ImageOps.exif_transpose(image, in_place=True)
+    if only is not None and (image.height, image.width) != only:
+        raise OtherSizeError
+    plain = image if jpeg and image.mode in ("L", "RGB") else _grey_or_colour(image)
+    if size is not None and (plain.height, plain.width) != size:
+        plain = _RESIZERS[resize](plain, *size)
+    return np.atleast_3d(np.asarray(plain))
+
+
+def _refuse_bomb(image: Image.Image) -> None:
+    """Apply Pillow's limit, of which Pillow itself only warns until it is exceeded twice."""
+    limit, pixels = Image.MAX_IMAGE_PIXELS, image.width * image.height
+    if limit is not None and pixels > limit:
+        raise UnreadableImageError(f"{image.width}x{image.height} pixels, above Pillow's limit of {limit}")
+
+
+def _grey_or_colour(image: Image.Image) -> Image.Image:
+    """Return any mode as "L" or "RGB", with transparency laid over white."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        high = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)  # 16 bits: keep the upper 8
+        return Image.fromarray(high.astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise UnreadableImageError("32-bit pixels have no known range; save it with 8 or 16 bits a channel")
+    clear = image.has_transparency_data
+    if image.mode in ("1", "L", "LA", "La"):
+        if not clear:
+            return image.convert("L")
+        layered = image.convert("LA")
+        white = Image.new("L", image.size, WHITE)
+        return Image.composite(layered.getchannel("L"), white, layered.getchannel("A"))
+    if clear:
+        layered = image.convert("RGBA")
+        colour = Image.alpha_composite(Image.new("RGBA", image.size, "white"), layered).convert("RGB")
+    else:
+        colour = image.convert("RGB")
+    return colour.getchannel("R") if image.mode in ("P", "PA") and _is_grey(colour) else colour
+
+
+def _is_grey(colour: Image.Image) -> bool:
+    pixels = np.asarray(colour)
+    return bool((pixels == pixels[..., :1]).all())
+
+
+def _cropped(image: Image.Image, height: int, width: int) -> Image.Image:
+    scale = min(image.width / width, image.height / height)
+    # Rounding may put an edge a trace outside the image, which Pillow refuses.
+    left, top = max(0.0, (image.width - width * scale) / 2), max(0.0, (image.height - height * scale) / 2)
+    box = (left, top, min(image.width, left + width * scale), min(image.height, top + height * scale))
+    return image.resize((width, height), Image.Resampling.BICUBIC, box=box, reducing_gap=GAP)
+
+
+def _padded(image: Image.Image, height: int, width: int) -> Image.Image:
+    scale = max(image.width / width, image.height / height)
+    inner_width, inner_height = max(1, round(image.width / scale)), max(1, round(image.height / scale))
+    inner = image.resize((inner_width, inner_height), Image.Resampling.BICUBIC, reducing_gap=GAP)
+    canvas = Image.new(image.mode, (width, height), WHITE if image.mode == "L" else "white")
+    canvas.paste(inner, ((width - inner_width) // 2, (height - inner_height) // 2))
+    return canvas
+
+
+def _stretched(image: Image.Image, height: int, width: int) -> Image.Image:
+    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=GAP)
+
+
+_RESIZERS = {"crop": _cropped, "pad": _padded, "stretch": _stretched}
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,70 @@
+"""Where an image's bytes lie, and how they are read: from regular files only, without ever waiting for a writer."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from bench.contract import DataError
+from bench.naming import readable
+
+MOST = 1 << 29  # bytes of an image file; what Pillow's limit of 89 million pixels takes uncompressed, twice
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class UnreadableImageError(DataError):
+    """A file is no image that can be used; the message is the reason alone, the caller names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """An image file inside a larger file: so many bytes from an offset. ``name`` is what errors call it."""
+
+    file: str
+    start: int
+    length: int
+    name: str
+
+
+Source = str | Piece
+
+
+def name_of(source: Source) -> str:
+    """Return what to call a source in a message."""
+    return source.name if isinstance(source, Piece) else readable(source)
+
+
+def read_source(source: Source) -> bytes:
+    """Return an image's bytes. Raises UnreadableImageError with the reason; opens nothing but a regular file."""
+    path, length = (source.file, source.length) if isinstance(source, Piece) else (source, None)
+    try:
+        _check(os.stat(path), length)  # before it is opened: opening a device may do something
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(number, "rb", buffering=0) as file:
+            size = _check(os.fstat(number), length)  # what was opened may be another file by now; it did not block
+            if isinstance(source, Piece):
+                file.seek(source.start)
+            data = file.read(size)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise UnreadableImageError(getattr(error, "strerror", None) or str(error)) from error
+    if not data:
+        raise UnreadableImageError("empty file")
+    return data
+
+
+def _check(about: os.stat_result, length: int | None) -> int:
+    """Return how many bytes to read: those of the piece, or all of the file."""
+    kind = stat.S_IFMT(about.st_mode)
+    if kind != stat.S_IFREG:
+        raise UnreadableImageError(f"{KINDS.get(kind, 'something else')}, not a file")
+    size = about.st_size if length is None else length
+    if size > MOST:
+        raise UnreadableImageError(f"{size:,} bytes, more than the {MOST:,} that an image file may have")
+    return size

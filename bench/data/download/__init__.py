@@ -1,0 +1,1 @@
+"""Published files: where they lie, how they are fetched and checked."""

@@ -1,0 +1,1 @@
+"""File formats of published data sets: IDX, MATLAB, pickles without code, Parquet, archives."""

@@ -1,0 +1,211 @@
+"""A Parquet file with the images in it: a column of image files' bytes, their labels, and a split if there is one.
+
+The columns are those of Hugging Face: ``image`` (bytes, or a struct with ``bytes`` and ``path``), ``label`` (a text, a
+number, or a number with names in the file's metadata), and optionally ``split``, ``is_query`` and ``is_gallery``.
+The bytes are taken out once, a few at a time, into one file in the cache, from which every image can be read by itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from bench.contract import DataError
+from bench.data.decoding.cache import ENTRY, UNPACKED, sync_folder, write_whole
+from bench.data.decoding.image_source import Piece
+from bench.data.download.hub import EXTRA
+from bench.naming import did_you_mean
+
+USUAL = ("label", "labels", "fine_label", "class", "target")  # label columns, the likeliest first
+README = "README.md"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns' names; classes: names of the labels' numbers, or nothing where the labels are names themselves."""
+
+    image: str
+    label: str
+    classes: tuple[str, ...]
+
+
+def columns_of(path: Path, label: str, readme: Path) -> Columns:
+    """Find a table's columns. label: the label column's name, "" to find it; readme: of the set, if it has one.
+
+    Raises DataError that names the columns there are.
+    """
+    try:
+        parquet = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise DataError(f"{path}: reading Parquet needs pyarrow: {EXTRA}") from error
+    try:
+        schema = parquet.read_schema(path)
+    except Exception as error:  # pyarrow's errors, which have no class that can be named without importing it
+        raise DataError(
+            f"{path}: not a Parquet file that can be read ({' '.join(str(error).split())[:200]})"
+        ) from error
+    features = {**_from_readme(readme), **_from_metadata(schema.metadata)}
+    names = list(schema.names)
+    kinds = {name: str(schema.field(name).type) for name in names}
+    images = [name for name in names if "binary" in kinds[name]]
+    labels = [name for name in names if features.get(name)] or [
+        name for name in names if kinds[name].startswith(("int", "uint", "string", "large_string", "dictionary"))
+    ]
+    found = ", ".join(names)
+    if not images:
+        raise DataError(f"{path}: no column with images' bytes (found: {found})")
+    if label and label not in names:
+        raise DataError(f"{path}: no column {label!r}{did_you_mean(label, names)} (found: {found})")
+    usual = [name for name in USUAL if name in labels]
+    chosen = label or (labels[0] if len(labels) == 1 else next(iter(usual), ""))
+    if not chosen:
+        raise DataError(f"{path}: which column is the label? Give --set datasets.hf.label=NAME (found: {found})")
+    return Columns("image" if "image" in images else images[0], chosen, features.get(chosen, ()))
+
+
+def _from_metadata(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
+    """Return the class names by column that `datasets` wrote into the file."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        return {name: tuple(map(str, one["names"])) for name, one in features.items() if one.get("names")}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _from_readme(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the class names by column of the ``dataset_info`` at the head of a set's README."""
+    try:
+        yaml: Any = importlib.import_module("yaml")  # huggingface_hub brings it
+        facts = yaml.safe_load(path.read_text("utf-8").split("---")[1])["dataset_info"]
+        found = {}
+        for feature in (facts[0] if isinstance(facts, list) else facts)["features"]:
+            dtype = feature["dtype"]
+            names = dtype.get("class_label", {}).get("names") if isinstance(dtype, dict) else None
+            if names:
+                found[feature["name"]] = tuple(map(str, names.values() if isinstance(names, dict) else names))
+        return found
+    except Exception:  # no README, no yaml, or another form of it: the labels keep their numbers
+        return {}
+
+
+IMAGES, LENGTHS = "images.bin", "lengths.npy"
+BATCH = 64  # images taken out at a time: photographs are megabytes
+
+
+@dataclass(frozen=True)
+class Table:
+    """images: one piece a row; paths: what the rows call their images, where they do; cells: the other columns."""
+
+    images: list[Piece]
+    paths: list[str | None]
+    cells: dict[str, list[Any]]
+
+
+def read_parquet(source: Path, cache: Path, label_column: str, image_column: str = "image") -> Table:
+    """Return a table's rows, their images unpacked. Raises DataError that says what is missing."""
+    try:
+        parquet = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise DataError(f"{source}: reading Parquet needs pyarrow: pip install 'simbench-retrieval[hf]'") from error
+    try:
+        with parquet.ParquetFile(source) as file:
+            names = file.schema_arrow.names
+            for column in (image_column, label_column):
+                if column not in names:
+                    raise DataError(
+                        f"{source}: no column {column!r}{did_you_mean(column, names)} (found: {', '.join(names)})"
+                    )
+            wanted = [name for name in (label_column, "split", "is_query", "is_gallery") if name in names]
+            cells = file.read(columns=wanted).to_pydict()
+            cells[label_column] = _named(file.schema_arrow.metadata, label_column, cells[label_column])
+            folder = _unpacked(source, cache, file, image_column)
+    except DataError:
+        raise
+    except OSError as error:  # pyarrow's own errors among them, which have lines
+        raise DataError(f"{source}: cannot be read ({error.strerror or _line(error)})") from error
+    except Exception as error:  # pyarrow's errors, which have no class that can be named without importing it
+        raise DataError(f"{source}: not a Parquet file that can be read ({_line(error)})") from error
+    lengths = np.load(folder / LENGTHS, allow_pickle=False).tolist()
+    paths = json.loads((folder / "paths.json").read_text("utf-8"))
+    pieces, start = [], 0
+    for row, length in enumerate(lengths):
+        pieces.append(Piece(str(folder / IMAGES), start, length, f"{source}: row {row + 1}"))
+        start += length
+    return Table(pieces, paths, cells)
+
+
+def _named(metadata: dict[bytes, bytes] | None, column: str, values: list[Any]) -> list[Any]:
+    """Return labels by name where Hugging Face's metadata has names for their numbers."""
+    try:
+        names = json.loads((metadata or {})[b"huggingface"])["info"]["features"][column]["names"]
+        return [names[value] if isinstance(value, int) and value >= 0 else value for value in values]
+    except (KeyError, ValueError, TypeError, IndexError):
+        return values
+
+
+def _unpacked(source: Path, cache: Path, file: Any, column: str) -> Path:
+    """Return the folder with a table's images, made now if it is not there."""
+    about = source.stat()
+    state = [os.path.abspath(source), about.st_size, about.st_mtime_ns, about.st_ctime_ns, column]
+    folder = cache / UNPACKED / sha256(json.dumps(state).encode()).hexdigest()[:32]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / ENTRY).is_file():
+            partial = folder.with_suffix(".partial")
+            for leftover in (partial, folder):
+                shutil.rmtree(leftover, ignore_errors=True)
+            partial.mkdir()
+            try:
+                _unpack(file, partial, source, column)
+                partial.rename(folder)
+                sync_folder(folder.parent)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        os.utime(folder / ENTRY)
+    return folder
+
+
+def _unpack(file: Any, folder: Path, source: Path, column: str) -> None:
+    lengths: list[int] = []
+    paths: list[str | None] = []
+    crc = 0
+    with (folder / IMAGES).open("wb") as out:
+        for data, path in _images(file, source, column):
+            out.write(data)
+            crc = zlib.crc32(data, crc)
+            lengths.append(len(data))
+            paths.append(path)
+        out.flush()
+        os.fsync(out.fileno())
+    np.save(folder / LENGTHS, np.array(lengths, np.int64))
+    write_whole(folder / "paths.json", json.dumps(paths))
+    write_whole(folder / ENTRY, json.dumps({"what": str(source), "files": len(lengths), "crc": crc}))
+
+
+def _images(file: Any, source: Path, column: str) -> Iterator[tuple[bytes, str | None]]:
+    for batch in file.iter_batches(batch_size=BATCH, columns=[column]):
+        for value in batch.column(0).to_pylist():
+            if isinstance(value, dict):
+                data, path = value.get("bytes"), value.get("path")
+            else:
+                data, path = value, None
+            if data is not None and not isinstance(data, bytes):
+                raise DataError(
+                    f"{source}: the column {column} holds {type(data).__name__}, not the bytes of image files"
+                )
+            yield data or b"", path
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

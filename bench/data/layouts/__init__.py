@@ -1,0 +1,1 @@
+"""Pictures of one's own: folders, manifests, JSON listings, and where they lie."""

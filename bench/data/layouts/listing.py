@@ -1,0 +1,219 @@
+"""What a folder or a manifest says is there, before any image is decoded; and the step from there to a collection."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bench.contract import Collection, DataError, DataPlace, Images, ImageShape, Split
+from bench.data.decoding.decode import Recipe, decode_files
+from bench.data.decoding.image_source import Source
+from bench.data.splits.protocols import obstacles
+from bench.naming import first_few, naturally
+
+
+@dataclass(frozen=True)
+class PartSummary:
+    """Counts of one part; smallest, median and largest are of images a class, over the classes that are in it."""
+
+    images: int
+    classes: int
+    smallest: int
+    median: float
+    largest: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a collection holds.
+
+    imbalance: images of the largest class of train over those of its smallest, 1 where all are equal.
+    thin: classes with fewer than two images to test on, which can be neither found nor missed; where there is no test
+    part, those with no image in the gallery.
+    obstacles: for each protocol, why it is not possible, or nothing where it is.
+    """
+
+    name: str
+    shape: ImageShape
+    classes: tuple[str, ...]
+    parts: Mapping[str, PartSummary]
+    imbalance: float
+    thin: tuple[str, ...]
+    obstacles: Mapping[str, str]
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The protocols that are possible."""
+        return tuple(name for name, obstacle in self.obstacles.items() if not obstacle)
+
+
+def summarise(collection: Collection) -> Summary:
+    """Count a collection. No pixel is read."""
+    counts = {name: _counts(part, len(collection.classes)) for name, part in collection.parts().items()}
+    train = counts["train"][counts["train"] > 0]
+    thin = counts["test"] < 2 if "test" in counts else (counts["query"] > 0) & (counts["gallery"] == 0)
+    return Summary(
+        name=collection.name,
+        shape=collection.train.images.shape,
+        classes=collection.classes,
+        parts={name: _part(count) for name, count in counts.items()},
+        imbalance=float(train.max() / train.min()) if len(train) else 1.0,
+        thin=tuple(collection.classes[number] for number in np.flatnonzero(thin)),
+        obstacles=obstacles(collection),
+    )
+
+
+def _counts(part: Split, classes: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.bincount(part.labels, minlength=classes).astype(np.int64)
+
+
+def _part(counts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> PartSummary:
+    there = counts[counts > 0]
+    if not len(there):
+        return PartSummary(0, 0, 0, 0.0, 0)
+    return PartSummary(
+        images=int(there.sum()),
+        classes=len(there),
+        smallest=int(there.min()),
+        median=float(np.median(there)),
+        largest=int(there.max()),
+    )
+
+
+logger = logging.getLogger(__name__)
+
+SPLIT_NAMES = {  # what folders and manifests call a part: its name here
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Image files with a class name and an id each. Paths are plain text: a `Path` takes 200 bytes more."""
+
+    paths: tuple[Source, ...]
+    labels: tuple[str, ...]
+    ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def only(self, rows: Iterable[int]) -> Part:
+        """Return the part's chosen rows."""
+        rows = tuple(rows)
+        return Part(
+            tuple(self.paths[row] for row in rows),
+            tuple(self.labels[row] for row in rows),
+            tuple(self.ids[row] for row in rows),
+        )
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The parts of a data set as files.
+
+    parts: by the names of a Collection's parts; ignored: files met that are no images, or that nothing names.
+    source: the folder or file that errors name.
+    Raises DataError unless there is something to learn from and to test on, of two classes or more, none of which is
+    new in the test. Queries and galleries of a manifest may show new classes.
+    """
+
+    name: str
+    source: Path
+    parts: Mapping[str, Part]
+    ignored: int = 0
+
+    def __post_init__(self) -> None:
+        classes = self.classes
+        if not classes:
+            raise DataError(f"{self.source}: no images in it")
+        if len(classes) < 2:
+            raise DataError(f"{self.source}: one class only ({first_few(classes)}), so that nothing can be told apart")
+        for name in ("train", "query" if "query" in self.parts else "test"):
+            if not self.parts.get(name):
+                raise DataError(f"{self.source}: no images in the {name} part")
+        for name, part in self.parts.items():
+            repeated = [one for one, times in Counter(part.ids).items() if times > 1]
+            if repeated:
+                raise DataError(f"{self.source}: twice in the {name} part: {first_few(repeated)}")
+        if "query" not in self.parts:
+            known = set(self.parts["train"].labels)
+            for name in self.parts:
+                unseen = naturally(set(self.parts[name].labels) - known)
+                if unseen:
+                    raise DataError(
+                        f"{self.source}: classes in the {name} part that are not in train: {first_few(unseen)}. Add "
+                        "images of them to train, or name query and gallery images in a manifest to test on new classes"
+                    )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of all classes, in natural order."""
+        return naturally(label for part in self.parts.values() for label in part.labels)
+
+
+def with_test(parts: Mapping[str, Part], source: Path) -> dict[str, Part]:
+    """Return the parts, the validation part as the test part where there is no other: it cannot be both."""
+    if "validation" not in parts or {"test", "query"} & set(parts):
+        return dict(parts)
+    logger.warning("%s: no test part; the validation part is tested on, and a new one is cut from train", source)
+    return {"train": parts["train"], "test": parts["validation"]}
+
+
+def collect(listing: Listing, place: DataPlace, recipe: Recipe, *, mirror: bool) -> Collection:
+    """Decode a listing's files, each once however many parts it is in, to one shape."""
+    if listing.ignored:
+        logger.info("%s: %d files ignored that are no images or that nothing names", listing.source, listing.ignored)
+    rows: dict[Source, int] = {}
+    for part in listing.parts.values():
+        for path in part.paths:
+            rows.setdefault(path, len(rows))
+    decoded = decode_files(list(rows), place, recipe, what=str(listing.source))
+    notes: tuple[str, ...] = ()
+    if decoded.broken:
+        notes = (_note(listing, rows, decoded.broken),)
+        kept = {
+            name: part.only(row for row, path in enumerate(part.paths) if rows[path] not in decoded.broken)
+            for name, part in listing.parts.items()
+        }
+        listing = replace(listing, parts=kept)
+    classes = listing.classes
+    numbers = {name: number for number, name in enumerate(classes)}
+    splits = {
+        name: Split(
+            Images(decoded.pixels, np.array([rows[path] for path in part.paths], np.int64)),
+            np.array([numbers[label] for label in part.labels], np.int64),
+            np.array(part.ids, np.str_),
+        )
+        for name, part in listing.parts.items()
+    }
+    return Collection(
+        listing.name,
+        classes,
+        mirror=mirror,
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits.get("test"),
+        query=splits.get("query"),
+        gallery=splits.get("gallery"),
+        notes=(
+            *notes,
+            f"images of another shape than {splits['train'].images.shape} were brought to it ({recipe.resize})",
+        ),
+    )
+
+
+def _note(listing: Listing, rows: Mapping[Source, int], broken: Mapping[int, str]) -> str:
+    """Say in one line, with names that are the same on every machine, what was left out and why."""
+    ids = {rows[path]: one for part in listing.parts.values() for path, one in zip(part.paths, part.ids, strict=True)}
+    named = first_few([f"{ids[row]} ({reason})" for row, reason in broken.items()])
+    return f"{len(broken):,} of {len(rows):,} image files left out, as they cannot be read: {named}"

@@ -1,0 +1,1 @@
+"""Parts of a data set: splits, protocols, subsets, label budgets, and their fingerprint."""

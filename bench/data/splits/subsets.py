@@ -1,0 +1,166 @@
+"""Using less than all of a data set: some classes, fewer images a class. Seeded, and test images stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.contract import Collection, Split, UsageError
+from bench.data.splits.splits import at_most, some_of, stratified_limit
+from bench.naming import did_you_mean
+
+if TYPE_CHECKING:
+    from bench.contract import Labels
+
+
+@dataclass(frozen=True)
+class Subset:
+    """What of a collection is used.
+
+    classes: names, or one number: so many, chosen by the seed; per_class: images a class to learn from, validation
+    included; balance: as many images to learn from of every class as the smallest has; limit: images of train, and
+    images to test on, stratified; labels_per_class: see `bench.data.splits.subsets`.
+    """
+
+    classes: tuple[str, ...] | None = None
+    per_class: int | None = None
+    balance: bool = False
+    limit: int | None = None
+    labels_per_class: int | None = None
+
+    def __post_init__(self) -> None:
+        for flag, value in (("--per-class", self.per_class), ("--labels-per-class", self.labels_per_class)):
+            if value is not None and value < 1:
+                raise UsageError(f"{flag} must be 1 or more, got {value}")
+        if self.per_class is not None and self.labels_per_class is not None:
+            raise UsageError("give --per-class or --labels-per-class, not both: each limits what is learnt from")
+
+
+def with_classes(collection: Collection, wanted: Sequence[str], seed: int) -> Collection:
+    """Return the images of some classes, whose labels are renumbered without gaps.
+
+    wanted: names, or one whole number: so many classes by the seed (a trailing comma, ``3,``, makes it a name).
+    Raises UsageError for a name that is none, and for fewer than two classes.
+    """
+    names = [word for word in wanted if word]
+    known = collection.classes
+    if len(wanted) == 1 and names and names[0].isdecimal():
+        count = int(names[0])
+        if not 2 <= count <= len(known):
+            raise UsageError(f"--classes {count}: {collection.name} has {len(known)}; give 2 to {len(known)}")
+        chosen = some_of(len(known), count, seed)
+        note = f"{count} of {len(known)} classes, chosen by split seed {seed}"
+    else:
+        strange = [name for name in names if name not in known]
+        if strange:
+            shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+            raise UsageError(
+                f"--classes: {collection.name} has no class {strange[0]!r}{did_you_mean(strange[0], known)} "
+                f"(it has: {shown})"
+            )
+        chosen = np.flatnonzero(np.isin(known, names))
+        if len(chosen) < 2:
+            raise UsageError(f"--classes: name two or more, got {', '.join(names) or 'none'}")
+        note = f"{len(chosen)} of {len(known)} classes"
+    told = f"{note}: {', '.join(known[number] for number in chosen[:20])}{', ...' if len(chosen) > 20 else ''}"
+    return replace(reordered(collection, chosen), notes=(*collection.notes, told))
+
+
+def reordered(collection: Collection, order: Labels) -> Collection:
+    """Return the images of the classes in ``order``, which get the labels 0, 1, 2, ... in that order."""
+    number = np.full(len(collection.classes), -1, np.int64)
+    number[order] = np.arange(len(order))
+
+    def kept(part: Split) -> Split:
+        some = part.subset(np.flatnonzero(number[part.labels] >= 0))
+        return replace(some, labels=number[some.labels])
+
+    parts = {name: kept(part) for name, part in collection.parts().items()}
+    return replace(collection, classes=tuple(collection.classes[at] for at in order), **parts)  # type: ignore[arg-type] # parts are splits
+
+
+def limited(collection: Collection, limit: int, seed: int) -> Collection:
+    """Return at most so many images of each part, stratified."""
+    parts = {name: part.subset(stratified_limit(part.labels, limit, seed)) for name, part in collection.parts().items()}
+    note = f"at most {limit} images a part, split seed {seed}"
+    return replace(collection, **parts, notes=(*collection.notes, note))  # type: ignore[arg-type] # as above
+
+
+def fewer_to_learn(
+    train: Split, validation: Split | None, subset: Subset, seed: int
+) -> tuple[Split, Split | None, tuple[str, ...]]:
+    """Cut what is learnt from to its smallest class and to the label budget; return it with notes that say so.
+
+    A validation part of the data's own shares ``per_class`` in proportion, class by class, but never takes all of it.
+    With ``labels_per_class`` the validation part is what that holds out, which may be nothing.
+    """
+    notes: tuple[str, ...] = ()
+    if subset.balance:
+        smallest = _smallest(train)
+        train = train.subset(at_most(train.labels, smallest, seed))
+        if validation is not None:
+            validation = validation.subset(at_most(validation.labels, _smallest(validation), seed))
+        notes += (f"balanced: {smallest} training images of every class, split seed {seed}",)
+    if subset.per_class is not None:
+        budget = subset.per_class
+        most = np.full(int(train.labels.max(initial=0)) + 1, budget)
+        if validation is not None:
+            classes = max(len(most), int(validation.labels.max(initial=0)) + 1)
+            learn, check = (np.bincount(part.labels, minlength=classes) for part in (train, validation))
+            share = np.where(learn + check > budget, budget * check // np.maximum(learn + check, 1), check)
+            validation = validation.subset(at_most(validation.labels, share[: _classes(validation)], seed))
+            most = (budget - share)[: len(most)]
+        train = train.subset(at_most(train.labels, most, seed))
+        notes += (f"at most {budget} images a class to learn from, validation included, split seed {seed}",)
+    if subset.labels_per_class is not None:
+        train, validation, note = within_budget(train, validation, subset.labels_per_class, seed)
+        notes += (note,)
+    return train, validation, notes
+
+
+def _smallest(part: Split) -> int:
+    counts = np.bincount(part.labels)
+    return int(counts[counts > 0].min(initial=len(part)))
+
+
+_SHARE = 10  # one in so many labelled images is held out for validation, as without a budget
+_FEWEST = 2  # of a class: the map that chooses an epoch ranks each image among the others
+
+
+def within_budget(train: Split, validation: Split | None, budget: int, seed: int) -> tuple[Split, Split, str]:
+    """Cut what is learnt from to at most ``budget`` labelled images a class; return train, validation and a note.
+
+    Validation uses labels too, so it is part of the budget: a tenth of a class's labelled images, from the data's own
+    validation part where there is one. A class for which a tenth is less than two (fewer than 20 labelled images) gives
+    none, and without any validation a method keeps its last epoch. The held-out images are the last to be labelled:
+    what a smaller budget learns from, a larger one learns from as well. (But for 19: it learns from one more than 20,
+    where holding out begins.)
+    """
+    counts = np.bincount(train.labels)
+    if validation is None:
+        labelled = np.minimum(counts, budget)
+        held = _held_out(labelled)
+        every, learnt = (at_most(train.labels, most, seed) for most in (labelled, labelled - held))
+        checked = train.subset(np.setdiff1d(every, learnt))
+    else:
+        own = np.bincount(validation.labels, minlength=len(counts))
+        most = np.minimum(np.pad(counts, (0, len(own) - len(counts))) + own, budget)
+        held = np.minimum(_held_out(most), own)
+        held[held < _FEWEST] = 0
+        learnt = at_most(train.labels, (budget - held)[: len(counts)], seed)
+        checked = validation.subset(at_most(validation.labels, held[: _classes(validation)], seed))
+    used = "validation included" if len(checked) else "none held out for validation, so that the last epoch is kept"
+    return train.subset(learnt), checked, f"at most {budget} labelled images a class, {used}, split seed {seed}"
+
+
+def _held_out(labelled: Labels) -> Labels:
+    """Return how many of each class's labelled images validate, int64 ``(classes,)``."""
+    tenth = labelled // _SHARE
+    return np.where(tenth >= _FEWEST, tenth, 0)
+
+
+def _classes(part: Split) -> int:
+    return int(part.labels.max(initial=-1)) + 1

@@ -1,0 +1,59 @@
+"""What surrounds a process: its processors, the cache folder, the network."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+def processors() -> int:
+    """Return how many processors this process may use, at least 1."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """Return our folder in the user's cache directory (``SIMBENCH_CACHE``, else the system's own place)."""
+    if os.environ.get("SIMBENCH_CACHE"):
+        return Path(os.environ["SIMBENCH_CACHE"]).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "simbench"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/simbench"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simbench"
+
+
+_WITHIN = 0.7  # seconds in which a host must take a connection
+_TRUE = {"1", "on", "yes", "true"}  # as huggingface_hub reads its variables
+
+
+def unreachable(address: str) -> str:
+    """Return why a host cannot be reached, or nothing; through a proxy, which answers for it, always nothing."""
+    parts = urlsplit(address)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    if urllib.request.getproxies().get(parts.scheme) and not urllib.request.proxy_bypass(host):
+        return ""
+    outcome = [f"{host} does not answer"]
+
+    def knock() -> None:
+        try:
+            socket.create_connection((host, port), timeout=_WITHIN).close()
+            outcome[0] = ""
+        except OSError as error:
+            outcome[0] = f"{host} cannot be reached ({error.strerror or error})"
+
+    thread = threading.Thread(target=knock, daemon=True)  # looking up a name may take longer than any time limit
+    thread.start()
+    thread.join(_WITHIN)
+    return outcome[0]
+
+
+def hub_obstacle() -> str:
+    """Return why Hugging Face's Hub cannot be asked, or nothing."""
+    if any(os.environ.get(name, "").lower() in _TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
+        return "HF_HUB_OFFLINE is set"
+    return unreachable(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")

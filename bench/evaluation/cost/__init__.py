@@ -1,0 +1,1 @@
+"""What a method costs: latency of every stage, FLOPs, memory."""

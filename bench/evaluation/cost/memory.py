@@ -1,0 +1,96 @@
+"""Memory that embedding takes beyond what is held anyway: activations, buffers, the batch as floats."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Callable
+from threading import Event, Thread
+
+import numpy as np
+import torch
+
+from bench.contract import DataError, Images, Method
+from bench.evaluation.cost.timing import fixed_threads, synchronize
+from bench.evaluation.inference.embed import embed_pixels, to_floats
+
+_STATM = "/proc/self/statm"  # pages: size, resident, of which shared, ...
+_LOOK_EVERY = 0.0002  # seconds
+_CALLS, _SECONDS = 10, 0.3  # a look may miss a short peak; the next call has it again
+
+
+def peak_embed_bytes(
+    method: Method, images: Images, *, device: torch.device, batch: int = 64, threads: int = 1
+) -> int | None:
+    """Return the most bytes that embedding one batch holds at a time beyond what was held before it.
+
+    From uint8 pixels to vectors on the CPU, so with the batch as floats; weights were there before. On a GPU it is what
+    torch allocated there. On a Linux CPU what the process held resident and private, looked at from a second thread
+    during repeated calls, about a tenth exact: a look may come too late, the kernel counts in batches, and what other
+    threads take counts. None elsewhere. The method is to have embedded such a batch before, so that buffers that stay
+    are there.
+    """
+    if len(images) == 0 or batch < 1:
+        raise DataError(f"nothing to embed: batches of {batch} from {len(images)} images")
+    pixels = images.take(np.arange(batch, dtype=np.int64) % len(images))
+
+    def embed() -> None:
+        embed_pixels(method, to_floats(pixels, device)).cpu()
+        synchronize(device)
+
+    with fixed_threads(threads):
+        if device.type == "cuda":
+            return _peak_allocated(embed, device)
+        return _peak_resident(embed) if device.type == "cpu" and sys.platform == "linux" else None
+
+
+def _peak_allocated(call: Callable[[], None], device: torch.device) -> int:
+    synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    call()
+    return int(torch.cuda.max_memory_allocated(device)) - before
+
+
+def _peak_resident(call: Callable[[], None]) -> int:
+    """Return by how much this process grew during calls, at most.
+
+    The kernel keeps a high-water mark of its own, but to reset it would spoil what others read off it afterwards.
+    """
+    _give_back()
+    before, most, done = _private_bytes(), 0, Event()
+
+    def look() -> None:
+        nonlocal most
+        while not done.is_set():
+            most = max(most, _private_bytes() - before)
+            done.wait(_LOOK_EVERY)
+
+    watcher = Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        end = time.perf_counter() + _SECONDS
+        for _ in range(_CALLS):
+            call()
+            if time.perf_counter() > end:
+                break
+    finally:
+        done.set()
+        watcher.join()
+    return max(most, _private_bytes() - before)
+
+
+def _private_bytes() -> int:
+    """Return the bytes of this process that are in memory and no file's."""
+    with open(_STATM, encoding="ascii") as file:
+        _, resident, shared, *_ = map(int, file.read().split())
+    return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _give_back() -> None:
+    """Give freed memory that the C library keeps back to the kernel: reused, it would hide what a call takes."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,1 @@
+"""Approximate search: index recipes and the sweep of their accuracy against speed."""

@@ -1,0 +1,223 @@
+"""What approximate search costs in labels: every index, dimension and setting measured on one finished embedding."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import groupby
+from typing import Literal, TypeAlias
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from bench.contract import DataError, UsageError
+from bench.evaluation.cost.timing import fixed_threads
+from bench.evaluation.indexes.recipes import Index, Recipe, build, recipes
+from bench.evaluation.metrics import ranking
+from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
+from bench.evaluation.ranking.ranks import Ranks
+from bench.evaluation.ranking.relevance import Layout, build_layout
+from bench.evaluation.reranking.embedded import Embedded, Shortlist, unit_or_zero
+from bench.evaluation.reranking.whitening import Projection, fit_projection
+
+Clock: TypeAlias = Literal["wall", "processor"]
+_WARM_UP_CALLS = 10
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Vectors to search, and the number of each image's label, int64 ``(q,)`` and ``(N,)``."""
+
+    vectors: Embedded
+    query_labels: Ints
+    gallery_labels: Ints
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Who is relevant to whom, and R and N of every query."""
+        ids = self.vectors.query_ids, self.vectors.gallery_ids
+        return build_layout(self.query_labels, self.gallery_labels, *ids)
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Fewer dimensions: by PCA (``projection``), by keeping the first ones, or (``full``) none fewer."""
+
+    name: Literal["full", "pca", "truncate"]
+    dims: int
+    projection: Projection | None = None
+
+    def __call__(self, vectors: Vectors) -> Vectors:
+        """Return unit vectors, float32 ``(n, dims)``; a row with nothing left in it is zeros."""
+        if self.projection is not None:
+            return self.projection(vectors)
+        return unit_or_zero(vectors[:, : self.dims]) if self.name == "truncate" else vectors
+
+    @property
+    def stored_bytes(self) -> int:
+        return self.projection.stored_bytes if self.projection else 0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One index to build, of vectors reduced in one way."""
+
+    reduction: Reduction
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Point:
+    """One index with one setting, measured.
+
+    map_at_k, hit_at_1: as in METRICS, from the k items found, means over the queries with something to find;
+    recall_at_k: share of the exact k nearest (all dimensions, float32) that were found. bytes_per_image: all that is
+    stored, over N. wall_ms, cpu_ms: float64 ``(timed,)``, wall-clock and processor time of every single query that was
+    timed, its reduction included. front: no other point is at least as good in map_at_k, p95 latency and bytes, and
+    better in one.
+    """
+
+    reduction: str
+    dims: int
+    family: str
+    index: str
+    setting: str
+    map_at_k: float
+    hit_at_1: float
+    recall_at_k: float
+    bytes_per_image: float
+    build_seconds: float
+    wall_ms: Floats = field(repr=False, compare=False)
+    cpu_ms: Floats = field(repr=False, compare=False)
+    front: bool = False
+
+    def latency(self, clock: Clock, percentile: float = 95) -> float:
+        """Return a percentile of the single queries' times in ms."""
+        return float(np.percentile(self.wall_ms if clock == "wall" else self.cpu_ms, percentile))
+
+
+def plan(data: Embedded, k: int, dims: Sequence[int] = (), only: Sequence[str] = ()) -> tuple[Task, ...]:
+    """Return every index to build: reductions x recipes.
+
+    dims: dimensions to search in, by default all, a half and a quarter of them; fewer than all come by PCA and by
+    truncation. PCA is fitted on the training vectors if there are any, else on the gallery's, whose labels it does not
+    see: an index is built from its gallery. Raises UsageError for a k, dimension or family that cannot be.
+    """
+    n, d = data.gallery.shape
+    if not 1 <= k < n:
+        raise UsageError(f"k must be from 1 to {n - 1} for a gallery of {n}, got {k}")
+    wanted = list(dict.fromkeys(dims or (d, d // 2, d // 4)))
+    impossible = [one for one in wanted if not 1 <= one <= d]
+    if impossible:
+        raise UsageError(f"dims must be from 1 to {d}, which the vectors have, got {impossible[0]}")
+    source = data.gallery if data.train is None else data.train
+    reductions: list[Reduction] = []
+    for one in wanted:
+        if one == d:
+            reductions.append(Reduction("full", d))
+        else:
+            reductions += [Reduction("pca", one, fit_projection(source, dims=one)), Reduction("truncate", one)]
+    return tuple(Task(one, recipe) for one in reductions for recipe in recipes(n, one.dims, k, only))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What all points of a sweep share: the data, k, threads, and how many single queries are timed."""
+
+    data: Labelled
+    k: int
+    threads: int = 1
+    timed: int = 1_000
+
+    @cached_property
+    def exact(self) -> Shortlist:
+        """The k nearest of every query by exact search in all dimensions."""
+        return self.data.vectors.shortlist(self.k)
+
+    def measure(self, tasks: Sequence[Task]) -> Iterator[list[Point]]:
+        """Build each index and yield its points, one list a task. Neighbouring tasks share their reduced vectors."""
+        if not self.data.layout.relevant.any():
+            raise DataError("no query has a relevant item in the gallery: do the labels match?")
+        with fixed_threads(self.threads), threadpool_limits(limits=self.threads, user_api="blas"):
+            for reduction, group in groupby(tasks, key=lambda task: task.reduction):
+                whole = self.data.vectors
+                query, gallery = (np.ascontiguousarray(reduction(one)) for one in (whole.query, whole.gallery))
+                reduced = replace(whole, query=query, gallery=gallery)
+                for task in group:
+                    index = build(task.recipe, gallery)
+                    yield [self._point(task, index, reduced, place) for place in range(len(task.recipe.settings))]
+
+    def _point(self, task: Task, index: Index, reduced: Embedded, place: int) -> Point:
+        setting = task.recipe.settings[place]
+        index.set(setting)
+        wanted = min(self.k + reduced.spare, len(reduced.gallery))
+        similarities, items = index.search(reduced.query, wanted)
+        found = reduced.without_own(items, similarities, self.k)
+        wall, processor = self._latencies(task.reduction, index, wanted)
+        ranks = shortlist_ranks(found, self.data, self.k)
+        return Point(
+            reduction=task.reduction.name,
+            dims=task.reduction.dims,
+            family=task.recipe.family,
+            index=task.recipe.factory,
+            setting=" ".join(f"{name}={value}" for name, value in setting.items()),
+            map_at_k=float(np.nanmean(ranking.average_precision_at(ranks, self.k))),
+            hit_at_1=float(np.nanmean(ranking.hit_at(ranks, 1))),
+            recall_at_k=neighbor_recall(found.items, self.exact.items),
+            bytes_per_image=(index.stored_bytes + task.reduction.stored_bytes) / len(reduced.gallery),
+            build_seconds=index.build_seconds,
+            wall_ms=wall,
+            cpu_ms=processor,
+        )
+
+    def _latencies(self, reduction: Reduction, index: Index, k: int) -> tuple[Floats, Floats]:
+        """Return wall-clock and processor ms of single queries, evenly spaced ones, float64 ``(timed,)`` each."""
+        queries = self.data.vectors.query
+        rows = np.linspace(0, len(queries) - 1, self.timed).astype(np.int64)
+        wall, processor = np.zeros(len(rows)), np.zeros(len(rows))
+        for turn, row in enumerate([*rows[:_WARM_UP_CALLS], *rows], start=-min(_WARM_UP_CALLS, len(rows))):
+            one = queries[row : row + 1]
+            worked, begun = time.process_time_ns(), time.perf_counter_ns()
+            index.search(reduction(one), k)
+            ended, done = time.perf_counter_ns(), time.process_time_ns()
+            if turn >= 0:
+                wall[turn], processor[turn] = (ended - begun) / 1e6, (done - worked) / 1e6
+        return wall, processor
+
+
+def shortlist_ranks(found: Shortlist, data: Labelled, k: int) -> Ranks:
+    """Return the ranks up to k of the relevant items that were found.
+
+    Among equal similarities the items that are not relevant stand first, as everywhere; items that were not found
+    count as not relevant, and the denominator of map@k stays min(k, R).
+    """
+    relevant = (found.items >= 0) & (data.gallery_labels[found.items] == data.query_labels[:, None])
+    order = np.lexsort((relevant, -found.similarities), axis=1)[:, :k]
+    row, column = np.nonzero(np.take_along_axis(relevant, order, 1))
+    hits = np.bincount(row, minlength=len(relevant))
+    return Ranks(
+        values=(column + 1).astype(np.int64),
+        offsets=np.concatenate(([0], np.cumsum(hits))).astype(np.int64),
+        items=data.layout.items,
+        relevant_in_all=data.layout.relevant,
+        depth=k,
+    )
+
+
+def neighbor_recall(found: Ints, exact: Ints) -> float:
+    """Return the share of the exact nearest that were found, mean over queries; int64 ``(q, k)`` each, -1 for none."""
+    there = exact >= 0
+    hit = np.stack([(found == column[:, None]).any(axis=1) for column in exact.T], axis=1) & there
+    return float((hit.sum(axis=1) / np.maximum(there.sum(axis=1), 1)).mean())
+
+
+def mark_front(points: Sequence[Point], clock: Clock = "wall") -> tuple[Point, ...]:
+    """Return the points with ``front`` set: those that no other beats in map@k, p95 latency and bytes together."""
+    costs = np.array([(-one.map_at_k, one.latency(clock), one.bytes_per_image) for one in points]).reshape(-1, 3)
+    marked = []
+    for one, cost in zip(points, costs, strict=True):
+        beaten = ((costs <= cost).all(axis=1) & (costs < cost).any(axis=1)).any()
+        marked.append(replace(one, front=not beaten))
+    return tuple(marked)

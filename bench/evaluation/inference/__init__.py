@@ -1,0 +1,1 @@
+"""Images to vectors: batches, inference engines, compiled networks."""

@@ -1,0 +1,146 @@
+"""A network compiled by OpenVINO or ONNX Runtime for the CPU: from the fastest number format to the most exact."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.contract import ImageShape
+from bench.evaluation.ranking.arrays import Vectors
+
+Run = Callable[[Tensor], Tensor]
+
+# Activations of a few images stay in the processor's cache, those of 64 photographs do not: Lite0 at 224 pixels embeds
+# a batch of 64 a third faster by eights. Small images go through in larger portions, of as many pixels.
+_PORTION_PIXELS = 8 * 224 * 224
+
+
+def openvino_runs(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[str, Run]]:
+    """Yield (number format, function from float32 ``(n, c, h, w)`` to float32 ``(n, d)``): bfloat16, then float32.
+
+    bfloat16 only where the processor multiplies it. One request at a time with every thread on it, not several side by
+    side: that was as fast for batches of 64, and faster for one image.
+    """
+    openvino = import_openvino()
+    with _quiet_tracing():
+        model = openvino.convert_model(
+            _ChannelsLast(network).eval(),
+            example_input=_example(shape),
+            input=[-1, shape.height, shape.width, shape.channels],
+        )
+    core = openvino.Core()
+    native = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    for name, precision in (("bfloat16", "bf16"), ("float32", "f32")) if native else (("float32", "f32"),):
+        choices = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,  # runs side by side would be pinned to the same processors
+        }
+        request = core.compile_model(model, "CPU", choices).create_infer_request()
+        yield name, _portioned(_openvino_call(request), shape)
+
+
+def onnx_runs(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[str, Run]]:
+    """Yield the same for ONNX Runtime: float32 alone, as its CPU kernels have no bfloat16."""
+    runtime = import_module("onnxruntime")
+    with _quiet_tracing():
+        program = torch.onnx.export(
+            _ChannelsLast(network).eval(),
+            (_example(shape),),
+            dynamo=True,  # slower than the older exporter, but that one has no word for resizing with antialiasing
+            verbose=False,
+            input_names=["pixels"],
+            output_names=["vectors"],
+            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+        )
+    if program is None:
+        raise RuntimeError("torch's exporter returned nothing")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors; its warnings are about its own choices
+    session = runtime.InferenceSession(
+        program.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    yield "float32", _portioned(lambda pixels: session.run(None, {"pixels": pixels})[0], shape)
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry: it tells its makers of every import, and a benchmark asks nobody outside.
+
+    It takes the missing package ``openvino_telemetry`` for granted, so that is what it is shown. Raises ImportError.
+    """
+    name = "openvino_telemetry"
+    before = {name: sys.modules[name]} if name in sys.modules else {}
+    sys.modules[name] = None  # type: ignore[assignment]  # Python's own way to say that there is no such module
+    try:
+        return import_module("openvino")
+    finally:
+        del sys.modules[name]
+        sys.modules.update(before)
+
+
+class _ChannelsLast(nn.Module):
+    """The network on pixels as they lie in memory, ``(n, h, w, c)``: no batch is copied on its way in."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        vectors: Tensor = self.network(pixels.permute(0, 3, 1, 2)).float()
+        return vectors
+
+
+def _example(shape: ImageShape) -> Tensor:
+    """Return two grey images to trace with: with one alone, a batch size of 1 is easily taken for a constant."""
+    return torch.full((2, shape.height, shape.width, shape.channels), 0.5)
+
+
+@contextmanager
+def _quiet_tracing() -> Iterator[None]:
+    """Trace without gradients, and without warnings that are none of the user's business.
+
+    What they warn of, torch leaving TorchScript and constants baked in, shows in the comparison of vectors. OpenVINO
+    quiets all loggers and, where it cannot convert a network, leaves them so: ours have more to say.
+    """
+    level = logging.root.level
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            for kind in (DeprecationWarning, FutureWarning):
+                warnings.simplefilter("ignore", kind)
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # public, not re-exported
+            yield
+    finally:
+        logging.root.setLevel(level)
+
+
+def _openvino_call(request: Any) -> Callable[[Vectors], Vectors]:
+    def call(pixels: Vectors) -> Vectors:
+        request.infer([pixels], share_inputs=True)
+        vectors: Vectors = request.get_output_tensor(0).data.copy()  # the request writes to the same memory next time
+        return vectors
+
+    return call
+
+
+def _portioned(call: Callable[[Vectors], Vectors], shape: ImageShape) -> Run:
+    """Return a function on tensors that gives an engine's function arrays ``(n, h, w, c)`` of a few images each."""
+    portion = max(1, _PORTION_PIXELS // (shape.height * shape.width))
+
+    def run(pixels: Tensor) -> Tensor:
+        lying = pixels.detach().permute(0, 2, 3, 1).contiguous().numpy()
+        parts = [call(lying[start : start + portion]) for start in range(0, len(lying), portion)]
+        return torch.from_numpy(np.concatenate(parts))
+
+    return run

@@ -1,0 +1,161 @@
+"""What computes the vectors: torch as trained, or a fitted method's network compiled by an inference engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.contract import (
+    FitContext,
+    Images,
+    ImageShape,
+    Method,
+    MethodError,
+    SimbenchError,
+    Split,
+    UsageError,
+    exporter_of,
+    network_of,
+)
+from bench.evaluation.inference.compile import Run, import_openvino, onnx_runs, openvino_runs
+from bench.evaluation.inference.embed import embed_pixels, name_of, to_floats
+from bench.evaluation.ranking.rows import normalize_rows
+
+LEAST_COSINE = 0.998  # of every sample to torch's vector; bfloat16 keeps .9989 on a network of 49 layers
+_SAMPLES = 32
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine other than torch.
+
+    packages: what it imports, the first of which has the version to record; runs: compile a network, from the fastest
+    number format to the most exact.
+    """
+
+    packages: Mapping[str, Callable[[], Any]]
+    runs: Callable[[nn.Module, ImageShape, int], Iterator[tuple[str, Run]]]
+
+
+ENGINES: Mapping[str, Engine] = {
+    "openvino": Engine({"openvino": import_openvino}, openvino_runs),
+    "onnx": Engine({name: partial(import_module, name) for name in ("onnxruntime", "onnx", "onnxscript")}, onnx_runs),
+}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A network on an engine: the function, its number format, and its lowest cosine to torch's vectors."""
+
+    run: Run
+    precision: str
+    cosine: float
+
+
+@dataclass(frozen=True)
+class EngineMethod:
+    """A fitted method as far as ``embed`` goes, which the engine computes. All else is the method's own."""
+
+    method: Method
+    run: Run
+
+    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+        raise SimbenchError(f"{name_of(self.method)} is compiled: fit the method itself, and compile it again")
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        return self.run(pixels)
+
+
+def require_engine(engine: str, device: str, methods: Mapping[str, Method]) -> None:
+    """Raise UsageError, before anything is trained, where an engine cannot do what will be asked of it.
+
+    device: the kind of device of the run; methods: those to run, by name, fitted or not.
+    """
+    if engine == "torch":
+        return
+    if device != "cpu":
+        raise UsageError(
+            f"--engine {engine} computes on the CPU, not on {device}: give --device cpu, or --engine torch"
+        )
+    for package, load in _known(engine).packages.items():
+        try:
+            load()
+        except ImportError as error:
+            raise UsageError(
+                f"--engine {engine} needs the package {package}: pip install 'simbench-retrieval[{engine}]'"
+            ) from error
+    unable = [name for name, method in methods.items() if exporter_of(method) is None]
+    if unable:
+        raise UsageError(f"--engine {engine} needs methods with a network to compile: not {', '.join(unable)}")
+
+
+def on_engine(method: Method, engine: str, images: Images, *, threads: int) -> tuple[Method, dict[str, Any]]:
+    """Return a fitted method whose ``embed`` the engine computes, and what to record of the engine.
+
+    images: some of them are embedded both ways to compare. With torch the method is returned as it is.
+    Raises UsageError for a method without a network, and what ``compile_network`` raises.
+    """
+    if engine == "torch":
+        return method, {"name": "torch"}
+    network = network_of(method)
+    if network is None:
+        raise UsageError(f"--engine {engine} needs a method with a network to compile: not {name_of(method)}")
+    rows = np.unique(np.linspace(0, len(images) - 1, min(len(images), _SAMPLES)).astype(np.int64))
+    samples = to_floats(images.take(rows), torch.device("cpu"))
+    expected = normalize_rows(embed_pixels(method, samples).numpy(), f"{name_of(method)}.embed", MethodError)
+    compiled = compile_network(
+        network, images.shape, engine, threads=threads, samples=samples, expected=torch.from_numpy(expected)
+    )
+    return EngineMethod(method, compiled.run), {
+        "name": engine,
+        "version": version(next(iter(_known(engine).packages))),
+        "precision": compiled.precision,
+        "lowest_cosine": round(compiled.cosine, 6),
+    }
+
+
+def compile_network(
+    network: nn.Module, shape: ImageShape, engine: str, *, threads: int, samples: Tensor, expected: Tensor
+) -> Compiled:
+    """Return a network compiled for images of one shape and any number of them, in the fastest format that is exact.
+
+    network: float32 ``(n, c, h, w)`` in [0, 1] in, ``(n, d)`` out; samples: some such images; expected: their vectors
+    by torch, ``(n, d)`` in any scale. A format will do if every sample, alone and in a batch, comes within a cosine of
+    0.998 of what is expected. Raises SimbenchError where none does, or the engine cannot read the network.
+    """
+    cosine = float("nan")
+    try:
+        for precision, run in _known(engine).runs(network, shape, threads):
+            cosine = _lowest_cosine(run, samples, expected)
+            if cosine >= LEAST_COSINE:
+                return Compiled(run, precision, cosine)
+    except Exception as error:  # each converter has errors of its own
+        reason = (str(error).strip().splitlines() or ["no message"])[0]
+        raise SimbenchError(
+            f"--engine {engine} cannot compile {name_of(network)}: {type(error).__name__}: {reason}; use --engine torch"
+        ) from error
+    raise SimbenchError(
+        f"--engine {engine} computes other vectors than torch: cosine {cosine:.4f} in float32, at least {LEAST_COSINE} "
+        "is needed; use --engine torch"
+    )
+
+
+def _lowest_cosine(run: Run, samples: Tensor, expected: Tensor) -> float:
+    """Return the lowest cosine of any sample; the first is also run alone, as a traced network may fix a batch size."""
+    found, wanted = torch.cat([run(samples), run(samples[:1])]), torch.cat([expected, expected[:1]])
+    return float(F.cosine_similarity(found, wanted).min())
+
+
+def _known(engine: str) -> Engine:
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine {engine!r} (known: torch, {', '.join(ENGINES)})")
+    return ENGINES[engine]

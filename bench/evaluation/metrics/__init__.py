@@ -1,0 +1,1 @@
+"""Numbers from ranks, pairs and decoded images: their definitions, ties, chance levels, conventions."""

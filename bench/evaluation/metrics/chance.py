@@ -1,0 +1,153 @@
+"""What a ranking scores by chance, in closed form, and what our own ranking scores where only chance can help it.
+
+Labels shuffled over the images, and random vectors in place of the method's, must both give the chance level. They do
+not where ties are counted for the method, where a label decides the order, or where the ranking itself is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.evaluation.metrics.ties import score_with_ties
+from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
+from bench.evaluation.ranking.backend import RankedBlock
+from bench.evaluation.ranking.engine import rank_gallery
+from bench.evaluation.ranking.relevance import build_layout
+from bench.evaluation.ranking.rows import Rows, check_vectors
+
+_CLASSES, _QUERIES, _ITEMS = 64, 128, 512  # enough to see a bias of a few hundredths, in a fraction of a second
+TURNS = 16  # draws of labels or vectors; the error of their mean comes from their spread
+ERRORS = 6.0  # standard errors above chance that are allowed: Student's t with 15 degrees exceeds 6 once in 80,000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some queries and items, and who is who among them.
+
+    query ``(m, d)``, gallery ``(n, d)``: float32. Labels and images: int64 numbers; one image number on both sides is
+    one image, which is excluded for itself.
+    """
+
+    query: Vectors
+    gallery: Vectors
+    query_labels: Ints
+    gallery_labels: Ints
+    query_images: Ints
+    gallery_images: Ints
+
+
+@dataclass(frozen=True)
+class AgainstChance:
+    """The mean map of several draws, the chance level of the same queries, and the standard error of the difference."""
+
+    value: float
+    chance: float
+    error: float
+
+    @property
+    def limit(self) -> float:
+        """The highest value that chance explains."""
+        return self.chance + ERRORS * self.error + 1e-9
+
+
+def expected_average_precision(relevant: Ints, items: Ints) -> Floats:
+    """Return the expected average precision of a random order, float64 ``(q,)``.
+
+    relevant: R, items: N of each query, int64 ``(q,)``, 1 <= R <= N. A place j holds a relevant item with chance R/N,
+    and then (j - 1)(R - 1)/(N - 1) of the places before it do on average, so the mean over R of the P@j is
+    ((N - H(N)) (R - 1)/(N - 1) + H(N)) / N, with the harmonic number H(N). Source: Bestgen, "Exact expected average
+    precision of the random baseline for system evaluation", 2015.
+    """
+    harmonic = np.concatenate(([0.0], np.cumsum(1.0 / np.arange(1, int(items.max(initial=0)) + 1))))[items]
+    others = (relevant - 1) / np.maximum(items - 1, 1)
+    expected: Floats = (others * (items - harmonic) + harmonic) / items
+    return expected
+
+
+def draw_sample(
+    queries: Rows, items: Rows, labels: tuple[Ints, Ints], images: tuple[Ints, Ints], usable: Ints, *, seed: int
+) -> Sample:
+    """Return at most 128 queries and 512 items of at most 64 classes, drawn evenly.
+
+    labels, images: int64 numbers of the queries and of the items; usable: queries with something relevant, by row.
+    """
+    rng = np.random.default_rng((seed, 4))
+    known = np.unique(labels[0][usable])
+    classes = rng.permutation(known)[:_CLASSES]
+    query = _some(usable[np.isin(labels[0][usable], classes)], _QUERIES, rng)
+    item = _some(np.flatnonzero(np.isin(labels[1], classes)), _ITEMS, rng)
+    return Sample(
+        queries.take(query), items.take(item), labels[0][query], labels[1][item], images[0][query], images[1][item]
+    )
+
+
+def shuffled_labels(sample: Sample, *, ties: str, seed: int, threads: int = 1) -> AgainstChance:
+    """Rank the sample's own vectors with the labels of its images shuffled."""
+    rng = np.random.default_rng((seed, 5))
+    images, first = np.unique(np.concatenate((sample.query_images, sample.gallery_images)), return_index=True)
+    labels = np.concatenate((sample.query_labels, sample.gallery_labels))[first]
+    query, gallery = (np.searchsorted(images, side) for side in (sample.query_images, sample.gallery_images))
+
+    def draws() -> Iterator[Sample]:
+        for _ in range(TURNS):
+            shuffled = rng.permutation(labels)
+            yield Sample(
+                sample.query,
+                sample.gallery,
+                shuffled[query],
+                shuffled[gallery],
+                sample.query_images,
+                sample.gallery_images,
+            )
+
+    return _against_chance(draws(), ties, threads)
+
+
+def random_vectors(sample: Sample, *, ties: str, seed: int, threads: int = 1) -> AgainstChance:
+    """Rank random directions in place of the sample's vectors, with the true labels."""
+    rng = np.random.default_rng((seed, 6))
+
+    def draws() -> Iterator[Sample]:
+        for _ in range(TURNS):
+            query, gallery = (rng.standard_normal(side.shape, np.float32) for side in (sample.query, sample.gallery))
+            yield Sample(
+                query,
+                gallery,
+                sample.query_labels,
+                sample.gallery_labels,
+                sample.query_images,
+                sample.gallery_images,
+            )
+
+    return _against_chance(draws(), ties, threads)
+
+
+def _against_chance(draws: Iterator[Sample], ties: str, threads: int) -> AgainstChance:
+    found = [pair for draw in draws if (pair := _map_and_chance(draw, ties, threads)) is not None]
+    if not found:
+        return AgainstChance(float("nan"), float("nan"), float("nan"))
+    value, chance = np.array(found).T
+    spread = float((value - chance).std(ddof=1)) if len(found) > 1 else float("nan")
+    return AgainstChance(float(value.mean()), float(chance.mean()), spread / len(found) ** 0.5)
+
+
+def _map_and_chance(sample: Sample, ties: str, threads: int) -> tuple[float, float] | None:
+    """Return the mean map of a sample and its chance level, or None where no query has anything relevant."""
+    layout = build_layout(sample.query_labels, sample.gallery_labels, sample.query_images, sample.gallery_images)
+    if not layout.relevant.any():
+        return None
+
+    def score(block: RankedBlock) -> Floats:
+        return score_with_ties(block.pessimistic, block.optimistic, (1,), ties)["map"]
+
+    queries, items = (check_vectors(side, "sample", normalize=False) for side in (sample.query, sample.gallery))
+    values = np.concatenate(rank_gallery(queries, items, layout, score, keep=1, threads=threads))
+    has = layout.relevant > 0
+    return float(values[has].mean()), float(expected_average_precision(layout.relevant[has], layout.items[has]).mean())
+
+
+def _some(rows: Ints, most: int, rng: np.random.Generator) -> Ints:
+    return np.sort(rng.permutation(rows)[:most])

@@ -1,0 +1,111 @@
+"""How well one threshold on the similarity tells same from different: ROC area and equal error rate over pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.isotonic import IsotonicRegression
+from sklearn.metrics import auc, roc_curve
+
+from bench.evaluation.ranking.arrays import Floats, Ints, Scores
+from bench.evaluation.ranking.relevance import Layout
+from bench.evaluation.ranking.rows import Rows
+
+PAIRS_OF_A_KIND = 10_000  # the standard error of the area is then below 0.004
+_BLOCK = 1_000  # pairs whose vectors are held at once
+
+
+def pair_metrics(
+    queries: Rows, gallery: Rows, layout: Layout, *, pairs: int = PAIRS_OF_A_KIND, seed: int = 0
+) -> tuple[float, float]:
+    """Return ``pair_auc`` and ``pair_eer`` over seeded query-gallery pairs, as many same-label as different-label ones.
+
+    A pair: a query drawn evenly from those that have an item of that kind, and one such item drawn evenly; items
+    excluded for the query (its own image) are never drawn. Similarity: the inner product in float32. Both are NaN where
+    no pair of one kind exists; see ``area_and_equal_error`` for ties.
+    """
+    rng = np.random.default_rng((seed, 2))
+    same, different = layout.relevant, layout.items - layout.relevant
+    if not same.any() or not different.any():
+        return float("nan"), float("nan")
+    scores = np.empty(2 * pairs, dtype=np.float32)
+    for half, sizes in ((slice(0, pairs), same), (slice(pairs, None), different)):
+        query = rng.choice(np.flatnonzero(sizes), size=pairs)
+        place = rng.integers(0, sizes[query])
+        column = _same(layout, query, place) if sizes is same else _different(layout, query, place)
+        scores[half] = _similarity(queries, gallery, query, layout.order[column])
+    return area_and_equal_error(np.repeat([1, 0], pairs), scores)
+
+
+def area_and_equal_error(truth: Ints, scores: Scores | Floats) -> tuple[float, float]:
+    """Return the area under the ROC curve, and the error rate where same and different pairs are misjudged alike.
+
+    truth: 1 for same, 0 for different, both occur; scores: the same shape. The area counts a tie as half. The equal
+    error rate is where the share of same pairs refused meets the share of different pairs accepted; between two
+    thresholds of the curve, both are interpolated linearly.
+    """
+    false_accept, true_accept, _ = roc_curve(truth, scores, drop_intermediate=False)
+    false_reject = 1.0 - true_accept
+    crossing = np.interp(0.0, false_accept - false_reject, false_accept)
+    return float(auc(false_accept, true_accept)), float(crossing)
+
+
+def _similarity(queries: Rows, gallery: Rows, query: Ints, item: Ints) -> Scores:
+    scores = np.empty(len(query), dtype=np.float32)
+    for first in range(0, len(query), _BLOCK):
+        part = slice(first, first + _BLOCK)
+        scores[part] = np.einsum("ij,ij->i", queries.take(query[part]), gallery.take(item[part]))
+    return scores
+
+
+def _same(layout: Layout, query: Ints, place: Ints) -> Ints:
+    """Return the column of the ``place``-th relevant item (from 0) of each query, excluded ones not counted."""
+    return _skip(layout, query, layout.start[query] + place, relevant=True)
+
+
+def _different(layout: Layout, query: Ints, place: Ints) -> Ints:
+    """Return the column of the ``place``-th item of another label, excluded ones not counted."""
+    start, stop = layout.start[query], layout.stop[query]
+    joined = _skip(layout, query, place, relevant=False)
+    return np.where(joined < start, joined, joined + stop - start)
+
+
+def _skip(layout: Layout, query: Ints, column: Ints, *, relevant: bool) -> Ints:
+    """Move each column past the excluded columns before it.
+
+    For items of another label, columns are counted as if the relevant ones were cut out and the rest joined.
+    """
+    start, stop = layout.start[query], layout.stop[query]
+    first, last = layout.excluded_offsets[query], layout.excluded_offsets[query + 1]
+    column = column.copy()
+    for turn in range(int((last - first).max(initial=0))):  # almost always once: the query itself
+        here = np.flatnonzero(first + turn < last)
+        barred = layout.excluded_columns[first[here] + turn]
+        inside = (barred >= start[here]) & (barred < stop[here])
+        here, barred = here[inside == relevant], barred[inside == relevant]
+        if not relevant:
+            barred = np.where(barred < start[here], barred, barred - (stop - start)[here])
+        column[here] += column[here] >= barred
+    return column
+
+
+def probabilities(thresholds: Mapping[str, Any] | None, similarities: Scores) -> Floats | None:
+    """Return the probability of one class for similarities, were both kinds of pair as frequent; None without a curve.
+
+    From the curve of validation pairs in run.json: between two thresholds, the share of same pairs over both shares,
+    made monotone by isotonic regression. Nothing of it is fitted on query or gallery.
+    """
+    roc = ((thresholds or {}).get("validation") or {}).get("roc")
+    if not roc:
+        return None
+    limits, fmr, fnmr = np.array(roc, dtype=np.float64).T
+    same = np.diff(np.concatenate([[0.0], fnmr, [1.0]]))
+    different = -np.diff(np.concatenate([[1.0], fmr, [0.0]]))
+    weight = same + different
+    share = np.divide(same, weight, out=np.full_like(same, 0.5), where=weight > 0)
+    steps = IsotonicRegression(y_min=0.0, y_max=1.0).fit_transform(
+        np.arange(len(share)), share, sample_weight=np.maximum(weight, 1e-12)
+    )
+    return np.asarray(steps[np.searchsorted(limits, similarities, side="right")], dtype=np.float64)

@@ -1,0 +1,170 @@
+"""Ranking backends: what every one must do, and the dense one, which holds whole rows of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from bench.evaluation.ranking.arrays import Ints, Neighbors, Scores, Vectors
+from bench.evaluation.ranking.gallery_columns import Columns
+from bench.evaluation.ranking.kernel import count_block, nearest_columns
+from bench.evaluation.ranking.ranks import Ranks
+from bench.evaluation.ranking.relevance import Layout
+from bench.evaluation.ranking.rows import Rows
+
+# Matrix products work in small tiles, and the last, narrower tiles may add in another order: the same two vectors would
+# then score differently in the last bit from place to place. Padding to full tiles with zeros makes most kernels add
+# alike everywhere; some (OpenBLAS's for Haswell) do not even then, so items that are equal also get one score outright:
+# a collapsed model must not be ranked by rounding.
+TILE_ROWS = 16
+
+
+@dataclass(frozen=True)
+class RankedBlock:
+    """What is known of consecutive queries once they are ranked.
+
+    rows: which queries. pessimistic, optimistic: ranks of their relevant items with ties against and for them; where
+    only the top of the ranking was asked for, the pessimistic ranks up to K, twice.
+    neighbors: int32 ``(queries, K)`` gallery positions in the caller's order, best first, -1 where there are no more;
+    neighbor_labels: int64, their label numbers, -1 likewise; similarities: float32, NaN likewise. Equal similarities:
+    not relevant before relevant, then by label, then by id (by gallery position where there are no ids).
+    """
+
+    rows: slice
+    pessimistic: Ranks
+    optimistic: Ranks
+    neighbors: Neighbors
+    neighbor_labels: Ints
+    similarities: Scores
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is ranked. layout: the gallery's columns, and each query's view of them.
+
+    copies, originals: int64, columns that equal another, and that other (``equal_rows``); keep: K, neighbours a query;
+    full: whether to rank the whole gallery, or only the first K.
+    """
+
+    queries: Rows
+    columns: Columns
+    layout: Layout
+    copies: Ints
+    originals: Ints
+    keep: int
+    full: bool
+
+
+class Ranker(Protocol):
+    """Ranks the gallery for a block of queries; one object serves one thread at a time."""
+
+    def ranked(self, rows: slice) -> Iterator[RankedBlock]:
+        """Yield the queries of one block in order, a few at a time."""
+        ...
+
+
+def ranked_block(
+    layout: Layout, rows: slice, nearest: Neighbors, similarities: Scores, ranks: tuple[Ints, Ints] | None
+) -> RankedBlock:
+    """Return a block from columns and ranks.
+
+    nearest: int32 ``(queries, K)`` columns, best first, -1 where there are no more. ranks: the pessimistic and the
+    optimistic ones, int64 ``(sum of R,)``, ascending within a query; None where only the top was asked for.
+    """
+    exists = nearest >= 0
+    if ranks is None:
+        pessimistic = optimistic = _top_ranks(nearest, layout, rows)
+    else:
+        offsets = relevant_offsets(layout, rows)
+        pessimistic = Ranks(ranks[0], offsets, layout.items[rows])
+        alike = np.array_equal(*ranks)
+        optimistic = pessimistic if alike else Ranks(ranks[1], offsets, layout.items[rows])
+    return RankedBlock(
+        rows=rows,
+        pessimistic=pessimistic,
+        optimistic=optimistic,
+        neighbors=np.where(exists, layout.order[nearest], -1).astype(np.int32),
+        neighbor_labels=np.where(exists, layout.labels[nearest], -1),
+        similarities=similarities,
+    )
+
+
+def relevant_offsets(layout: Layout, rows: slice) -> Ints:
+    """Return where each query's ranks begin in one flat array, int64 ``(queries + 1,)``."""
+    return np.concatenate(([0], np.cumsum(layout.relevant[rows]))).astype(np.int64)
+
+
+def tiled(rows: Vectors, tile: int) -> Vectors:
+    """Return the rows and as many rows of zeros as fill the last tile."""
+    if len(rows) % tile == 0:
+        return rows
+    filled = np.zeros((round_up(len(rows), tile), rows.shape[1]), dtype=np.float32)
+    filled[: len(rows)] = rows
+    return filled
+
+
+def round_up(n: int, multiple: int) -> int:
+    """Return the smallest multiple that is at least n."""
+    return -(-n // multiple) * multiple
+
+
+def _top_ranks(nearest: Neighbors, layout: Layout, rows: slice) -> Ranks:
+    """Return the pessimistic ranks that the nearest columns show: they stand with equal scores against the query."""
+    relevant = (nearest >= layout.start[rows, None]) & (nearest < layout.stop[rows, None])
+    place = np.nonzero(relevant)[1] + 1
+    offsets = np.concatenate(([0], np.cumsum(relevant.sum(axis=1)))).astype(np.int64)
+    return Ranks(place, offsets, layout.items[rows], layout.relevant[rows], depth=nearest.shape[1])
+
+
+_BUFFER_SCORES = 16 << 20  # scores in the buffer: 64 MB of float32; smaller ones read the gallery too often
+_PART_RANKS = 1 << 18  # ranks held at once, 2 MB an array: with one label, a buffer would give 8 million
+
+
+def fitting_rows(columns: int) -> int:
+    """Return how many queries fit in the buffer, in whole tiles, but at least one tile."""
+    return max(TILE_ROWS, _BUFFER_SCORES // columns // TILE_ROWS * TILE_ROWS)
+
+
+class WholeRows:
+    """Ranks up to ``step`` queries at once."""
+
+    def __init__(self, problem: Problem, step: int) -> None:
+        self._problem = problem
+        self._buffer = np.empty((round_up(step, TILE_ROWS), problem.columns.padded), dtype=np.float32)
+
+    def ranked(self, rows: slice) -> Iterator[RankedBlock]:
+        """Yield the block's queries, in parts whose ranks fit in a small memory."""
+        one, layout = self._problem, self._problem.layout
+        scores = self._scores(one.queries.take(rows))[:, : layout.columns]
+        if len(one.copies):
+            scores[:, one.copies] = scores[:, one.originals]
+        scores[layout.excluded_of(rows)] = -np.inf
+        for part in _parts(layout.relevant[rows] if one.full else np.full(rows.stop - rows.start, one.keep)):
+            here = slice(rows.start + part.start, rows.start + part.stop)
+            start, stop = layout.start[here], layout.stop[here]
+            nearest, similarities = nearest_columns(scores[part], start, stop, one.keep)
+            ranks = None
+            if one.full:
+                ranks = count_block(scores[part], start, stop, relevant_offsets(layout, here))
+            yield ranked_block(layout, here, nearest, similarities, ranks)
+
+    def _scores(self, rows: Vectors) -> Scores:
+        """Return ``rows @ columns.T``, float32 ``(rows, N')``, written into the buffer."""
+        padded = tiled(rows, TILE_ROWS)
+        for here, vectors in self._problem.columns.chunks():
+            np.matmul(padded, vectors.T, out=self._buffer[: len(padded), here])
+        return self._buffer[: len(rows)]
+
+
+def _parts(relevant: Ints) -> Iterator[slice]:
+    """Cut a block of queries so that each part has at most about 260,000 relevant items, or one query."""
+    first, held = 0, 0
+    for row, size in enumerate(relevant.tolist()):
+        if row > first and held + size > _PART_RANKS:
+            yield slice(first, row)
+            first, held = row, 0
+        held += size
+    yield slice(first, len(relevant))

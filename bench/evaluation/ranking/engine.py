@@ -1,0 +1,81 @@
+"""The exact ranking of the whole gallery for every query, a block of queries at a time.
+
+No matrix of all scores is ever made: a block of queries is ranked (``rankers``: on the CPU, from windows of a gallery
+too large to hold, or on a GPU), handed to the caller's ``reduce``, and forgotten. Given the scores, ranks are exact
+whole numbers, whatever the block size and the number of threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from bench.evaluation.ranking.backend import TILE_ROWS, Problem, RankedBlock, Ranker, WholeRows, fitting_rows, round_up
+from bench.evaluation.ranking.gallery_columns import equal_rows, grouped_columns
+from bench.evaluation.ranking.relevance import Layout
+from bench.evaluation.ranking.rows import Rows
+from bench.evaluation.ranking.streaming import Windows, window_rows
+
+T = TypeVar("T")
+
+
+def rank_gallery(
+    queries: Rows,
+    gallery: Rows,
+    layout: Layout,
+    reduce: Callable[[RankedBlock], T],
+    *,
+    keep: int,
+    full: bool = True,
+    threads: int = 1,
+    block_rows: int | None = None,
+    device: str = "cpu",
+) -> list[T]:
+    """Rank the gallery for every query by inner product and return what ``reduce`` makes of it, in query order.
+
+    queries: q rows, gallery: N rows of the same dimension, in the caller's order. keep: K, neighbours a query, <= N.
+    full: whether to rank the whole gallery, or only the first K.
+    reduce: called once for every few consecutive queries, in several threads; its argument is not kept.
+    block_rows: queries ranked at once, by default as many as fit in a buffer of bounded size.
+    device: "cpu", or a torch device, where one thread ranks.
+    """
+    columns = grouped_columns(gallery, layout.order)
+    problem = Problem(queries, columns, layout, *equal_rows(len(columns), columns.take), keep, full)
+    threads = threads if device == "cpu" else 1
+    step, make = _ranker(problem, device)
+    step = block_rows or min(step, round_up(-(-len(queries) // threads), TILE_ROWS))  # work for every thread
+    own = threading.local()
+
+    def start_thread() -> None:
+        own.ranker = make(step)
+
+    def work(rows: slice) -> list[T]:
+        ranker: Ranker = own.ranker
+        return [reduce(part) for part in ranker.ranked(rows)]
+
+    blocks = [slice(first, min(first + step, len(queries))) for first in range(0, len(queries), step)]
+    with threadpool_limits(limits=1, user_api="blas"):  # one level of threads: ours
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="rank", initializer=start_thread)
+        try:
+            return list(itertools.chain.from_iterable(pool.map(work, blocks)))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _ranker(problem: Problem, device: str) -> tuple[int, Callable[[int], Ranker]]:
+    """Return how many queries to rank at once, and what makes a thread's ranker for that many."""
+    if device != "cpu":
+        from bench.evaluation.ranking.gpu import OnDevice, device_rows  # noqa: PLC0415 - torch takes seconds
+
+        on_device = OnDevice(problem, device)
+        return device_rows(len(problem.columns)), lambda _: on_device
+    whole = fitting_rows(problem.columns.padded)
+    several = 0 if problem.columns.held is not None else window_rows(problem)
+    if several > whole:
+        return several, lambda _: Windows(problem)
+    return whole, lambda step: WholeRows(problem, step)

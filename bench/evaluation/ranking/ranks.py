@@ -1,0 +1,115 @@
+"""The ranks of the relevant items of many queries, as one flat array: all that a ranking metric needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bench.contract import DataError
+from bench.evaluation.ranking.arrays import Floats, Ints
+from bench.evaluation.ranking.kernel import sum_ranks
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Ranks of the relevant items, query after query (compressed rows).
+
+    values: int64 ``(sum of R,)``, 1-based, ascending within a query, best first.
+    offsets: int64 ``(q + 1,)``; the ranks of query i are ``values[offsets[i]:offsets[i + 1]]``.
+    items: int64 ``(q,)``, N: how many items were ranked for the query.
+    relevant_in_all: int64 ``(q,)``, R, where ``values`` holds only the ranks up to ``depth``; else both are None.
+    """
+
+    values: Ints
+    offsets: Ints
+    items: Ints
+    relevant_in_all: Ints | None = None
+    depth: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.offsets) != len(self.items) + 1 or int(self.offsets[-1]) != len(self.values):
+            raise DataError(
+                f"{len(self.values)} ranks of {len(self.items)} queries do not fit offsets of length "
+                f"{len(self.offsets)} that end at {int(self.offsets[-1])}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @cached_property
+    def relevant(self) -> Ints:
+        """R of every query, int64 ``(q,)``."""
+        return np.diff(self.offsets) if self.relevant_in_all is None else self.relevant_in_all
+
+    @cached_property
+    def sums(self) -> Floats:
+        """Sums over all ranks of each query, float64 ``(q, 4)``; see ``rank_sums.sum_ranks``."""
+        if self.depth is not None:
+            raise DataError(f"ranks are known up to {self.depth} only: metrics of the whole ranking need all of them")
+        return sum_ranks(self.values, self.offsets)
+
+    @cached_property
+    def query(self) -> Ints:
+        """The query that each rank belongs to, int64 like ``values``."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.offsets))
+
+    @cached_property
+    def position(self) -> Ints:
+        """The place of each relevant item among the relevant items of its query: 1, 2, ..., R."""
+        return np.arange(1, len(self.values) + 1, dtype=np.int64) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
+
+    @cached_property
+    def _found(self) -> dict[int, Hits]:
+        """Answers of ``within`` by cutoff: five metrics ask for each."""
+        return {}
+
+    def within(self, cutoff: int) -> Hits:
+        """Return the relevant items of rank 1..cutoff. They are among the first ``cutoff`` of a query: ranks ascend."""
+        if self.depth is not None and self.depth < min(cutoff, int(self.items.max(initial=0))):
+            raise DataError(f"ranks are known up to {self.depth}, not {cutoff}")
+        if cutoff not in self._found:
+            sizes = np.minimum(np.diff(self.offsets), cutoff)
+            query = np.repeat(np.arange(len(self), dtype=np.int64), sizes)
+            place = np.arange(len(query), dtype=np.int64) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+            rank = self.values[self.offsets[query] + place]
+            top = rank <= cutoff
+            self._found[cutoff] = Hits(query[top], place[top] + 1, rank[top], len(self))
+        return self._found[cutoff]
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Relevant items found near the top, query after query; int64 ``(hits,)`` each.
+
+    query: whose they are, 0..queries - 1; position: 1 for a query's first relevant item, 2 for its second, ...; rank.
+    """
+
+    query: Ints
+    position: Ints
+    rank: Ints
+    queries: int
+
+    def total(self, weights: Floats) -> Floats:
+        """Return the sum of one weight a hit over each query, float64 ``(q,)``; 0 for a query without any.
+
+        A query's terms are added in one and the same way, whatever other queries stand beside it, so that blocks of any
+        size give the same bits.
+        """
+        return np.bincount(self.query, weights=weights, minlength=self.queries).astype(np.float64, copy=False)
+
+    @property
+    def count(self) -> Floats:
+        """How many hits each query has, float64 ``(q,)``."""
+        return np.bincount(self.query, minlength=self.queries).astype(np.float64)
+
+
+def ranks_of(lists: list[list[int]], items: list[int]) -> Ranks:
+    """Return ranks from one plain list a query: for examples and tests."""
+    sizes = [len(ranks) for ranks in lists]
+    return Ranks(
+        values=np.array([rank for ranks in lists for rank in ranks], dtype=np.int64),
+        offsets=np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+        items=np.array(items, dtype=np.int64),
+    )

@@ -1,0 +1,97 @@
+"""Who is relevant to whom: the gallery grouped by label, and what each query may not see.
+
+Grouping makes the relevant items of a query neighbouring columns, so that a query needs two numbers and not a mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bench.evaluation.ranking.arrays import Ints
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The gallery's columns in the order that the ranking uses, and every query's view of them; all int64.
+
+    order: ``(N,)`` gallery positions by (label, id, position); labels: ``(N,)`` label numbers in that order.
+    start, stop: ``(q,)`` the columns with the query's label are ``start:stop``; empty if there are none.
+    excluded_columns: the columns with the query's own id, ascending, query after query;
+    excluded_offsets: ``(q + 1,)`` where each query's begin.
+    """
+
+    order: Ints
+    labels: Ints
+    start: Ints
+    stop: Ints
+    excluded_columns: Ints
+    excluded_offsets: Ints
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @property
+    def columns(self) -> int:
+        return len(self.order)
+
+    @cached_property
+    def relevant(self) -> Ints:
+        """R of every query, ``(q,)``: columns with its label less those excluded."""
+        query = np.repeat(np.arange(len(self)), np.diff(self.excluded_offsets))
+        inside = (self.excluded_columns >= self.start[query]) & (self.excluded_columns < self.stop[query])
+        return self.stop - self.start - np.bincount(query[inside], minlength=len(self))
+
+    @cached_property
+    def items(self) -> Ints:
+        """N of every query, ``(q,)``: all columns less those excluded."""
+        return self.columns - np.diff(self.excluded_offsets)
+
+    def excluded_of(self, rows: slice) -> tuple[Ints, Ints]:
+        """Return the excluded cells of a block of queries: row numbers within the block, and columns."""
+        offsets = self.excluded_offsets[rows.start : rows.stop + 1]
+        row = np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
+        return row, self.excluded_columns[offsets[0] : offsets[-1]]
+
+
+def build_layout(
+    query_labels: Ints, gallery_labels: Ints, query_ids: Ints | None = None, gallery_ids: Ints | None = None
+) -> Layout:
+    """Group the gallery and find each query's columns.
+
+    All arguments are int64 numbers of labels and of ids (the same number means the same label or id on both sides).
+    Every gallery item with the query's id is excluded for it; without ids, nothing is.
+    """
+    order = _grouped(gallery_labels, gallery_ids)
+    labels = gallery_labels[order]
+    if query_ids is None or gallery_ids is None:
+        columns, offsets = np.empty(0, dtype=np.int64), np.zeros(len(query_labels) + 1, dtype=np.int64)
+    else:
+        columns, offsets = _matches(query_ids, gallery_ids[order])
+    return Layout(
+        order=order,
+        labels=labels,
+        start=np.searchsorted(labels, query_labels, side="left").astype(np.int64),
+        stop=np.searchsorted(labels, query_labels, side="right").astype(np.int64),
+        excluded_columns=columns,
+        excluded_offsets=offsets,
+    )
+
+
+def _grouped(labels: Ints, ids: Ints | None) -> Ints:
+    """Return positions by label, then id, then position (both sorts are stable)."""
+    order = np.argsort(labels, kind="stable") if ids is None else np.lexsort((ids, labels))
+    return order.astype(np.int64, copy=False)
+
+
+def _matches(query_ids: Ints, column_ids: Ints) -> tuple[Ints, Ints]:
+    """Return the columns with each query's id, ascending, query after query, and where each query's begin."""
+    by_id = np.argsort(column_ids, kind="stable")
+    sorted_ids = column_ids[by_id]
+    first = np.searchsorted(sorted_ids, query_ids, side="left")
+    sizes = np.searchsorted(sorted_ids, query_ids, side="right") - first
+    offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    place = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], sizes)
+    return by_id[place].astype(np.int64, copy=False), offsets

@@ -1,0 +1,197 @@
+"""Vectors, labels and ids from files: npy, npz, safetensors, Parquet, and for labels and ids also txt and csv.
+
+A file is named by its path, and one array or column of a file with several as ``PATH:KEY``.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
+from bench.naming import did_you_mean
+
+if TYPE_CHECKING:
+    from bench.evaluation.ranking.inputs import NamesLike, VectorsLike
+
+VECTOR_FILES = (".npy", ".npz", ".safetensors", ".parquet")
+NAME_FILES = (".npy", ".npz", ".parquet", ".txt", ".csv")
+
+
+def read_vectors(word: str) -> VectorsLike:
+    """Return the vectors ``(n, d)`` in a file: an array, for npy a memory map, for bfloat16 a tensor.
+
+    word: ``PATH`` or ``PATH:KEY``. Without a key the file must hold one array of two dimensions; a Parquet file one
+    column of lists, or else its columns of floating-point numbers are the dimensions. Raises UsageError for an
+    unknown kind of file or key, DataError for a file that cannot be read.
+    """
+    path, key = _split(word, VECTOR_FILES)
+    if path.suffix.lower() == ".npy":
+        return _numpy(path)
+    if path.suffix.lower() == ".npz":
+        return _from_npz(path, key, 2)
+    if path.suffix.lower() == ".safetensors":
+        return _from_safetensors(path, key)
+    return _vectors_from_parquet(path, key)
+
+
+def read_names(word: str, usual: str) -> NamesLike:
+    """Return the labels or ids ``(n,)`` in a file: as they are in it; text from txt (one a line) and csv.
+
+    A csv has a header, which a single column of numbers may lack.
+    word: ``PATH`` or ``PATH:KEY``. Without a key: the only array or column, else the one called ``usual``, such as
+    "label". Raises like ``read_vectors``.
+    """
+    path, key = _split(word, NAME_FILES)
+    kind = path.suffix.lower()
+    if kind == ".npy":
+        return _numpy(path)
+    if kind == ".npz":
+        return _from_npz(path, key, 1, usual)
+    if kind == ".parquet":
+        return _names_from_parquet(path, key, usual)
+    lines = _read(path, lambda: path.read_text(encoding="utf-8-sig").splitlines())
+    if kind == ".txt":
+        return np.array([line.strip() for line in lines if line.strip()], dtype=np.str_)
+    rows = _read(path, lambda: list(csv.reader(lines)))
+    heads = rows[0] if rows else []
+    if len(heads) == 1 and not key and _is_number(heads[0]):  # one column of numbers without a header
+        return np.array([row[0] for row in rows if row], dtype=np.str_)
+    at = heads.index(_choose(path, key, heads, usual))
+    return np.array([row[at] for row in rows[1:] if len(row) > at], dtype=np.str_)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _split(word: str, kinds: Sequence[str]) -> tuple[Path, str]:
+    """Return (path, key); the key is empty where none is given."""
+    path, key = Path(word).expanduser(), ""
+    if not path.exists() and ":" in word:
+        name, _, key = word.rpartition(":")
+        path, key = (Path(name).expanduser(), key) if len(name) > 1 else (path, "")  # else: a drive's letter
+    if not path.is_file():
+        raise DataError(f"no such file: {path}")
+    if path.suffix.lower() not in kinds:
+        raise UsageError(f"{path}: expected one of {', '.join(kinds)}, got {path.suffix or 'no ending'}")
+    if key and path.suffix.lower() in (".npy", ".txt"):
+        raise UsageError(f"{path} holds one array: leave out ':{key}'")
+    return path, key
+
+
+def _read(path: Path, reader: Callable[[], Any]) -> Any:
+    try:
+        return reader()
+    except (*DAMAGED_ARRAYS, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({_line(error)})") from error
+
+
+def _numpy(path: Path) -> NDArray[Any]:
+    array: NDArray[Any] = _read(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+    return array
+
+
+def _from_npz(path: Path, key: str, dimensions: int, usual: str = "") -> NDArray[Any]:
+    opened = _read(path, lambda: np.load(path, allow_pickle=False))
+    if isinstance(opened, np.ndarray):
+        raise DataError(f"{path}: an npy file, by its content: name it so")
+    with opened as file:
+        arrays = _read(path, lambda: {name: file[name] for name in file.files})
+        fitting = [name for name, array in arrays.items() if array.ndim == dimensions]
+    found: NDArray[Any] = arrays[_choose(path, key, fitting, usual)]
+    return found
+
+
+def _from_safetensors(path: Path, key: str) -> VectorsLike:
+    safetensors: Any = importlib.import_module("safetensors")
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            shapes = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            chosen = _choose(path, key, [name for name, part in shapes.items() if len(part.get_shape()) == 2])
+            if shapes[chosen].get_dtype() != "BF16":
+                array: NDArray[Any] = file.get_tensor(chosen)
+                return array
+        with safetensors.safe_open(path, framework="pt") as file:  # NumPy has no bfloat16
+            tensor: VectorsLike = file.get_tensor(chosen)
+            return tensor
+    except (OSError, safetensors.SafetensorError) as error:
+        raise DataError(f"{path}: cannot be read ({_line(error)})") from error
+
+
+def _vectors_from_parquet(path: Path, key: str) -> NDArray[Any]:
+    schema = _parquet(path, lambda parquet: parquet.read_schema(path))
+    kinds = {name: str(schema.field(name).type) for name in schema.names}
+    lists = [name for name, kind in kinds.items() if "list<" in kind]
+    floating = [name for name, kind in kinds.items() if kind in ("float", "double", "halffloat")]
+    if not key and not lists and floating:
+        table = _parquet(path, lambda parquet: parquet.read_table(path, columns=floating))
+        return np.column_stack([table.column(name).to_numpy() for name in floating])
+    chosen = _choose(path, key, lists)
+    column = _parquet(path, lambda parquet: parquet.read_table(path, columns=[chosen])).column(0).combine_chunks()
+    if column.null_count:
+        raise DataError(f"{path}: column {chosen!r} has {column.null_count} empty rows")
+    if not len(column):
+        raise DataError(f"{path}: column {chosen!r} has no rows")
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    lengths = np.unique([len(row) for row in column])
+    if len(lengths) != 1:
+        raise DataError(f"{path}: the vectors in column {chosen!r} have {lengths.min()} to {lengths.max()} dimensions")
+    return np.asarray(values.reshape(len(column), int(lengths[0])))
+
+
+def _names_from_parquet(path: Path, key: str, usual: str) -> NDArray[Any]:
+    schema = _parquet(path, lambda parquet: parquet.read_schema(path))
+    plain = [name for name in schema.names if _is_plain(schema.field(name).type)]
+    chosen = _choose(path, key, plain, usual)
+    column = _parquet(path, lambda parquet: parquet.read_table(path, columns=[chosen])).column(0)
+    if column.null_count:
+        raise DataError(f"{path}: column {chosen!r} has {column.null_count} empty rows")
+    return np.array(column.to_pylist())
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether a column holds whole numbers or text, also as categories."""
+    values = kind.value_type if str(kind).startswith("dictionary") else kind
+    return str(values).startswith(("int", "uint", "string", "large_string"))
+
+
+def _parquet(path: Path, reader: Callable[[Any], Any]) -> Any:
+    try:
+        parquet = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise DataError(f"{path}: reading Parquet needs pyarrow: pip install 'simbench-retrieval[hf]'") from error
+    try:
+        return reader(parquet)
+    except Exception as error:  # pyarrow's errors, which have no class that can be named without importing it
+        raise DataError(f"{path}: not a Parquet file that can be read ({_line(error)})") from error
+
+
+def _choose(path: Path, key: str, fitting: Sequence[str], usual: str = "") -> str:
+    """Return the key to read: the one that is given, the only one, or the usual one."""
+    found = f"(found: {', '.join(fitting)})" if fitting else "(found none)"
+    if key:
+        if key not in fitting:
+            raise UsageError(f"{path}: no fitting {key!r}{did_you_mean(key, fitting)} {found}")
+        return key
+    if len(fitting) == 1:
+        return fitting[0]
+    if usual in fitting:
+        return usual
+    if not fitting:
+        raise DataError(f"{path}: nothing of the right shape in it")
+    raise UsageError(f"{path} holds several: which one? Give {path.name}:KEY {found}")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,1 @@
+"""Checks of a result: controls that must fall to chance, collapse, structure by class."""

@@ -1,0 +1,220 @@
+"""Could these numbers be wrong? Checks on the vectors, labels and ranking of one evaluation that cost little.
+
+A control never changes a score: it is a number, a limit, and what it means that the limit is passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.contract import DataError
+from bench.evaluation.evaluate import Evaluation
+from bench.evaluation.metrics import chance
+from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors
+from bench.evaluation.ranking.gallery_columns import equal_rows
+from bench.evaluation.ranking.inputs import as_vectors, check_threads, number_sides
+from bench.evaluation.ranking.relevance import Layout, build_layout
+from bench.evaluation.ranking.rows import Rows, check_vectors
+from bench.evaluation.sanity import collapse
+from bench.evaluation.sanity.class_structure import class_structure
+
+if TYPE_CHECKING:
+    from bench.evaluation.ranking.inputs import NamesLike, VectorsLike
+
+SAME_COSINE = 1 - 1e-6  # vectors a thousandth apart: one image embedded twice, and not two images of a tight class
+MOST_COPIES = 0.05  # of queries, or of the gallery: real data hold some copies (docs/audit.md)
+MOST_LEARNT = 0.10  # of queries found in train: as many as the most copied public test set, CIFAR-100's, has
+MOST_EXPLAINED = 0.999  # of one dimension's variance; the tightest method measured on FashionMNIST reaches 0.995
+PERFECT, TIGHT = 0.9999, 0.99  # map, and variance explained in all dimensions: together they are not learnt
+FEWEST = 50  # rows from which shares and variances say anything
+HUB_NEIGHBORS = 10  # k of the k-occurrence
+
+
+@dataclass(frozen=True)
+class Control:
+    """One check: its value, the limit it must keep (None: told only), whether it does, and what the value means."""
+
+    name: str
+    value: float
+    limit: float | None
+    passed: bool
+    meaning: str
+
+
+def check_evaluation(
+    evaluation: Evaluation,
+    query: VectorsLike,
+    query_labels: NamesLike,
+    gallery: VectorsLike,
+    gallery_labels: NamesLike,
+    *,
+    query_ids: NamesLike | None = None,
+    gallery_ids: NamesLike | None = None,
+    ties: str = "pessimistic",
+    threads: int | None = None,
+    seed: int = 0,
+    train: VectorsLike | None = None,
+    train_copies: float | None = None,
+) -> tuple[Control, ...]:
+    """Return every control of an evaluation, given what ``evaluate`` was given.
+
+    train: vectors ``(n, d)`` of the images that were learnt from, to look for the queries among them; train_copies:
+    or the share of queries already known to be among them. Cosines are compared, whether or not vectors were
+    normalised for the ranking. Raises DataError like ``evaluate``.
+    """
+    queries = check_vectors(as_vectors(query, "query"), "query vectors", normalize=True)
+    alone = query is gallery
+    items = queries if alone else check_vectors(as_vectors(gallery, "gallery"), "gallery vectors", normalize=True)
+    sizes = len(queries), len(items)
+    labels = number_sides(query_labels, gallery_labels, sizes, "labels")
+    ids = number_sides(query_ids, gallery_ids, sizes, "ids") if query_ids is not None else None
+    layout = build_layout(*labels, *(ids or (None, None)))
+    if train is not None:
+        train_copies = _share_in(queries, check_vectors(as_vectors(train, "train"), "train vectors", normalize=True))
+    return (
+        *_chance(queries, items, labels, ids, layout, ties=ties, threads=check_threads(threads), seed=seed),
+        *_collapse(evaluation),
+        *_copies(queries, items, evaluation.neighbors),
+        *_classes(queries, items, labels, layout, evaluation),
+        *([] if train_copies is None else [_learnt(train_copies)]),
+        hubness(evaluation.neighbors, len(items)),
+    )
+
+
+def failures(controls: Sequence[Control]) -> tuple[str, ...]:
+    """Return a flag for each control that was not passed; docs/controls.md says what each name means."""
+    return tuple(
+        f"control failed: {one.name} {one.value:.4g} (limit {one.limit:.4g})"
+        for one in controls
+        if not one.passed and one.limit is not None
+    )
+
+
+def hubness(neighbors: Neighbors, items: int) -> Control:
+    """Return the skewness of the 10-occurrence: how often each of N items is among the first ten of a query.
+
+    neighbors: int32 ``(q, K)`` gallery positions, best first, -1 where there are no more. 0: every item is found alike
+    often; large: a few hubs are found by everyone. Source: Radovanovic, Nanopoulos and Ivanovic, "Hubs in space", JMLR
+    11, 2010.
+    """
+    near = neighbors[:, :HUB_NEIGHBORS]
+    occurrence = np.bincount(near[near >= 0].ravel(), minlength=items).astype(np.float64)
+    spread = occurrence.std()
+    skew = float(((occurrence - occurrence.mean()) ** 3).mean() / spread**3) if spread > 0 else 0.0
+    return Control("hubness", skew, None, True, "skew of how often an item is among a query's first ten; 0 is even")
+
+
+def _chance(
+    queries: Rows,
+    items: Rows,
+    labels: tuple[Ints, Ints],
+    ids: tuple[Ints, Ints] | None,
+    layout: Layout,
+    *,
+    ties: str,
+    threads: int,
+    seed: int,
+) -> Iterator[Control]:
+    images = ids or (np.arange(len(queries)), len(queries) + np.arange(len(items)))
+    sample = chance.draw_sample(queries, items, labels, images, np.flatnonzero(layout.relevant), seed=seed)
+    for name, draw, what in (
+        ("shuffled_labels", chance.shuffled_labels, "map with labels shuffled over the images"),
+        ("random_vectors", chance.random_vectors, "map of random vectors"),
+    ):
+        found = draw(sample, ties=ties, seed=seed, threads=threads)
+        meaning = f"{what}; chance gives {found.chance:.4f}, and more means that ties or the ranking favour the method"
+        yield Control(name, found.value, found.limit, not found.value > found.limit, meaning)
+
+
+def _collapse(evaluation: Evaluation) -> Iterator[Control]:
+    cosine, rank = (evaluation.scores[name] for name in ("mean_pairwise_cosine", "effective_rank"))
+    yield Control(
+        "mean_pairwise_cosine",
+        cosine,
+        collapse.COLLAPSED_COSINE,
+        not cosine > collapse.COLLAPSED_COSINE,
+        "mean cosine of pairs of gallery vectors; near 1 all vectors are one",
+    )
+    yield Control(
+        "effective_rank",
+        rank,
+        collapse.COLLAPSED_RANK,
+        bool(np.isnan(cosine)) or not rank < collapse.COLLAPSED_RANK,  # one vector alone has rank 1
+        "dimensions that the gallery uses; below 2 the vectors hold one number",
+    )
+
+
+def _copies(queries: Rows, items: Rows, neighbors: Neighbors) -> Iterator[Control]:
+    nearest = _nearest_cosines(queries, items, neighbors[:, 0].astype(np.int64))
+    found = float((nearest >= SAME_COSINE).mean())
+    copies, _ = equal_rows(len(items), items.take)
+    yield Control(
+        "nearest_is_a_copy",
+        found,
+        MOST_COPIES,
+        len(queries) < FEWEST or found <= MOST_COPIES,
+        "share of queries whose nearest item has their own vector: the query itself left in the gallery, or copies",
+    )
+    repeated = len(copies) / len(items)
+    yield Control(
+        "gallery_copies",
+        repeated,
+        MOST_COPIES,
+        len(items) < FEWEST or repeated <= MOST_COPIES,
+        "share of gallery vectors that equal an earlier one: items that are there twice",
+    )
+
+
+def _classes(
+    queries: Rows, items: Rows, labels: tuple[Ints, Ints], layout: Layout, evaluation: Evaluation
+) -> Iterator[Control]:
+    found = class_structure(queries, items, *labels, layout)
+    enough = min(len(queries), len(items)) >= FEWEST
+    yield Control(
+        "label_in_a_dimension",
+        found.dimension_effect,
+        MOST_EXPLAINED,
+        not (enough and found.dimension_effect > MOST_EXPLAINED),
+        "largest share of a dimension's variance that the label explains; at 1 the label is written in the vectors",
+    )
+    score = evaluation.scores.get("map", float("nan"))
+    yield Control(
+        "too_perfect",
+        score,
+        PERFECT,
+        not (enough and score >= PERFECT and found.scatter > TIGHT),
+        f"map, where the label explains {found.scatter:.4f} of the vectors' variance; both near 1: labels, not images",
+    )
+    yield Control("intra_class_cosine", found.intra, None, True, "mean cosine of a query and an item of its class")
+    yield Control("inter_class_cosine", found.inter, None, True, "mean cosine of a query and an item of another class")
+
+
+def _learnt(share: float) -> Control:
+    return Control(
+        "train_is_test", share, MOST_LEARNT, share <= MOST_LEARNT, "share of queries that were among the training data"
+    )
+
+
+def _nearest_cosines(queries: Rows, items: Rows, nearest: Ints) -> Floats:
+    """Return the cosine of each query and its nearest item, float64 ``(q,)``; -1 where it has none."""
+    cosines = np.full(len(queries), -1.0)
+    rows = np.flatnonzero(nearest >= 0)
+    step = max(1, (1 << 21) // items.dimension)
+    for first in range(0, len(rows), step):
+        some = rows[first : first + step]
+        cosines[some] = np.einsum("ij,ij->i", queries.take(some), items.take(nearest[some]), dtype=np.float64)
+    return cosines
+
+
+def _share_in(queries: Rows, train: Rows) -> float:
+    """Return the share of queries with a vector that is also in train."""
+    if train.dimension != queries.dimension:
+        raise DataError(f"train vectors have {train.dimension} dimensions, query vectors {queries.dimension}")
+    known = train.take(slice(None))
+    both = np.concatenate((known, queries.take(slice(None))))
+    copies, originals = equal_rows(len(both), both.__getitem__)
+    return float(((copies >= len(known)) & (originals < len(known))).sum() / len(queries))

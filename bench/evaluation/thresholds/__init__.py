@@ -1,0 +1,1 @@
+"""Operating points: thresholds for a chosen false-match rate, and rejection of unknown classes."""

@@ -1,0 +1,169 @@
+"""Jobs as tasks of a Ray cluster (the extra ``ray``); results come through the folder its machines share, or by value.
+
+A task is a process of Ray's that watches a fresh interpreter with the job in it: limits and the reasons of failures
+are those of one machine, and a machine that is lost is one more cause outside the job.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Generic
+
+from bench.contract import SimbenchError, UsageError
+from bench.executors.child import TOLD
+from bench.executors.executor import LOG, Ended, J, Limits, Program
+from bench.executors.process import JobProcess
+from bench.runs.run import Workplace
+from bench.runs.store import CHECKPOINTS, RUN_FILE, write_bytes
+from bench.suites.cell import CellProgram
+from bench.suites.expansion import SuiteCell
+
+_PAUSE = 0.05
+
+
+def run_watched(job: str, limits: Mapping[str, Any], folder: str, token: str) -> dict[str, Any]:
+    """Run a job to its end, or its limits', and return its `Ended` as plain values, which travel between machines.
+
+    folder: the job's. token: a file in the tree that results go to. Where it cannot be seen from here, the machines
+    share no such tree: the job is done in a temporary folder, and its files are returned too, as ``files``: path within
+    the job's folder -> bytes.
+    """
+    if Path(token).exists():
+        return asdict(_watched(job, limits, Path(folder)))
+    with tempfile.TemporaryDirectory(prefix="simbench-") as own:
+        said = json.loads(job)
+        here = Path(own) / Path(folder).relative_to(said["root"])
+        here.mkdir(parents=True)
+        ended = _watched(json.dumps({**said, "root": own}), limits, here)
+        paths = [path for path in here.rglob("*") if path.is_file() and CHECKPOINTS not in path.parts]
+        return {**asdict(ended), "files": {str(path.relative_to(here)): path.read_bytes() for path in paths}}
+
+
+def take_over(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write a job's files that came by value, ``run.json`` last: until it is there, the run is not finished."""
+    for name in sorted(files, key=lambda name: name == RUN_FILE):
+        write_bytes(folder / name, files[name])
+
+
+def _watched(job: str, limits: Mapping[str, Any], folder: Path) -> Ended:
+    process = JobProcess.spawned(job, Limits(**limits), folder / LOG)
+    try:
+        while (ended := process.check()) is None:
+            time.sleep(_PAUSE)
+    except BaseException:  # Ray cancels a task by raising in it, whatever it raises: the job must not outlive it
+        process.kill()
+        raise
+    return ended
+
+
+EXTRA = "pip install 'simbench-retrieval[ray]'"
+
+
+class RayPool(Generic[J]):
+    """As many jobs at once as the cluster has processors, or GPUs, for.
+
+    address: of a cluster, as ``ray.init`` takes it; None starts one on this machine, of ``cores`` processors. Raises
+    UsageError without the package, SimbenchError where there is no such cluster, or none with room for a job.
+    """
+
+    def __init__(
+        self,
+        program: Program[J],
+        place: Workplace,
+        limits: Limits,
+        *,
+        address: str | None = None,
+        cores: int | None = None,
+    ) -> None:
+        self._ray = require_ray()
+        self._program, self._limits = program, limits
+        self._running: dict[Any, tuple[J, Path]] = {}
+        here = {"num_cpus": cores, "include_dashboard": False} if address is None else {}
+        try:
+            self._ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **here)
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise SimbenchError(f"no Ray cluster at {address or 'this machine'}: {first}") from error
+        self._wanted = {"num_cpus": place.threads, "num_gpus": int(place.device.type == "cuda")}
+        self.slots = self._room()
+        self._task = self._ray.remote(**self._wanted, max_retries=0)(run_watched)
+        place.root.mkdir(parents=True, exist_ok=True)
+        self._token = place.root.absolute() / f".runner-{uuid.uuid4().hex}"  # seen by a machine that shares the tree
+        self._token.touch()
+
+    def start(self, job: J, folder: Path) -> None:
+        text = self._program.as_json(job)
+        reference = self._task.remote(text, asdict(self._limits), str(folder.absolute()), str(self._token))
+        self._running[reference] = job, folder
+
+    def ended(self) -> Sequence[tuple[J, Ended]]:
+        if not self._running:
+            return []
+        ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+        found = []
+        for reference in ready:
+            job, folder = self._running.pop(reference)
+            found.append((job, self._end(reference, folder)))
+        return found
+
+    def stop(self) -> None:
+        for reference in self._running:
+            with suppress(Exception):  # Ray's own errors about a task that has just ended
+                self._ray.cancel(reference, force=True)
+        self._running = {}
+        self._token.unlink(missing_ok=True)
+        self._ray.shutdown()
+
+    def _end(self, reference: Any, folder: Path) -> Ended:
+        errors = self._ray.exceptions
+        try:
+            told = self._ray.get(reference)
+            take_over(told.pop("files", {}), folder)
+            return Ended(**told)
+        except (errors.RayTaskError, errors.RaySystemError) as error:  # ours, or the machine's own: a full disk, say
+            return Ended("exit", 1, 0.0, 0, TOLD + (str(error).strip().splitlines() or ["no reason known"])[-1])
+        except errors.RayError as error:
+            return Ended("lost", 0, 0.0, 0, (str(error).strip().splitlines() or [type(error).__name__])[0])
+
+    def _room(self) -> int:
+        """Return how many jobs the cluster takes at once."""
+        found = self._ray.cluster_resources()
+        names = {"num_cpus": "CPU", "num_gpus": "GPU"}
+        fits = [int(found.get(names[name], 0) // count) for name, count in self._wanted.items() if count]
+        if min(fits) < 1:
+            raise SimbenchError(
+                f"the Ray cluster has {found.get('CPU', 0):g} processors and {found.get('GPU', 0):g} GPUs; "
+                f"a job wants {self._wanted['num_cpus']} and {self._wanted['num_gpus']} (--threads, --device)"
+            )
+        return min(fits)
+
+
+class RayExecutor(RayPool[SuiteCell]):
+    """The cells of a suite on a cluster. datasets: the options that bench.toml gives to data sets."""
+
+    def __init__(
+        self,
+        place: Workplace,
+        limits: Limits,
+        *,
+        address: str | None = None,
+        cores: int | None = None,
+        datasets: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(CellProgram(place, datasets or {}), place, limits, address=address, cores=cores)
+
+
+def require_ray() -> Any:
+    """Return the package. Raises UsageError, before anything is run, where it is missing."""
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise UsageError(f"--executor ray needs the package ray: {EXTRA}") from error

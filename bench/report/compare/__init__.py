@@ -1,0 +1,1 @@
+"""Runs against runs, and one set of results against another."""

@@ -1,0 +1,246 @@
+"""Methods compared on the same queries: who is better, by how much, how sure, where, and what could be seen at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bench.contract import DataError, UsageError
+from bench.evaluation.metrics.registry import describe
+from bench.evaluation.ranking.arrays import Floats
+from bench.evaluation.statistics.bootstrap import interval, seeds_by_queries, units
+from bench.evaluation.statistics.paired_tests import (
+    ALPHA,
+    Comparison,
+    check_same_queries,
+    class_means,
+    compare,
+    drawn_as,
+    most_changed,
+    smallest_p,
+)
+from bench.report.html.groups import RANKED_BY, Row
+from bench.report.tables.entries import Entry, Queries, entry_of
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Another row against a winner. found: the winner's values less its own; None where no test can be made."""
+
+    row: Row
+    behind: float
+    found: Comparison | None
+
+    @property
+    def separable(self) -> bool:
+        """Whether the two can be told apart at 5 %, corrected for all that the winner was compared with."""
+        return self.found is not None and self.found.separable
+
+
+class Paired:
+    """The per-query values of a table's rows, read once; rows that were asked other queries are left untested."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._values: dict[Row, Floats] = {}
+        self.queries: Queries | None = None
+        where = None
+        for row in sorted(rows, key=lambda row: -mean(row)):
+            entry = entry_of(row.records)
+            try:
+                asked, values = _read(entry)
+            except DataError:
+                continue
+            if self.queries is None:
+                self.queries, where = asked, entry.where
+            if asked.same_as(self.queries) and entry.where == where:
+                self._values[row] = values
+        self._known: dict[tuple[Row, tuple[Row, ...]], list[Rival]] = {}
+
+    def rivals(self, winner: Row, others: Sequence[Row]) -> list[Rival]:
+        """Return each of the others against the winner, in their order; Holm's correction is over all of them."""
+        key = (winner, tuple(others))
+        if key not in self._known:
+            self._known[key] = self._compared(winner, others)
+        return self._known[key]
+
+    def _compared(self, winner: Row, others: Sequence[Row]) -> list[Rival]:
+        tested: list[Row] = []
+        found: list[Comparison] = []
+        if self.queries is not None and winner in self._values:
+            tested = [row for row in others if row in self._values]
+            values = [-self._values[row] for row in tested]
+            try:  # signs are turned, so that a difference is the winner's value less the other's
+                found = compare(-self._values[winner], values, self.queries.labels)
+            except DataError:  # queries without a value in one of them only
+                tested = []
+        by_row = dict(zip(tested, found, strict=True))
+        return [Rival(row, mean(winner) - mean(row), by_row.get(row)) for row in others]
+
+
+def mean(row: Row) -> float:
+    """Return a row's mean of the metric that tables are ranked by."""
+    return row.mean(RANKED_BY) or 0.0
+
+
+def _read(entry: Entry) -> tuple[Queries, Floats]:
+    return entry.queries(), entry.values(RANKED_BY)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A query whose value differs much: its id, its class, and both values (each a mean over seeds)."""
+
+    id: str
+    label: str
+    reference: float
+    value: float
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the compared: its mean, the mean's 95 % interval, its seeds, and how it fares against the reference.
+
+    against: None for the reference itself; verdict: in words; by_class: class name -> difference of the class's means;
+    better_in, worse_in: how many classes; changed: the queries that differ most, largest first.
+    """
+
+    name: str
+    mean: float
+    ci95: tuple[float, float]
+    seeds: tuple[int, ...]
+    against: Comparison | None = None
+    verdict: str = "reference"
+    better_in: int = 0
+    worse_in: int = 0
+    by_class: dict[str, float] | None = None
+    changed: tuple[Changed, ...] = ()
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Everything that ``simbench compare`` tells. drawn: how many classes (or queries, see drawn_as) are drawn."""
+
+    metric: str
+    better: str
+    dataset: str
+    protocol: str
+    queries: int
+    drawn: int
+    drawn_as: str
+    sides: tuple[Side, ...]
+    notes: tuple[str, ...]
+
+
+def compare_entries(entries: Sequence[Entry], metric: str, *, changed: int) -> Compared:
+    """Compare each entry with the first. changed: how many queries to name for each.
+
+    Raises UsageError for a metric that is no contest or entries of different data, protocol, queries or rule for ties;
+    DataError for runs without per-query values of the metric.
+    """
+    better = describe(metric).better
+    if better is None:
+        raise UsageError(f"{metric} is no contest: neither more nor less of it is better; compare another metric")
+    queries = _same_queries(entries)
+    names = _names(entries)
+    values = [entry.values(metric) for entry in entries]
+    for name, found in zip(names, values, strict=True):
+        if np.isnan(found).all():
+            raise DataError(f"{name} has no value of {metric} for any query")
+    check_same_queries(names, values)
+    drawn = len(units(values[0].mean(axis=0)[:, None], queries.labels)[1])
+    if drawn < 2:
+        raise DataError("one query has no spread: a comparison needs two queries or more")
+    compared = compare(values[0], values[1:], queries.labels)
+    means = seeds_by_queries(np.concatenate(values).T, queries.labels, [len(one) for one in values])
+    low, high = interval(means, drawn)
+    sides = []
+    for at, (entry, name) in enumerate(zip(entries, names, strict=True)):
+        mean, ends = float(np.nanmean(values[at])), (float(low[at]), float(high[at]))
+        side = Side(name, mean, ends, tuple(int(run.content["seed"]) for run in entry.runs))
+        if at > 0:
+            pair = values[0].mean(axis=0), values[at].mean(axis=0)
+            side = replace(
+                side,
+                **_verdict(compared[at - 1], better),
+                by_class=_by_class(*pair, queries),
+                changed=_changed(*pair, queries, changed),
+            )
+        sides.append(side)
+    where = entries[0].where
+    asked = int((~np.isnan(values[0][0])).sum())
+    what = drawn_as(values[0].mean(axis=0), queries.labels)
+    notes = _notes(sides, drawn, what)
+    return Compared(metric, better, where[0], where[1], asked, drawn, what, tuple(sides), notes)
+
+
+def _same_queries(entries: Sequence[Entry]) -> Queries:
+    """Return who was asked; raise UsageError if two entries were not asked the same in the same way."""
+    first = entries[0]
+    asked = first.queries()
+    for entry in entries[1:]:
+        for what, a, b in zip(("data set", "protocol", "data", "ties"), first.where, entry.where, strict=True):
+            if a != b:
+                raise UsageError(
+                    f"cannot compare {entry.name} with {first.name}: {what} {b[:12]}, not {a[:12]} "
+                    f"({entry.runs[0].folder}, {first.runs[0].folder})"
+                )
+        if not entry.queries().same_as(asked):
+            raise UsageError(
+                f"cannot compare {entry.name} with {first.name}: other queries "
+                f"({entry.runs[0].folder}, {first.runs[0].folder})"
+            )
+    return asked
+
+
+def _names(entries: Sequence[Entry]) -> list[str]:
+    """Return the entries' names, with their keys or seeds where a method stands for several."""
+    if len({run.folder.resolve() for entry in entries for run in entry.runs}) < sum(len(e.runs) for e in entries):
+        raise UsageError("a run is given twice: give each once, the reference first")
+    names = []
+    for entry in entries:
+        alike = [other.runs[0].content for other in entries if other.name == entry.name]
+        apart = [
+            f"{part} {entry.runs[0].content[part]}" for part in ("key", "seed") if len({c[part] for c in alike}) > 1
+        ]
+        names.append(" ".join([entry.name, *apart]))
+    return names
+
+
+def _verdict(found: Comparison, better: str) -> dict[str, Any]:
+    """Return a comparison and what it says, in the direction in which the metric is better."""
+    ahead = (found.difference > 0) == (better == "higher")
+    wins, losses = (found.wins, found.losses) if better == "higher" else (found.losses, found.wins)
+    words = ("better" if ahead else "worse") if found.separable else "not separable"
+    return {"against": found, "verdict": words, "better_in": wins, "worse_in": losses}
+
+
+def _by_class(reference: Floats, values: Floats, queries: Queries) -> dict[str, float]:
+    """Return the difference of every class that has anything to find."""
+    means = class_means(values - reference, queries.labels)
+    present = np.unique(queries.labels)
+    return {queries.classes[c]: float(one) for c, one in zip(present, means, strict=True) if not np.isnan(one)}
+
+
+def _changed(reference: Floats, values: Floats, queries: Queries, count: int) -> tuple[Changed, ...]:
+    """Return the queries that differ most."""
+    return tuple(
+        Changed(str(queries.ids[row]), queries.classes[queries.labels[row]], float(reference[row]), float(values[row]))
+        for row in most_changed(values - reference, count)
+    )
+
+
+def _notes(sides: Sequence[Side], drawn: int, what: str) -> tuple[str, ...]:
+    """Return what limits the verdicts, in words."""
+    notes = []
+    tests = len(sides) - 1
+    if smallest_p(drawn) * tests > ALPHA:
+        notes.append(f"{drawn} {what} are too few: no difference, however large, gets a Holm p of 5 % or less")
+    single = [side.name for side in sides if len(side.seeds) == 1]
+    if single:
+        notes.append(f"one seed only of {', '.join(single)}: this speaks of those trained models, not of other seeds")
+    if what == "queries":
+        notes.append("queries are drawn as if independent (fewer than ten classes): this speaks of these classes only")
+    return tuple(notes)

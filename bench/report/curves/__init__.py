@@ -1,0 +1,1 @@
+"""Curves over labels, corruptions, index settings and re-ranking."""

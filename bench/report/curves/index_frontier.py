@@ -1,0 +1,187 @@
+"""The frontier of approximate search on one finished run: a CSV file, a figure, and tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from tabulate import tabulate
+
+from bench.evaluation.indexes.recipes import FAMILIES, REFINE
+from bench.evaluation.indexes.sweep import Clock, Labelled, Point, Sweep, mark_front, plan
+from bench.evaluation.reranking.embedded import Embedded
+from bench.report.tables.frame import without_folders
+from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
+from bench.runs.provenance import provenance
+from bench.runs.store import RunRecord, write_arrays, write_json, write_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.contract import Progress
+
+_SHAPES = {"full": "o", "pca": "s", "truncate": "^"}
+_HOLLOW: dict[str, Any] = {"color": "black", "fillstyle": "none", "linestyle": ""}  # in the legend: any colour
+_BELOW = 0.25  # how far below the best map@k the figure reaches: further down nobody would search
+
+
+def labelled(record: RunRecord) -> Labelled:
+    """Read what a finished run ranked. Raises DataError where its files lack something."""
+    vectors = read_vectors(record.folder)
+    names = read_arrays(record.folder / PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
+    data = Embedded.of(
+        vectors["query"],
+        vectors["gallery"],
+        query_ids=names["ids"],
+        gallery_ids=names["gallery_ids"],
+        train=vectors.get("train"),
+    )
+    return Labelled(data, names["labels"], names["gallery_labels"])
+
+
+def sweep(
+    record: RunRecord,
+    *,
+    k: int,
+    dims: Sequence[int],
+    only: Sequence[str],
+    threads: int,
+    timed: int,
+    clock: Clock,
+    progress: Progress,
+) -> tuple[Point, ...]:
+    """Measure every index on a run's vectors, timing so many single queries of each, and mark the Pareto front."""
+    data = labelled(record)
+    tasks = plan(data.vectors, k, dims, only)
+    measured: Iterator[list[Point]] = Sweep(data, k, threads, timed).measure(tasks)
+    found = [point for points in progress(measured, total=len(tasks), what="indexes") for point in points]
+    return mark_front(found, clock)
+
+
+def write_points(
+    points: Sequence[Point], record: RunRecord, folder: Path, *, k: int, threads: int, clock: Clock
+) -> None:
+    """Write frontier.csv, one row a point; latency.npz, every time taken, a row a point; and frontier.json.
+
+    The last holds what made them: the run, the settings, versions, commit and machine.
+    """
+    run = {name: record.content[name] for name in ("dataset", "protocol", "method", "key", "seed")}
+    write_rows(folder / "frontier.csv", [{**run, "threads": threads, **_row(point, k)} for point in points])
+    times = {"wall_ms": [one.wall_ms for one in points], "cpu_ms": [one.cpu_ms for one in points]}
+    write_arrays(folder / "latency.npz", {name: np.stack(rows) for name, rows in times.items()})
+    made_by = provenance(torch.device("cpu"), threads)
+    made_by["command"] = without_folders(made_by["command"])
+    write_json(folder / "frontier.json", {"run": run, "k": k, "clock": clock, "provenance": made_by})
+
+
+def tables(points: Sequence[Point], *, k: int, clock: Clock) -> str:
+    """Return two tables as text: each family at its best map@k, and the Pareto front, the fewest bytes first."""
+    best = [
+        max((one for one in points if one.family == family), key=lambda one: (one.map_at_k, -one.latency(clock)))
+        for family in FAMILIES
+        if any(one.family == family for one in points)
+    ]
+    front = sorted((one for one in points if one.front), key=lambda one: one.bytes_per_image)
+    return (
+        f"Each index at its best map@{k}:\n\n{_table(best, k)}\n\n"
+        f"Pareto front ({len(front)} of {len(points)} points) in map@{k}, p95 latency ({clock}) and bytes an image:\n\n"
+        f"{_table(front, k)}"
+    )
+
+
+def draw(points: Sequence[Point], record: RunRecord, *, k: int, clock: Clock, threads: int) -> Figure:
+    """Return map@k against p95 latency and against bytes an image: colour the index, shape the reduction.
+
+    A line joins the best of each panel's two; black rings are the front of all three. Points more than .25 below the
+    best are left out.
+    """
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    best = max(one.map_at_k for one in points)
+    shown = [one for one in points if one.map_at_k >= best - _BELOW]
+    _panel(left, shown, [one.latency(clock) for one in shown])
+    _panel(right, shown, [one.bytes_per_image for one in shown])
+    left.set(xlabel=f"p95 of one query, ms ({clock} time, {threads} thread)", ylabel=f"label map@{k}")
+    right.set(xlabel="bytes an image")
+    handles, words = _legend(left, shown)
+    figure.legend(handles, words, loc="outside right upper", frameon=False, fontsize=8)
+    content = record.content
+    figure.suptitle(f"{content['method']} on {content['dataset']} ({content['protocol']}): approximate search")
+    return figure
+
+
+def _panel(axes: Axes, points: Sequence[Point], cost: Sequence[float]) -> None:
+    for one, x in zip(points, cost, strict=True):
+        axes.plot(
+            x,
+            one.map_at_k,
+            marker=_SHAPES[one.reduction],
+            color=_color(one.family),
+            markersize=7 if one.front else 4,
+            markeredgecolor="black" if one.front else _color(one.family),
+            alpha=1.0 if one.front else 0.6,
+            linestyle="",
+        )
+    order = np.lexsort((-np.array([one.map_at_k for one in points]), np.array(cost)))
+    reached = np.maximum.accumulate([points[i].map_at_k for i in order])
+    axes.step(np.array(cost)[order], reached, where="post", color="0.4", linewidth=1, zorder=0)
+    axes.set_xscale("log")
+    _plain_ticks(axes)
+    axes.grid(alpha=0.3)
+
+
+def _plain_ticks(axes: Axes) -> None:
+    """Label 1, 2 and 5 times the powers of ten as plain numbers, and nothing between."""
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _legend(axes: Axes, points: Sequence[Point]) -> tuple[list[Any], list[str]]:
+    families = [family for family in FAMILIES if any(one.family == family for one in points)]
+    reductions = [name for name in _SHAPES if any(one.reduction == name for one in points)]
+    handles = [axes.plot([], [], marker="o", color=_color(family), linestyle="")[0] for family in families]
+    handles += [axes.plot([], [], marker=_SHAPES[name], **_HOLLOW)[0] for name in reductions]
+    handles += axes.plot([], [], marker="o", markersize=8, markeredgewidth=2, **_HOLLOW)
+    return handles, [*families, *reductions, "Pareto front"]
+
+
+def _color(family: str) -> str:
+    return f"C{FAMILIES.index(family)}"
+
+
+def _row(point: Point, k: int) -> dict[str, Any]:
+    return {
+        "reduction": point.reduction,
+        "dims": point.dims,
+        "family": point.family,
+        "index": point.index,
+        "setting": point.setting,
+        f"map@{k}": round(point.map_at_k, 6),
+        "hit@1": round(point.hit_at_1, 6),
+        f"neighbor_recall@{k}": round(point.recall_at_k, 6),
+        "p50_ms": round(point.latency("wall", 50), 5),
+        "p95_ms": round(point.latency("wall"), 5),
+        "cpu_p50_ms": round(point.latency("processor", 50), 5),
+        "cpu_p95_ms": round(point.latency("processor"), 5),
+        "bytes_per_image": round(point.bytes_per_image, 2),
+        "build_seconds": round(point.build_seconds, 4),
+        "front": point.front,
+    }
+
+
+def _table(points: Sequence[Point], k: int) -> str:
+    rows = []
+    for row in (_row(point, k) for point in points):
+        times = [f"{row[name]:.3f}" for name in ("p50_ms", "p95_ms", "cpu_p95_ms")]
+        scores = [f"{row[name]:.4f}" for name in (f"map@{k}", "hit@1", f"neighbor_recall@{k}")]
+        searched = [row["index"].replace(REFINE, " + refine"), row["setting"], f"{row['dims']} {row['reduction']}"]
+        rows.append([*searched, *scores, *times, f"{row['bytes_per_image']:.1f}"])
+    head = ["index", "setting", "dims", f"map@{k}", "hit@1", f"neighbours@{k}", "p50 ms", "p95 ms", "cpu p95", "bytes"]
+    return tabulate(rows, head, tablefmt="pipe", disable_numparse=True, colalign=("left",) * 3 + ("right",) * 7)

@@ -1,0 +1,80 @@
+"""What re-ranking does to a finished run's first results, stage by stage, on the same queries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from tabulate import tabulate
+
+from bench.contract import DataError
+from bench.evaluation.indexes.sweep import Labelled, shortlist_ranks
+from bench.evaluation.metrics import ranking
+from bench.evaluation.ranking.arrays import Floats
+from bench.evaluation.reranking.pipeline import parse_stages
+from bench.evaluation.statistics.paired_tests import Comparison, compare
+
+PLAIN = "none"
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """One chain of stages: its metrics of the first k, float64 ``(q,)`` each, and the seconds it took for all queries.
+
+    against: the comparison of map@k with no re-ranking; None for that itself.
+    """
+
+    stages: str
+    precision: Floats
+    hit: Floats
+    hits_in_k: Floats
+    seconds: float
+    against: Comparison | None = None
+
+
+def rerank(data: Labelled, chains: Sequence[str], *, k: int, depth: int) -> list[Reranked]:
+    """Search without any stage and with each chain (``aqe,dba``), and compare map@k query by query.
+
+    depth: how many results a stage of similarities orders anew. Raises UsageError for unknown stages, DataError where
+    no query has anything to find.
+    """
+    if not data.layout.relevant.any():
+        raise DataError("no query has a relevant item in the gallery: do the labels match?")
+    plain, *others = _measured(data, (PLAIN, *chains), k=k, depth=depth)
+    found = compare(plain.precision[None], [one.precision[None] for one in others], data.query_labels)
+    return [plain, *(replace(one, against=against) for one, against in zip(others, found, strict=True))]
+
+
+def _measured(data: Labelled, chains: Sequence[str], *, k: int, depth: int) -> Iterator[Reranked]:
+    parsed = [(words, parse_stages("" if words == PLAIN else words)) for words in chains]
+    for words, stages in parsed:
+        started = time.perf_counter()
+        found = stages.search(data.vectors, k, depth=depth)
+        took = time.perf_counter() - started
+        ranks = shortlist_ranks(found, data, k)
+        yield Reranked(
+            stages=words,
+            precision=ranking.average_precision_at(ranks, k),
+            hit=ranking.hit_at(ranks, 1),
+            hits_in_k=ranking.precision_at(ranks, k),
+            seconds=took,
+        )
+
+
+def as_table(found: Sequence[Reranked], k: int) -> str:
+    """Return the table that the command prints."""
+    rows = []
+    for one in found:
+        means = [f"{np.nanmean(values):.4f}" for values in (one.precision, one.hit, one.hits_in_k)]
+        told = ["", "", ""]
+        if one.against is not None:
+            told = [
+                f"{one.against.difference:+.4f}",
+                f"{one.against.low:+.4f} to {one.against.high:+.4f}",
+                f"{one.against.p_holm:.4f}",
+            ]
+        rows.append([one.stages, *means, *told, f"{one.seconds:.1f}"])
+    heads = ["stages", f"map@{k}", "hit@1", f"precision@{k}", f"map@{k} gained", "95 %", "Holm p", "s"]
+    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=("left", *["right"] * 7))

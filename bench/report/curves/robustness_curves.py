@@ -1,0 +1,206 @@
+"""The robustness sweeps of all runs: what corrupted queries leave of map, as tables and curves."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from tabulate import tabulate
+
+from bench.contract import DataError
+from bench.evaluation.ranking.arrays import Floats
+from bench.report.figures.style import Drawn, draw_band, finish, style
+from bench.report.tables.frame import Estimate, estimates, row_names
+from bench.report.tables.wording import choices_in_words
+from bench.runs.artifacts import PER_QUERY, read_arrays
+from bench.runs.robustness import METRICS, VALUES, read_robustness
+from bench.runs.store import RunRecord
+
+_LOG = logging.getLogger(__name__)
+_COLUMNS = 3  # of small multiples
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method and its seeds. scores: by ``clean/map``, ``blur-1/map``, ``blur/drop/map``, ``mean/drop/map``, ..."""
+
+    name: str
+    seeds: int
+    scores: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """All swept methods on one test. corruptions: the severities of each, by its name; rows: by falling mean map."""
+
+    dataset: str
+    protocol: str
+    data: Mapping[str, Any]
+    fingerprint: str
+    corruptions: Mapping[str, Sequence[int]]
+    rows: Sequence[Row]
+
+    @property
+    def title(self) -> str:
+        return " · ".join([self.dataset, self.protocol, *choices_in_words(self.data)])
+
+
+@dataclass(frozen=True)
+class _Swept:
+    """A run, its robustness.json, and the values behind it: of its clean queries, and of all conditions."""
+
+    record: RunRecord
+    found: Mapping[str, Any]
+    clean: Mapping[str, Any]
+    corrupted: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, record: RunRecord, found: Mapping[str, Any]) -> _Swept:
+        wanted = [f"{one['corruption']}-{one['severity']}/{m}" for one in found["conditions"] for m in METRICS]
+        clean = read_arrays(record.folder / PER_QUERY, "labels", *METRICS)
+        return cls(record, found, clean, read_arrays(record.folder / VALUES, *wanted))
+
+
+def robustness_panels(records: Sequence[RunRecord]) -> list[Panel]:
+    """Return what the sweeps of all runs found, a panel a test; one that lost its values is left out with a warning."""
+    panels: dict[str, dict[str, list[_Swept]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        found = read_robustness(record) if record.status == "done" else None
+        if found is not None:
+            try:
+                swept = _Swept.of(record, found)
+            except DataError as error:
+                _LOG.warning("left out of the robustness tables: %s", error)
+                continue
+            content = record.content
+            spec = content["spec"]
+            test = [content["dataset"], content["protocol"], spec["fingerprint"], spec.get("ties", "pessimistic")]
+            panels[json.dumps(test)][f"{content['method']} {content['key']}"].append(swept)
+    return sorted((_panel(rows) for rows in panels.values()), key=lambda panel: (panel.title, panel.fingerprint))
+
+
+def robustness_rows(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    """Return one row a run, corruption and severity, the clean queries (severity 0) first: from robustness.json."""
+    rows = []
+    for record in records:
+        found = read_robustness(record) if record.status == "done" else None
+        if found is None:
+            continue
+        names = {name: record.content[name] for name in ("dataset", "protocol", "method", "key", "seed")}
+        clean = {"corruption": "clean", "severity": 0, "level": None, **found["clean"]}
+        for one in (clean, *found["conditions"]):
+            place = {name: one[name] for name in ("corruption", "severity", "level")}
+            dropped = _columns("drop_", one["drop"]) if "drop" in one else {}
+            rows.append({**names, **place, **_columns("", one), **dropped})
+    return rows
+
+
+def robustness_text(panel: Panel) -> str:
+    """Return a panel as Markdown: for each metric the scores by severity, then the drops by corruption."""
+    parts = [f"## {panel.title}"]
+    for metric in METRICS:
+        heads = [f"{metric} ↑", "clean", *(f"{name} {_span(levels)}" for name, levels in panel.corruptions.items())]
+        rows = [_scores(row, panel, metric) for row in panel.rows]
+        parts += ["", _table(rows, heads)]
+        heads = [f"drop of {metric} ↓", "mean drop", *panel.corruptions, "seeds"]
+        rows = [_drops(row, panel, metric) for row in panel.rows]
+        parts += ["", _table(rows, heads)]
+    return "\n".join(parts)
+
+
+def draw_robustness(panel: Panel, slug: str) -> Drawn:
+    """Return map by severity, a small multiple a corruption and a line a method with the band of its interval."""
+    with style():
+        down = -(-len(panel.corruptions) // _COLUMNS)
+        figure = Figure(figsize=(8.6, 2.5 * down), layout="constrained")
+        grid = figure.subplots(down, _COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes, (name, severities) in zip(grid, panel.corruptions.items(), strict=False):
+            _multiple(axes, panel.rows, name, severities)
+        for at, axes in enumerate(grid):
+            axes.set_visible(at < len(panel.corruptions))
+            if at + _COLUMNS >= len(panel.corruptions):
+                axes.set_xlabel("severity")
+                axes.tick_params(labelbottom=True)
+            if at % _COLUMNS == 0:
+                axes.set_ylabel("map")
+        handles, names = grid[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside right upper")
+        figure.suptitle(f"{panel.title}: corrupted queries, clean gallery", fontsize=9.5)
+        told = "map by the severity of what happened to the query, 0 the clean one; bands: 95 % intervals"
+        return finish(figure, slug, alt=f"{panel.title}: {told}", caption=told)
+
+
+def _multiple(axes: Axes, rows: Sequence[Row], name: str, severities: Sequence[int]) -> None:
+    for number, row in enumerate(rows):
+        scores = [row.scores[key] for key in ("clean/map", *(f"{name}-{severity}/map" for severity in severities))]
+        draw_band(axes, [0, *severities], scores, number, row.name, mark=3)
+    axes.set_title(name)
+    axes.set_xticks([0, *severities])
+
+
+def _panel(rows: Mapping[str, Sequence[_Swept]]) -> Panel:
+    first = next(iter(rows.values()))[0]
+    corruptions: dict[str, list[int]] = defaultdict(list)
+    for one in first.found["conditions"]:
+        corruptions[one["corruption"]].append(one["severity"])
+    names = row_names({key: swept[0].record for key, swept in rows.items()})
+    made = [_row(names[key], swept, corruptions) for key, swept in rows.items()]
+    content = first.record.content
+    ordered = sorted(made, key=lambda row: row.scores["mean/drop/map"].mean - row.scores["clean/map"].mean)
+    data, fingerprint = content["spec"].get("data", {}), content["spec"]["fingerprint"]
+    return Panel(content["dataset"], content["protocol"], data, fingerprint, dict(corruptions), ordered)
+
+
+def _row(name: str, swept: Sequence[_Swept], corruptions: Mapping[str, Sequence[int]]) -> Row:
+    columns: dict[str, Floats] = {}
+    for metric in METRICS:
+        columns[f"clean/{metric}"] = np.stack([one.clean[metric] for one in swept])
+        for kind, severities in corruptions.items():
+            several = {at: np.stack([one.corrupted[f"{kind}-{at}/{metric}"] for one in swept]) for at in severities}
+            columns |= {f"{kind}-{at}/{metric}": values for at, values in several.items()}
+            drops = columns[f"clean/{metric}"] - np.mean(list(several.values()), axis=0)
+            columns[f"{kind}/drop/{metric}"] = drops
+        columns[f"mean/drop/{metric}"] = np.mean([columns[f"{kind}/drop/{metric}"] for kind in corruptions], axis=0)
+    return Row(name, len(swept), estimates(columns, swept[0].clean["labels"].astype(np.int64)))
+
+
+def _scores(row: Row, panel: Panel, metric: str) -> list[str]:
+    cells = [
+        " ".join(f"{row.scores[f'{kind}-{at}/{metric}'].mean:.3f}" for at in severities)
+        for kind, severities in panel.corruptions.items()
+    ]
+    return [row.name, str(row.scores[f"clean/{metric}"]), *cells]
+
+
+def _drops(row: Row, panel: Panel, metric: str) -> list[str]:
+    drops = [row.scores[f"{kind}/drop/{metric}"] for kind in ("mean", *panel.corruptions)]
+    return [row.name, *map(str, drops), str(row.seeds)]
+
+
+def _table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> str:
+    sides = ["left", *["right"] * (len(heads) - 1)]
+    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides)
+
+
+def _span(severities: Sequence[int]) -> str:
+    return f"{severities[0]}-{severities[-1]}"
+
+
+def _columns(prefix: str, found: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return scores and intervals as columns of a row."""
+    told: dict[str, float | None] = {}
+    for metric in METRICS:
+        low, high = found["ci95"][metric]
+        told |= {
+            f"{prefix}{metric}": found["scores"][metric],
+            f"{prefix}{metric}_ci95_low": low,
+            f"{prefix}{metric}_ci95_high": high,
+        }
+    return told

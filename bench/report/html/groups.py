@@ -1,0 +1,198 @@
+"""Runs as the page shows them: a table for each data set, protocol and revision, a row for each method and setting."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
+from bench.report.tables.footnotes import shared_notes
+from bench.report.tables.frame import interval_of, mean_over
+from bench.report.tables.leaderboard import data_choices, row_labels
+from bench.runs.artifacts import PER_QUERY, SAMPLES, read_arrays
+from bench.runs.store import RunRecord
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One run's answers: a row a query.
+
+    ids ``(q,)``, labels int64 ``(q,)``, precision float64 ``(q,)``: average precision, NaN where nothing is relevant;
+    neighbors int32 and similarities float32 ``(q, K)``: gallery positions best first, -1 past the end; gallery_ids and
+    gallery_labels ``(n,)``; classes: the names that labels stand for.
+    """
+
+    ids: NDArray[Any]
+    labels: Ints
+    precision: Floats
+    neighbors: Neighbors
+    similarities: Scores
+    gallery_ids: NDArray[Any]
+    gallery_labels: Ints
+    classes: tuple[str, ...]
+
+    def same_questions(self, other: Answers) -> bool:
+        """Whether both were asked the same queries in the same order, of the same gallery."""
+        return np.array_equal(self.ids, other.ids) and np.array_equal(self.gallery_ids, other.gallery_ids)
+
+    def own_items(self) -> Ints:
+        """Return each query's own position in the gallery, int64 ``(q,)``, -1 where it is not in it."""
+        order = np.argsort(self.gallery_ids)
+        sought = np.searchsorted(self.gallery_ids, self.ids, sorter=order)
+        found = order[np.minimum(sought, len(order) - 1)]
+        return np.where(self.gallery_ids[found] == self.ids, found, -1).astype(np.int64)
+
+
+def read_answers(record: RunRecord) -> Answers:
+    """Read a run's ``per_query.npz``. Raises DataError where it is missing or damaged."""
+    names = ("ids", "labels", "map", "neighbors", "similarities", "gallery_ids", "gallery_labels", "classes")
+    kept = read_arrays(record.folder / PER_QUERY, *names)
+    return Answers(
+        ids=kept["ids"],
+        labels=kept["labels"].astype(np.int64),
+        precision=kept["map"].astype(np.float64),
+        neighbors=kept["neighbors"],
+        similarities=kept["similarities"],
+        gallery_ids=kept["gallery_ids"],
+        gallery_labels=kept["gallery_labels"].astype(np.int64),
+        classes=tuple(str(name) for name in kept["classes"]),
+    )
+
+
+def read_samples(record: RunRecord) -> dict[str, NDArray[Any]] | None:
+    """Read a run's ``samples.npz``: originals, decoded, cosines, labels, ids; None where the method does not decode."""
+    path = record.folder / SAMPLES
+    return read_arrays(path) if path.is_file() else None
+
+
+RANKED_BY = "map"
+
+
+@dataclass(frozen=True, eq=False)  # a row is itself: its frame is not to be compared
+class Row:
+    """One method with one setting: its finished runs by seed, and their rows of the table of runs.
+
+    slug: its anchor on the page and the stem of its figures' names; rank: 1 is shared by all that cannot be told apart
+    from the best.
+    """
+
+    slug: str
+    name: str
+    records: tuple[RunRecord, ...]
+    frame: pd.DataFrame
+
+    @property
+    def first(self) -> RunRecord:
+        """The run that pictures and plots of single runs are made from: the lowest seed."""
+        return self.records[0]
+
+    @property
+    def rank(self) -> int:
+        return int(self.frame["rank"].iloc[0])
+
+    @property
+    def trained(self) -> bool:
+        return bool(self.first.content.get("trained", (self.first.folder / "history.csv").is_file()))
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether its method looks at labels; a run that does not say is taken to."""
+        return bool(self.first.content.get("uses_labels", True))
+
+    def mean(self, column: str) -> float | None:
+        """Return a column's mean over seeds, None where no run has it."""
+        return mean_over(self.frame, column)
+
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """Return the 95 % interval over queries and seeds; the first run's own where there is none over seeds."""
+        return interval_of(self.frame, f"{metric}_seeds_ci95") or interval_of(self.frame, f"{metric}_ci95")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Runs that may be compared: one data set, one protocol, one revision of the data. rows: by falling map."""
+
+    slug: str
+    title: str
+    dataset: str
+    protocol: str
+    rows: tuple[Row, ...]
+    failed: tuple[RunRecord, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def every_row(self) -> tuple[str, ...]:
+        """What must be known of all rows alike: said once, and no more of each."""
+        return shared_notes(row.frame for row in self.rows)
+
+    @property
+    def tied(self) -> tuple[Row, ...]:
+        """The rows that share rank 1."""
+        return tuple(row for row in self.rows if row.rank == 1)
+
+
+def tables_of(records: Sequence[RunRecord], frame: pd.DataFrame) -> list[Table]:
+    """Return the tables in the order of their data sets. frame: ``runs_frame`` of the same records."""
+    ordered = sorted(records, key=lambda record: (*_place(record), record.folder))
+    places = [(place, list(group)) for place, group in groupby(ordered, key=_place)]
+    slugs = Counter(slug_of(" ".join(names)) for names in {place[:2] for place, _ in places})
+    found = []
+    for place, group in places:
+        names, revision = place[:2], place[2]
+        several = sum(other[:2] == names for other, _ in places) > 1
+        slug = slug_of(" ".join([*names, *([revision[:8]] if several else [])]))
+        if slugs[slug_of(" ".join(names))] > 1:  # letters that leave no trace in a slug: two data sets may share one
+            slug += f"-{zlib.crc32(' '.join(names).encode()):08x}"
+        found.append(_table(place, slug, group, frame, several=several))
+    return found
+
+
+def slug_of(text: str) -> str:
+    """Return a text as an anchor and a file's name: letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-")
+
+
+def _place(record: RunRecord) -> tuple[str, str, str]:
+    content = record.content
+    return content["dataset"], content["protocol"], content["spec"]["fingerprint"]
+
+
+def _table(
+    place: tuple[str, str, str], slug: str, records: Sequence[RunRecord], frame: pd.DataFrame, *, several: bool
+) -> Table:
+    dataset, protocol, revision = place
+    apart = [f"data {revision[:8]}"] if several else []
+    mine = frame[(frame["dataset"] == dataset) & (frame["protocol"] == protocol)]
+    mine = mine[mine["dataset_revision"] == revision]
+    title = " · ".join([dataset, protocol, *data_choices(mine), *apart])
+    done = [record for record in records if record.status == "done"]
+    rows = _rows(slug, done, mine[mine["status"] == "done"])
+    notes = sorted(
+        {str(text) for row in rows for column in ("rank_note", "leaks") for text in row.frame[column] if text}
+    )
+    failed = tuple(record for record in records if record.status != "done")
+    return Table(slug, title, dataset, protocol, tuple(rows), failed, tuple(notes))
+
+
+def _rows(slug: str, done: Sequence[RunRecord], frame: pd.DataFrame) -> list[Row]:
+    names = row_labels(frame)
+    rows = []
+    kinds = sorted(done, key=lambda record: (*_kind(record), int(record.content["seed"])))
+    for kind, group in groupby(kinds, key=_kind):
+        records = tuple(group)
+        mine = (frame["method"] == kind[0]) & (frame["key"] == kind[1])
+        rows.append(Row(f"{slug}-{slug_of(kind[0])}-{kind[1]}", names[kind], records, frame[mine].sort_values("seed")))
+    return sorted(rows, key=lambda row: (row.rank, -(row.mean(RANKED_BY) or 0.0)))
+
+
+def _kind(record: RunRecord) -> tuple[str, str]:
+    return record.content["method"], record.content["key"]

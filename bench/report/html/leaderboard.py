@@ -1,0 +1,187 @@
+"""A table's cells: what is written, what it is sorted by, and where its error bar lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.contract import UsageError
+from bench.evaluation.metrics.registry import describe
+from bench.report.html.groups import RANKED_BY, Row, Table
+from bench.report.tables.footnotes import notes
+from bench.report.tables.wording import many
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its heading, the run table's column behind it, its better direction, digits, and what it means."""
+
+    heading: str
+    source: str
+    better: str = ""
+    digits: int = 3
+    meaning: str = ""
+    bar: bool = False
+
+    @property
+    def title(self) -> str:
+        return self.meaning or _definition(self.source)
+
+
+COLUMNS = (
+    Column("map", "map", "↑", bar=True),
+    Column("map@10", "map@10", "↑", bar=True),
+    Column("hit@1", "hit@1", "↑", bar=True),
+    Column("precision@10", "precision@10", "↑"),
+    Column("mean rank norm", "mean_rank_norm", "↓"),
+    Column("pair AUC", "pair_auc", "↑"),
+    Column("decode cosine", "decode_cosine", "↑"),
+    Column("shuffled", "decode_cosine_shuffled"),
+    Column("SSIM", "ssim", "↑"),
+    Column("embed ms", "embed_1_median_ms", "↓", 2, "milliseconds to embed one image, median"),
+    Column("images/s", "embed_64_per_second", "↑", 0, "images embedded a second, 64 at a time"),
+    Column("search ms", "search_median_ms", "↓", 2, "milliseconds to search the gallery for one query, median"),
+    Column("bytes", "bytes_per_vector", "↓", 0, "bytes that one vector takes"),
+    Column("parameters", "n_parameters", "↓", 0, "learnt numbers that an embedding takes"),
+    Column("fit s", "fit_seconds", "↓", 0, "seconds of training"),
+)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An error bar on a column's own scale: low end, value and high end, each from 0 to 100."""
+
+    low: float
+    value: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number. text: as written; sort: the number itself; interval: its 95 % interval as written, with its bar."""
+
+    text: str
+    sort: float | None
+    best: bool = False
+    interval: str = ""
+    bar: Bar | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table: cells in the order of the columns, and what must be known of the row."""
+
+    row: Row
+    cells: tuple[Cell, ...]
+    seeds: int
+    spread: str
+    notes: str
+
+
+def board(table: Table) -> tuple[list[Column], list[Line]]:
+    """Return the columns that any row has a value in, and the lines in the order of the table's rows."""
+    columns = [column for column in COLUMNS if any(row.mean(column.source) is not None for row in table.rows)]
+    made = [_cells(table.rows, column) for column in columns]
+    below = table.every_row
+    lines = [
+        Line(row, tuple(cells[at] for cells in made), len(row.records), _spread(row), notes(row.frame, below))
+        for at, row in enumerate(table.rows)
+    ]
+    return columns, lines
+
+
+def _cells(rows: Sequence[Row], column: Column) -> list[Cell]:
+    means = [row.mean(column.source) for row in rows]
+    known = [mean for mean in means if mean is not None]
+    best = {"↑": max, "↓": min}.get(column.better)
+    winner = best(known) if best and len(known) > 1 else None
+    ends = [row.interval(column.source) if column.bar else None for row in rows]
+    every = [end for both in ends if both for end in both] + (known if column.bar else [])
+    low, high = (min(every), max(every)) if every else (0.0, 1.0)
+    cells = []
+    for mean, both in zip(means, ends, strict=True):
+        if mean is None:
+            cells.append(Cell("-", None))
+            continue
+        text = number(mean, column.digits)
+        told = winner is not None and text == number(winner, column.digits)
+        if both is None:
+            cells.append(Cell(text, mean, told))
+            continue
+        places = [100 * (end - low) / (high - low) if high > low else 50.0 for end in (both[0], mean, both[1])]
+        span = f"{number(both[0], column.digits)} to {number(both[1], column.digits)}"
+        cells.append(Cell(text, mean, told, span, Bar(*places)))
+    return cells
+
+
+def number(value: float, digits: int) -> str:
+    """Return a number as tables write it: thousands apart, no zero before the point of a share."""
+    text = f"{value:,.{digits}f}"
+    return text.replace("0.", ".", 1) if digits >= 3 and text.startswith(("0.", "-0.")) else text
+
+
+def _spread(row: Row) -> str:
+    values = row.frame[RANKED_BY].dropna()
+    return f"± {number(float(values.std(ddof=1)), 3)} sd" if len(values) > 1 else ""
+
+
+def _definition(metric: str) -> str:
+    try:
+        return describe(metric).definition
+    except UsageError:
+        return ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A table's verdict. value, interval: the best's map; tied: names that cannot be told apart from it."""
+
+    table: Table
+    best: Row | None
+    value: str
+    interval: str
+    tied: tuple[str, ...]
+    sentences: tuple[str, ...]
+
+
+def finding_of(table: Table) -> Finding:
+    """Return what a table says."""
+    if not table.rows:
+        return Finding(table, None, "", "", (), (f"All {len(table.failed)} runs failed.",))
+    best = max(table.rows, key=lambda row: row.mean(RANKED_BY) or 0.0)
+    ends = best.interval(RANKED_BY)
+    interval = f"{number(ends[0], 3)} to {number(ends[1], 3)}" if ends else ""
+    tied = tuple(row.name for row in table.tied if row is not best)
+    return Finding(table, best, number(best.mean(RANKED_BY) or 0.0, 3), interval, tied, tuple(_sentences(table, best)))
+
+
+def _sentences(table: Table, best: Row) -> list[str]:
+    said = []
+    group = [row for row in table.tied if row.mean("embed_1_median_ms") is not None]
+    if len(group) > 1:
+        quick = min(group, key=lambda row: row.mean("embed_1_median_ms") or 0.0)
+        said.append(f"Of these, {quick.name} embeds fastest ({number(quick.mean('embed_1_median_ms') or 0.0, 2)} ms).")
+    plain = [row for row in table.rows if not row.trained and row.rank != 1]
+    if plain and best.trained:
+        floor = max(plain, key=lambda row: row.mean(RANKED_BY) or 0.0)
+        said.append(f"The best that trains nothing, {floor.name}, has {number(floor.mean(RANKED_BY) or 0.0, 3)}.")
+    single = [row for row in table.rows if row.trained and len(row.records) == 1]
+    if single:
+        said.append(f"{many(len(single), 'row')} of one seed only: other seeds may differ.")
+    leaks = sorted({str(text).split("; ")[0] for text in best.frame["leaks"] if text})  # all of it is under the table
+    said += [f"{text[0].upper()}{text[1:]}." for text in leaks]
+    flagged = [row.name for row in table.rows if any(row.frame["flags"])]
+    if flagged:
+        said.append(f"Flagged: {', '.join(flagged)}.")
+    if table.failed:
+        said.append(f"{many(len(table.failed), 'run')} failed.")
+    return said
+
+
+def overview(tables: Sequence[Table]) -> str:
+    """Return what the page is made from, in one sentence."""
+    done = sum(len(row.records) for table in tables for row in table.rows)
+    failed = sum(len(table.failed) for table in tables)
+    sets = len({table.dataset for table in tables})
+    lost = f", and {many(failed, 'failed run')}" if failed else ""
+    return f"{many(done, 'finished run')}{lost} on {many(sets, 'data set')}, in {many(len(tables), 'table')}"

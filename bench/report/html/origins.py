@@ -1,0 +1,108 @@
+"""Where each number came from, and whether it may be wrong: audits of the data, controls, alarms, provenance."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.data.audit.audit import Overlap
+from bench.report.html.groups import Row, Table
+from bench.report.tables.frame import without_folders
+from bench.report.tables.wording import many
+from bench.runs.sanity_checks import alarms
+from bench.runs.store import RunRecord
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One run: its anchor, its folder below the runs, a link where the page can reach it, and facts in order."""
+
+    slug: str
+    seed: int
+    folder: str
+    link: str | None
+    facts: tuple[tuple[str, str], ...]
+    options: str
+    alarms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A table's data: sizes of its parts, copies, examples, and what its loader noted; no lines where not audited."""
+
+    counts: tuple[tuple[str, int], ...]
+    lines: tuple[Overlap, ...]
+    examples: tuple[str, ...]
+    conflicts: int
+    notes: tuple[str, ...]
+    done: bool
+
+
+def origins(row: Row, runs: Path, results: Path, found: Mapping[Path, tuple[str, ...]]) -> list[Origin]:
+    """Return each run of a row. found: the alarms across runs."""
+    commands = dict(zip(row.frame["seed"], row.frame["command"], strict=True))
+    return [
+        Origin(
+            f"{row.slug}-seed{record.content['seed']}",
+            int(record.content["seed"]),
+            record.folder.relative_to(runs).as_posix(),
+            _link(record.folder, results),
+            _facts(record, str(commands.get(record.content["seed"], ""))),
+            without_folders(json.dumps(record.content["spec"]["options"], indent=1, sort_keys=True)),
+            found.get(record.folder, ()),
+        )
+        for record in row.records
+    ]
+
+
+def alarms_of(records: Sequence[RunRecord]) -> dict[Path, tuple[str, ...]]:
+    """Return the alarms across all runs, by folder."""
+    return alarms(records)
+
+
+def audited(table: Table) -> Audited | None:
+    """Return what is known of a table's data, from its first finished run; None where none is."""
+    if not table.rows:
+        return None
+    data: Mapping[str, Any] = table.rows[0].first.content.get("data") or {}
+    audit: Mapping[str, Any] = data.get("audit") or {}
+    lines = [*audit.get("leaks", ()), *audit.get("overlaps", ())]
+    names = ("part", "other", "images", "exact", "near", "mirrored")
+    return Audited(
+        tuple((data.get("counts") or {}).items()),
+        tuple(Overlap(**{name: line[name] for name in names}) for line in lines if "other" in line),
+        tuple(audit.get("examples", ())),
+        int(audit.get("conflicts", 0)),
+        tuple(data.get("notes", ())),
+        bool(data.get("audit") is not None),
+    )
+
+
+def _facts(record: RunRecord, command: str) -> tuple[tuple[str, str], ...]:
+    content, made_by = record.content, record.content["provenance"]
+    packages = ", ".join(f"{name} {version}" for name, version in made_by.get("packages", {}).items() if version)
+    machine = [made_by["cpu"], many(made_by["threads"], "thread"), made_by["gpu"], f"{made_by['ram_gib']} GiB"]
+    facts = {
+        "command": command,
+        "commit": f"{made_by['commit'] or 'unknown'}{' with uncommitted changes' if made_by['dirty'] else ''}",
+        "date": str(made_by["date"]),
+        "machine": ", ".join(str(one) for one in machine if one),
+        "system": f"{made_by.get('system', '')} Python {made_by.get('python', '')}".strip(),
+        "packages": packages,
+        "data": str(content["spec"]["fingerprint"]),
+        "seconds": f"{content['seconds']:,.0f}",
+        "engine": str(content["spec"].get("engine", "torch")),
+        "flags": "; ".join(content.get("flags", ())),
+    }
+    return tuple((name, value) for name, value in facts.items() if value)
+
+
+def _link(folder: Path, results: Path) -> str | None:
+    """Return the way from the page to a run.json in the same project; a longer one would name private folders."""
+    project = results.resolve().parent
+    target = folder.resolve() / "run.json"
+    return os.path.relpath(target, results.resolve()) if target.is_relative_to(project) else None

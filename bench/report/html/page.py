@@ -1,0 +1,197 @@
+"""From run folders to ``report.html``: gather, draw, render, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.contract import DataError, Dataset, Progress, SimbenchError
+from bench.report.aggregate.overall import overall_of
+from bench.report.figures.critical_difference import draw_overall
+from bench.report.figures.curves import draw_overview
+from bench.report.figures.style import Drawn
+from bench.report.figures.tradeoff import draw_tradeoffs
+from bench.report.figures.vectors import PlaneOf, principal_plane
+from bench.report.html.details import Detail, Shared, detail_of
+from bench.report.html.groups import Answers, Row, Table, read_answers, tables_of
+from bench.report.html.leaderboard import Column, Finding, Line, board, finding_of, overview
+from bench.report.html.origins import Audited, Origin, alarms_of, audited, origins
+from bench.report.html.rendering import render
+from bench.report.html.retrievals import Question, comparable, questions
+from bench.report.html.thumbnails import Pictures, Sheet
+from bench.report.tables.frame import runs_frame
+from bench.runs.store import RunRecord, all_runs, write_bytes
+
+OpenImages = Callable[[RunRecord], Dataset]
+
+
+@dataclass(frozen=True)
+class TableView:
+    """One table with everything that is shown of it. missing: what is left out, each with its reason."""
+
+    table: Table
+    finding: Finding
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    overview: tuple[Drawn, ...]
+    training: Drawn | None
+    asked: tuple[Question, ...]
+    details: tuple[Detail, ...]
+    mapped: tuple[tuple[int, int, str, str], ...]
+    audited: Audited | None
+    origins: tuple[tuple[Row, tuple[Origin, ...]], ...]
+    sheet: Sheet
+    missing: tuple[str, ...]
+
+    @property
+    def ranked(self) -> bool:
+        """Whether rows were compared on their queries, so that ranks say who can be told apart."""
+        return any(text for row in self.table.rows for text in row.frame["rank_note"])
+
+    @property
+    def figures(self) -> list[Drawn]:
+        """Every figure of the table, in the order of the page."""
+        own = [figure for detail in self.details for figure in detail.figures]
+        return [*self.overview, *([self.training] if self.training else []), *own]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: the page, its size in bytes, how many figures beside it, and what is left out and why."""
+
+    page: Path
+    size: int
+    figures: int
+    missing: tuple[str, ...]
+
+
+def write_report(
+    runs: Path, results: Path, open_images: OpenImages | None, progress: Progress, *, plane: PlaneOf = principal_plane
+) -> Written:
+    """Write ``report.html`` and its figures as files into a results folder, from all runs under ``runs``.
+
+    open_images: loads the data set that a run was scored on, or raises SimbenchError where it cannot; None: no picture
+    is looked for. plane: how vectors are laid out on the embedding maps. Raises SimbenchError if there is no run, or
+    the folder cannot be written.
+    """
+    records = all_runs(runs)
+    if not records:
+        raise DataError(f"no runs in {runs}; start with: simbench run -m pixels -m random -m arcface -d digits")
+    tables = tables_of(records, runs_frame(records))
+    found = alarms_of(records)
+    steps = progress(tables, total=len(tables), what="report")
+    views = [_view(table, runs, results, open_images, found=found, plane=plane, progress=progress) for table in steps]
+    overall = overall_of(tables)
+    diagram = draw_overall(overall) if overall.comparable else None
+    page = render(views, overview(tables), _newest(records), overall, diagram).encode()
+    figures = [*([diagram] if diagram else []), *(figure for view in views for figure in view.figures)]
+    for figure in figures:
+        write_bytes(results / "figures" / f"{figure.slug}.svg", figure.svg)
+        write_bytes(results / "figures" / f"{figure.slug}.png", figure.png)
+    write_bytes(results / "report.html", page)
+    missing = tuple(f"{view.table.title}: {reason}" for view in views for reason in view.missing)
+    return Written(results / "report.html", len(page), len(figures), missing)
+
+
+def _view(
+    table: Table,
+    runs: Path,
+    results: Path,
+    open_images: OpenImages | None,
+    *,
+    found: dict[Path, tuple[str, ...]],
+    plane: PlaneOf,
+    progress: Progress,
+) -> TableView:
+    columns, lines = board(table)
+    answers, missing = _answers(table)
+    sheet = Sheet(table.slug)
+    pictures, reason = _pictures(answers, open_images, sheet)
+    missing += [reason] if reason else []
+    same, others = comparable(answers) if answers else ({}, [])
+    if others:
+        missing.append(f"asked other queries than {table.rows[0].name}, and so not beside it: {', '.join(others)}")
+    asked = questions(same, pictures) if same else []
+    details, mapped = _details(
+        same, asked, pictures, sheet, plane=plane, results=results, missing=missing, progress=progress
+    )
+    return TableView(
+        table,
+        finding_of(table),
+        tuple(columns),
+        tuple(lines),
+        tuple(draw_tradeoffs(table)),
+        draw_overview(table),
+        tuple(asked),
+        tuple(details),
+        tuple(mapped),
+        audited(table),
+        tuple((row, tuple(origins(row, runs, results, found))) for row in table.rows),
+        sheet,
+        tuple(missing),
+    )
+
+
+def _answers(table: Table) -> tuple[list[tuple[Row, Answers]], list[str]]:
+    """Return each row's answers by its first seed, and why the others have none."""
+    known, missing = [], []
+    for row in table.rows:
+        try:
+            known.append((row, read_answers(row.first)))
+        except DataError as error:
+            missing.append(f"{row.name}: {error}")
+    return known, missing
+
+
+def _pictures(
+    answers: Sequence[tuple[Row, Answers]], open_images: OpenImages | None, sheet: Sheet
+) -> tuple[Pictures | None, str]:
+    """Return a table's pictures, or why there are none."""
+    if not answers:
+        return None, ""
+    if open_images is None:
+        return None, "pictures of queries and neighbours are left out, as asked"
+    row, first = answers[0]
+    try:
+        pictures = Pictures(open_images(row.first), sheet)
+    except SimbenchError as error:
+        return None, f"pictures of queries and neighbours are left out: {error}"
+    if not pictures.fit(first):
+        return None, "pictures of queries and neighbours are left out: the data set has other ids than the run"
+    return pictures, ""
+
+
+def _details(
+    same: dict[Row, Answers],
+    asked: Sequence[Question],
+    pictures: Pictures | None,
+    sheet: Sheet,
+    *,
+    plane: PlaneOf,
+    results: Path,
+    missing: list[str],
+    progress: Progress,
+) -> tuple[list[Detail], list[tuple[int, int, str, str]]]:
+    """Return every row's detail, and the images on their maps: tile's column and row, class, id."""
+    if not same:
+        return [], []
+    first = next(iter(same.values()))
+    shared = Shared.of(first, asked, plane)
+    details = []
+    for row, answers in progress(same.items(), total=len(same), what="methods"):
+        try:
+            details.append(detail_of(row, answers, shared, pictures, sheet, results=results))
+        except DataError as error:
+            missing.append(f"{row.name}: {error}")
+    mapped = []
+    for at in shared.mapped.tolist():
+        tile = pictures.item(at) if pictures else None
+        label = first.classes[first.gallery_labels[at]]
+        mapped.append((tile.x if tile else -1, tile.y if tile else -1, label, str(first.gallery_ids[at])))
+    return details, mapped
+
+
+def _newest(records: Sequence[RunRecord]) -> str:
+    """Return the day of the newest run: the page's date, so that the same runs give the same page."""
+    return max(str(record.content["provenance"]["date"])[:10] for record in records)

@@ -1,0 +1,83 @@
+"""The page's HTML: templates, style and script of this folder, in one text that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.report.aggregate.overall_text import caution
+from bench.report.html.leaderboard import number
+from bench.report.html.thumbnails import COLUMNS
+from bench.report.tables.frame import without_folders
+
+if TYPE_CHECKING:
+    from bench.report.aggregate.overall import Overall
+    from bench.report.figures.style import Drawn
+    from bench.report.html.page import TableView
+
+_PART = re.compile(r"<!--fold-->(.*?)<!--/fold-->", re.DOTALL)
+_PLACE = '<div data-folded="{}"><p class="note">This part is packed; a browser with scripts unpacks it.</p></div>'
+_STORE = "<!--folded-->"
+
+
+def fold(page: str) -> str:
+    """Return the page with all marked parts packed where ``<!--folded-->`` stands."""
+    parts: list[str] = []
+
+    def pack(found: re.Match[str]) -> str:
+        parts.append(found[1])
+        return _PLACE.format(len(parts) - 1)
+
+    short = _PART.sub(pack, page)
+    packed = base64.b64encode(gzip.compress(json.dumps(parts).encode(), 9, mtime=0)).decode()
+    return short.replace(_STORE, f'<script type="text/plain" id="folded">{packed}</script>')
+
+
+def render(views: Sequence[TableView], made_from: str, newest: str, overall: Overall, diagram: Drawn | None) -> str:
+    """Return the whole page, its folded parts packed.
+
+    newest: the day of the newest run; diagram: of the methods' mean ranks, None where tables cannot be compared.
+    """
+    environment = Environment(
+        loader=PackageLoader("bench.report.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["share"] = lambda value: number(value, 3)
+    environment.filters["json"] = _json
+    environment.filters["without_folders"] = without_folders
+    own, shared = files("bench.report.html") / "templates", files("bench.look")
+    template = environment.get_template("report.html.j2")
+    whole = template.render(
+        views=views,
+        made_from=made_from,
+        newest=newest,
+        overall=overall,
+        diagram=diagram,
+        caution=caution(overall),
+        sheet_columns=COLUMNS,
+        css=_ours(shared / "theme.css", own / "report.css"),
+        js=_ours(shared / "theme.js", own / "report.js"),
+    )
+    return fold(whole)
+
+
+def _ours(*parts: Traversable) -> Markup:
+    return Markup("\n".join(part.read_text(encoding="utf-8") for part in parts))  # noqa: S704 - our own files
+
+
+def _json(value: Any) -> Markup:
+    """Return a value as JSON that may stand inside a script element: no text in it can end the element."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028"))  # noqa: S704 - escaped here

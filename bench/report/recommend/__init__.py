@@ -1,0 +1,1 @@
+"""Which method to use, answered from the runs with evidence."""

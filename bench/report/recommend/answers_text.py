@@ -1,0 +1,214 @@
+"""``results/README.md``: the answers in plain words, each with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from tabulate import tabulate
+
+from bench.report.aggregate.overall import ALPHA, Overall
+from bench.report.aggregate.overall_text import caution
+from bench.report.compare.compared import Rival, mean
+from bench.report.html.groups import Row
+from bench.report.recommend.answers import FROZEN, QUESTIONS, Answer, TableAnswers, Training, method_of
+from bench.report.tables.footnotes import notes
+from bench.report.tables.wording import many, p_value
+
+MARK = "<!-- made by simbench leaderboard; it is written anew each time -->"
+_SHOWN = 3  # of the rows that can be told from a winner: the nearest
+
+
+def answers_page(found: Sequence[TableAnswers], overall: Overall) -> str:
+    """Return the whole page as Markdown."""
+    lines = [MARK, "# Answers", "", _made(found), ""]
+    if found:
+        lines += [_glance(found), "", _LEGEND, ""]
+    lines += ["## All data sets", "", *_overall(found, overall), "", "## New classes", "", *_new_classes(found), ""]
+    for one in found:
+        lines += [f"## {one.table.title}", "", *_table(one), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _made(found: Sequence[TableAnswers]) -> str:
+    records = [record for one in found for row in one.table.rows for record in row.records]
+    if not records:
+        return "No finished runs yet. Start with `simbench run -m pixels -m random -m arcface -d digits`."
+    failed = sum(len(one.table.failed) for one in found)
+    days = sorted(str(record.content["provenance"]["date"])[:10] for record in records)
+    lost = f" and {many(failed, 'failed run')}" if failed else ""
+    when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+    made = f"{many(len(records), 'finished run')}{lost}"
+    return (
+        f"Which method should you use? Made by `simbench leaderboard` from {made} ({when}) and from nothing else. "
+        "All rows: [leaderboard.md](leaderboard.md); one line a run: [runs.csv](runs.csv); figures and retrieved "
+        "pictures: [report.html](report.html), made by `simbench report`."
+    )
+
+
+def _glance(found: Sequence[TableAnswers]) -> str:
+    heads = ["data set · protocol", *(question.short for question in QUESTIONS), "trained less frozen"]
+    rows = []
+    for one in found:
+        cells = [_brief(answer) for answer in one.answers]
+        rows.append([one.table.title, *cells, _brief_training(one.training)])
+    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True)
+
+
+def _brief(answer: Answer) -> str:
+    if answer.winner is None:
+        return "none"
+    ties = f" (or {len(answer.tied)} more)" if answer.tied else ""
+    return f"`{answer.winner.name}` {mean(answer.winner):.3f}{ties}"
+
+
+def _brief_training(training: Training | None) -> str:
+    if training is None:
+        return "-"
+    return f"{training.rival.behind:+.3f}{'' if training.rival.separable else ', cannot be told'}"
+
+
+def _table(one: TableAnswers) -> list[str]:
+    """Return the lines of one table: who wins under which constraint, what training brought, what cannot be told."""
+    if not one.table.rows:
+        return ["Every run failed: [leaderboard.md](leaderboard.md) says why."]
+    asked = "the queries are not kept" if one.queries is None else many(one.queries, "query", "queries")
+    below = one.table.every_row
+    every = f" Every row: {'; '.join(below)}." if below else ""
+    lines = [f"{many(len(one.table.rows), 'row')}, {asked}.{every}", ""]
+    lines += [f"- {_sentence(answer, one.answers[0], below)}" for answer in one.answers]
+    lines.append(f"- {_training(one.training)}")
+    lines += [f"- {line}" for line in _untold(one)]
+    lines += [f"- **Leak**: {text}." for text in sorted({t for row in one.table.rows for t in row.frame["leaks"] if t})]
+    if one.table.failed:
+        lines.append(f"- {many(len(one.table.failed), 'run')} failed: [leaderboard.md](leaderboard.md) says why.")
+    return lines
+
+
+def _sentence(answer: Answer, best: Answer, below: Collection[str]) -> str:
+    heading, winner = answer.question.heading, answer.winner
+    if winner is None:
+        return f"**{heading}**: {answer.nearest}."
+    detail = answer.question.detail(winner)
+    if answer is not best and winner is best.winner:
+        return f"**{heading}**: `{winner.name}` again{f' ({detail})' if detail else ''}."
+    told = notes(winner.frame, below)
+    said = [f"`{winner.name}`, map {_value(winner)}", detail, f"notes: {told}" if told else ""]
+    parts = [f"**{heading}**: {'; '.join(filter(None, said))}."]
+    if answer.to_best is not None and best.winner is not None:
+        parts.append(f"`{best.winner.name}`, the best of all, is ahead by {_evidence(answer.to_best)}.")
+    if not answer.rivals:
+        parts.append("It is the only row that fulfils it." if answer is not best else "It is the only row.")
+    near = [f"`{rival.row.name}` by {_evidence(rival)}" for rival in answer.beaten[:_SHOWN]]
+    more = len(answer.beaten) - len(near)
+    if near:
+        parts.append(
+            "; ".join([f"Ahead of {near[0]}", *near[1:], *([f"{many(more, 'row')} more"] if more else [])]) + "."
+        )
+    if answer.untested:
+        parts.append(f"Not tested, for want of values for every query: {_names(answer.untested)}.")
+    return " ".join(parts)
+
+
+def _training(training: Training | None) -> str:
+    heading = "**Did training beat frozen features?**"
+    if training is None:
+        return f"{heading} This table has no trained row, or none that trains nothing."
+    trained, rival = training.trained, training.rival
+    frozen = f"`{rival.row.name}`, map {_value(rival.row)}"
+    if method_of(rival.row) != FROZEN:
+        frozen += f" (no `{FROZEN}` here: the best row that trains nothing)"
+    seconds = trained.mean("fit_seconds")
+    cost = f", for {seconds:,.0f} s of training" if seconds is not None else ""
+    if rival.found is None:
+        return f"{heading} `{trained.name}` less {frozen}: {rival.behind:+.3f}, untested, for values are missing{cost}."
+    verdict = "Cannot be told" if not rival.separable else "Yes" if rival.behind > 0 else "No"
+    return f"{heading} {verdict}: `{trained.name}` less {frozen}: {_evidence(rival)}{cost}."
+
+
+def _untold(one: TableAnswers) -> list[str]:
+    """Return a line for each winner with rows that cannot be told from it, each winner and rival once."""
+    lines, told = [], set()
+    for answer in one.answers:
+        new = [rival for rival in answer.tied if (answer.winner, rival.row) not in told]
+        told |= {(answer.winner, rival.row) for rival in new}
+        if new and answer.winner is not None:
+            pairs = "; ".join(f"`{rival.row.name}` {_evidence(rival)}, {_seen(rival)}" for rival in new)
+            lines.append(f"**No difference can be told** between `{answer.winner.name}` and: {pairs}.")
+    return lines or ["**No difference can be told**: of no pair that these questions compare."]
+
+
+def _overall(found: Sequence[TableAnswers], overall: Overall) -> list[str]:
+    if not overall.comparable:
+        lines = ["No overall winner: it needs two data sets with two methods in each, at one budget a table."]
+    else:
+        first = overall.ranked[0]
+        safest = max(overall.ranked, key=lambda one: (one.aggregate, one.method))
+        ranks = [one.rank for one in overall.ranked]
+        gap = overall.critical or 0.0
+        alike = [f"`{one.method}`" for one in overall.ranked[1:] if one.rank - ranks[0] < gap]
+        verdict = f"not told apart from {', '.join(alike)}" if alike else "told apart from all others"
+        verdict = "told apart from none" if len(alike) == len(ranks) - 1 else verdict
+        test = "" if overall.friedman is None else f" Friedman {p_value(overall.friedman[1])}."
+        lines = [
+            f"- **Best mean rank** over {len(overall.datasets)} data sets ({', '.join(overall.datasets)}) and "
+            f"{len(overall.ranked)} methods: `{first.method}`, {first.rank:.2f}.{test} Critical difference "
+            f"{gap:.2f} at {100 * ALPHA:g} %: {verdict}.",
+            f"- **Safest**: `{safest.method}`, harmonic mean {safest.aggregate:.3f} of map between chance and perfect, "
+            f"at worst {safest.worst:.3f} ({safest.worst_on}).",
+        ]
+        few = caution(overall)
+        lines += [f"- {few}."] if few else []
+    compared = [one.training for one in found if one.training is not None and one.training.rival.found is not None]
+    if compared:
+        better = sum(one.rival.separable and one.rival.behind > 0 for one in compared)
+        worse = sum(one.rival.separable and one.rival.behind < 0 for one in compared)
+        lines += [
+            *([""] if not overall.comparable else []),
+            f"- **Training against frozen features**: better in {better} of {len(compared)} tables, worse in {worse}, "
+            f"cannot be told in {len(compared) - better - worse}.",
+        ]
+    return lines
+
+
+def _new_classes(found: Sequence[TableAnswers]) -> list[str]:
+    """Return who wins on classes that were not trained on: the tables of protocol unseen."""
+    tables = [one for one in found if one.table.protocol == "unseen" and one.table.rows]
+    if not tables:
+        return [
+            "None of these runs was made by protocol `unseen`, which asks for classes that were not trained on: "
+            "`simbench run -m '*' -d NAME --protocol unseen`."
+        ]
+    return [f"- {one.table.title}: {_sentence(one.answers[0], one.answers[0], one.table.every_row)}" for one in tables]
+
+
+def _value(row: Row) -> str:
+    """Return a row's map with its interval and how many seeds it is a mean of."""
+    ends = row.interval("map")
+    words = [f"{ends[0]:.3f} to {ends[1]:.3f}"] if ends else []
+    words.append(many(len(row.records), "seed"))
+    return f"{mean(row):.3f} ({', '.join(words)})"
+
+
+def _evidence(rival: Rival) -> str:
+    """Return a difference in words, its interval, and its p: the winner's value less the rival's."""
+    if rival.found is None:
+        return f"{rival.behind:+.3f} (untested)"
+    found = rival.found
+    return f"{found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f}, {p_value(found.p_holm)})"
+
+
+def _seen(rival: Rival) -> str:
+    return "" if rival.found is None else f"{rival.found.detectable:.3f} would be seen"
+
+
+def _names(rivals: Sequence[Rival]) -> str:
+    return ", ".join(f"`{rival.row.name}`" for rival in rivals)
+
+
+_LEGEND = """Each answer is the row with the highest map that fulfils the constraint. In brackets: the 95 % interval
+over queries (and seeds), and p of the paired permutation test on the same queries, corrected (Holm) for all rows that
+the winner is compared with; a sign says how far the first of the two is ahead. *Would be seen*: the smallest true
+difference that these queries show with 80 % power. A winner was chosen on the queries that it is judged by, which
+flatters its lead a little; one seed speaks of that one model, not of another training. *Without labels*: none of these
+images' labels was used; a pretrained network has seen others. More: [docs/leaderboards.md](../docs/leaderboards.md),
+[docs/statistics.md](../docs/statistics.md)."""

@@ -1,0 +1,1 @@
+"""The tables: frame of runs, leaderboard, footnotes, CSV, JSON, LaTeX."""

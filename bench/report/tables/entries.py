@@ -1,0 +1,94 @@
+"""The runs behind one row of a table or one side of a comparison, and their values for every query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contract import DataError, UsageError
+from bench.evaluation.ranking.arrays import Floats, Ints
+from bench.naming import canonical
+from bench.runs.artifacts import PER_QUERY, read_arrays
+from bench.runs.store import RUN_FILE, RunRecord, read_run
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Who was asked: ids ``(q,)`` text or int64, labels int64 ``(q,)``, and the names that labels stand for."""
+
+    ids: NDArray[Any]
+    labels: Ints
+    classes: tuple[str, ...]
+
+    def same_as(self, other: Queries) -> bool:
+        """Whether the same queries stand in the same order."""
+        return np.array_equal(self.ids, other.ids) and np.array_equal(self.labels, other.labels)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The finished runs of one specification, a seed each, in the order of their seeds."""
+
+    name: str
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def where(self) -> tuple[str, str, str, str]:
+        """What two entries must share to be compared: data set, protocol, the data's fingerprint, the rule for ties."""
+        run = self.runs[0].content
+        spec = run["spec"]
+        return run["dataset"], run["protocol"], spec["fingerprint"], spec.get("ties", "pessimistic")
+
+    def queries(self) -> Queries:
+        """Read who was asked; the same for all seeds, or it is a DataError."""
+        found = [_read_queries(run) for run in self.runs]
+        for run, one in zip(self.runs, found, strict=True):
+            if not one.same_as(found[0]):
+                raise DataError(f"{run.folder} was asked other queries than {self.runs[0].folder}")
+        return found[0]
+
+    def values(self, metric: str) -> Floats:
+        """Read a metric's value for every query, float64 ``(seeds, q)``, NaN where there is nothing to find."""
+        return np.stack([_read_values(run, metric) for run in self.runs])
+
+
+def find_entry(word: str, root: Path) -> Entry:
+    """Return the entry that a user's word names: a run's folder, a folder above the seeds', or a method under ``root``.
+
+    Raises UsageError if there is no run, or runs of several specifications; DataError if a run in it failed.
+    """
+    base = Path(word)
+    if base.is_dir():
+        paths = [base / RUN_FILE] if (base / RUN_FILE).is_file() else sorted(base.rglob(f"seed*/{RUN_FILE}"))
+    else:
+        paths = sorted(root.glob(f"*/*/{canonical(word)}/*/seed*/{RUN_FILE}")) if Path(word).name == word else []
+    runs = [run for run in (read_run(path.parent) for path in paths) if run is not None]
+    if not runs:
+        raise UsageError(f"{word}: no run here, and no method of this name has runs in {root}; give a run's folder")
+    settings = sorted({str(run.folder.parent) for run in runs})
+    if len(settings) > 1:
+        raise UsageError(f"{word} has runs of {len(settings)} settings; give the folder of one: {', '.join(settings)}")
+    for run in runs:
+        if run.status != "done":
+            raise DataError(f"{run.folder} failed: {run.content.get('reason', 'no reason recorded')}; run it again")
+    return entry_of(runs)
+
+
+def entry_of(runs: Sequence[RunRecord]) -> Entry:
+    """Return finished runs of one specification as an entry, named after their method."""
+    ordered = tuple(sorted(runs, key=lambda run: int(run.content["seed"])))
+    return Entry(str(ordered[0].content["method"]), ordered)
+
+
+def _read_queries(run: RunRecord) -> Queries:
+    kept = read_arrays(run.folder / PER_QUERY, "ids", "labels", "classes")
+    return Queries(kept["ids"], kept["labels"].astype(np.int64), tuple(str(name) for name in kept["classes"]))
+
+
+def _read_values(run: RunRecord, metric: str) -> Floats:
+    return np.asarray(read_arrays(run.folder / PER_QUERY, metric)[metric], dtype=np.float64)

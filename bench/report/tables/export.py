@@ -1,0 +1,133 @@
+"""The leaderboard for programs: every table's rows, failed ones too, as JSON and as one flat CSV."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from bench.report.tables.footnotes import notes
+from bench.report.tables.frame import interval_of, without_folders
+from bench.report.tables.leaderboard import COLUMNS, groups_of, made, ranked_rows, row_labels
+from bench.report.tables.wording import failed_options
+
+SCHEMA = 1
+_DIGITS = 9  # significant ones: what a sum in another order may change lies far behind them
+
+
+def as_json(frame: pd.DataFrame, overall: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the leaderboard as one JSON object. frame: the table of runs; overall: what is said of all tables."""
+    return {
+        "schema": SCHEMA,
+        "tables": [_table(title, group) for title, group in groups_of(frame)],
+        "overall": rounded(overall),
+    }
+
+
+def as_rows(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the tables of ``as_json`` as flat rows: a finished row, or a failed run with its reason, each."""
+    flat = []
+    for table in content["tables"]:
+        where = {name: table[name] for name in ("dataset", "protocol", "dataset_revision")}
+        for row in table["rows"]:
+            names = ("name", "method", "rank", "tied_with_best")
+            line = {**where, "status": "done", **{name: row[name] for name in names}}
+            for metric, value in row["values"].items():
+                line[metric] = value
+                ends = row["ci95"].get(metric, [None, None])
+                if metric in row["ci95"]:
+                    line |= {f"{metric}_ci95_low": ends[0], f"{metric}_ci95_high": ends[1]}
+            line |= {"seeds": " ".join(map(str, row["seeds"])), "notes": row["notes"], "reason": ""}
+            flat.append(line | _identity(row))
+        for run in table["failed"]:
+            line = {**where, "status": "failed", "name": run["name"], "method": run["method"], "seeds": run["seed"]}
+            flat.append({**line, "reason": run["reason"]} | _identity(run))
+    return flat
+
+
+def rounded(value: Any) -> Any:
+    """Return a value with its floats cut to nine significant digits, so that another machine writes the same file."""
+    if isinstance(value, Mapping):
+        return {str(name): rounded(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(inner) for inner in value]
+    if isinstance(value, float) and math.isfinite(value):
+        return float(f"{value:.{_DIGITS}g}")
+    return value
+
+
+def _table(title: str, group: pd.DataFrame) -> dict[str, Any]:
+    first = group.iloc[0]
+    labels = row_labels(group[group["status"] == "done"])
+    return {
+        "title": title,
+        "dataset": str(first["dataset"]),
+        "protocol": str(first["protocol"]),
+        "dataset_revision": str(first["dataset_revision"]),
+        "rows": [_row(labels[kind], kind, runs) for kind, runs in ranked_rows(group)],
+        "failed": [_failed(run, group) for _, run in group[group["status"] != "done"].iterrows()],
+        "rank_note": "; ".join(sorted({text for text in group["rank_note"] if text})),
+        "leaks": sorted({text for text in group["leaks"] if text}),
+        "made": made(group),
+    }
+
+
+def _row(name: str, kind: tuple[str, str], runs: pd.DataFrame) -> dict[str, Any]:
+    present = [column.source for column in COLUMNS if column.source in runs and runs[column.source].notna().any()]
+    extra = [name for name in ("bytes_per_vector",) if name in runs and runs[name].notna().any()]
+    values = {source: float(pd.to_numeric(runs[source]).mean()) for source in (*present, *extra)}
+    spread = {c.source: float(runs[c.source].std(ddof=1)) for c in COLUMNS if c.uncertain and c.source in present}
+    return {
+        "rank": int(runs["rank"].iloc[0]),
+        "tied_with_best": bool(runs["rank"].iloc[0] == 1),
+        "name": name,
+        "method": kind[0],
+        "key": kind[1],
+        "seeds": [int(seed) for seed in runs["seed"]],
+        "values": rounded(values),
+        "sd_of_seeds": rounded(spread) if len(runs) > 1 else {},
+        "ci95": rounded({source: ends for source in present if (ends := _ends(runs, source)) is not None}),
+        "p_holm_from_best": rounded(_number(runs["p_holm_from_best"].iloc[0])),
+        "notes": notes(runs),
+        **_choices(runs.iloc[0]),
+    }
+
+
+def _failed(run: pd.Series, group: pd.DataFrame) -> dict[str, Any]:
+    varied = failed_options(run, group)
+    return {
+        "name": f"{run['method']} ({', '.join(varied)})" if varied else str(run["method"]),
+        "method": str(run["method"]),
+        "key": str(run["key"]),
+        "seed": int(run["seed"]),
+        "reason": str(run["reason"]),
+        **_choices(run),
+    }
+
+
+def _ends(runs: pd.DataFrame, metric: str) -> tuple[float, float] | None:
+    """Return an interval over seeds and queries; the run's own where there is one seed and no per-query values."""
+    own = interval_of(runs, f"{metric}_ci95") if len(runs) == 1 else None
+    return interval_of(runs, f"{metric}_seeds_ci95") or own
+
+
+def _choices(run: pd.Series) -> dict[str, Any]:
+    return {
+        "engine": str(run["engine"]),
+        "device": str(run["device"]),
+        "options": json.loads(without_folders(run["options"])),
+        "budget": json.loads(run["budget"]),
+    }
+
+
+def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells rows of one method apart, each as one cell."""
+    texts = {name: json.dumps(row[name], sort_keys=True) for name in ("options", "budget")}
+    return {"key": row["key"], "engine": row["engine"], "device": row["device"], **texts}
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)

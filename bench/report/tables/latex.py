@@ -1,0 +1,99 @@
+"""The leaderboard as LaTeX: a booktabs table for each data set, protocol and revision, and the overall one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bench.report.aggregate.overall import Overall
+from bench.report.tables.leaderboard import COLUMNS, cell, groups_of, made, ranked_rows, row_labels
+from bench.report.tables.wording import failures
+
+_SHOWN = ("map", "map@10", "hit@1", "embed_1_median_ms", "search_median_ms", "embed_dim", "fit_seconds")
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "±": r"$\pm$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "·": r"$\cdot$",
+}
+_HEAD = r"""% Made by `simbench leaderboard --latex` from the run folders.
+% In the preamble: \usepackage[T1]{fontenc} \usepackage{booktabs} \usepackage{graphicx}
+"""
+
+
+def latex(frame: pd.DataFrame, overall: Overall) -> str:
+    """Return all tables as LaTeX to be included in a document, rank 1 in bold. frame: the table of runs."""
+    parts = [_table(title, group, number) for number, (title, group) in enumerate(groups_of(frame), start=1)]
+    if overall.comparable:
+        parts.insert(0, _overall(overall))
+    return _HEAD + "\n" + "\n".join(parts)
+
+
+def escape(text: str) -> str:
+    """Return a text with every character that LaTeX would read as a command written out."""
+    return "".join(_ESCAPES.get(character, character) for character in text)
+
+
+def _table(title: str, group: pd.DataFrame, number: int) -> str:
+    done = group[group["status"] == "done"]
+    shown = [c for c in COLUMNS if c.source in _SHOWN and c.source in done and done[c.source].notna().any()]
+    labels = row_labels(done)
+    rows = []
+    for kind, runs in ranked_rows(group):
+        rank = int(runs["rank"].iloc[0])
+        texts = [str(rank), labels[kind], *(cell(runs, column) for column in shown), str(len(runs))]
+        rows.append([rf"\textbf{{{escape(text)}}}" if rank == 1 else escape(text) for text in texts])
+    heads = ["#", "method", *(column.title for column in shown), "seeds"]
+    below = [escape(made(group)), *(escape(line.replace("`", "")) + "." for line in failures(group))]
+    return _environment(title, heads, rows, "rl" + "r" * (len(shown) + 1), below=below, label=f"simbench-{number}")
+
+
+def _overall(found: Overall) -> str:
+    heads = ["method", "mean rank ↓", "harmonic ↑", "worst ↑", *(f"{name} ↑" for name in found.datasets)]
+    rows = [
+        [
+            escape(one.method),
+            f"{one.rank:.2f}",
+            *(f"{score:.3f}" for score in (one.aggregate, one.worst, *one.scores)),
+        ]
+        for one in found.ranked
+    ]
+    below = [f"Nemenyi critical difference of mean ranks at 5\\,\\%: {found.critical:.2f}."]
+    return _environment(
+        "All data sets", heads, rows, "l" + "r" * (len(heads) - 1), below=below, label="simbench-overall"
+    )
+
+
+def _environment(
+    title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], sides: str, *, below: Sequence[str], label: str
+) -> str:
+    """Return one table environment, as wide as the text at most. rows and below: escaped."""
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape(title)}}}", rf"\label{{tab:{label}}}"]
+    if rows:
+        lines += [
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{sides}}}",
+            r"\toprule",
+            " & ".join(escape(head) for head in heads) + r" \\",
+            r"\midrule",
+            *(" & ".join(row) + r" \\" for row in rows),
+            r"\bottomrule",
+            r"\end{tabular}}",
+        ]
+    lines += [rf"\par\smallskip\footnotesize {' '.join(below)}", r"\end{table}", ""]
+    return "\n".join(lines)

@@ -1,0 +1,218 @@
+"""The Markdown leaderboard: one table for each data set, revision and protocol; a table never mixes two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from bench.report.tables.footnotes import notes, shared_notes
+from bench.report.tables.wording import choices_in_words, failures, many, varied_choices
+
+_EMPTY = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its heading, the run table's column behind it, which way is better, and how it is written."""
+
+    heading: str
+    source: str
+    better: str = ""  # ↑ or ↓
+    digits: int = 3
+    uncertain: bool = False
+
+    @property
+    def title(self) -> str:
+        return f"{self.heading} {self.better}".strip()
+
+
+COLUMNS = (
+    Column("map", "map", "↑", uncertain=True),
+    Column("map@10", "map@10", "↑", uncertain=True),
+    Column("hit@1", "hit@1", "↑", uncertain=True),
+    Column("precision@10", "precision@10", "↑"),
+    Column("recall@10", "recall@10", "↑", 4),
+    Column("mean_rank_norm", "mean_rank_norm", "↓"),
+    Column("decode_cosine", "decode_cosine", "↑"),
+    Column("shuffled", "decode_cosine_shuffled"),
+    Column("mse", "pixel_mse", "↓", 4),
+    Column("psnr dB", "psnr", "↑", 1),
+    Column("ssim", "ssim", "↑"),
+    Column("embed ms", "embed_1_median_ms", "↓", 2),
+    Column("p95", "embed_1_p95_ms", "↓", 2),
+    Column("embed img/s", "embed_64_per_second", "↑", 0),
+    Column("search ms", "search_median_ms", "↓", 2),
+    Column("dim", "embed_dim", digits=0),
+    Column("parameters", "n_parameters", "↓", 0),
+    Column("MFLOPs", "mflops", "↓", 1),
+    Column("fit s", "fit_seconds", "↓", 0),
+)
+
+
+def leaderboard(frame: pd.DataFrame, overall: str = "") -> str:
+    """Return the whole leaderboard as Markdown, made from the table of runs; overall: the section about all tables."""
+    return "\n".join([_HEAD, *([overall, ""] if overall else []), tables(frame)]) + "\n"
+
+
+def tables(frame: pd.DataFrame) -> str:
+    """Return the leaderboard's tables without its introduction."""
+    if frame.empty:
+        return "No runs yet. Start with `simbench run -m pixels -m random -m arcface -d digits`."
+    parts = []
+    for title, group in groups_of(frame):
+        parts += [
+            f"## {title}",
+            "",
+            table(group),
+            "",
+            *_ranks(group),
+            *_leaks(group),
+            *_seen_classes(group),
+            made(group),
+            "",
+        ]
+    return "\n".join(parts).rstrip()
+
+
+def groups_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield every table's title and its runs: one data set, one protocol, one revision of the data."""
+    if frame.empty:
+        return
+    for (name, protocol, revision), group in frame.groupby(["dataset", "protocol", "dataset_revision"], sort=True):
+        alike = frame[(frame["dataset"] == name) & (frame["protocol"] == protocol)]
+        several = alike["dataset_revision"].nunique() > 1
+        apart = data_choices(group) + ([f"data {str(revision)[:8]}"] if several else [])
+        yield " · ".join([str(name), str(protocol), *apart]), group
+
+
+def ranked_rows(group: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """Return a table's finished rows by falling map: (method, key), and the runs of its seeds."""
+    done = group[group["status"] == "done"]
+    rows = [((str(method), str(key)), runs) for (method, key), runs in done.groupby(["method", "key"])]
+    return sorted(rows, key=lambda row: -float(row[1]["map"].mean()))
+
+
+def data_choices(group: pd.DataFrame) -> list[str]:
+    """Return what was chosen of the data, in words: part of a table's title.
+
+    A table's rows share their images. Where one of them chose nothing, the others' choice left nothing out.
+    """
+    if "{}" in set(group["data"]):
+        return []
+    told = [words for text in sorted(set(group["data"])) for words in choices_in_words(json.loads(text))]
+    return list(dict.fromkeys(told))
+
+
+def _ranks(group: pd.DataFrame) -> list[str]:
+    """Return the footnote about what the ranks of a table can tell, or nothing."""
+    return [
+        line for text in sorted({text for text in group["rank_note"] if text}) for line in (f"**Ranks**: {text}.", "")
+    ]
+
+
+def _leaks(group: pd.DataFrame) -> list[str]:
+    """Return the footnote of a table whose data leaks, or nothing."""
+    told = sorted({text for text in group["leaks"] if text})
+    return [f"**Leak**: {_list(told)}. `--drop-leaks` leaves them out of the training.", ""] if told else []
+
+
+def _seen_classes(group: pd.DataFrame) -> list[str]:
+    """Return the footnote of a table with a classifier's features and classes that were all trained on, or nothing."""
+    done = group[group["status"] == "done"]
+    if "softmax" not in set(done["method"]) or not {"unseen", "given"}.isdisjoint(done["protocol"]):
+        return []  # what a data set gives may ask for new classes
+    return [
+        "**Seen classes**: every class asked for was trained on, so retrieval here is classification in disguise and "
+        "`softmax`, a plain classifier's features, is the row to beat; protocol `unseen` asks for new classes.",
+        "",
+    ]
+
+
+def table(group: pd.DataFrame) -> str:
+    """Return one table: finished methods by falling map with their ranks, what all rows share, and the failed runs."""
+    done = group[group["status"] == "done"]
+    shown = [column for column in COLUMNS if column.source in done and done[column.source].notna().any()]
+    labels = row_labels(done)
+    ranked = ranked_rows(group)
+    below = shared_notes(runs for _, runs in ranked)
+    rows: list[list[str]] = []
+    for kind, runs in ranked:
+        cells = [cell(runs, column) for column in shown]
+        rows.append([str(int(runs["rank"].iloc[0])), labels[kind], *cells, str(len(runs)), notes(runs, below)])
+    heads = ["#", "method", *(column.title for column in shown), "seeds", "notes"]
+    sides = ["right", "left", *["right"] * len(shown), "right", "left"]
+    text = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides) if rows else ""
+    lines = [f"- {line}" for line in failures(group)]
+    every = [f"**Every row**: {'; '.join(below)}."] if below else []
+    return "\n".join([text, *(["", *lines] if lines else []), *(["", *every] if every else [])]).strip()
+
+
+def cell(runs: pd.DataFrame, column: Column) -> str:
+    """Return a row's value of a column as written: the mean over seeds, with half its interval where it has one."""
+    values = runs[column.source].dropna()
+    if values.empty:
+        return _EMPTY
+    text = _number(float(values.mean()), column.digits)
+    if not column.uncertain:
+        return text
+    spread = f"{_number(float(values.std(ddof=1)), column.digits)} sd" if len(values) > 1 else ""
+    kind = f"{column.source}_seeds_ci95"
+    if runs[f"{kind}_low"].isna().all():  # no per-query values: the run's own interval, or the seeds' spread alone
+        if spread:
+            return f"{text} ± {spread}"
+        kind = f"{column.source}_ci95"
+    low, high = (float(runs[f"{kind}_{end}"].iloc[0]) for end in ("low", "high"))
+    half = f"{text} ± {_number((high - low) / 2, column.digits)}"
+    return f"{half} ({spread})" if spread else half
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:,.{digits}f}"
+
+
+def row_labels(done: pd.DataFrame) -> dict[tuple[Any, Any], str]:
+    """Return a row's name: the method, and what sets it apart from the method's other rows."""
+    return {
+        (method, key): f"{method} ({', '.join(f'{name}={value}' for name, value in apart.items())})"
+        if apart
+        else method
+        for (method, key), apart in varied_choices(done).items()
+    }
+
+
+def made(group: pd.DataFrame) -> str:
+    """Return the line that says how a table was made."""
+    done = group[group["status"] == "done"]
+    runs = done if len(done) else group
+    commits = sorted(
+        {f"{str(c)[:10]}{'+' if d else ''}" for c, d in zip(runs["commit"], runs["dirty"], strict=True) if c}
+    )
+    machines = sorted({f"{cpu}, {many(n, 'thread')}" for cpu, n in zip(runs["cpu"], runs["threads"], strict=True)})
+    when = sorted({str(date)[:10] for date in runs["date"]})
+    days = when[0] if len(when) == 1 else f"{when[0]} to {when[-1]}"
+    data = group["dataset_revision"].iloc[0][:12]
+    return f"Made {days} on {_list(machines)}; commit {_list(commits) or 'unknown'}; data {data}."
+
+
+def _list(items: Sequence[str]) -> str:
+    return " and ".join(items)
+
+
+_HEAD = """# Leaderboard
+
+Made by `simbench leaderboard` from the run folders. ↑ more is better, ↓ less is better. `±` is half the 95 % bootstrap
+interval over queries (by class where there are ten or more) and, with several seeds, over seeds; the seeds' standard
+deviation (sd) stands behind it. Rows stand in the order of map; those that cannot be told apart from the best of their
+table share its rank 1, the others have their place ([docs/statistics.md](../docs/statistics.md)). Every number is
+defined in [docs/metrics.md](../docs/metrics.md); a `+` behind a commit marks uncommitted changes. Protocols: `holdout`
+one fifth of the test images ask, the rest answer; `loo` every test image asks all the others; `database` test images
+ask the training images; `unseen` test images of classes that were not trained on; `given` as the data set says. A leak
+under a table counts images to test on that were seen in training ([docs/audit.md](../docs/audit.md)). Latency is one
+image (embed) or one query (search), median and (embed) 95th percentile, on the machine named below each table; FLOPs
+are twice the multiply-adds of one image ([docs/latency.md](../docs/latency.md)).
+"""

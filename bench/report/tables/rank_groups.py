@@ -1,0 +1,151 @@
+"""Who stands where in a table: methods that cannot be told apart from the best share its rank."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from bench.contract import DataError
+from bench.evaluation.ranking.arrays import Floats
+from bench.evaluation.statistics.bootstrap import interval, seeds_by_queries, units
+from bench.evaluation.statistics.paired_tests import ALPHA, Comparison, compare, drawn_as, smallest_p
+from bench.report.tables.entries import Entry, Queries, entry_of
+from bench.runs.store import RunRecord
+
+RANKED_BY = "map"
+INTERVALS = ("map", "map@10", "hit@1")  # metrics that tables show with an interval of all seeds
+_LOG = logging.getLogger(__name__)
+
+Row = tuple[str, str, str, str, str]  # data set, protocol, the data's fingerprint, method, key
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a row stands in its table.
+
+    rank: 1 for the best and all that cannot be told apart from it, else the place by mean map; against: the comparison
+    with the best, None for the best itself and where it could not be made; ci95: intervals of the mean over seeds,
+    seeds and queries drawn anew; note: what the table's reader must know of its ranks.
+    """
+
+    rank: int
+    against: Comparison | None = None
+    ci95: dict[str, tuple[float, float]] = field(default_factory=dict)
+    note: str = ""
+
+
+def standings(runs: Sequence[RunRecord]) -> dict[Row, Standing]:
+    """Return the standing of every row of every table: a table is a data set, revision and protocol.
+
+    Reads each finished run's per-query values. A run whose values are missing, or are of other queries than those of
+    its table's best, keeps its place by mean map.
+    """
+    done = sorted((run for run in runs if run.status == "done"), key=_row)
+    found: dict[Row, Standing] = {}
+    for _, table in groupby(done, key=lambda run: _row(run)[:3]):
+        rows = {row: entry_of(list(same)) for row, same in groupby(table, key=_row)}
+        found |= _stand(rows)
+    return found
+
+
+def _row(run: RunRecord) -> Row:
+    content = run.content
+    fingerprint = content["spec"]["fingerprint"]
+    return content["dataset"], content["protocol"], fingerprint, content["method"], content["key"]
+
+
+def _stand(rows: dict[Row, Entry]) -> dict[Row, Standing]:
+    """Return the standings in one table."""
+    ordered = sorted(rows, key=lambda row: -_mean_score(rows[row]))
+    found = {row: Standing(place) for place, row in enumerate(ordered, start=1)}
+    known = _comparable(rows, ordered)
+    if not known:
+        return found
+    queries, values = known
+    names = list(values)
+    compared = compare(values[names[0]][RANKED_BY], [values[row][RANKED_BY] for row in names[1:]], queries.labels)
+    against = dict(zip(names[1:], compared, strict=True))
+    intervals = _intervals(values, queries)
+    note = _note(compared, queries, values[names[0]][RANKED_BY])
+    for row in names:
+        tied = row not in against or not against[row].separable
+        rank = 1 if tied else found[row].rank
+        found[row] = Standing(rank, against.get(row), intervals[row], note)
+    return found
+
+
+def _mean_score(entry: Entry) -> float:
+    return float(np.mean([run.content["scores"][RANKED_BY] for run in entry.runs]))
+
+
+def _comparable(rows: dict[Row, Entry], ordered: Sequence[Row]) -> tuple[Queries, dict[Row, dict[str, Floats]]] | None:
+    """Return who was asked and the values of all rows that were asked the same, best first; None without the best's."""
+    values: dict[Row, dict[str, Floats]] = {}
+    queries = None
+    for row in ordered:
+        entry = rows[row]
+        try:
+            asked = entry.queries()
+            found = {metric: entry.values(metric) for metric in INTERVALS if metric in entry.runs[0].content["scores"]}
+        except DataError as error:
+            _LOG.warning("%s keeps its place, untested: %s", entry.name, error)
+            if queries is None:
+                return None
+            continue
+        queries = queries or asked
+        if not asked.same_as(queries) or entry.where != rows[ordered[0]].where:
+            _LOG.warning("%s keeps its place, untested: other queries or ties than %s", entry.name, ordered[0][3])
+            continue
+        values[row] = found
+    return (queries, values) if queries is not None else None
+
+
+def _intervals(values: dict[Row, dict[str, Floats]], queries: Queries) -> dict[Row, dict[str, tuple[float, float]]]:
+    """Return each row's intervals; one draw of queries serves all rows and metrics."""
+    cells = [(row, metric, found) for row, metrics in values.items() for metric, found in metrics.items()]
+    columns = np.concatenate([found for *_, found in cells]).T
+    means = seeds_by_queries(columns, queries.labels, [len(found) for *_, found in cells])
+    low, high = interval(means, len(units(columns[:, :1], queries.labels)[1]))
+    ends: dict[Row, dict[str, tuple[float, float]]] = {row: {} for row in values}
+    for at, (row, metric, _) in enumerate(cells):
+        ends[row][metric] = (float(low[at]), float(high[at]))
+    return ends
+
+
+def _note(compared: Sequence[Comparison], queries: Queries, best: Floats) -> str:
+    """Return what this query set can show, in words; nothing for a table of one."""
+    if not compared:
+        return ""
+    drawn = len(units(best.mean(axis=0)[:, None], queries.labels)[1])
+    what = drawn_as(best.mean(axis=0), queries.labels)
+    if smallest_p(drawn) * len(compared) > ALPHA:
+        return f"{drawn} {what} are too few to tell any of {len(compared) + 1} rows apart at 5 %: all share rank 1"
+    shown = [f"{one:.3f}" for one in (min(c.detectable for c in compared), max(c.detectable for c in compared))]
+    reach = shown[0] if shown[0] == shown[1] else f"{shown[0]} (the row most like it) to {shown[1]} (the least)"
+    return (
+        f"rank 1 is shared by all that cannot be told apart from the best by {RANKED_BY} at 5 % (paired permutation "
+        f"test on {drawn:,} {what}, Holm). The smallest difference from the best that this query set shows with 80 % "
+        f"power is {reach}"
+    )
+
+
+def columns_of(standing: Standing | None) -> dict[str, Any]:
+    """Return a standing as columns of the table of runs; empty ones for a run without."""
+    against = standing.against if standing else None
+    ends = standing.ci95 if standing else {}
+    return {
+        "rank": standing.rank if standing else None,
+        "p_holm_from_best": against.p_holm if against else None,
+        "detectable_from_best": against.detectable if against else None,
+        **{
+            f"{metric}_seeds_ci95_{end}": ends[metric][at] if metric in ends else None
+            for metric in INTERVALS
+            for at, end in enumerate(("low", "high"))
+        },
+        "rank_note": standing.note if standing else "",
+    }

@@ -1,0 +1,86 @@
+"""How rows, values and counts are written in every table and text of the results."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+
+def plain(value: Any) -> str:
+    """Return an option's value as a person would type it: 2, not 2.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def p_value(p: float) -> str:
+    """Return a p value with its sign: never rounded to nought."""
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+
+
+def many(count: int, noun: str, plural: str = "") -> str:
+    """Return a count with its noun: 1 row, 2 rows, 1 query, 10,000 queries (plural given)."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def varied_choices(runs: pd.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
+    """Return for each row what differs among the rows of its method."""
+    found = {}
+    for method, rows in runs.groupby("method"):
+        described = {str(key): choices_of(same.iloc[0]) for key, same in rows.groupby("key")}
+        common = set.intersection(*(set(choices.items()) for choices in described.values()))
+        for key, choices in described.items():
+            found[str(method), key] = {name: value for name, value in choices.items() if (name, value) not in common}
+    return found
+
+
+def choices_of(run: pd.Series) -> dict[str, str]:
+    """Return everything that was chosen of a run, as text by name: options, budget, device and engine."""
+    budget = {name: value for name, value in json.loads(run["budget"]).items() if value is not None}
+    every = {**json.loads(run["options"]), **budget, "device": run["device"], "engine": run["engine"]}
+    return {name: plain(value) for name, value in every.items()}
+
+
+def choices_in_words(data: Mapping[str, Any]) -> list[str]:
+    """Return what was chosen of the data, a phrase each: part of a title."""
+    told = []
+    for name, value in sorted(data.items()):
+        shown = ",".join(map(str, value)) if isinstance(value, list) else value
+        told.append(name.replace("_", " ") + ("" if value is True else f" {shown}"))
+    return told
+
+
+def failures(group: pd.DataFrame) -> list[str]:
+    """Return a line for each failed run: its method, its seed, why, and the options that vary."""
+    told = []
+    for _, run in group[group["status"] != "done"].iterrows():
+        varied = failed_options(run, group)
+        options = f" (with {', '.join(varied)})" if varied else ""
+        told.append(f"`{run['method']}` seed {run['seed']}: failed: {first_line(run['reason'])}{options}")
+    return told
+
+
+def failed_options(run: pd.Series, group: pd.DataFrame) -> list[str]:
+    """Return what sets a failed run apart, as ``name=value``.
+
+    Its budget, what differs among its method's rows, and what most rows of other methods have otherwise: a method that
+    only failed has no row of its own to differ from.
+    """
+    choices, own = choices_of(run), varied_choices(group[group["method"] == run["method"]])[run["method"], run["key"]]
+    others = [
+        choices_of(rows.iloc[0]) for _, rows in group[group["method"] != run["method"]].groupby(["method", "key"])
+    ]
+    budget = {name for name, value in json.loads(run["budget"]).items() if value is not None}
+    told = []
+    for name, value in choices.items():
+        usual = Counter(other[name] for other in others if name in other).most_common(1)
+        if name in own or name in budget or (usual and usual[0][0] != value):
+            told.append(f"{name}={value}")
+    return told
+
+
+def first_line(text: object) -> str:
+    """Return the first line of a failure's reason."""
+    return str(text).splitlines()[0] if str(text) else "no reason recorded"

@@ -1,0 +1,184 @@
+"""Vectors from anywhere, treated as a run's are: files in; scores, controls and thresholds out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.contract import DataError, UsageError
+from bench.evaluation.evaluate import Evaluation, evaluate
+from bench.evaluation.metrics.conventions import DIALECTS, translate
+from bench.evaluation.metrics.registry import METRICS, Metric, describe
+from bench.evaluation.ranking.inputs import as_names, as_vectors
+from bench.evaluation.ranking.vector_files import read_names, read_vectors
+from bench.evaluation.sanity.checks import Control, check_evaluation, failures
+from bench.evaluation.thresholds.operating_points import fit_thresholds, measure_thresholds
+from bench.naming import did_you_mean
+from bench.runs.sanity_checks import controls_facts, thresholds_facts
+from bench.runs.store import write_arrays, write_json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.evaluation.ranking.arrays import Names, Real
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a retrieval: vectors ``(n, d)``, labels ``(n,)``, and ids ``(n,)`` where there are any."""
+
+    vectors: Real
+    labels: Names
+    ids: Names | None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An evaluation with its controls, its thresholds (as in run.json; None without validation) and all flags."""
+
+    evaluation: Evaluation
+    controls: tuple[Control, ...]
+    thresholds: Mapping[str, Any] | None
+    flags: tuple[str, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything but the per-query arrays as JSON-able values."""
+        found = self.evaluation
+        return {
+            "scores": dict(found.scores),
+            "macro": dict(found.macro),
+            "ci95": {name: list(both) for name, both in found.ci95.items()},
+            "flags": list(self.flags),
+            "controls": controls_facts(self.controls),
+            "thresholds": self.thresholds,
+        }
+
+
+def vectors_in(word: str, what: str) -> Real:
+    """Read a file's vectors, ``(n, d)``. what: their name in messages."""
+    return as_vectors(read_vectors(word), what)
+
+
+def read_side(what: str, vectors: str, labels: str, ids: str | None = None) -> Side:
+    """Read one side's files. what: its name in messages. Raises as ``vector_files`` and ``evaluate`` do."""
+    found = vectors_in(vectors, what)
+    return Side(
+        found,
+        as_names(read_names(labels, "label"), len(found), f"{what} labels"),
+        None if ids is None else as_names(read_names(ids, "id"), len(found), f"{what} ids"),
+    )
+
+
+def paired(query: Side, gallery: Side | None) -> tuple[Side, Side]:
+    """Return both sides ready to rank: without a gallery, each query asks all the others (``loo``).
+
+    Raises UsageError for ids on one side only. Numbers become text where the other side has text.
+    """
+    if gallery is None:
+        rows: Names = np.arange(len(query.vectors), dtype=np.int64)
+        alone = Side(query.vectors, query.labels, rows if query.ids is None else query.ids)
+        return alone, alone
+    if (query.ids is None) != (gallery.ids is None):
+        raise UsageError("give ids of both the query and the gallery, or of neither")
+    labels = _alike(query.labels, gallery.labels)
+    if query.ids is None or gallery.ids is None:
+        return Side(query.vectors, labels[0], None), Side(gallery.vectors, labels[1], None)
+    ids = _alike(query.ids, gallery.ids)
+    return Side(query.vectors, labels[0], ids[0]), Side(gallery.vectors, labels[1], ids[1])
+
+
+def judge_vectors(
+    query: Side,
+    gallery: Side,
+    *,
+    validation: Side | None = None,
+    train: Real | None = None,
+    ks: Sequence[int] = (1, 10, 50),
+    ties: str = "pessimistic",
+    normalize: bool = True,
+    threads: int | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+) -> Judged:
+    """Rank, score and check. query, gallery: as ``paired`` returns them; the same object twice is leave-one-out.
+
+    validation: vectors that thresholds may be fitted on; train: vectors of images that were learnt from.
+    """
+    words = (query.vectors, query.labels, gallery.vectors, gallery.labels)
+    own, other = query.ids, gallery.ids
+    for name, vectors in (("validation", None if validation is None else validation.vectors), ("train", train)):
+        if vectors is not None and vectors.shape[1] != query.vectors.shape[1]:
+            raise DataError(
+                f"{name} vectors have {vectors.shape[1]} dimensions, query vectors {query.vectors.shape[1]}"
+            )
+    found = evaluate(
+        *words,
+        query_ids=own,
+        gallery_ids=other,
+        ks=ks,
+        ties=ties,
+        normalize=normalize,
+        threads=threads,
+        device=device,
+        seed=seed,
+    )
+    controls = check_evaluation(
+        found, *words, query_ids=own, gallery_ids=other, ties=ties, threads=threads, seed=seed, train=train
+    )
+    thresholds, flags = None, [*found.flags, *failures(controls)]
+    if validation is not None:
+        fitted = fit_thresholds(validation.vectors, validation.labels, normalize=normalize, seed=seed)
+        if fitted is None:
+            raise DataError("validation has no pairs of one label and of two: no threshold can be fitted")
+        measured = measure_thresholds(fitted, *words, query_ids=own, gallery_ids=other, normalize=normalize, seed=seed)
+        thresholds = thresholds_facts(fitted, measured)
+    return Judged(found, controls, thresholds, tuple(flags))
+
+
+def check_dialects(dialects: Sequence[str]) -> None:
+    """Raise UsageError for an unknown dialect."""
+    for name in dialects:
+        if name not in DIALECTS:
+            raise UsageError(f"unknown dialect {name!r}{did_you_mean(name, DIALECTS)} (known: {', '.join(DIALECTS)})")
+
+
+def dialect_scores(found: Evaluation, dialects: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return, by dialect, what it says of each ``map@k``. Raises UsageError for an unknown dialect."""
+    check_dialects(dialects)
+    told = {}
+    for name in dialects:
+        values = translate(found.per_query, name)
+        told[name] = {metric: float(np.nanmean(values[metric])) for metric in values if metric.startswith("map@")}
+        told[name].pop("map@r", None)
+    return told
+
+
+def metric_of(name: str) -> Metric:
+    """Return what a score's name means; one that is not described has no better side."""
+    return describe(name) if name in METRICS or "@" in name else Metric(name, None, "")
+
+
+def save_judged(folder: Path, query: Side, gallery: Side, judged: Judged) -> None:
+    """Write ``evaluation.json`` (as ``facts``) and ``per_query.npz`` (as in a run's folder)."""
+    arrays: dict[str, NDArray[Any]] = {
+        "labels": query.labels,
+        "gallery_labels": gallery.labels,
+        **judged.evaluation.per_query,
+        "neighbors": judged.evaluation.neighbors,
+        "similarities": judged.evaluation.similarities,
+    }
+    if query.ids is not None and gallery.ids is not None:
+        arrays |= {"ids": query.ids, "gallery_ids": gallery.ids}
+    write_arrays(folder / "per_query.npz", arrays)
+    write_json(folder / "evaluation.json", judged.facts())
+
+
+def _alike(query: Names, gallery: Names) -> tuple[Names, Names]:
+    """Return names of both sides in one kind: numbers as text where the other side is text (txt and csv always are)."""
+    if query.dtype.kind == gallery.dtype.kind:
+        return query, gallery
+    return query.astype(np.str_), gallery.astype(np.str_)

@@ -1,0 +1,205 @@
+"""The images that a finished run was scored on: its data set, loaded again and proven to be the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+import numpy as np
+import torch
+
+from bench.config import Config, Settings
+from bench.contract import (
+    DataError,
+    Dataset,
+    Decodes,
+    Images,
+    ImageShape,
+    Method,
+    Progress,
+    SimbenchError,
+    UsageError,
+    decoder_of,
+    saver_of,
+)
+from bench.data.decoding.decode_image import Resize
+from bench.evaluation.inference.embed import decode_vectors, embed_images
+from bench.evaluation.ranking.arrays import Vectors
+from bench.naming import first_few
+from bench.options import build
+from bench.registry import get_method
+from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
+from bench.runs.run_plan import chosen_data, load_collection
+from bench.runs.store import RUN_FILE, RunRecord, read_run
+from bench.training.checkpoints import load_tensors
+
+if TYPE_CHECKING:
+    from bench.contract import Ids, Labels, Pixels
+
+
+def images_of(
+    record: RunRecord, config: Config, progress: Progress, cache: Path, *, where: str | None = None
+) -> Dataset:
+    """Load a run's data set and cut it as the run did.
+
+    where: name or path of the data set, by default the name that the run has for it; own images have to be named.
+    Raises DataError unless every image, label and id is the one that the run was scored on.
+    """
+    spec, height_width = record.content["spec"], record.content["data"]["shape"][:2]
+    settings = _settings_of(spec, config.settings)
+    name = where or str(spec["dataset"])
+    collection = load_collection(name, replace(config, settings=settings), progress, cache)
+    shape = collection.train.images.shape
+    if [shape.height, shape.width] != height_width and settings.image_size is None:
+        settings = replace(settings, image_size="x".join(map(str, height_width)))
+        collection = load_collection(name, replace(config, settings=settings), progress, cache)
+    other = (
+        f"{name}: not the images that {record.folder} was scored on (images, labels, classes or their parts differ); "
+        "name the right ones with --dataset (of report and serve: --images NAME=PATH), and their options as in that run"
+    )
+    try:
+        data = chosen_data(collection, settings, cache)
+    except SimbenchError as error:  # what cannot even be cut in this way is not what was
+        raise DataError(other) from error
+    if data.fingerprint != spec["fingerprint"]:
+        raise DataError(other)
+    return data
+
+
+def _settings_of(spec: Mapping[str, Any], settings: Settings) -> Settings:
+    """Return settings with the run's own choice of data and no other; whether it is right, the fingerprint says."""
+    chosen: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in spec["data"].items()
+    }
+    return Settings(
+        protocol=spec["protocol"],
+        broken="any",
+        image_size=settings.image_size,
+        data_root=settings.data_root,
+        **chosen,
+    )
+
+
+_BROUGHT = re.compile(r"were brought to it \((\w+)\)$")  # the note that `bench.data.layouts.listing.collect` leaves
+
+
+@dataclass(frozen=True)
+class RunGallery:
+    """What a run's queries were ranked against.
+
+    vectors: unit float32 ``(n, d)``; labels: int64 ``(n,)``, numbers into ``classes``; ids: str ``(n,)``.
+    """
+
+    vectors: Vectors
+    labels: Labels
+    ids: Ids
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run and its fitted method, which embeds and decodes as it did when the run was scored.
+
+    shape: of the images that the method takes; resize: how the run's data set brought pictures to that size.
+    """
+
+    record: RunRecord
+    method: Method
+    shape: ImageShape
+    resize: Resize
+    device: torch.device
+
+    @property
+    def dimension(self) -> int:
+        return int(self.record.content["embed_dim"])
+
+    @property
+    def decoder(self) -> Decodes | None:
+        """The method as one that decodes, or None where the run trained no decoder."""
+        return decoder_of(self.method)
+
+    def embed(self, pixels: Pixels) -> Vectors:
+        """Return unit vectors, float32 ``(n, d)``, of uint8 ``(n, height, width, channels)`` of the run's shape."""
+        if pixels.shape[1:] != (self.shape.height, self.shape.width, self.shape.channels):
+            raise DataError(f"the run takes images of {self.shape}, got an array {pixels.shape}")
+        return embed_images(self.method, Images(pixels), device=self.device)
+
+    def decode(self, vectors: Vectors) -> Pixels:
+        """Return the images of unit float32 ``(n, d)``, uint8 ``(n, height, width, channels)``.
+
+        Raises UsageError where the run cannot decode, DataError for vectors of another dimension.
+        """
+        decoder = self.decoder
+        if decoder is None:
+            name = self.record.content["method"]
+            raise UsageError(
+                f"{self.record.folder}: this run of {name} has no decoder; runs of arcface (with phase 2) and of "
+                "autoencoder have one"
+            )
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise DataError(f"the run decodes vectors (n, {self.dimension}), got {vectors.shape}")
+        decoded = decode_vectors(decoder, vectors, device=self.device)
+        return np.round(decoded.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+
+    def gallery(self) -> RunGallery:
+        """Read the gallery's vectors, labels and ids. Raises SimbenchError where the files are damaged."""
+        folder = self.record.folder
+        vectors = read_vectors(folder)["gallery"]
+        kept = read_arrays(folder / PER_QUERY, "gallery_labels", "gallery_ids", "classes")
+        labels, ids = kept["gallery_labels"], kept["gallery_ids"]
+        if not len(vectors) == len(labels) == len(ids):
+            raise SimbenchError(f"{folder}: {len(vectors)} vectors, but {len(ids)} ids; run it again (--force)")
+        return RunGallery(vectors, labels, ids, tuple(kept["classes"].tolist()))
+
+
+def find_run(where: Path) -> RunRecord:
+    """Return the finished run in a folder, or the only one anywhere under it.
+
+    Raises UsageError where there is none or more than one, and SimbenchError where the run has failed.
+    """
+    found = [where] if (where / RUN_FILE).is_file() else sorted(path.parent for path in where.rglob(RUN_FILE))
+    if len(found) != 1:
+        if not where.is_dir():
+            raise UsageError(f"{where}: no such folder; give the folder of a finished run, the one with a {RUN_FILE}")
+        said = f"{len(found)} runs in it ({first_few([str(one) for one in found])}); give one" if found else "no run"
+        raise UsageError(f"{where}: {said}")
+    record = read_run(found[0])
+    if record is None or record.status != "done":
+        reason = record.content.get("reason", "it is not finished") if record else "it vanished"
+        raise SimbenchError(f"{found[0]}: this run failed ({reason}); run it again first")
+    return record
+
+
+def open_run(where: Path, device: torch.device) -> TrainedRun:
+    """Open a finished run's folder (see `find_run`) and restore its method on a device.
+
+    Raises SimbenchError where the run kept no weights, or the method has changed since.
+    """
+    record = find_run(where)
+    name, data = str(record.content["method"]), record.content["data"]
+    method: Method = build(get_method(name), record.content["spec"]["options"], owner=f"method {name}")
+    saver = saver_of(method)
+    if saver is None or not record.content["has_weights"]:
+        raise SimbenchError(f"{record.folder}: the method {name} keeps no weights, so that it cannot be used again")
+    shape = ImageShape(*data["shape"])
+    state = load_tensors(record.folder / "weights.safetensors")[0]
+    try:
+        saver.restore(state, shape, device)
+    except (RuntimeError, KeyError) as error:  # torch's for tensors that do not fit, a method's for missing ones
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SimbenchError(
+            f"{record.folder}: its weights do not fit the method {name} as it is now ({first}); run it again"
+        ) from error
+    return TrainedRun(record, method, shape, resize_of(data["notes"]), device)
+
+
+def resize_of(notes: list[str]) -> Resize:
+    """Return how a data set brought pictures to one size, by its notes; "crop" for a set that came in one size."""
+    for note in notes:
+        said = _BROUGHT.search(note)
+        if said and said[1] in get_args(Resize):
+            return cast(Resize, said[1])
+    return "crop"

@@ -1,0 +1,151 @@
+"""Methods x data sets x seeds: which runs there are, and running them one after another."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.config import Config, Settings, height_and_width, options_for, seconds
+from bench.contract import Budget, Collection, DataPlace, Dataset, Loader, Progress, RunSpec, UsageError
+from bench.data.audit.audit import without_leaks
+from bench.data.layouts.locate import loader_for_path, plugin_of
+from bench.data.splits.protocols import build_dataset
+from bench.data.splits.subsets import Subset
+from bench.evaluation.inference.engines import require_engine
+from bench.naming import canonical, did_you_mean
+from bench.options import build, values_of
+from bench.registry import DATASET, METHOD, get_dataset, get_method, plugin_names
+from bench.runs.run import Workplace, execute
+from bench.runs.store import RunRecord
+
+_CHOICES = (  # settings that decide what data
+    "classes", "per_class", "labels_per_class", "balance", "limit", "drop_leaks", "split_seed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run to be: its specification, its seed, and the data it needs."""
+
+    spec: RunSpec
+    seed: int
+    dataset: Dataset
+
+
+def chosen_methods(patterns: Sequence[str]) -> list[str]:
+    """Return the methods that names and globs (``*``, ``siamese*``) stand for, in the order given, each once."""
+    known, found = plugin_names(METHOD), []
+    for pattern in patterns:
+        hits = fnmatch.filter(known, canonical(pattern))
+        if not hits:
+            raise UsageError(
+                f"unknown method {pattern!r}{did_you_mean(canonical(pattern), known)} (known: {', '.join(known)})"
+            )
+        found += hits
+    return list(dict.fromkeys(found))
+
+
+def loader_for(name: str, options: Mapping[str, Mapping[str, Any]]) -> Loader:
+    """Return the loader of a ``--dataset`` word: a plugin's name, ``hf:`` or ``torchvision:`` with one, or a path.
+
+    options: what bench.toml says of each data set by name. Raises UsageError for a word that is neither.
+    """
+    known = plugin_names(DATASET)
+    elsewhere = plugin_of(name)
+    if elsewhere is not None:
+        plugin, own = elsewhere
+    elif canonical(name) in known:
+        plugin, own = canonical(name), {}
+    elif Path(name).exists() or any(mark in name for mark in "/\\.~"):
+        plugin, own = loader_for_path(name)
+    else:
+        raise UsageError(
+            f"unknown data set {name!r}{did_you_mean(canonical(name), known)} (known: {', '.join(known)}; "
+            "or a path to a folder of images or a manifest)"
+        )
+    return build(get_dataset(plugin), {**options.get(plugin, {}), **own}, owner=f"data set {plugin}")
+
+
+def load_collection(name: str, config: Config, progress: Progress, cache: Path) -> Collection:
+    """Load the images that a ``--dataset`` word stands for."""
+    return loader_for(name, config.datasets).load(data_place(config.settings, progress, cache))
+
+
+def data_place(settings: Settings, progress: Progress, cache: Path) -> DataPlace:
+    """Return where loaders look and write by these settings."""
+    return DataPlace(
+        root=Path(settings.data_root).expanduser() if settings.data_root else None,
+        cache=cache,
+        image_size=height_and_width(settings.image_size) if settings.image_size else None,
+        broken=settings.broken,
+        progress=progress,
+    )
+
+
+def chosen_data(collection: Collection, settings: Settings, cache: Path | None) -> Dataset:
+    """Cut a collection as the settings say: protocol, subset, seed of the split, leaks left out."""
+    subset = Subset(settings.classes, settings.per_class, settings.balance, settings.limit, settings.labels_per_class)
+    data = build_dataset(collection, settings.protocol, split_seed=settings.split_seed, subset=subset)
+    return without_leaks(data, cache) if settings.drop_leaks else data
+
+
+def data_choices(settings: Settings) -> dict[str, Any]:
+    """Return what the settings choose of the data other than by default, as JSON-able values by name."""
+    default = Settings()
+    chosen = {name: getattr(settings, name) for name in _CHOICES if getattr(settings, name) != getattr(default, name)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
+
+
+def plan_cells(
+    methods: Sequence[str],
+    datasets: Mapping[str, Collection],
+    config: Config,
+    words: Sequence[str],
+    device: str,
+    *,
+    cache: Path | None = None,
+) -> list[Cell]:
+    """Return every run of the matrix, data set by data set. Raises UsageError with all problems of the options at once.
+
+    words: the ``-o`` words of the command line; cache: where found copies of images are kept.
+    """
+    settings = config.settings
+    shares = options_for(words, methods)
+    made = {
+        name: build(get_method(name), {**config.methods.get(name, {}), **shares[name]}, owner=f"method {name}")
+        for name in methods
+    }
+    require_engine(settings.engine, device, made)
+    cells = []
+    for collection in datasets.values():
+        data = chosen_data(collection, settings, cache)
+        for name in methods:
+            spec = spec_of(name, values_of(made[name]), data, settings, device)
+            cells += [Cell(spec, seed, data) for seed in settings.seeds]
+    return cells
+
+
+def spec_of(method: str, options: Mapping[str, Any], data: Dataset, settings: Settings, device: str) -> RunSpec:
+    """Return the specification of a method with all its options on data chosen by the same settings."""
+    return RunSpec(
+        dataset=data.name,
+        protocol=data.protocol,
+        method=method,
+        fingerprint=data.fingerprint,
+        options=options,
+        budget=Budget(settings.epochs, seconds(settings.budget) if settings.budget else None, settings.phases),
+        device=device,
+        ks=settings.ks,
+        ties=settings.ties,
+        data=data_choices(settings),
+        engine=settings.engine,
+    )
+
+
+def run_cells(cells: Sequence[Cell], place: Workplace) -> Iterator[RunRecord]:
+    """Run the cells in order, a failed one included, and yield each record as it is there."""
+    for cell in cells:
+        yield execute(cell.spec, cell.seed, cell.dataset, place)

@@ -1,0 +1,181 @@
+"""Does a run hold what it promises? Its controls and alarms, and runs of one table that are the same run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.evaluation.inference.embed import embed_images
+from bench.evaluation.sanity.checks import Control, check_evaluation, failures
+from bench.evaluation.thresholds.operating_points import MOST_IMAGES, Fitted, OnTest, fit_thresholds, measure_thresholds
+from bench.runs.store import RunRecord
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from bench.contract import Dataset, Method
+    from bench.data.audit.audit import Audit
+    from bench.evaluation.evaluate import Evaluation
+    from bench.evaluation.ranking.arrays import Vectors
+
+
+def judge_run(
+    embedder: Method,
+    dataset: Dataset,
+    query: Vectors,
+    gallery: Vectors,
+    evaluation: Evaluation,
+    *,
+    audit: Audit,
+    ties: str,
+    device: torch.device,
+    threads: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the parts of run.json called controls, thresholds, digests, and the flags of the controls that failed.
+
+    query, gallery: unit vectors float32, the same array for both where they are the same images. At most 1,000
+    images of the validation split are embedded; with fewer than two there are no thresholds.
+    """
+    names = dataset.query.labels, dataset.gallery.labels
+    ids = {"query_ids": dataset.query.ids, "gallery_ids": dataset.gallery.ids}
+    controls = check_evaluation(
+        evaluation,
+        query,
+        names[0],
+        gallery,
+        names[1],
+        **ids,
+        ties=ties,
+        threads=threads,
+        seed=seed,
+        train_copies=_share_learnt(audit),
+    )
+    fitted = _fit(embedder, dataset, device, seed)
+    thresholds = None
+    if fitted is not None:
+        found = measure_thresholds(fitted, query, names[0], gallery, names[1], **ids, normalize=False, seed=seed)
+        thresholds = thresholds_facts(fitted, found)
+    return {
+        "controls": controls_facts(controls),
+        "thresholds": thresholds,
+        "digests": digests(query, gallery, evaluation.per_query),
+        "flags": list(failures(controls)),
+    }
+
+
+def controls_facts(controls: Sequence[Control]) -> list[dict[str, Any]]:
+    """Return controls as JSON-able values."""
+    return [asdict(one) for one in controls]
+
+
+def thresholds_facts(fitted: Fitted, found: OnTest) -> dict[str, Any]:
+    """Return thresholds as JSON-able values: what validation says, and what they do on test."""
+    points = [{**asdict(point), "fmr": point.fmr, "fnmr": point.fnmr} for point in found.points]
+    return {"validation": asdict(fitted), "test": {**asdict(found), "points": points}}
+
+
+def told_thresholds(facts: Mapping[str, Any]) -> list[str]:
+    """Return what thresholds say as lines of text."""
+    fitted, test = facts["validation"], facts["test"]
+    lines = [
+        f"equal error rate on validation {fitted['eer']:.4f} ({fitted['images']:,} images, {fitted['same']:,} pairs of "
+        f"one label, {fitted['different']:,} of two)"
+    ]
+    for point in test["points"]:
+        wanted = "equal error" if point["target"] is None else f"false-match rate {point['target']:g}"
+        lines.append(
+            f"{wanted}: similarity >= {point['threshold']:.4f}; on test FMR {point['fmr']:.5f} "
+            f"({point['false_matches']:,} of {point['different']:,}), FNMR {point['fnmr']:.4f} "
+            f"({point['false_non_matches']:,} of {point['same']:,})"
+        )
+    opened = test["open_set"]
+    if opened is not None:
+        who = "queries, their class left out of the gallery" if opened["left_out"] else "queries of missing classes"
+        lines.append(
+            f"open set: nearest similarity < {opened['threshold']:.4f} rejects {opened['detected']:,} of "
+            f"{opened['unknown']:,} {who}, and {opened['refused']:,} of {opened['known']:,} known; "
+            f"AUROC {opened['auroc']:.4f}"
+        )
+    return lines
+
+
+def _fit(embedder: Method, dataset: Dataset, device: torch.device, seed: int) -> Fitted | None:
+    validation = dataset.validation
+    if len(validation) < 2:
+        return None
+    rng = np.random.default_rng((seed, 9))
+    rows = np.sort(rng.permutation(len(validation))[:MOST_IMAGES]).astype(np.int64)
+    vectors = embed_images(embedder, validation.images.subset(rows), device=device)
+    return fit_thresholds(vectors, validation.labels[rows], normalize=False, seed=seed)
+
+
+def _share_learnt(audit: Audit) -> float:
+    """Return the share of query images with a copy among the training images."""
+    for leak in audit.leaks:
+        if leak.part == "query":
+            return leak.found / leak.images
+    return 0.0
+
+
+FEWEST_VALUES = 20  # different values among the queries' scores: with fewer, two good methods agree by chance
+_TOLD = {"vectors": "the same vectors", "per_query": "the same scores for every query"}
+
+
+def digests(query: Vectors, gallery: Vectors, per_query: Mapping[str, NDArray[Any]]) -> dict[str, str | None]:
+    """Return hex digests of a run's vectors, and of every query's map and mean rank.
+
+    query ``(q, d)``, gallery ``(N, d)``: float32. The second is None where fewer than 20 different values occur.
+    """
+    vectors = hashlib.blake2b(digest_size=16)
+    for part in (query,) if query is gallery else (query, gallery):
+        vectors.update(f"{part.shape}".encode())
+        vectors.update(np.ascontiguousarray(part).data)
+    table = np.column_stack([per_query["map"], per_query["mean_rank"]])
+    varied = len(np.unique(table, axis=0)) >= FEWEST_VALUES
+    scores = hashlib.blake2b(np.ascontiguousarray(table).data, digest_size=16).hexdigest() if varied else None
+    return {"vectors": vectors.hexdigest(), "per_query": scores}
+
+
+def alarms(runs: Sequence[RunRecord]) -> dict[Path, tuple[str, ...]]:
+    """Return the alarms of each run's folder that has any.
+
+    Runs that may agree raise none: those of one method, options, data and seed, which differ in the metrics' settings,
+    or in phases that leave the encoder as it is; and those of one method and options that trains nothing.
+    """
+    told: dict[Path, list[str]] = defaultdict(list)
+    for kind, words in _TOLD.items():
+        alike: dict[str, list[RunRecord]] = defaultdict(list)
+        for run in runs:
+            digest = (run.content.get("digests") or {}).get(kind)
+            if run.status == "done" and digest:
+                alike[digest].append(run)
+        for group in alike.values():
+            for run in group:
+                other = next((one for one in group if _origin(one) != _origin(run)), None)
+                if other is not None:
+                    told[run.folder].append(f"copied run: {words} as {_name(other)}")
+    return {folder: tuple(lines) for folder, lines in told.items()}
+
+
+def _origin(run: RunRecord) -> str:
+    """Return what decides a run's vectors: runs with one origin may have the same."""
+    spec = run.content["spec"]
+    decides = {name: spec.get(name) for name in ("method", "options", "engine", "device")}
+    decides["method"] = run.content["method"]
+    if run.content.get("trained", True):
+        decides |= {"fingerprint": spec["fingerprint"], "seed": run.content["seed"]}
+    return json.dumps(decides, sort_keys=True, default=list)
+
+
+def _name(run: RunRecord) -> str:
+    content = run.content
+    return f"{content['method']} {content['key']} seed {content['seed']} ({content['dataset']}, {content['protocol']})"

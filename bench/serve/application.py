@@ -1,0 +1,225 @@
+"""The routes of the search page. No path that a client names is ever opened: what it asks for is known by number."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from bench.serve import answers, pages
+from bench.serve.answers import Query
+from bench.serve.board import read_board
+from bench.serve.decoders import Decoders
+from bench.serve.limits import Guard, Limits, RefusalError, number_among, whole_number
+from bench.serve.models import Models, RunFailedError
+from bench.serve.shared_gallery import Contestant, SharedGallery
+from bench.serve.uploads import Form, read_form
+
+_DECODERS = 2  # processes; decoding a photograph takes longer than a search
+_NEIGHBOURS = 8
+_STEPS = 25
+
+
+@dataclass(frozen=True)
+class Site:
+    """What is served. hosts: names that the server may be asked by, None for any."""
+
+    galleries: Sequence[SharedGallery]
+    results: Path
+    hosts: frozenset[str] | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+def build(site: Site) -> ASGIApp:
+    """Return the search page as an ASGI application."""
+    return Guard(_Server(site).application, site.hosts)
+
+
+class _Server:
+    """The routes' functions, and what they share: decoding processes, the thread of the models, room for uploads."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._room = asyncio.Semaphore(site.limits.uploads)
+        self._models = Models()
+        self._decoders: Decoders | None = None
+        self.application = Starlette(
+            routes=[
+                Route("/health", self.health),
+                Route("/api/galleries", self.galleries),
+                Route("/api/leaderboard/{gallery}", self.leaderboard),
+                Route("/api/search", self.search, methods=["POST"]),
+                Route("/api/compare", self.compare, methods=["POST"]),
+                Route("/api/walk", self.walk, methods=["POST"]),
+                Route("/pictures/{gallery}/{row}", self.picture),
+                *pages.routes(site.results),
+            ],
+            exception_handlers={
+                RefusalError: _refuse,
+                HTTPException: _refuse,
+                Exception: _fail,
+            },
+            lifespan=self._lifespan,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        self._decoders = Decoders(_DECODERS, self._site.limits)
+        try:
+            await self._decoders.start()
+            yield
+        finally:
+            await self._decoders.stop()
+            self._models.stop()
+
+    async def health(self, _: Request) -> Response:
+        runs = sum(len(gallery.contestants) for gallery in self._site.galleries)
+        return JSONResponse({"status": "ok", "galleries": len(self._site.galleries), "runs": runs})
+
+    async def galleries(self, _: Request) -> Response:
+        found = [_facts(gallery) for gallery in self._site.galleries]
+        return JSONResponse({"galleries": found, "picture_bytes": self._site.limits.picture_bytes})
+
+    async def leaderboard(self, request: Request) -> Response:
+        gallery = self._gallery(request.path_params["gallery"], status=404)
+        board = await asyncio.to_thread(read_board, self._site.results, gallery.place)
+        return JSONResponse({"board": board})
+
+    async def picture(self, request: Request) -> Response:
+        gallery = self._gallery(request.path_params["gallery"], status=404)
+        row = whole_number(request.path_params["row"], "the picture", below=len(gallery), status=404)
+        found = await asyncio.to_thread(answers.picture, gallery, row)
+        if found is None:
+            raise RefusalError(404, "this gallery is served without pictures")
+        # The page asks with the fingerprint in the address, so that a picture may be kept.
+        return Response(found[0], media_type=found[1], headers={"cache-control": "private, max-age=86400, immutable"})
+
+    async def search(self, request: Request) -> Response:
+        """Answer with a line of JSON for the query, and one for each run as soon as it has answered."""
+        form, gallery, (query,) = await self._asked(request, "picture")
+        most = self._site.limits.neighbours
+        k = number_among(form.words, "k", least=1, below=most + 1, default=_NEIGHBOURS)
+        label = number_among(form.words, "label", below=len(gallery.classes)) if form.words.get("label") else None
+        question = answers.Question(query, k, label)
+
+        async def answer(contestant: Contestant) -> dict[str, Any]:
+            work = partial(answers.search, gallery, contestant)
+            return await self._models.together((gallery.place, contestant.name), work, question)
+
+        return self._line_by_line(gallery, form, {"query": answers.describe(gallery, query)}, answer)
+
+    async def compare(self, request: Request) -> Response:
+        form, gallery, (first, last) = await self._asked(request, "first", "last")
+
+        async def answer(contestant: Contestant) -> dict[str, Any]:
+            return await self._models.alone(partial(answers.compare, contestant, first, last))
+
+        return self._line_by_line(gallery, form, {}, answer)
+
+    async def walk(self, request: Request) -> Response:
+        form, gallery, (first, last) = await self._asked(request, "first", "last")
+        most = self._site.limits.steps
+        steps = number_among(form.words, "steps", least=2, below=most + 1, default=_STEPS)
+
+        async def answer(contestant: Contestant) -> dict[str, Any]:
+            return await self._models.alone(partial(answers.walk, contestant, first, last, steps))
+
+        return self._line_by_line(gallery, form, {}, answer, only=lambda one: one.run.decoder is not None)
+
+    async def _asked(self, request: Request, *names: str) -> tuple[Form, SharedGallery, list[Query]]:
+        """Read a form with so many pictures, each a file or the number of a gallery item."""
+        try:
+            async with asyncio.timeout(self._site.limits.wait_seconds):
+                await self._room.acquire()
+        except TimeoutError:
+            raise RefusalError(503, "the server is busy; try again") from None
+        try:
+            form = await read_form(request, self._site.limits, pictures=len(names))
+            gallery = self._gallery(form.words.get("gallery", "0"))
+            return form, gallery, [await self._query(form, gallery, name) for name in names]
+        finally:
+            self._room.release()
+
+    async def _query(self, form: Form, gallery: SharedGallery, name: str) -> Query:
+        if name in form.pictures:
+            if self._decoders is None:
+                raise RefusalError(503, "the server is starting; try again")
+            return Query(await self._decoders.prepare(form.pictures[name], gallery.preparation))
+        row = number_among(form.words, name, below=len(gallery))
+        return Query(answers.pixels_of(gallery, row), row)
+
+    def _line_by_line(
+        self,
+        gallery: SharedGallery,
+        form: Form,
+        head: dict[str, Any],
+        answer: Callable[[Contestant], Awaitable[dict[str, Any]]],
+        *,
+        only: Callable[[Contestant], bool] = lambda _: True,
+    ) -> Response:
+        """Answer with JSON lines: the head, if there is one, and what each run that was asked for says."""
+        chosen = [at for at in self._chosen(form, gallery) if only(gallery.contestants[at])]
+
+        async def lines() -> AsyncIterator[str]:
+            if head:
+                yield json.dumps(head) + "\n"
+            for at in chosen:
+                try:
+                    found = await answer(gallery.contestants[at])
+                except RunFailedError as error:
+                    found = {"error": str(error)}
+                yield json.dumps({"run": at, **found}) + "\n"
+
+        return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+    def _gallery(self, text: str, *, status: int = 400) -> SharedGallery:
+        there = self._site.galleries
+        return there[whole_number(text, "gallery", below=len(there), status=status)]
+
+    def _chosen(self, form: Form, gallery: SharedGallery) -> list[int]:
+        every = list(range(len(gallery.contestants)))
+        words = form.words.get("runs")
+        if not words:
+            return every
+        asked = {whole_number(word, "each of runs", below=len(every)) for word in words.split(",")}
+        return [at for at in every if at in asked]
+
+
+def _facts(gallery: SharedGallery) -> dict[str, Any]:
+    shape = gallery.preparation.shape
+    return {
+        "title": gallery.title,
+        "size": len(gallery),
+        "classes": list(gallery.classes),
+        "shape": [shape.height, shape.width, shape.channels],
+        "pictures": gallery.images is not None,
+        "missing": gallery.missing,
+        "version": gallery.place[2][:12],
+        "runs": [one.facts() for one in gallery.contestants],
+    }
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        said = {404: "there is no such page", 405: f"{request.method} is not how this is asked"}
+        text = said.get(error.status_code, error.detail)
+        return JSONResponse({"error": text}, status_code=error.status_code, headers=error.headers)
+    status = error.status if isinstance(error, RefusalError) else 400
+    return JSONResponse({"error": str(error)}, status_code=status)
+
+
+async def _fail(_: Request, error: Exception) -> Response:
+    """Answer for an error of ours: what it is stands in the server's log, which Starlette and uvicorn see to."""
+    return JSONResponse({"error": "the server failed over this; its terminal says why"}, status_code=500)

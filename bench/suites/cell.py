@@ -1,0 +1,132 @@
+"""One cell of a suite as a job for an executor: forked from the runner, or ``python -m bench.suites.cell``."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.config import Config, Settings
+from bench.contract import Budget, DataError, RunSpec, unseen
+from bench.executors import child
+from bench.executors.child import TOLD
+from bench.executors.executor import Ended, Limits
+from bench.executors.memory import in_words
+from bench.options import build
+from bench.runs.provenance import provenance
+from bench.runs.run import Workplace, execute
+from bench.runs.run_plan import chosen_data, load_collection
+from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, run_head, write_json
+from bench.suites.expansion import SuiteCell
+
+FACTS = "cell.json"  # in a run's folder: what its processes took, beside what they found
+
+# What a program brings upon itself; any other signal came from outside.
+_CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+
+
+def from_outside(ended: Ended) -> bool:
+    """Whether a process died of a cause outside it: worth one more try."""
+    return ended.cause in ("lost", "oom") or (ended.cause == "signal" and ended.code not in _CRASHES)
+
+
+def reason_of(ended: Ended, limits: Limits) -> str:
+    """Return why a cell without a record failed, in one line."""
+    held, most = in_words(ended.peak), in_words(limits.memory or 0)
+    crashed = ended.code in _CRASHES
+    said = ended.words.removeprefix(TOLD) if ended.words.startswith(TOLD) else ""
+    return {
+        "time": f"timed out after {ended.seconds:.0f} s, the limit is {limits.seconds or 0:g} s (--cell-time)",
+        "memory": f"out of memory: it held {held}, the limit is {most} (--cell-memory)",
+        "oom": f"out of memory: the system had none left and killed it, twice; it held {held}",
+        "lost": f"its machine was lost, twice: {ended.words or 'no reason known'}",
+        "signal": f"crashed ({_name(ended.code)})" if crashed else f"killed from outside, twice ({_name(ended.code)})",
+        "exit": said or f"ended without a result (exit code {ended.code})",
+    }[ended.cause]
+
+
+def record_failure(cell: SuiteCell, reason: str, ended: Ended, place: Workplace) -> RunRecord | None:
+    """Write a failed run, unless somebody has meanwhile run the cell, and return what is there then."""
+    folder = cell.folder(place.root)
+    with locked(folder):
+        known = read_run(folder)
+        if known is None:
+            write_json(folder / RUN_FILE, _content(cell, reason, ended, place))
+    return known or read_run(folder)
+
+
+def sweep(cell: SuiteCell, place: Workplace) -> None:
+    """Take away what earlier tries have left: the record of a failure, and files that a kill cut off."""
+    folder = cell.folder(place.root)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RUN_FILE).unlink(missing_ok=True)
+    for partial in (*folder.glob(".*.tmp"), *folder.glob(f"{CHECKPOINTS}/.*.tmp")):
+        partial.unlink(missing_ok=True)
+
+
+def _content(cell: SuiteCell, reason: str, ended: Ended, place: Workplace) -> Mapping[str, Any]:
+    return {
+        **run_head(cell.spec, cell.seed, "failed"),
+        "reason": reason,
+        "seconds": ended.seconds,
+        "provenance": provenance(place.device, place.threads),
+    }
+
+
+def _name(number: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
+
+
+@dataclass(frozen=True)
+class CellProgram:
+    """How executors run cells. datasets: the options that bench.toml gives to data sets."""
+
+    place: Workplace
+    datasets: Mapping[str, Mapping[str, Any]]
+
+    def as_json(self, cell: SuiteCell) -> str:
+        return as_job(cell, self.place, self.datasets)
+
+    def run(self, cell: SuiteCell) -> int:
+        return work(cell, self.place)
+
+
+def work(cell: SuiteCell, place: Workplace) -> int:
+    """Run a cell and return the exit code: 0 done, 1 failed. Raises SimbenchError for what could not be recorded."""
+    record = execute(cell.spec, cell.seed, cell.dataset, replace(place, progress=unseen, log=child.say))
+    return int(record.status != "done")
+
+
+def as_job(cell: SuiteCell, place: Workplace, datasets: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a cell as JSON for a fresh process, which loads its data again."""
+    facts = {
+        "word": cell.word,
+        "settings": asdict(cell.settings),
+        "datasets": datasets,
+        "spec": asdict(cell.spec),
+        "seed": cell.seed,
+    }
+    return child.job_text("bench.suites.cell", place, facts)
+
+
+def _loaded(job: Mapping[str, Any], place: Workplace) -> SuiteCell:
+    settings: Settings = build(Settings, job["settings"], owner="[run]")
+    said = job["spec"]
+    phases = said["budget"]["phases"]
+    budget = Budget(**{**said["budget"], "phases": None if phases is None else tuple(phases)})
+    spec = RunSpec(**{**said, "budget": budget, "ks": tuple(said["ks"])})
+    cache = place.cache or Path(".")
+    collection = load_collection(job["word"], Config(settings, datasets=job["datasets"]), unseen, cache)
+    data = chosen_data(collection, settings, place.cache)
+    if data.fingerprint != spec.fingerprint:
+        raise DataError(f"{job['word']}: other images or labels here than where the suite was started")
+    return SuiteCell(spec, job["seed"], data, job["word"], settings)
+
+
+if __name__ == "__main__":
+    child.serve(lambda job, place: work(_loaded(job, place), place))

@@ -1,0 +1,247 @@
+"""How long cells will take and what they will hold: from finished runs where there are any, else from short trials.
+
+A trial is the cell itself on a small part of its data and a few epochs long; it is kept in the cache, and so made once.
+Training is scaled by steps, embedding by images, ranking by pairs.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from bench.contract import Dataset, UsageError
+from bench.runs.provenance import cpu_name
+from bench.runs.run import Workplace
+from bench.runs.store import RunRecord, all_runs
+from bench.suites.cell import FACTS
+from bench.suites.expansion import SuiteCell
+
+TRIALS = "calibration"  # in the cache, where nobody takes a trial for a result
+TRIAL_IMAGES = 512  # of train and of test: seconds, even for the slowest method
+TRIAL_EPOCHS = 0.1  # of small data an epoch has 200 steps: 20 tell a step's time, and every phase has its share
+_SHARE = 0.9  # of a budget that is planned for: predictions are that uncertain
+_PAIR_SECONDS = 2e-8  # to rank one more pair: 2 s for 10,000 x 10,000 on one core of an AMD EPYC
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a cell will take: wall seconds whatever its training, seconds an epoch, epochs; bytes held at most.
+
+    memory: 0 where unknown; source: ``runs``, ``trial``, or the reason why nothing is known.
+    """
+
+    fixed: float = 0.0
+    per_epoch: float = 0.0
+    epochs: float = 0.0
+    memory: int = 0
+    source: str = ""
+
+    @property
+    def known(self) -> bool:
+        return self.source in ("runs", "trial")
+
+    @property
+    def seconds(self) -> float:
+        return self.fixed + self.per_epoch * self.epochs
+
+
+Trials = Callable[[Sequence[SuiteCell]], Mapping[Path, str]]
+
+
+def predict(
+    cells: Sequence[SuiteCell], place: Workplace, small: Callable[[SuiteCell], Dataset], run_trials: Trials
+) -> list[Prediction]:
+    """Return one prediction a cell, making the trials that are missing.
+
+    small: cuts a cell's data to a trial's; run_trials: runs cells in ``trial_place(place)``, and returns for
+    those that failed why, by folder.
+    """
+    home = trial_place(place).root
+    known, tried = _by_kind(all_runs(place.root), place), _by_kind(all_runs(home), place)
+    cuts: dict[tuple[str, str], Dataset] = {}
+    trials: list[SuiteCell | None] = []  # one a cell; None where its own kind's runs say it all
+    for cell in cells:
+        if any(_peak(record) for record in known.get(_kind(cell), [])):
+            trials.append(None)
+            continue
+        where = (cell.spec.fingerprint, cell.spec.protocol)
+        if where not in cuts:
+            cuts[where] = small(cell)
+        trials.append(_trial_of(cell, cuts[where]))
+    missing = {one.folder(home): one for one in trials if one is not None and _kind(one) not in tried}
+    failed = run_trials(list(missing.values())) if missing else {}
+    tried = _by_kind(all_runs(home), place)
+    found = []
+    for cell, trial in zip(cells, trials, strict=True):
+        there = tried.get(_kind(trial), []) if trial is not None else []
+        reason = failed.get(trial.folder(home), "its trial failed before") if trial is not None else ""
+        found.append(_prediction(cell, known.get(_kind(cell), []), there, reason))
+    return found
+
+
+def finished_costs(cells: Sequence[SuiteCell], place: Workplace) -> list[Prediction]:
+    """Return what finished runs alone let expect, for a progress view: nothing is tried."""
+    known = _by_kind(all_runs(place.root), place)
+    return [_prediction(cell, known.get(_kind(cell), []), [], "not run before") for cell in cells]
+
+
+def trial_place(place: Workplace) -> Workplace:
+    """Return where trials run: apart for each processor and number of threads, whose times are no others'."""
+    made_on = sha256(f"{cpu_name()} {place.device.type} {place.threads}".encode()).hexdigest()[:10]
+    return replace(place, root=(place.cache or place.root) / TRIALS / made_on)
+
+
+def fitted_epochs(predictions: Sequence[Prediction], seconds: float, slots: int, epochs: float) -> float:
+    """Return how many of the epochs fit into ``seconds`` on ``slots`` processes, the same for every cell.
+
+    Rounded down to two digits; all of them where they fit. Raises UsageError where not even a tenth of an epoch does.
+    """
+    room = _SHARE * seconds * slots
+    fixed = sum(one.fixed for one in predictions)
+    slope = sum(one.per_epoch for one in predictions)
+    if fixed + slope * epochs <= room or slope == 0:
+        return epochs
+    fits = (room - fixed) / slope
+    if fits < 0.1:
+        need = (fixed + 0.1 * slope) / _SHARE / slots
+        raise UsageError(
+            f"the suite needs {need / 60:.0f} minutes even with a tenth of an epoch; give a larger --budget"
+        )
+    step = 0.1 if fits < 10 else 1.0
+    return round(fits // step * step, 1)
+
+
+def _prediction(cell: SuiteCell, runs: Sequence[RunRecord], trials: Sequence[RunRecord], reason: str) -> Prediction:
+    memory = max((_peak(record) for record in runs), default=0)
+    if not memory and trials:
+        memory = max(_peak(record) for record in trials) + _more_vectors(cell, trials[-1])
+    if runs:
+        costs = [_cost(cell, record) for record in runs]
+        middle = sorted(costs, key=lambda cost: cost.seconds)[len(costs) // 2]
+        return replace(middle, memory=memory, source="runs")
+    if trials:
+        return replace(_cost(cell, trials[-1]), memory=memory, source="trial")
+    return Prediction(source=reason)
+
+
+def _cost(cell: SuiteCell, record: RunRecord) -> Prediction:
+    """Return what a finished run says of a cell of the same kind, with as many images or more."""
+    content, data = record.content, cell.dataset
+    laps: Mapping[str, float] = content["timings"]
+    counts: Mapping[str, int] = content["data"]["counts"]
+    learnt = len(data.train) / max(counts["train"], 1)
+    asked = (len(data.query) + len(data.gallery)) / max(counts["query"] + counts["gallery"], 1)
+    pairs = len(data.query) * len(data.gallery) - counts["query"] * counts["gallery"]
+    curve = _Curve.of(record.folder)
+    fit = laps["fit_seconds"]
+    if not curve.epochs:  # closed form, or features of a sample
+        sample = cell.spec.options.get("sample")
+        fit *= min(learnt, max(1.0, sample / max(counts["train"], 1))) if sample else learnt
+    scaled = {"embed_seconds": asked, "decode_seconds": asked}
+    wall = [name for name in laps if name != "fit_cpu_seconds"]
+    fixed = (
+        (max(0.0, fit - curve.seconds) if curve.epochs else fit)
+        + sum(laps[name] * scaled.get(name, 1.0) for name in wall if name != "fit_seconds")
+        + pairs * _PAIR_SECONDS / content["provenance"]["threads"]
+        + max(0.0, content["seconds"] - sum(laps[name] for name in wall))  # the audit, and writing it all
+    )
+    if not curve.epochs:
+        return Prediction(fixed)
+    epochs = min(curve.epochs, content["spec"]["budget"]["epochs"] or curve.epochs)
+    per_epoch = curve.seconds / epochs
+    if learnt > 1:
+        # An epoch is one pass over the data, but never shorter than the trial's.
+        batch = cell.spec.options.get("batch")
+        passes = len(data.train) / batch / (curve.steps / epochs) if batch and curve.steps else learnt
+        per_image = laps["embed_seconds"] / max(counts["query"] + counts["gallery"], 1)
+        per_epoch = per_epoch * max(1.0, passes) + per_image * len(data.validation)
+    return Prediction(fixed, per_epoch, _epochs(cell, per_epoch))
+
+
+def _epochs(cell: SuiteCell, per_epoch: float) -> float:
+    """Return the epochs that a cell is given: by its budget, or by its method's own options."""
+    budget = cell.spec.budget
+    if budget.epochs is not None:
+        return budget.epochs
+    if budget.seconds is not None:
+        return budget.seconds / per_epoch
+    own = {name: value for name, value in cell.spec.options.items() if name == "epochs" or name.endswith("_epochs")}
+    return float(sum(value for value in own.values() if isinstance(value, (int, float))))
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """What a run's training curve says of its length: seconds in epochs, epochs begun, steps; nothing without one."""
+
+    seconds: float = 0.0
+    epochs: int = 0
+    steps: int = 0
+
+    @classmethod
+    def of(cls, folder: Path) -> _Curve:
+        try:
+            with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+                rows = [row for row in csv.DictReader(file) if not row.get("event")]
+            last = {row["phase"]: row for row in rows}  # each phase counts its own up
+            seconds = sum(float(row["seconds"]) for row in last.values())
+            return cls(seconds, len(rows), sum(int(row["step"]) for row in last.values()))
+        except (OSError, KeyError, ValueError, TypeError):  # a method of somebody else's writes what it likes
+            return cls()
+
+
+def _trial_of(cell: SuiteCell, data: Dataset) -> SuiteCell:
+    limit = trial_limit(cell)
+    spec = replace(
+        cell.spec,
+        fingerprint=data.fingerprint,
+        budget=replace(cell.spec.budget, epochs=TRIAL_EPOCHS, seconds=None),
+        data={**cell.spec.data, "limit": limit},
+    )
+    return replace(cell, spec=spec, seed=0, dataset=data, settings=replace(cell.settings, limit=limit))
+
+
+def trial_limit(cell: SuiteCell) -> int:
+    """Return how many images a part of a cell's trial has at most."""
+    return min(cell.settings.limit or TRIAL_IMAGES, TRIAL_IMAGES)
+
+
+def _by_kind(records: Iterable[RunRecord], place: Workplace) -> dict[str, list[RunRecord]]:
+    """Return the finished runs of this processor, device and number of threads, by what they ran."""
+    found: dict[str, list[RunRecord]] = {}
+    here = {"cpu": cpu_name(), "threads": place.threads, "device": place.device.type}
+    for record in records:
+        made_by = record.content["provenance"]
+        if record.status == "done" and all(made_by.get(name) == value for name, value in here.items()):
+            found.setdefault(_key(record.content["spec"]), []).append(record)
+    return found
+
+
+def _kind(cell: SuiteCell) -> str:
+    spec = cell.spec
+    facts = {name: getattr(spec, name) for name in ("protocol", "method", "fingerprint", "options", "engine")}
+    return _key({**facts, "budget": {"phases": spec.budget.phases}})
+
+
+def _key(spec: Mapping[str, Any]) -> str:
+    """Return what decides a run's cost, but for its epochs."""
+    facts = {name: spec.get(name) for name in ("protocol", "method", "fingerprint", "options")}
+    return json.dumps([facts, spec.get("engine", "torch"), spec["budget"]["phases"]], sort_keys=True, default=list)
+
+
+def _peak(record: RunRecord) -> int:
+    try:
+        return int(json.loads((record.folder / FACTS).read_text(encoding="utf-8"))["peak_memory_bytes"])
+    except (OSError, ValueError, KeyError, TypeError):  # not run by the runner, or cut off
+        return 0
+
+
+def _more_vectors(cell: SuiteCell, trial: RunRecord) -> int:
+    """Return the bytes by which a cell's vectors, as they are and made ready for ranking, exceed its trial's."""
+    counts, dim = trial.content["data"]["counts"], trial.content["embed_dim"]
+    more = len(cell.dataset.query) + len(cell.dataset.gallery) - counts["query"] - counts["gallery"]
+    return max(0, int(more)) * int(dim) * 4 * 2

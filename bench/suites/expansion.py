@@ -1,0 +1,146 @@
+"""From a suite to its cells: each data set loaded once, each method with each combination of the grid's options."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bench.config import Config, Settings
+from bench.contract import Collection, DataError, Progress, UsageError
+from bench.data.layouts.locate import plugin_of
+from bench.evaluation.inference.engines import require_engine
+from bench.naming import canonical
+from bench.options import build, values_of
+from bench.registry import DATASET, get_method, plugin_names
+from bench.runs.run_plan import Cell, chosen_data, load_collection, loader_for, spec_of
+from bench.runs.store import run_folder
+from bench.suites.suite import Suite, combinations
+
+
+@dataclass(frozen=True)
+class SuiteCell(Cell):
+    """A cell, and the words from which another process can load its data again.
+
+    varied: the options of the suite's grid with this cell's values, which tell it apart from its method's other cells.
+    """
+
+    word: str
+    settings: Settings
+    varied: Mapping[str, Any] = field(default_factory=dict)
+
+    def folder(self, root: Path) -> Path:
+        return run_folder(root, self.spec, self.seed)
+
+    def __str__(self) -> str:
+        return f"{self.spec.dataset} {self.spec.protocol} {self.label} seed {self.seed}"
+
+    @property
+    def label(self) -> str:
+        """The method, its varied options and its label budget, in words."""
+        labels = self.settings.labels_per_class
+        varied = {**self.varied, **({} if labels is None else {"labels_per_class": labels})}
+        return " ".join([self.spec.method, *(f"{name}={value}" for name, value in varied.items())])
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The cells of a suite, each once, in the order to run them; skipped: data that is not here, and why."""
+
+    cells: tuple[SuiteCell, ...]
+    skipped: tuple[str, ...]
+
+
+def expand(suite: Suite, config: Config, device: str, *, progress: Progress, cache: Path) -> Expansion:
+    """Load a suite's data, once a data set, and return its cells: all methods of a seed before the next seed.
+
+    Data that is missing, or does not fit a protocol, is skipped with its reason. A method's option that it does not
+    have or refuses is not an error here: its cell will fail and be a row. Raises UsageError for a word that names
+    nothing, DataError where no data is left.
+    """
+    keys = suite.keys
+    grids = combinations(suite)
+    require_engine(config.settings.engine, device, {})
+    said = keys.epochs is not None or keys.budget is not None
+    try:
+        base = replace(
+            config.settings,
+            seeds=keys.seeds,
+            limit=keys.limit if keys.limit is not None else config.settings.limit,
+            epochs=keys.epochs if said else config.settings.epochs,
+            budget=keys.budget if said else config.settings.budget,
+        )
+    except ValueError as error:
+        raise UsageError(f"[suite.{suite.name}]: {error}") from error
+    places = [(word, _located(word, config)) for word in keys.datasets]
+    cells: list[SuiteCell] = []
+    skipped: list[str] = []
+    for word, path in places:
+        try:
+            if path is None:
+                raise DataError("no such file or folder, here or under the data root")
+            collection = load_collection(path, replace(config, settings=base), progress, cache)
+        except DataError as error:
+            skipped.append(f"{word}: {error}")
+            continue
+        for protocol, labels in itertools.product(keys.protocols, keys.labels_per_class or (base.labels_per_class,)):
+            try:
+                chosen = replace(config, settings=replace(base, protocol=protocol, labels_per_class=labels))
+                cells += _cells(collection, path, chosen, grids, device=device, cache=cache)
+            except DataError as error:
+                skipped.append(f"{word}, protocol {protocol}: {error}")
+    if not cells:
+        raise DataError("\n".join([f"suite {suite.name}: none of its data is here", *skipped]))
+    unique = {cell.folder(Path()): cell for cell in cells}
+    # seed by seed: a suite that is stopped half-way has whole tables of its first seeds
+    return Expansion(tuple(sorted(unique.values(), key=lambda cell: cell.seed)), tuple(skipped))
+
+
+def with_epochs(cells: Iterable[SuiteCell], epochs: float) -> tuple[SuiteCell, ...]:
+    """Return the cells with another number of epochs, the same for all."""
+    return tuple(
+        replace(cell, spec=replace(cell.spec, budget=replace(cell.spec.budget, epochs=epochs))) for cell in cells
+    )
+
+
+def _cells(
+    collection: Collection,
+    word: str,
+    config: Config,
+    grids: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    device: str,
+    cache: Path,
+) -> list[SuiteCell]:
+    settings = config.settings
+    data = chosen_data(collection, settings, cache)
+    cells = []
+    for seed, (name, grid) in itertools.product(settings.seeds, grids.items()):
+        for varied in grid:
+            options = _values(name, {**config.methods.get(name, {}), **varied})
+            spec = spec_of(name, options, data, settings, device)
+            cells.append(SuiteCell(spec, seed, data, word, settings, varied))
+    return cells
+
+
+def _values(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all options with their values, or only the given ones where the method refuses them."""
+    try:
+        return values_of(build(get_method(name), given, owner=f"method {name}"))
+    except Exception:  # an import of somebody else's may raise anything; the cell raises it again, and is a failed row
+        return dict(given)
+
+
+def _located(word: str, config: Config) -> str | None:
+    """Return what ``--dataset`` would be given for a suite's word; None for a path where nothing is."""
+    if plugin_of(word) is not None or canonical(word) in plugin_names(DATASET):
+        return word
+    path, root = Path(word).expanduser(), config.settings.data_root
+    for there in (path, *([Path(root).expanduser() / path] if root else [])):
+        if there.exists():
+            return str(there.absolute())
+    if not any(mark in word for mark in "/\\.~"):
+        loader_for(word, config.datasets)  # raises: this is no path
+    return None

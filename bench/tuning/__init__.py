@@ -1,0 +1,1 @@
+"""Better options by search on validation, for every method with the same number of trials."""
