@@ -15,7 +15,7 @@ _HOME = {
     "DataError": "bench.contract",
     "DataPlace": "bench.contract",
     "Dataset": "bench.contract",
-    "FitContext": "bench.contract",
+    "RunContext": "bench.contract",
     "ImageShape": "bench.contract",
     "Images": "bench.contract",
     "SimbenchError": "bench.contract",
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from bench.contract import DataError as DataError
     from bench.contract import DataPlace as DataPlace
     from bench.contract import Dataset as Dataset
-    from bench.contract import FitContext as FitContext
     from bench.contract import Images as Images
     from bench.contract import ImageShape as ImageShape
+    from bench.contract import RunContext as RunContext
     from bench.contract import SimbenchError as SimbenchError
     from bench.contract import Split as Split
     from bench.contract import UsageError as UsageError

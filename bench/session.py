@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Config, Settings
-from bench.contract import Dataset, SimbenchError, UsageError, unseen
+from bench.contract import Dataset, SimbenchError, UsageError, no_progress
 from bench.environment import cache_folder, processors
 from bench.options import build
 from bench.runs.loaded_run import TrainedRun
@@ -25,7 +25,7 @@ def load(dataset: str = "digits", **settings: Any) -> Dataset:
     dataset: a name, or a path to pictures or a manifest. settings: as of `run`. Raises like `run`.
     """
     chosen = _settings(settings)
-    return chosen_data(load_collection(dataset, Config(chosen), unseen, cache_folder()), chosen, cache_folder())
+    return chosen_data(load_collection(dataset, Config(chosen), no_progress, cache_folder()), chosen, cache_folder())
 
 
 def run(
@@ -49,11 +49,11 @@ def run(
     if len(names) > 1:
         raise UsageError(f"{method} names {len(names)} methods; run one at a time: {', '.join(names)}")
     config = Config(chosen, methods={names[0]: dict(options or {})})
-    collection = load_collection(dataset, config, unseen, cache_folder())
+    collection = load_collection(dataset, config, no_progress, cache_folder())
     device = choose_device(chosen.device)
     threads = chosen.threads or processors()
     (cell,) = plan_cells(names, {dataset: collection}, config, [], device.type, cache=cache_folder())
-    place = Workplace(Path(chosen.runs), device, threads, unseen, log, cache=cache_folder())
+    place = Workplace(Path(chosen.runs), device, threads, no_progress, log, cache=cache_folder())
     record = execute(cell.spec, cell.seed, cell.dataset, place)
     if record.status != "done":
         raise SimbenchError(f"{method} on {dataset} failed: {record.content['reason']} ({record.folder})")

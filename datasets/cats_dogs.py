@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 from bench import Collection, DataError, DataPlace, dataset
 from bench.contract import Card
-from bench.data.decoding.decode import Recipe
+from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.listing import Listing, collect
 from bench.data.layouts.locate import own_path
 
@@ -76,7 +76,7 @@ class CatsDogs:
         parts, ignored = sort_pictures(as_folder(source, place), label_of, tops)
         listing = Listing("cats-dogs", source, tested(parts, source), ignored)
         size = None if self.size is None else (self.size, self.size)
-        return collect(listing, place, Recipe(size, self.resize), mirror=True)
+        return collect(listing, place, DecodeRecipe(size, self.resize), mirror=True)
 
     def _copy(self, place: DataPlace) -> tuple[Path, list[Path] | None]:
         """Return the folder or archive, and what to look at in it, None for all."""

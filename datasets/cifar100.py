@@ -13,8 +13,8 @@ from typing import ClassVar
 
 from bench import Collection, DataPlace, dataset
 from bench.contract import Card
+from bench.data.download.archive_files import Bundle, fetch_bundle
 from bench.data.download.sources import Upstream, UpstreamFile
-from bench.data.formats.archive_files import Bundle, fetch_bundle
 
 from ._cifar import load_cifar
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench import Collection, DataPlace, dataset
-from bench.data.decoding.decode import Recipe
+from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.folder import list_folder
 from bench.data.layouts.listing import collect
 from bench.data.layouts.locate import own_path
@@ -37,4 +37,4 @@ class Folder:
         root = own_path(self.path, place)
         listing = list_folder(root, test_fraction=self.test_fraction, split_seed=self.split_seed)
         size = None if self.size is None else (self.size, self.size)
-        return collect(listing, place, Recipe(size, self.resize), mirror=self.mirror)
+        return collect(listing, place, DecodeRecipe(size, self.resize), mirror=self.mirror)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from bench import Collection, DataError, DataPlace, UsageError, dataset
-from bench.data.decoding.decode import Recipe
+from bench.data.decoding.decode import DecodeRecipe
 from bench.data.decoding.image_source import Source
 from bench.data.download.hub import hub_snapshot
 from bench.data.formats.archives import is_archive
@@ -74,7 +74,7 @@ class HuggingFace:
             parts, ignored = _from_files(folder, place)
         listing = Listing(slug("hf", self.name), folder, tested(parts, folder), ignored)
         size = None if self.size is None else (self.size, self.size)
-        return collect(listing, place, Recipe(size, self.resize), mirror=self.mirror)
+        return collect(listing, place, DecodeRecipe(size, self.resize), mirror=self.mirror)
 
     def _from_tables(self, folder: Path, tables: list[Path], place: DataPlace) -> tuple[dict[str, Part], int]:
         found: dict[str, tuple[list[Source], list[str]]] = {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench import Collection, DataPlace, dataset
-from bench.data.decoding.decode import Recipe
+from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.listing import collect
 from bench.data.layouts.locate import own_path
 from bench.data.layouts.manifest import Reading, list_manifest
@@ -39,4 +39,4 @@ class Manifest:
         reading = Reading(self.label_column, self.test_fraction, self.split_seed)
         listing = list_manifest(own_path(self.path, place), place.cache, reading)
         size = None if self.size is None else (self.size, self.size)
-        return collect(listing, place, Recipe(size, self.resize), mirror=self.mirror)
+        return collect(listing, place, DecodeRecipe(size, self.resize), mirror=self.mirror)

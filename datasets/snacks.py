@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 from bench import Collection, DataPlace, dataset
 from bench.contract import Card
-from bench.data.decoding.decode import Recipe
+from bench.data.decoding.decode import DecodeRecipe
 from bench.data.download.hub import hub_snapshot
 from bench.data.layouts.listing import Listing, collect
 
@@ -65,5 +65,8 @@ class Snacks:
         parts, ignored = sort_pictures(as_folder(source, place), label_of)
         size = None if self.size is None else (self.size, self.size)
         return collect(
-            Listing("snacks", source, tested(parts, source), ignored), place, Recipe(size, self.resize), mirror=True
+            Listing("snacks", source, tested(parts, source), ignored),
+            place,
+            DecodeRecipe(size, self.resize),
+            mirror=True,
         )

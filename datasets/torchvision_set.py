@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from bench import Collection, DataError, DataPlace, dataset
-from bench.data.decoding.decode import Recipe
+from bench.data.decoding.decode import DecodeRecipe
 from bench.data.download.torchvision_parts import Opened, class_called, open_parts
 from bench.data.formats.archives import fresh_folder
 from bench.data.layouts.listing import Listing, Part, collect
@@ -52,7 +52,7 @@ class Torchvision:
         parts = {part: _taken_out(self.name, part, one, place.cache) for part, one in opened.items()}
         listing = Listing(slug("torchvision", self.name), root, tested(parts, root))
         size = None if self.size is None else (self.size, self.size)
-        return collect(listing, place, Recipe(size, self.resize), mirror=self.mirror)
+        return collect(listing, place, DecodeRecipe(size, self.resize), mirror=self.mirror)
 
 
 def _taken_out(name: str, part: str, opened: Opened, cache: Path) -> Part:

@@ -22,7 +22,7 @@ from bench.training.batches import Batch
 from bench.training.decoder import DecodingMethod, RememberedVectors
 from bench.training.losses import ArcFaceHead
 from bench.training.phase import Group, Phase
-from bench.training.schedule import Stage
+from bench.training.phases import Stage
 from bench.training.trained import Job
 
 
@@ -51,7 +51,7 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
             raise ValueError(f"scale must be above 0, got {self.scale}")
 
     def make_head(self, classes: int) -> ArcFaceHead:
-        return ArcFaceHead(self.dim, classes, self.scale)
+        return ArcFaceHead(self.embedding_dim, classes, self.scale)
 
     def stages(self, job: Job) -> list[Stage]:
         # Upright and unmoved images in the last two: there the image itself is the target.
@@ -70,7 +70,7 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
     def encoder_phase(self, job: Job, epochs: float) -> Phase:
         return replace(super().encoder_phase(job, epochs), goal_of="val_accuracy", goal=self.accuracy_goal)
 
-    def watch(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
+    def validation_metrics(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
         nearest = self.head.cosines(vectors).argmax(dim=1)
         return {"val_accuracy": float((nearest == labels).float().mean())}
 
@@ -79,7 +79,7 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
     def _decoder_phase(self, job: Job, epochs: float) -> Phase:
         self.decoder_trained = True
         frozen = deepcopy(self.embedder).eval()
-        vectors = RememberedVectors(frozen, len(job.train), self.dim, job.device)
+        vectors = RememberedVectors(frozen, len(job.train), self.embedding_dim, job.device)
 
         def loss(batch: Batch, share: float) -> dict[str, Tensor]:
             return {"loss": F.mse_loss(self.decoder(vectors.of(batch)), batch.pixels)}
@@ -91,15 +91,15 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
             groups=[Group(list(self.decoder.parameters()), self.decoder_lr, self.weight_decay)],
             loss=loss,
             validate=lambda: self.validate_decoding(job),
-            better="val_decode_cosine",
+            monitor="val_decode_cosine",
             patience=self.patience,
-            recipe=self.recipe(),
+            optimization=self.optimization(),
         )
 
     def _joint_phase(self, job: Job, epochs: float) -> Phase:
         self.embedder.encoder.hold(False)  # phase 1 may have ended while pretrained weights stood still
         teacher = deepcopy(self.embedder).eval()  # now: a resumed phase loads an encoder that has moved already
-        taught = RememberedVectors(teacher, len(job.train), self.dim, job.device)
+        taught = RememberedVectors(teacher, len(job.train), self.embedding_dim, job.device)
 
         def loss(batch: Batch, share: float) -> dict[str, Tensor]:
             before = taught.of(batch)
@@ -132,9 +132,9 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
             ],
             loss=loss,
             validate=validate,
-            better="val_map_and_cosine",
+            monitor="val_map_and_cosine",
             goal_of="val_accuracy",
             goal=self.accuracy_goal,
             patience=self.patience,
-            recipe=self.recipe(),
+            optimization=self.optimization(),
         )

@@ -32,11 +32,11 @@ class Autoencoder(DecodingMethod[nn.Module]):
 
     uses_labels = False
     stage_name = "1-autoencoder"
-    better = "val_psnr"
+    monitor = "val_psnr"
 
     def make_head(self, classes: int) -> nn.Module:
         """Return what tells the logarithm of a code's variance from its mean, for the variational form."""
-        return nn.Linear(self.dim, self.dim) if self.variational else nn.Identity()
+        return nn.Linear(self.embedding_dim, self.embedding_dim) if self.variational else nn.Identity()
 
     def build(
         self, shape: ImageShape, classes: int, *, mirror: bool, device: torch.device, weights: str, decoding: bool
@@ -55,7 +55,7 @@ class Autoencoder(DecodingMethod[nn.Module]):
         )
 
     def _reconstruction(self, batch: Batch, share: float) -> dict[str, Tensor]:
-        self.embedder.encoder.hold(share < self.freeze)
+        self.embedder.encoder.hold(share < self.freeze_fraction)
         seen = batch.pixels + self.noise * torch.randn_like(batch.pixels) if self.noise else batch.pixels
         mean = self.embedder(seen).float()
         if not self.variational:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench import FitContext, ImageShape, Split, method
+from bench import ImageShape, RunContext, Split, method
 
 _CELLS = 7  # along a side of typical length: 4 pixels of a 28x28 image, 32 of a 224x224 photograph
 _EPSILON = 1e-5  # in a block's norm, so that an even block stays zero; skimage's value
@@ -38,7 +38,7 @@ class HOG:
         if min(self.orientations, self.block, 1 if self.cell is None else self.cell) < 1:
             raise ValueError("cell, orientations and block must be at least 1")
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         """There is nothing to learn."""
 
     def embed(self, pixels: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import FitContext, ImageShape, Split, method
+from bench import ImageShape, RunContext, Split, method
 
 _NUMBERS = 2**26  # of float32 that the sample may hold, 256 MiB: 85,000 images of 28x28, 445 photographs of 224x224
 _RANK = 1e-6  # variances below this share of the largest are rounding, not directions
@@ -24,20 +24,20 @@ class PCA:
     direction the same variance.
     """
 
-    dim: int = 128
+    embedding_dim: int = 128
     whiten: bool = False
 
     uses_labels = False
 
     def __post_init__(self) -> None:
-        if self.dim < 1:
-            raise ValueError(f"dim must be at least 1, got {self.dim}")
+        if self.embedding_dim < 1:
+            raise ValueError(f"embedding_dim must be at least 1, got {self.embedding_dim}")
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         sample = _sample(train)
         mean = sample.mean(dim=0)
         # On the CPU, so that every device gets the same directions; it takes seconds.
-        axes, variances = principal_axes(sample.sub_(mean), self.dim)
+        axes, variances = principal_axes(sample.sub_(mean), self.embedding_dim)
         if self.whiten:
             axes /= variances.clamp_min(torch.finfo(variances.dtype).tiny).sqrt()
         self.mean, self.axes = mean.to(run.device), axes.to(run.device)

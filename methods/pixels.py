@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import FitContext, ImageShape, Split, method
+from bench import ImageShape, RunContext, Split, method
 
 _CHUNK = 4_096
 
@@ -26,7 +26,7 @@ class Pixels:
 
     uses_labels = False
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         total = np.zeros(train.images.pixels.shape[1:], np.float64)
         if self.center:
             for start in range(0, len(train), _CHUNK):

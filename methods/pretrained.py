@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench import FitContext, ImageShape, Split, method
-from bench.training.backbones import Backbone, check_backbone
+from bench import ImageShape, RunContext, Split, method
 from bench.training.batches import in_chunks
 from bench.training.embedder import EmbeddingNetwork
+from bench.training.encoders.backbones import Backbone, check_backbone
 from bench.training.precision import Precision, mixed_precision
 from bench.training.whitening import Whitening, fit_whitening
 
@@ -57,7 +57,7 @@ class Pretrained:
         if not self.center and (self.pca is not None or self.whiten):
             raise ValueError("principal components are taken around the mean: pca and whiten need center=true")
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         torch.manual_seed(run.seed)  # for weights=none
         self.mirrors = self.mirror and run.mirror
         self.backbone = Backbone(self.model, train.images.shape, weights=self.weights, size=self.size)
@@ -102,7 +102,7 @@ class Pretrained:
         self.whitening = Whitening.restored(_part(state, "whitening.")).to(device)
 
     @torch.no_grad()
-    def _features_of_sample(self, train: Split, run: FitContext) -> Tensor:
+    def _features_of_sample(self, train: Split, run: RunContext) -> Tensor:
         count = min(len(train), self.sample)
         chosen = train.subset(np.linspace(0, len(train) - 1, count).astype(np.int64))
         chunks = run.progress(in_chunks(chosen, run.device, _AT_ONCE), total=-(-count // _AT_ONCE), what="features")

@@ -25,7 +25,7 @@ class ProxyAnchor(TrainedMethod[ProxyAnchorHead]):
     proxy_lr: float = tunable(0.03, low=3e-3, high=0.3, log=True)
 
     def make_head(self, classes: int) -> ProxyAnchorHead:
-        return ProxyAnchorHead(self.dim, classes, self.margin, self.alpha)
+        return ProxyAnchorHead(self.embedding_dim, classes, self.margin, self.alpha)
 
     def head_lr(self) -> float:
         return self.proxy_lr
@@ -33,6 +33,6 @@ class ProxyAnchor(TrainedMethod[ProxyAnchorHead]):
     def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
         return {"loss": self.head(vectors, batch.labels)}
 
-    def watch(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
+    def validation_metrics(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
         nearest = self.head.cosines(vectors).argmax(dim=1)
         return {"val_accuracy": float((nearest == labels).float().mean())}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import FitContext, ImageShape, Split, method
+from bench import ImageShape, RunContext, Split, method
 from bench.training.embedder import Embedder
 
 
@@ -18,11 +18,11 @@ class Random:
     """What the architecture alone brings: everything above this was learnt."""
 
     encoder: str = "resnet"
-    dim: int = 128
+    embedding_dim: int = 128
 
     uses_labels = False
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         torch.manual_seed(run.seed)
         self.embedder = self._untrained(train.images.shape, run.mirror).to(run.device).eval()
         self.embedder.measure(train)
@@ -41,4 +41,4 @@ class Random:
         self.embedder.load_state_dict(dict(state))
 
     def _untrained(self, shape: ImageShape, mirror: bool) -> Embedder:
-        return Embedder(self.encoder, shape, self.dim, mirror=mirror, weights="none")  # a timm encoder's too
+        return Embedder(self.encoder, shape, self.embedding_dim, mirror=mirror, weights="none")  # a timm encoder's too

@@ -30,12 +30,12 @@ class Softmax(TrainedMethod[SoftmaxHead]):
     logits: bool = False
 
     def make_head(self, classes: int) -> SoftmaxHead:
-        return SoftmaxHead(self.dim, classes)
+        return SoftmaxHead(self.embedding_dim, classes)
 
     def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
         return {"loss": self.head(vectors, batch.labels, self.smoothing)}
 
-    def watch(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
+    def validation_metrics(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
         return {"val_accuracy": float((self._cosines(vectors).argmax(dim=1) == labels).float().mean())}
 
     def network(self) -> nn.Module:

@@ -28,7 +28,7 @@ class Triplet(TrainedMethod[nn.Module]):
     classify: float = 0.0
 
     def make_head(self, classes: int) -> nn.Module:
-        return SoftmaxHead(self.dim, classes) if self.classify else nn.Identity()
+        return SoftmaxHead(self.embedding_dim, classes) if self.classify else nn.Identity()
 
     def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
         triplet = triplet_loss(vectors, batch.labels, margin=self.margin, mining=self.mining)
@@ -37,5 +37,5 @@ class Triplet(TrainedMethod[nn.Module]):
         classification = self.head(vectors, batch.labels)
         return {"loss": triplet + self.classify * classification, "triplet": triplet, "classify": classification}
 
-    def watch(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
+    def validation_metrics(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
         return {"val_satisfied": satisfied_triplets(vectors, labels)}

@@ -63,7 +63,7 @@ def three_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     session = tmp_path_factory.getbasetemp()
     folder = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "three-runs"
     methods = "-m pixels -m autoencoder -m siamese_bce"
-    words = f"run {methods} -d digits --protocol loo --limit 160 --epochs 2 -o batch=16 --threads 1 -q"
+    words = f"run {methods} -d digits --protocol loo --limit 160 --epochs 2 -o batch_size=16 --threads 1 -q"
     code = "import bench.cli; bench.cli.main()"
     env = {**os.environ, "SIMBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     with filelock.FileLock(f"{folder}.lock"):

@@ -172,7 +172,7 @@ def _report(outcomes: Sequence[Outcome], plan: Plan, runs: Path, results: Path) 
 
     from bench.report.tables.frame import runs_frame
     from bench.report.tables.leaderboard import tables
-    from bench.report.tables.write import write_board
+    from bench.report.write import write_board
 
     for path in write_board(runs, results).curves:
         click.echo(f"written: {path}", err=True)

@@ -15,7 +15,7 @@ import click
 if TYPE_CHECKING:
     from bench.suites.cost_model import Prediction
     from bench.suites.expansion import SuiteCell
-    from bench.suites.runner import Standing
+    from bench.suites.runner import SuiteProgress
 
 _CLEAR = "\r\x1b[K"
 
@@ -35,47 +35,47 @@ class Board:
         if not self._quiet:
             click.echo(f"{_CLEAR if self._line else ''}{line}", err=True)
 
-    def show(self, standing: Standing) -> None:
+    def show(self, progress: SuiteProgress) -> None:
         if self._line:
             width = shutil.get_terminal_size().columns - 1
-            click.echo(f"{_CLEAR}{self.words(standing)[:width]}", err=True, nl=False)
+            click.echo(f"{_CLEAR}{self.words(progress)[:width]}", err=True, nl=False)
 
     def close(self) -> None:
         if self._line:
             click.echo(_CLEAR, err=True, nl=False)
 
-    def words(self, standing: Standing) -> str:
+    def words(self, progress: SuiteProgress) -> str:
         """Return the line: cells done, failed, running, left, the time left, and what the first one running says."""
-        done = sum(outcome.done for outcome in standing.outcomes)
-        failed = len(standing.outcomes) - done
-        parts = [f"{done} done", *([f"{failed} failed"] if failed else []), f"{len(standing.running)} running"]
-        left = f"{len(standing.waiting)} left"
-        if standing.elsewhere:
-            left += f" ({standing.elsewhere} with another runner)"
-        seconds = self._seconds_left(standing)
+        done = sum(outcome.done for outcome in progress.outcomes)
+        failed = len(progress.outcomes) - done
+        parts = [f"{done} done", *([f"{failed} failed"] if failed else []), f"{len(progress.running)} running"]
+        left = f"{len(progress.waiting)} left"
+        if progress.elsewhere:
+            left += f" ({progress.elsewhere} with another runner)"
+        seconds = self._seconds_left(progress)
         parts += [left, *([f"about {duration(seconds)}"] if seconds is not None else [])]
-        running = [f"{cell}, {duration(spent)}: {line}" for cell, spent, line in standing.running]
+        running = [f"{cell}, {duration(spent)}: {line}" for cell, spent, line in progress.running]
         return " | ".join([", ".join(parts), *running])
 
-    def _seconds_left(self, standing: Standing) -> float | None:
+    def _seconds_left(self, progress: SuiteProgress) -> float | None:
         """Return the time left, or None before there is anything to go by."""
         left = 0.0
         for cell, spent in [
-            *((cell, spent) for cell, spent, _ in standing.running),
-            *((c, 0.0) for c in standing.waiting),
+            *((cell, spent) for cell, spent, _ in progress.running),
+            *((c, 0.0) for c in progress.waiting),
         ]:
-            whole = self._whole(cell, standing)
+            whole = self._whole(cell, progress)
             if whole is None:
                 return None
             left += max(0.0, whole - spent)
-        return left / max(1, min(self._slots, len(standing.running) + len(standing.waiting)))
+        return left / max(1, min(self._slots, len(progress.running) + len(progress.waiting)))
 
-    def _whole(self, cell: SuiteCell, standing: Standing) -> float | None:
+    def _whole(self, cell: SuiteCell, progress: SuiteProgress) -> float | None:
         """Return the seconds of a cell: as predicted, else as the likest cells have taken that are done."""
         known = self._expected.get(cell.folder(self._root))
         if known is not None and known.known:
             return known.seconds
-        timed = [outcome for outcome in standing.outcomes if outcome.seconds and outcome.done]
+        timed = [outcome for outcome in progress.outcomes if outcome.seconds and outcome.done]
         same_data = [o for o in timed if o.cell.spec.dataset == cell.spec.dataset]
         same_method = [o for o in same_data if o.cell.spec.method == cell.spec.method]
         likest = same_method or same_data or timed

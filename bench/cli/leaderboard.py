@@ -40,7 +40,7 @@ def leaderboard(
     from bench.config import load_config
     from bench.report.aggregate.overall_text import overall_section
     from bench.report.tables.leaderboard import tables
-    from bench.report.tables.write import write_board, write_latex
+    from bench.report.write import write_board, write_latex
 
     del debug  # read where errors are shown
     settings = load_config(config, overrides=overrides, flags={"runs": runs, "results": results}).settings

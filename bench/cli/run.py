@@ -170,7 +170,7 @@ def _say_plan(cells: Sequence[Cell], runs: Path) -> None:
 def _report(records: Sequence[RunRecord], runs: Path, results: Path, *, as_json: bool) -> None:
     from bench.report.tables.frame import runs_frame
     from bench.report.tables.leaderboard import tables
-    from bench.report.tables.write import write_results
+    from bench.report.write import write_results
 
     write_results(runs, results)
     if as_json:

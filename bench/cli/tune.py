@@ -75,7 +75,7 @@ def tune(
     \b
     simbench tune -m arcface -d fashionmnist --budget 2m
     simbench tune -m arcface -m triplet -d fashionmnist --trials 30 --epochs 2 --phases 1
-    simbench tune -m arcface -o batch=64 --trials 5
+    simbench tune -m arcface -o batch_size=64 --trials 5
     simbench run -m arcface -d fashionmnist --config results/tuned/fashionmnist.toml
     """
     from bench.config import load_config

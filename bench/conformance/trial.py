@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from bench.contract import Budget, FitContext, Images, ImageShape, Method, SimbenchError, Split
+from bench.contract import Budget, Images, ImageShape, Method, RunContext, SimbenchError, Split
 from bench.evaluation.inference.embed import embed_images
 from bench.evaluation.ranking.arrays import Vectors
 from bench.options import build
@@ -107,7 +107,7 @@ def try_out(
         train, seen = (replace(part, labels=np.sort(part.labels)) for part in (train, seen))
     method, before = fresh(cls), train.images.pixels.copy()
     with tempfile.TemporaryDirectory() as folder:
-        context = FitContext(
+        context = RunContext(
             seed=seed,
             device=device,
             classes=tuple(map(str, range(classes))),

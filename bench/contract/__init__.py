@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.contract.errors import DAMAGED_ARRAYS, DataError, MethodError, SimbenchError, UsageError
-from bench.contract.fitting import Budget, Checkpoints, FitContext, History, Progress, unseen
+from bench.contract.fitting import Budget, Checkpoints, History, Progress, RunContext, no_progress
 from bench.contract.images import Collection, Dataset, Images, ImageShape, Split
 from bench.contract.loaders import Card, DataPlace, Described, Fetches, Loader, card_of
 from bench.contract.methods import (
@@ -49,7 +49,6 @@ __all__ = [
     "Described",
     "Exports",
     "Fetches",
-    "FitContext",
     "History",
     "ImageShape",
     "Images",
@@ -57,6 +56,7 @@ __all__ = [
     "Method",
     "MethodError",
     "Progress",
+    "RunContext",
     "RunSpec",
     "Saves",
     "ScoresPairs",
@@ -67,9 +67,9 @@ __all__ = [
     "decoder_of",
     "exporter_of",
     "network_of",
+    "no_progress",
     "pair_scorer_of",
     "parameters_of",
     "saver_of",
-    "unseen",
     "uses_labels",
 ]

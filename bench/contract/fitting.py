@@ -21,7 +21,7 @@ class Progress(Protocol):
     def __call__(self, items: Iterable[T], *, total: int, what: str) -> Iterable[T]: ...
 
 
-def unseen(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
+def no_progress(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
     """Show no progress: a ``Progress`` for log files and notebooks."""
     del total, what
     return items
@@ -68,7 +68,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class FitContext:
+class RunContext:
     """What a method may use while it fits: the ``run`` argument of ``fit``."""
 
     seed: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from bench.contract.fitting import FitContext
+from bench.contract.fitting import RunContext
 from bench.contract.images import ImageShape, Split
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Method(Protocol):
     the batch.
     """
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None: ...
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None: ...
 
     def embed(self, pixels: Tensor) -> Tensor: ...
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from bench.contract import DataError, UsageError
-from bench.evaluation.metrics import ranking
+from bench.evaluation.metrics import collapse, ranking
 from bench.evaluation.metrics.ties import TIES, score_with_ties, tied_queries
 from bench.evaluation.metrics.verification import pair_metrics
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
@@ -21,7 +21,6 @@ from bench.evaluation.ranking.engine import rank_gallery
 from bench.evaluation.ranking.inputs import as_vectors, check_ks, check_threads, number_sides
 from bench.evaluation.ranking.relevance import Layout, build_layout
 from bench.evaluation.ranking.rows import Rows, check_vectors, refuse_overflow
-from bench.evaluation.sanity import collapse
 from bench.evaluation.statistics.bootstrap import ci95, macro_means
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from bench.contract import SimbenchError, unseen
+from bench.contract import SimbenchError, no_progress
 from bench.executors.memory import WATCHED
 from bench.runs.run import Workplace
 
@@ -86,7 +86,7 @@ def serve(run: Callable[[Mapping[str, Any], Workplace], int]) -> NoReturn:
         Path(job["root"]),
         torch.device(job["device"]),
         job["threads"],
-        unseen,
+        no_progress,
         say,
         cache=None if job["cache"] is None else Path(job["cache"]),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from bench.contract import Dataset, FitContext, Method, RunSpec, SimbenchError
+from bench.contract import Dataset, Method, RunContext, RunSpec, SimbenchError
 from bench.options import build
 from bench.registry import get_method
 from bench.runs.history import MemoryHistory, tensorboard_writer
@@ -31,7 +31,7 @@ def fit_method(
     method: Method = build(get_method(spec.method), spec.options, owner=f"method {spec.method}")
     with tensorboard_writer(checkpoints.parent) if place.tensorboard else nullcontext() as told:
         history = MemoryHistory(told)
-        context = FitContext(
+        context = RunContext(
             seed=seed,
             device=place.device,
             classes=dataset.learnt_classes,

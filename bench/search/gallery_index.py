@@ -18,7 +18,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from bench.data.decoding.cache_admin import GALLERIES
+from bench.data.decoding.cache import GALLERIES
 from bench.evaluation.ranking.arrays import Ints, Vectors
 from bench.runs.store import RunRecord, write_bytes
 

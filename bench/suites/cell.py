@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Config, Settings
-from bench.contract import Budget, DataError, RunSpec, unseen
+from bench.contract import Budget, DataError, RunSpec, no_progress
 from bench.executors import child
 from bench.executors.child import TOLD
 from bench.executors.executor import Ended, Limits
@@ -98,7 +98,7 @@ class CellProgram:
 
 def work(cell: SuiteCell, place: Workplace) -> int:
     """Run a cell and return the exit code: 0 done, 1 failed. Raises SimbenchError for what could not be recorded."""
-    record = execute(cell.spec, cell.seed, cell.dataset, replace(place, progress=unseen, log=child.say))
+    record = execute(cell.spec, cell.seed, cell.dataset, replace(place, progress=no_progress, log=child.say))
     return int(record.status != "done")
 
 
@@ -121,7 +121,7 @@ def _loaded(job: Mapping[str, Any], place: Workplace) -> SuiteCell:
     budget = Budget(**{**said["budget"], "phases": None if phases is None else tuple(phases)})
     spec = RunSpec(**{**said, "budget": budget, "ks": tuple(said["ks"])})
     cache = place.cache or Path(".")
-    collection = load_collection(job["word"], Config(settings, datasets=job["datasets"]), unseen, cache)
+    collection = load_collection(job["word"], Config(settings, datasets=job["datasets"]), no_progress, cache)
     data = chosen_data(collection, settings, place.cache)
     if data.fingerprint != spec.fingerprint:
         raise DataError(f"{job['word']}: other images or labels here than where the suite was started")

@@ -54,7 +54,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Standing:
+class SuiteProgress:
     """How far a suite is. running: each cell with its seconds so far and the last line of its log."""
 
     outcomes: Sequence[Outcome]
@@ -67,7 +67,7 @@ class Standing:
 class Reporter:
     """Who is told: ``show`` how far it is, twice a second; ``tell`` what has happened, a line at a time."""
 
-    show: Callable[[Standing], None]
+    show: Callable[[SuiteProgress], None]
     tell: Callable[[str], None]
 
 
@@ -116,7 +116,7 @@ class Runner:
                     self._fill(claims)
                     if time.monotonic() - shown > _SHOW_EVERY:
                         shown = time.monotonic()
-                        self._reporter.show(self._standing())
+                        self._reporter.show(self._progress())
                     if self._waiting or self._running:
                         time.sleep(self._pause())
         finally:
@@ -201,11 +201,11 @@ class Runner:
             how = "done" if outcome.done else f"failed: {outcome.why}"
             self._reporter.tell(f"{outcome.cell}: {how} ({outcome.seconds:.1f} s)")
 
-    def _standing(self) -> Standing:
+    def _progress(self) -> SuiteProgress:
         now = time.monotonic()
         running = [(w.cell, now - w.began, last_line(w.folder / LOG)) for w in self._running.values()]
         elsewhere = sum(work.not_before > 0 for work in self._waiting)
-        return Standing(tuple(self._outcomes.values()), running, [work.cell for work in self._waiting], elsewhere)
+        return SuiteProgress(tuple(self._outcomes.values()), running, [work.cell for work in self._waiting], elsewhere)
 
 
 def _died(ended: Ended) -> str:

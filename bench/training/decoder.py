@@ -102,7 +102,7 @@ class DecodingMethod(TrainedMethod[H]):
         self, shape: ImageShape, classes: int, *, mirror: bool, device: torch.device, weights: str, decoding: bool
     ) -> None:
         super().build(shape, classes, mirror=mirror, device=device, weights=weights, decoding=decoding)
-        self.decoder = Decoder(shape, self.dim).to(memory_format=torch.channels_last).to(device)
+        self.decoder = Decoder(shape, self.embedding_dim).to(memory_format=torch.channels_last).to(device)
         self.decoder_trained = decoding
 
     @torch.no_grad()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields
 import torch
 from torch import Tensor, nn
 
-from bench.contract import FitContext, MethodError
+from bench.contract import MethodError, RunContext
 from bench.training.averaging import AveragedWeights, copy_into, floating_tensors
 from bench.training.batches import Batch, Batches
 from bench.training.checkpoints import pack_optimizer, unpack_optimizer
@@ -31,12 +31,12 @@ _RETRY_RATE = 0.3  # of the learning rate, for the one retry after a phase went 
 _COLLAPSED = 0.999  # mean cosine of pairs of validation vectors; docs/metrics.md flags runs from the same value on
 
 
-class DerailedError(MethodError):
+class DivergenceError(MethodError):
     """A phase went wrong in a way that a lower learning rate may mend."""
 
 
 @dataclass
-class _Standing:
+class _PhaseState:
     """Where a phase stands: what a checkpoint records beside the tensors."""
 
     step: int = 0
@@ -51,7 +51,7 @@ class _Standing:
     kept: dict[str, Tensor] = field(default_factory=dict)
 
 
-def run_phase(phase: Phase, batches: Batches, run: FitContext) -> None:
+def run_phase(phase: Phase, batches: Batches, run: RunContext) -> None:
     """Train a phase, or what is left of it, and leave its best averaged weights in ``phase.module``.
 
     Raises MethodError if the loss stops being a number a second time.
@@ -61,13 +61,13 @@ def run_phase(phase: Phase, batches: Batches, run: FitContext) -> None:
     while not trainer.at.done:
         try:
             trainer.epoch()
-        except DerailedError as trouble:
+        except DivergenceError as trouble:
             trainer.restart(trouble)
     copy_into(floating_tensors(phase.module), trainer.at.kept)
     phase.module.eval()
 
 
-def seconds_per_epoch(phase: Phase, batches: Batches, run: FitContext, *, warm_up: int = 3, timed: int = 8) -> float:
+def seconds_per_epoch(phase: Phase, batches: Batches, run: RunContext, *, warm_up: int = 3, timed: int = 8) -> float:
     """Return a prediction of a phase's wall seconds an epoch, validation included; the module is left as it was."""
     before = {name: tensor.detach().clone() for name, tensor in phase.module.state_dict().items()}
     trainer = _Trainer(phase, batches, run)
@@ -88,26 +88,26 @@ def seconds_per_epoch(phase: Phase, batches: Batches, run: FitContext, *, warm_u
 class _Trainer:
     """A phase under way: the module, its optimizer and average, and where it stands."""
 
-    def __init__(self, phase: Phase, batches: Batches, run: FitContext) -> None:
+    def __init__(self, phase: Phase, batches: Batches, run: RunContext) -> None:
         self.phase, self.batches, self.run = phase, batches, run
         self.start = {name: tensor.detach().clone() for name, tensor in phase.module.state_dict().items()}
-        half = number_type(phase.recipe.precision, run.device) == torch.float16
+        half = number_type(phase.optimization.precision, run.device) == torch.float16
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=half)
-        self._begin(_Standing())
+        self._begin(_PhaseState())
         self.steps = max(1, round(phase.epochs * batches.per_epoch))
 
-    def _begin(self, at: _Standing) -> None:
+    def _begin(self, at: _PhaseState) -> None:
         self.at = at
-        self.average = AveragedWeights(self.phase.module, self.phase.recipe.average)
-        self.optimizer = self.phase.recipe.make_optimizer(self.phase.groups, self.run.device)
+        self.average = AveragedWeights(self.phase.module, self.phase.optimization.ema_decay)
+        self.optimizer = self.phase.optimization.make_optimizer(self.phase.groups, self.run.device)
 
-    def restart(self, trouble: DerailedError) -> None:
+    def restart(self, trouble: DivergenceError) -> None:
         """Go back to the phase's beginning at a lower rate, and put that on record; raise if that was done before."""
         before = self.at
         if before.slowed < 1.0:
             raise MethodError(f"{trouble}, again after a restart at {before.slowed:g} of the rate; give a lower --lr")
         self.phase.module.load_state_dict(self.start)
-        self._begin(_Standing(slowed=_RETRY_RATE, seconds=before.seconds, cpu_seconds=before.cpu_seconds))
+        self._begin(_PhaseState(slowed=_RETRY_RATE, seconds=before.seconds, cpu_seconds=before.cpu_seconds))
         event = f"phase {self.phase.name} restarted at {_RETRY_RATE:g} of its learning rate: {trouble}"
         self.run.history.add({**self._place(), "event": event})
         self.run.log(event)
@@ -125,13 +125,13 @@ class _Trainer:
         at.seconds += time.perf_counter() - started
         at.cpu_seconds += time.process_time() - worked
         self._refuse_collapse(numbers)
-        score = numbers.get(phase.better, math.nan)
+        score = numbers.get(phase.monitor, math.nan)
         if math.isnan(score):  # no validation split, or too small for a number: the latest epoch is the best
             score = float(at.epoch)
         if score > at.best:
             at.best, at.best_epoch = score, at.epoch
             at.kept = {name: tensor.clone() for name, tensor in self.average.tensors().items()}
-        if phase.recipe.schedule == "plateau":
+        if phase.optimization.schedule == "plateau":
             at.level *= plateau_factor(at.epoch - at.best_epoch)
         reached = numbers.get(phase.goal_of, -math.inf) >= phase.goal
         at.done = at.step >= self.steps or reached or at.epoch - at.best_epoch >= phase.patience
@@ -142,14 +142,14 @@ class _Trainer:
 
     def step(self, batch: Batch, share: float) -> dict[str, Tensor]:
         """Take one optimiser step and return the recorded losses, detached."""
-        recipe = self.phase.recipe
-        with mixed_precision(self.run.device, recipe.precision):
+        how = self.phase.optimization
+        with mixed_precision(self.run.device, how.precision):
             losses = self.phase.loss(batch, share)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(losses["loss"]).backward()  # type: ignore[no-untyped-call]  # torch does not type backward
-        if recipe.clip:
+        if how.grad_clip:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_([p for g in self.phase.groups for p in g.parameters], recipe.clip)
+            nn.utils.clip_grad_norm_([p for g in self.phase.groups for p in g.parameters], how.grad_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return {name: value.detach() for name, value in losses.items()}
@@ -162,7 +162,7 @@ class _Trainer:
         tensors, facts = saved
         self.run.history.replace(facts.pop("history"))
         scaler = facts.pop("scaler")
-        self.at = at = _Standing(**facts, kept=_under(tensors, "kept."))
+        self.at = at = _PhaseState(**facts, kept=_under(tensors, "kept."))
         if not at.done:
             self.phase.module.load_state_dict(_under(tensors, "module."))
             copy_into(self.average.tensors(), _under(tensors, "average."))
@@ -195,22 +195,22 @@ class _Trainer:
         return {f"train_{name}": float(total) / todo for name, total in sums.items()}
 
     def _set_rates(self, share: float) -> None:
-        at, recipe = self.at, self.phase.recipe
+        at, how = self.at, self.phase.optimization
         for group, declared in zip(self.optimizer.param_groups, self.phase.groups, strict=True):
             moving = (share - declared.still) / (1 - declared.still) if declared.still < 1 else -1.0
-            factor = rate_factor(recipe.schedule, moving, recipe.warm_share) if moving >= 0 else 0.0
+            factor = rate_factor(how.schedule, moving, how.warmup_fraction) if moving >= 0 else 0.0
             group["lr"] = declared.rate * at.slowed * at.level * factor
 
     def _refuse_divergence(self, total: Tensor) -> None:
         if not math.isfinite(float(total)):
             where = f"phase {self.phase.name}, step {self.at.step}"
-            raise DerailedError(f"training diverged: the loss is {float(total)} in {where}")
+            raise DivergenceError(f"training diverged: the loss is {float(total)} in {where}")
 
     def _refuse_collapse(self, numbers: Mapping[str, float]) -> None:
         # A second collapse is not an error: the run's own flags say what became of it.
         cosine = numbers.get("val_mean_cosine", 0.0)
         if cosine > _COLLAPSED and self.at.slowed == 1.0:
-            raise DerailedError(f"all vectors became one (mean cosine {cosine:.4f}) in epoch {self.at.epoch}")
+            raise DivergenceError(f"all vectors became one (mean cosine {cosine:.4f}) in epoch {self.at.epoch}")
 
     def _save(self) -> None:
         at = self.at

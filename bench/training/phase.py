@@ -34,18 +34,18 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Optimization:
     """How a phase is optimised.
 
-    ``warm_share`` of the steps raise the learning rate, ``schedule`` says how it goes on; average: decay of the
-    moving average of the weights, 0 for none; clip: largest norm of the gradient, 0 for any.
+    ``warmup_fraction`` of the steps raise the learning rate, ``schedule`` says how it goes on; ema_decay: of the moving
+    average of the weights, 0 for none; grad_clip: largest norm of the gradient, 0 for any.
     """
 
     optimizer: Optimizer = "adamw"
     schedule: Schedule = "one_cycle"
-    warm_share: float = 0.25
-    average: float = 0.998
-    clip: float = 5.0
+    warmup_fraction: float = 0.25
+    ema_decay: float = 0.998
+    grad_clip: float = 5.0
     precision: Precision = "auto"
 
     def make_optimizer(self, groups: Sequence[Group], device: torch.device) -> torch.optim.Optimizer:
@@ -63,7 +63,7 @@ class Phase:
 
     module: everything the objective touches; it is what a checkpoint holds. loss: from (batch, share of the phase done
     in [0, 1]) to named scalars, of which ``loss`` is minimised and the others are only recorded. validate:
-    numbers by name, computed with the averaged weights; ``better`` names the one (higher is better) that picks the
+    numbers by name, computed with the averaged weights; ``monitor`` names the one (higher is better) that picks the
     epoch to keep. The phase ends after ``epochs``, or at ``goal`` (a value of ``goal_of``), or after ``patience``
     epochs without a better one.
     """
@@ -74,8 +74,8 @@ class Phase:
     groups: Sequence[Group]
     loss: Callable[[Batch, float], Mapping[str, Tensor]]
     validate: Callable[[], Mapping[str, float]]
-    better: str
+    monitor: str
     goal_of: str = ""
     goal: float = math.inf
     patience: int = 5
-    recipe: Recipe = field(default_factory=Recipe)
+    optimization: Optimization = field(default_factory=Optimization)

@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contract import FitContext, ImageShape, Split, uses_labels
+from bench.contract import ImageShape, RunContext, Split, uses_labels
 from bench.options import tunable
 from bench.training.augment import Augment, Augmentation
 from bench.training.batches import Batch, Batches
 from bench.training.embedder import Embedder, EmbeddingNetwork
-from bench.training.phase import Group, Optimizer, Phase, Recipe
+from bench.training.phase import Group, Optimization, Optimizer, Phase
+from bench.training.phases import Stage, run_stages
 from bench.training.precision import Precision
-from bench.training.schedule import Schedule, Stage, run_stages
+from bench.training.schedule import Schedule
 from bench.training.validation import mean_cosine, retrieval_map
 
 H = TypeVar("H", bound=nn.Module)
@@ -30,7 +31,7 @@ class Job:
 
     train: Split
     validation: Split
-    run: FitContext
+    run: RunContext
 
     @property
     def device(self) -> torch.device:
@@ -42,51 +43,53 @@ class TrainedMethod(Generic[H]):
     """An encoder trained with one objective. A method subclasses this and says what its objective is.
 
     ``make_head(classes)`` makes what the objective learns beside the encoder (nothing by default); ``loss`` turns a
-    batch's raw vectors into named scalars; ``watch`` adds numbers to the validation. Everything else is the same for
-    all.
+    batch's raw vectors into named scalars; ``validation_metrics`` adds numbers to the
+    validation. Everything else is the same for all.
 
     encoder: resnet, simplecnn, embeddingnet, or timm/<model>, which starts from ``weights`` (pretrained, none, or a
-    file), stands still for the share ``freeze`` of the training and then moves at ``backbone_rate`` times ``lr``.
-    per_class: images of a class that a batch is to hold. average: decay of the weights' moving average, 0 for none.
-    patience: epochs without a better validation map before training stops. compile: torch.compile the encoder.
+    file), stands still for the share ``freeze_fraction`` of the training and then moves at ``backbone_lr_mult``
+    times ``lr``. samples_per_class: images of a class that a batch is to hold. ema_decay: of the weights' moving
+    average, 0 for none. patience: epochs without a better validation map before training stops. compile:
+    torch.compile the encoder.
     """
 
     encoder: str = "resnet"
     weights: str = "pretrained"
-    freeze: float = 0.2
-    backbone_rate: float = 0.1
-    dim: int = 128
+    freeze_fraction: float = 0.2
+    backbone_lr_mult: float = 0.1
+    embedding_dim: int = 128
     epochs: float = 14.0
-    batch: int = 128
-    per_class: int = 4
+    batch_size: int = 128
+    samples_per_class: int = 4
     augment: Augment = "light"
     optimizer: Optimizer = "adamw"
     lr: float = tunable(3e-3, low=3e-4, high=1e-2, log=True)
     weight_decay: float = tunable(0.01, low=1e-3, high=0.3, log=True)
     schedule: Schedule = "one_cycle"
-    warm_share: float = 0.25
-    average: float = 0.998
-    clip: float = 5.0
+    warmup_fraction: float = 0.25
+    ema_decay: float = 0.998
+    grad_clip: float = 5.0
     patience: int = 5
     precision: Precision = "auto"
     compile: bool = False
 
     # What the method's own objective may say otherwise; not options.
     stage_name = "1-encoder"
-    better = "val_map"
+    monitor = "val_map"
 
     def __post_init__(self) -> None:
-        above_zero = {"dim": self.dim, "epochs": self.epochs, "lr": self.lr, "patience": self.patience}
-        for name, value in above_zero.items():
-            if value <= 0:
-                raise ValueError(f"{name} must be above 0, got {value}")
-        if self.batch < 2 or self.per_class < 1:
-            raise ValueError(f"batch must be 2 or more and per_class 1 or more, got {self.batch} and {self.per_class}")
-        for name, value in {"freeze": self.freeze, "warm_share": self.warm_share, "average": self.average}.items():
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be a share in [0, 1], got {value}")
-        if min(self.weight_decay, self.clip, self.backbone_rate) < 0:
-            raise ValueError("weight_decay, clip and backbone_rate must not be negative")
+        for name in ("embedding_dim", "epochs", "lr", "patience"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name, least in (("batch_size", 2), ("samples_per_class", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}")
+        for name in ("freeze_fraction", "warmup_fraction", "ema_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be a share in [0, 1], got {getattr(self, name)}")
+        for name in ("weight_decay", "grad_clip", "backbone_lr_mult"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
     # ------------------------------------------------------------------------------------------ what a method says
 
@@ -102,7 +105,7 @@ class TrainedMethod(Generic[H]):
         """Return named scalars of raw vectors ``(n, dim)``; ``loss`` is minimised. share: of the training done."""
         raise TypeError(f"{type(self).__name__} says no loss")
 
-    def watch(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
+    def validation_metrics(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
         """Return more numbers of the validation's unit vectors ``(n, dim)``, by names that begin with ``val_``."""
         return {}
 
@@ -139,7 +142,7 @@ class TrainedMethod(Generic[H]):
 
     # ------------------------------------------------------------------------------------------ training
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         torch.manual_seed(run.seed)
         job = Job(train, validation, run)
         self.build(
@@ -160,11 +163,13 @@ class TrainedMethod(Generic[H]):
     ) -> None:
         """Make the modules, with random or pretrained weights; decoding: whether a trained decoder is among them."""
         self.classes = classes
-        self.embedder = Embedder(self.encoder, shape, self.dim, mirror=mirror, weights=weights).to(device)
+        self.embedder = Embedder(self.encoder, shape, self.embedding_dim, mirror=mirror, weights=weights).to(device)
         self.head = self.make_head(classes).to(device)
 
-    def recipe(self) -> Recipe:
-        return Recipe(self.optimizer, self.schedule, self.warm_share, self.average, self.clip, self.precision)
+    def optimization(self) -> Optimization:
+        return Optimization(
+            self.optimizer, self.schedule, self.warmup_fraction, self.ema_decay, self.grad_clip, self.precision
+        )
 
     def batches(self, job: Job, stage: int, augment: Augment) -> Batches:
         """Return a stage's batches: no two stages and no two seeds share an order.
@@ -174,7 +179,9 @@ class TrainedMethod(Generic[H]):
         augmentation, train = Augmentation(augment, job.run.mirror), job.train
         if not uses_labels(self):
             train = replace(train, labels=np.zeros_like(train.labels))
-        return Batches(train, self.batch, job.device, job.run.seed * 10 + stage, augmentation, self.per_class)
+        return Batches(
+            train, self.batch_size, job.device, job.run.seed * 10 + stage, augmentation, self.samples_per_class
+        )
 
     def encoder_groups(self, rate: float) -> list[Group]:
         """Return the encoder's parameters at a rate, those pretrained apart: still at first, then slower."""
@@ -183,7 +190,7 @@ class TrainedMethod(Generic[H]):
         fresh = [parameter for parameter in self.embedder.parameters() if id(parameter) not in known]
         groups = [Group(fresh, rate, self.weight_decay)]
         if brought:
-            groups.append(Group(brought, rate * self.backbone_rate, self.weight_decay, still=self.freeze))
+            groups.append(Group(brought, rate * self.backbone_lr_mult, self.weight_decay, still=self.freeze_fraction))
         return groups
 
     def encoder_stage(self, job: Job) -> Stage:
@@ -193,7 +200,7 @@ class TrainedMethod(Generic[H]):
         """Return the phase that trains encoder and head on the method's loss."""
 
         def loss(batch: Batch, share: float) -> dict[str, Tensor]:
-            self.embedder.encoder.hold(share < self.freeze)
+            self.embedder.encoder.hold(share < self.freeze_fraction)
             return self.loss(self.embedder(batch.pixels), batch, share)
 
         head = list(self.head.parameters())
@@ -204,9 +211,9 @@ class TrainedMethod(Generic[H]):
             groups=[*self.encoder_groups(self.lr), *([Group(head, self.head_lr())] if head else [])],
             loss=loss,
             validate=lambda: self.validate(job),
-            better=self.better,
+            monitor=self.monitor,
             patience=self.patience,
-            recipe=self.recipe(),
+            optimization=self.optimization(),
         )
 
     @torch.no_grad()
@@ -219,7 +226,7 @@ class TrainedMethod(Generic[H]):
         numbers = {"val_map": retrieval_map(vectors, labels)}
         if len(torch.bincount(labels).nonzero()) > 1:  # images of one class may well embed as one
             numbers["val_mean_cosine"] = mean_cosine(vectors)
-        return numbers | self.watch(vectors, labels)
+        return numbers | self.validation_metrics(vectors, labels)
 
 
 def deviations(method: object) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dataset]:
     root = tmp_path_factory.mktemp("runs")
     config = Config(Settings(protocol="holdout", limit=300, epochs=1.0))
     collection = load_collection("digits", config, no_bar, root / "cache")
-    words = ("encoder=simplecnn", "dim=16")
+    words = ("encoder=simplecnn", "embedding_dim=16")
     cells = plan_cells(["arcface"], {"digits": collection}, config, words, "cpu")
     place = Workplace(root, torch.device("cpu"), 1, no_bar, lambda line: None)
     (record,) = run_cells(cells, place)

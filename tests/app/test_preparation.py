@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bench.contract import DataError, DataPlace, ImageShape
-from bench.data.decoding.decode import Recipe, decode_files
+from bench.data.decoding.decode import DecodeRecipe, decode_files
 from bench.data.decoding.image_source import UnreadableImageError
 from bench.search.preparation import Preparation
 
@@ -25,7 +25,7 @@ def test_a_file_gives_the_pixels_that_a_data_set_of_such_files_has(tmp_path: Pat
     image = Image.fromarray(PHOTO)
     (image.convert("L") if kind.startswith("grey") else image).save(path)
     image.save(partner)  # a colour picture beside it makes the data set one of colour
-    recipe = Recipe((24, 16), resize)  # type: ignore[arg-type]  # parametrized
+    recipe = DecodeRecipe((24, 16), resize)  # type: ignore[arg-type]  # parametrized
     decoded = decode_files([path, partner], DataPlace(root=None, cache=tmp_path / "cache"), recipe)
     found = Preparation(ImageShape(24, 16, 3), resize).file(path)  # type: ignore[arg-type]  # parametrized
     assert np.array_equal(found, decoded.pixels[0])

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.config import Config, Settings
 from bench.contract import DataError, DataPlace, Dataset, SimbenchError, UsageError
-from bench.data.decoding.decode import Recipe
+from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.folder import list_folder
 from bench.data.layouts.listing import collect
 from bench.runs.loaded_run import TrainedRun, find_run, images_of, open_run, resize_of
@@ -106,6 +106,6 @@ def test_how_own_images_were_resized_is_read_from_the_data_sets_notes(tmp_path: 
         for number in range(4):
             Image.new("RGB", (20 + number, 30)).save(tmp_path / "own" / name / f"{number}.png")
     place = DataPlace(root=None, cache=tmp_path / "cache")
-    found = collect(list_folder(tmp_path / "own"), place, Recipe((16, 16), resize), mirror=True)  # type: ignore[arg-type]
+    found = collect(list_folder(tmp_path / "own"), place, DecodeRecipe((16, 16), resize), mirror=True)  # type: ignore[arg-type]
     assert resize_of(list(found.notes)) == resize
     assert resize_of([]) == "crop"

@@ -104,7 +104,7 @@ def test_a_forked_cell_scores_as_a_run_of_its_own(program: Callable[..., Any], t
         "--epochs",
         "2",
         "-o",
-        "batch=16",
+        "batch_size=16",
         "--threads",
         "1",
     )

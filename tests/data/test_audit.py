@@ -12,7 +12,8 @@ from PIL import Image
 
 import bench.data.audit.audit
 from bench.contract import Collection, DataError, Images, Split
-from bench.data.audit.audit import FOLDER, audit, without_leaks
+from bench.data.audit.audit import audit, without_leaks
+from bench.data.decoding.cache import AUDITS
 from bench.data.splits.protocols import build_dataset
 
 Pixels = NDArray[np.uint8]
@@ -78,7 +79,7 @@ def test_what_was_found_is_kept_and_a_damaged_file_is_made_again(
 ) -> None:
     data = build_dataset(leaky())
     first = audit(data, tmp_path)
-    (file,) = (tmp_path / FOLDER).iterdir()
+    (file,) = (tmp_path / AUDITS).iterdir()
     file.write_bytes(file.read_bytes()[:50])
     assert audit(data, tmp_path) == first
     monkeypatch.setattr(bench.data.audit.audit, "find_copies", None)

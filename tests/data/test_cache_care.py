@@ -14,7 +14,7 @@ from filelock import FileLock
 from bench.cli import cli
 from bench.contract import DataPlace, UsageError
 from bench.data.decoding.cache_admin import kept_in, problem_of, remove
-from bench.data.decoding.decode import Recipe, decode_files
+from bench.data.decoding.decode import DecodeRecipe, decode_files
 
 Paint = Callable[..., Path]
 
@@ -24,7 +24,7 @@ def filled(tmp_path: Path, place: DataPlace, paint: Paint) -> Path:
     """A cache with three entries, used one, ten and a hundred days ago, and a decode that was cut off."""
     files = [paint(tmp_path / "x" / f"{n}.png", n, mode="L") for n in range(20)]
     for side, days in ((8, 100), (16, 10), (32, 1)):
-        decode_files(files, place, Recipe(size=(side, side)), what=f"set of {side}")
+        decode_files(files, place, DecodeRecipe(size=(side, side)), what=f"set of {side}")
         for one in kept_in(place.cache):
             if one.what == f"set of {side}":
                 then = time.time() - days * 86_400
@@ -111,7 +111,7 @@ def test_what_another_process_is_writing_is_not_removed(filled: Path) -> None:
 def test_what_was_pruned_is_decoded_again(filled: Path, tmp_path: Path, place: DataPlace) -> None:
     run("prune", "--cache", str(filled), "--all")
     files = [tmp_path / "x" / f"{n}.png" for n in range(20)]
-    assert decode_files(files, place, Recipe(size=(8, 8))).pixels[:, 0, 0, 0].tolist() == list(range(20))
+    assert decode_files(files, place, DecodeRecipe(size=(8, 8))).pixels[:, 0, 0, 0].tolist() == list(range(20))
 
 
 def test_an_empty_cache_is_no_error(tmp_path: Path) -> None:

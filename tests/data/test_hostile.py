@@ -23,7 +23,7 @@ from PIL import Image
 
 from bench.contract import Collection, DataError, DataPlace
 from bench.data.decoding import decode_job
-from bench.data.decoding.decode import Recipe
+from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.folder import list_folder
 from bench.data.layouts.listing import collect
 
@@ -121,7 +121,7 @@ def snapshot(folder: Path) -> set[str]:
 
 
 def gather(root: Path, place: DataPlace) -> Collection:
-    return collect(list_folder(root), place, Recipe(size=(16, 16)), mirror=False)
+    return collect(list_folder(root), place, DecodeRecipe(size=(16, 16)), mirror=False)
 
 
 @pytest.mark.timeout(60)
@@ -162,12 +162,12 @@ MEASURED = """
 import json, resource, sys
 from pathlib import Path
 from bench.contract import DataPlace
-from bench.data.decoding.decode import Recipe
+from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.folder import list_folder
 from bench.data.layouts.listing import collect
 resource.setrlimit(resource.RLIMIT_AS, (1_500_000_000, 1_500_000_000))
 place = DataPlace(None, Path(sys.argv[2]), broken="any")
-found = collect(list_folder(Path(sys.argv[1])), place, Recipe(size=(16, 16)), mirror=False)
+found = collect(list_folder(Path(sys.argv[1])), place, DecodeRecipe(size=(16, 16)), mirror=False)
 status = Path("/proc/self/status").read_text()  # ru_maxrss would count the memory of the process that forked this one
 most = int(status.partition("VmHWM:")[2].split()[0])
 print(json.dumps([sum(map(len, found.parts().values())), most]))

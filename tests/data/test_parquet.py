@@ -15,7 +15,7 @@ from PIL import Image
 
 from bench.contract import Collection, DataError, DataPlace
 from bench.data.decoding.cache_admin import kept_in, problem_of
-from bench.data.decoding.decode import Recipe
+from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.listing import collect
 from bench.data.layouts.locate import loader_for_path
 from bench.data.layouts.manifest import Reading, list_manifest
@@ -47,7 +47,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def load(path: Path, place: DataPlace, reading: Reading | None = None) -> Collection:
-    return collect(list_manifest(path, place.cache, reading), place, Recipe(), mirror=False)
+    return collect(list_manifest(path, place.cache, reading), place, DecodeRecipe(), mirror=False)
 
 
 def shades(collection: Collection) -> dict[str, list[tuple[str, int]]]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
-from bench.contract import DataError, FitContext, Images, MethodError, Split
+from bench.contract import DataError, Images, MethodError, RunContext, Split
 from bench.evaluation.inference.embed import decode_vectors, embed_images
 from bench.evaluation.metrics.reconstruction import derangement, peak_signal_to_noise, score_decoding
 from bench.evaluation.ranking.arrays import Floats
@@ -21,7 +21,7 @@ SHAPE = (2, 12, 13, 3)
 class Flat:
     """The pixels themselves; decoding brings the largest back to 1."""
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         return None
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:

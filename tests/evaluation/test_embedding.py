@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.contract import DataError, FitContext, Images, MethodError, Split
+from bench.contract import DataError, Images, MethodError, RunContext, Split
 from bench.evaluation.inference.embed import decode_vectors, embed_images, to_floats
 
 CPU = torch.device("cpu")
@@ -30,7 +30,7 @@ class Calls:
         self._embed, self._decode = embed, decode
         self.seen: list[torch.Tensor] = []
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         return None
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:

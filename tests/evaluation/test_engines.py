@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.contract import (
-    FitContext,
     Images,
     ImageShape,
     Method,
+    RunContext,
     RunSpec,
     SimbenchError,
     Split,
@@ -52,7 +52,7 @@ class Networked:
 
     module: nn.Module
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         return None
 
     def embed(self, pixels: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class Networked:
 class Mean:
     """A method without a network."""
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         return None
 
     def embed(self, pixels: Tensor) -> Tensor:

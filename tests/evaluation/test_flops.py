@@ -11,7 +11,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from bench.contract import DataError, FitContext, Images, ImageShape, Split
+from bench.contract import DataError, Images, ImageShape, RunContext, Split
 from bench.evaluation.cost.flops import embedding_flops, network_flops
 from bench.evaluation.cost.memory import peak_embed_bytes
 from bench.training.embedder import Embedder
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 class Networked:
     module: nn.Module
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         return None
 
     def embed(self, pixels: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class Networked:
 
 
 class Plain:
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         return None
 
     def embed(self, pixels: Tensor) -> Tensor:

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 
 from bench.contract import DataError, MethodError
-from bench.evaluation.ranking.rows import check_vectors, normalize_rows, refuse_overflow
-from bench.evaluation.sanity.collapse import (
+from bench.evaluation.metrics.collapse import (
     effective_rank,
     inspect_sample,
     mean_pairwise_cosine,
-    refuse_bad_rows,
-    row_norms,
     sample_rows,
 )
+from bench.evaluation.ranking.rows import check_vectors, normalize_rows, refuse_bad_rows, refuse_overflow, row_norms
 
 
 def test_lengths_are_those_of_float64_however_long_or_short_the_vector() -> None:

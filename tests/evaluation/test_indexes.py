@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from bench.contract import DataError, UsageError
-from bench.evaluation.indexes.recipes import FAMILIES, REFINE, Index, Recipe, build, recipes
+from bench.evaluation.indexes.recipes import FAMILIES, REFINE, Index, IndexRecipe, build, recipes
 from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.reranking.embedded import unit_or_zero
 
@@ -25,7 +25,7 @@ def share_found(index: Index, vectors: Vectors, k: int = 10) -> float:
 
 
 @pytest.mark.parametrize("recipe", recipes(400, 64, 10), ids=lambda recipe: recipe.factory)
-def test_every_recipe_is_built_and_searched_with_every_setting(digits: Vectors, recipe: Recipe) -> None:
+def test_every_recipe_is_built_and_searched_with_every_setting(digits: Vectors, recipe: IndexRecipe) -> None:
     """The last setting looks longest, and refining makes up for most of what a coarse code loses."""
     index = build(recipe, digits)
     found = []
@@ -43,17 +43,17 @@ def test_every_recipe_is_built_and_searched_with_every_setting(digits: Vectors, 
 
 def test_stored_bytes_are_those_of_the_file(digits: Vectors) -> None:
     n, d = digits.shape
-    plain, half = build(Recipe("flat", "Flat"), digits), build(Recipe("fp16", "SQfp16"), digits)
+    plain, half = build(IndexRecipe("flat", "Flat"), digits), build(IndexRecipe("fp16", "SQfp16"), digits)
     assert plain.stored_bytes == pytest.approx(n * d * 4, abs=200)
     assert half.stored_bytes == pytest.approx(n * d * 2, abs=200)
-    refined = build(Recipe("int8", "SQ8" + REFINE), digits)
+    refined = build(IndexRecipe("int8", "SQ8" + REFINE), digits)
     assert refined.stored_bytes == pytest.approx(n * d * 3, abs=1_000)
-    lists = build(Recipe("ivf", "IVF20,Flat"), digits)
+    lists = build(IndexRecipe("ivf", "IVF20,Flat"), digits)
     assert lists.stored_bytes == pytest.approx(n * (d * 4 + 8) + 20 * d * 4, abs=1_000)
 
 
 def test_settings_reach_the_part_of_the_index_that_reads_them(digits: Vectors) -> None:
-    index = build(Recipe("rabitq", "RR64,IVF20,RaBitQ" + REFINE), digits)
+    index = build(IndexRecipe("rabitq", "RR64,IVF20,RaBitQ" + REFINE), digits)
     index.set({"nprobe": 7, "k_factor": 3})
     assert index.index.k_factor == 3
     assert faiss.extract_index_ivf(faiss.downcast_index(index.index.base_index)).nprobe == 7
@@ -90,4 +90,4 @@ def test_mistakes_are_told(digits: Vectors) -> None:
     with pytest.raises(UsageError, match="did you mean 'hnsw'"):
         recipes(100, 8, 5, ["hsnw"])
     with pytest.raises(DataError, match="faiss cannot build IVF900,Flat of 400 vectors of 64 dimensions"):
-        build(Recipe("ivf", "IVF900,Flat"), digits)
+        build(IndexRecipe("ivf", "IVF900,Flat"), digits)

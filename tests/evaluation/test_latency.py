@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.contract import DataError, FitContext, Images, ImageShape, Split, UsageError
+from bench.contract import DataError, Images, ImageShape, RunContext, Split, UsageError
 from bench.evaluation.cost.latency import (
     Pictures,
     Service,
@@ -41,7 +41,7 @@ class Flat:
         self.batches: list[int] = []
         self.threads: set[int] = set()
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         return None
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:

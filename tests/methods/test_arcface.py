@@ -19,7 +19,7 @@ from bench.training.embedder import Embedder
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory, digits_run: Callable[..., Any]) -> tuple[Any, Any]:
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
-    words = ("batch=32", "epochs=1", "decoder_epochs=1", "joint_epochs=0.5")
+    words = ("batch_size=32", "epochs=1", "decoder_epochs=1", "joint_epochs=0.5")
     return tuple(digits_run("arcface", folder, words) for folder in folders)
 
 
@@ -65,7 +65,14 @@ def test_pretrained_weights_that_stood_still_in_the_first_phase_move_in_the_thir
     tmp_path: Path, digits_run: Any
 ) -> None:
     encoder = "timm/tf_efficientnet_lite0"
-    words = (f"encoder={encoder}", "freeze=0.99", "batch=8", "dim=16", "average=0", "joint_encoder_lr=0.01")
+    words = (
+        f"encoder={encoder}",
+        "freeze_fraction=0.99",
+        "batch_size=8",
+        "embedding_dim=16",
+        "ema_decay=0",
+        "joint_encoder_lr=0.01",
+    )
     run = digits_run("arcface", tmp_path, words, epochs=0.05, limit=60)
     assert run.status == "done", run.content.get("reason")
     weights, _ = load_tensors(run.folder / "weights.safetensors")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skimage.feature import hog
 from sklearn.decomposition import PCA
 
-from bench.contract import Budget, FitContext, Images, Split, UsageError
+from bench.contract import Budget, Images, RunContext, Split, UsageError
 from bench.evaluation.inference.embed import to_floats
 from bench.options import build
 from bench.registry import get_method
@@ -38,7 +38,7 @@ def fitted(name: str, train: Images, **options: Any) -> Any:
     method: Any = build(get_method(name), options, owner=name)
     labels = np.zeros(len(train), np.int64)
     split = Split(train, labels, np.array([str(row) for row in range(len(train))], dtype=np.str_))
-    context = FitContext(
+    context = RunContext(
         seed=0,
         device=torch.device("cpu"),
         classes=("one",),

@@ -13,14 +13,14 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench import FitContext, Images, Split, UsageError
+from bench import Images, RunContext, Split, UsageError
 from bench.contract import Budget
 from bench.evaluation.inference.embed import embed_images
 from bench.options import build
 from bench.registry import get_method
 from bench.runs.history import MemoryHistory
-from bench.training.backbones import Backbone
 from bench.training.checkpoints import FolderCheckpoints
+from bench.training.encoders.backbones import Backbone
 from bench.training.whitening import fit_whitening
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ def made(count: int, seed: int, channels: int = 3) -> Split:
     return Split(Images(pixels), np.arange(count, dtype=np.int64) % 2, np.arange(count).astype(np.str_))
 
 
-def context(folder: Path, *, mirror: bool = True) -> FitContext:
+def context(folder: Path, *, mirror: bool = True) -> RunContext:
     def bar(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
         seen = list(items)
         assert len(seen) == total
@@ -45,7 +45,7 @@ def context(folder: Path, *, mirror: bool = True) -> FitContext:
 
     checkpoints = FolderCheckpoints(folder)
     history, budget = MemoryHistory(), Budget()
-    return FitContext(0, CPU, ("a", "b"), mirror, budget, checkpoints, history, bar, lambda line: None)
+    return RunContext(0, CPU, ("a", "b"), mirror, budget, checkpoints, history, bar, lambda line: None)
 
 
 def fitted(folder: Path, train: Split, *, mirror_data: bool = True, **options: Any) -> Any:

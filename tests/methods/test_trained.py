@@ -19,7 +19,9 @@ from bench.training.trained import TrainedMethod, deviations
 
 TRAINED = [name for name in plugin_names(METHOD) if issubclass(get_method(name), TrainedMethod)]
 CPU = torch.device("cpu")
-SMALL = "batch=32"  # an epoch has 200 steps however few the images: small batches learn these digits as well, sooner
+SMALL = (
+    "batch_size=32"  # an epoch has 200 steps however few the images: small batches learn these digits as well, sooner
+)
 
 
 def loaded(run: Any) -> Any:
@@ -67,7 +69,7 @@ def test_all_share_encoder_dimension_augmentation_and_budget_by_default(name: st
 
 
 def test_a_run_that_differs_says_so(tmp_path: Path, digits_run: Callable[..., Any]) -> None:
-    run = digits_run("siamese", tmp_path, ("encoder=embeddingnet", "dim=32", "augment=rand"), epochs=0.05)
+    run = digits_run("siamese", tmp_path, ("encoder=embeddingnet", "embedding_dim=32", "augment=rand"), epochs=0.05)
     assert run.content["deviations"] == {"encoder": "embeddingnet", "dim": 32, "augment": "rand"}
     assert run.content["embed_dim"] == 32
 
@@ -123,13 +125,15 @@ def test_class_scores_are_what_another_engine_would_compile(tmp_path: Path, digi
 
 
 def test_a_timm_backbone_is_trained_on_saved_and_loaded(tmp_path: Path, digits_run: Callable[..., Any]) -> None:
-    words = ("encoder=timm/tf_efficientnet_lite0", "freeze=0.5", "batch=8", "dim=16")
+    words = ("encoder=timm/tf_efficientnet_lite0", "freeze_fraction=0.5", "batch_size=8", "embedding_dim=16")
     run = digits_run("proxy_anchor", tmp_path, words, epochs=0.02, limit=60)
     assert run.status == "done", run.content.get("reason")
     assert loaded(run).embed(digits(3)).shape == (3, 16)
 
 
-@pytest.mark.parametrize("word", ["lr=0", "dim=0", "batch=1", "freeze=2", "clip=-1", "average=1.5"])
+@pytest.mark.parametrize(
+    "word", ["lr=0", "embedding_dim=0", "batch_size=1", "freeze_fraction=2", "grad_clip=-1", "ema_decay=1.5"]
+)
 def test_nonsense_is_refused_with_the_options_name(word: str) -> None:
     with pytest.raises(Exception, match=word.partition("=")[0]):
         build(get_method("triplet"), dict([word.split("=")]), owner="method triplet")

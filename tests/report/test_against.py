@@ -20,7 +20,7 @@ from bench.evaluation.statistics.paired_tests import compare
 from bench.report.compare.regressions import BY_VALUES, PAIRED, Against, compare_trees
 from bench.report.compare.regressions_text import against_text
 from bench.report.compare.result_sets import open_tree
-from bench.report.tables.write import write_results
+from bench.report.write import write_results
 
 WriteRun = Callable[..., Path]
 Ways = dict[str, NDArray[Any]]
@@ -116,8 +116,8 @@ def test_a_published_table_is_compared_by_its_values_and_says_so(trees: tuple[Pa
 def test_a_setting_whose_options_have_changed_is_compared_and_the_change_told(
     tmp_path: Path, write_run: WriteRun, ways: Ways
 ) -> None:
-    write_run(tmp_path / "old", "pca", ways["ten"], options={"dim": 10})
-    write_run(tmp_path / "new", "pca", ways["centred"], options={"dim": 64, "whiten": False})
+    write_run(tmp_path / "old", "pca", ways["ten"], options={"embedding_dim": 10})
+    write_run(tmp_path / "new", "pca", ways["centred"], options={"embedding_dim": 64, "whiten": False})
     found = compared(tmp_path / "old", tmp_path / "new")
     assert found.changes[0].otherwise == ("dim 10 -> 64", "whiten unset -> False")
     assert found.lone == ()
@@ -126,8 +126,8 @@ def test_a_setting_whose_options_have_changed_is_compared_and_the_change_told(
 
 def test_several_settings_of_a_method_are_not_matched_by_guess(tmp_path: Path, write_run: WriteRun, ways: Ways) -> None:
     for dim in (10, 20):
-        write_run(tmp_path / "old", "pca", ways["ten"], options={"dim": dim})
-    write_run(tmp_path / "new", "pca", ways["centred"], options={"dim": 64})
+        write_run(tmp_path / "old", "pca", ways["ten"], options={"embedding_dim": dim})
+    write_run(tmp_path / "new", "pca", ways["centred"], options={"embedding_dim": 64})
     found = compared(tmp_path / "old", tmp_path / "new")
     assert found.changes == ()
     text = against_text(found)

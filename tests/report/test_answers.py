@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from bench.evaluation.statistics.paired_tests import compare
 from bench.report.aggregate.overall import overall_of
-from bench.report.html.groups import tables_of
 from bench.report.recommend.answers import TableAnswers, answers_of, latency
 from bench.report.recommend.answers_text import MARK, answers_page
 from bench.report.tables.frame import runs_frame
+from bench.report.tables.groups import tables_of
 from bench.runs.store import all_runs
 
 WriteRun = Callable[..., Path]

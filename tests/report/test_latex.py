@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bench.report.aggregate.overall import overall_of
-from bench.report.html.groups import tables_of
+from bench.report.latex import escape, latex
 from bench.report.tables.frame import runs_frame
-from bench.report.tables.latex import escape, latex
+from bench.report.tables.groups import tables_of
 from bench.runs.store import all_runs
 
 WriteRun = Callable[..., Path]

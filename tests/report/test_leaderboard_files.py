@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.report.recommend.answers_text import MARK
 from bench.report.tables.export import rounded
-from bench.report.tables.write import write_board, write_latex, write_results
+from bench.report.write import write_board, write_latex, write_results
 
 WriteRun = Callable[..., Path]
 Ways = dict[str, NDArray[Any]]
@@ -27,10 +27,10 @@ def runs(tmp_path: Path, write_run: WriteRun, ways: Ways) -> Path:
     root = tmp_path / "runs"
     for dataset in ("digits", "more"):
         for seed in (0, 1):
-            write_run(root, "pca", ways["centred"], seed=seed, dataset=dataset, options={"dim": 64})
-        write_run(root, "random", ways["three"], dataset=dataset, options={"dim": 3})
-    write_run(root, "random", None, options={"dim": 4096}, reason="out of memory: 3 GB\nTraceback ...")
-    write_run(root, "lda", None, options={"dim": 64}, budget={"epochs": 5.0}, reason="singular", seed=7)
+            write_run(root, "pca", ways["centred"], seed=seed, dataset=dataset, options={"embedding_dim": 64})
+        write_run(root, "random", ways["three"], dataset=dataset, options={"embedding_dim": 3})
+    write_run(root, "random", None, options={"embedding_dim": 4096}, reason="out of memory: 3 GB\nTraceback ...")
+    write_run(root, "lda", None, options={"embedding_dim": 64}, budget={"epochs": 5.0}, reason="singular", seed=7)
     return root
 
 
@@ -58,8 +58,8 @@ def test_an_option_that_most_other_methods_have_otherwise_names_a_method_that_on
     tmp_path: Path, write_run: WriteRun, ways: Ways
 ) -> None:
     for method in ("triplet", "supcon"):
-        write_run(tmp_path / "runs", method, ways["raw"], options={"batch": 128})
-    write_run(tmp_path / "runs", "arcface", None, options={"batch": 9999, "margin": 0.5}, reason="out of memory")
+        write_run(tmp_path / "runs", method, ways["raw"], options={"batch_size": 128})
+    write_run(tmp_path / "runs", "arcface", None, options={"batch_size": 9999, "margin": 0.5}, reason="out of memory")
     write_results(tmp_path / "runs", tmp_path / "results")
     text = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
     assert "- `arcface` seed 0: failed: out of memory (with batch=9999)\n" in text

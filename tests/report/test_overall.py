@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bench.evaluation.evaluate import evaluate
 from bench.report.aggregate.overall import (
     Overall,
-    Standing,
+    OverallRank,
     cliques,
     critical_difference,
     friedman,
@@ -29,8 +29,8 @@ from bench.report.aggregate.overall import (
 from bench.report.aggregate.overall_text import overall_section
 from bench.report.aggregate.row_selection import above_chance, chance_level, chosen_rows
 from bench.report.figures.critical_difference import critical_difference_figure, draw_overall
-from bench.report.html.groups import Table, tables_of
 from bench.report.tables.frame import runs_frame
+from bench.report.tables.groups import Table, tables_of
 from bench.runs.store import all_runs
 
 WriteRun = Callable[..., Path]
@@ -235,7 +235,7 @@ def test_of_several_rows_of_a_method_the_one_by_the_defaults_is_taken_not_the_be
     tmp_path: Path, write_run: WriteRun, ways: Ways
 ) -> None:
     write_run(tmp_path, "triplet", ways["three"])
-    write_run(tmp_path, "triplet", ways["centred"], options={"dim": 512}, deviations={"dim": 512})
+    write_run(tmp_path, "triplet", ways["centred"], options={"embedding_dim": 512}, deviations={"embedding_dim": 512})
     write_run(tmp_path, "pixels", ways["raw"])
     (table,) = tables(tmp_path)
     worst = min(row.mean("map") or 0 for row in table.rows)
@@ -244,7 +244,7 @@ def test_of_several_rows_of_a_method_the_one_by_the_defaults_is_taken_not_the_be
 
 
 def made_up(ranks: Sequence[float], critical: float) -> Overall:
-    ranked = tuple(Standing(f"method_{at}", rank, 0.5, 0.5, "x", (0.5, 0.5)) for at, rank in enumerate(ranks))
+    ranked = tuple(OverallRank(f"method_{at}", rank, 0.5, 0.5, "x", (0.5, 0.5)) for at, rank in enumerate(ranks))
     return Overall(("x", "y"), {}, ranked, (), None, critical, ())
 
 

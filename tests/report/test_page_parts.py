@@ -22,11 +22,11 @@ from bench.report.figures.classes import class_similarity, confusion, query_simi
 from bench.report.figures.style import ACCENT, finish, style
 from bench.report.figures.tradeoff import best_buys
 from bench.report.figures.vectors import plane_by, principal_plane
-from bench.report.html.groups import Answers
 from bench.report.html.leaderboard import number
 from bench.report.html.pairs import draw_pairs, examples, most_mistaken
 from bench.report.html.retrievals import choose
 from bench.report.html.thumbnails import COLUMNS, Sheet
+from bench.report.tables.groups import Answers
 
 
 def unit(rng: np.random.Generator, *shape: int) -> Any:

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bench.report.html.groups import tables_of
 from bench.report.tables.frame import runs_frame, without_folders
+from bench.report.tables.groups import tables_of
 from bench.report.tables.leaderboard import tables
-from bench.report.tables.write import write_results
+from bench.report.write import write_results
 from bench.runs.store import SCHEMA, all_runs, write_arrays, write_json
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from bench.contract import Dataset, FitContext, Images, Split
+from bench.contract import Dataset, Images, RunContext, Split
 from bench.evaluation.cost.timing import Latency
 from bench.evaluation.inference.embed import embed_images
 from bench.evaluation.inference.engines import EngineMethod
@@ -29,7 +29,7 @@ class Linear:
     def __init__(self) -> None:
         self.layer = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 16))
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         return None
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:

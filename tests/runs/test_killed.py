@@ -14,7 +14,20 @@ import numpy as np
 from bench.runs.store import RunRecord, all_runs
 
 COMMAND = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()"]
-WORDS = ["run", "-m", "arcface", "--limit", "300", "--epochs", "2.4", "-o", "batch=32", "--threads", "1", "--quiet"]
+WORDS = [
+    "run",
+    "-m",
+    "arcface",
+    "--limit",
+    "300",
+    "--epochs",
+    "2.4",
+    "-o",
+    "batch_size=32",
+    "--threads",
+    "1",
+    "--quiet",
+]
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:

@@ -25,7 +25,7 @@ from bench.runs.run import Workplace
 from bench.runs.store import SCHEMA, RunRecord, all_runs, read_run, write_json
 from bench.suites.expansion import SuiteCell
 from bench.suites.leases import Claims
-from bench.suites.runner import Outcome, Reporter, Runner, Standing
+from bench.suites.runner import Outcome, Reporter, Runner, SuiteProgress
 
 METHOD = '''"""A method that does what it is told."""
 import os, signal, time
@@ -114,7 +114,7 @@ def cells(count: int) -> list[SuiteCell]:
 
 def run(root: Path, some: list[SuiteCell], script: Script, told: list[str] | None = None) -> list[Outcome]:
     place = Workplace(root, torch.device("cpu"), 1, lambda items, **_: items, print)
-    reporter = Reporter(lambda standing: None, (told if told is not None else []).append)
+    reporter = Reporter(lambda progress: None, (told if told is not None else []).append)
     return Runner(some, place, script, Limits(10.0, 1 << 30), reporter).run()
 
 
@@ -205,11 +205,11 @@ def test_a_cell_that_another_runner_has_is_waited_for_and_not_repeated(tmp_path:
     claims = Claims(tmp_path)
     assert not claims.take(folder)
     claims.close()
-    seen: list[Standing] = []
+    seen: list[SuiteProgress] = []
 
-    def show(standing: Standing) -> None:
-        seen.append(standing)
-        if standing.elsewhere:  # the other one finishes it, and dies before it says so to anybody
+    def show(progress: SuiteProgress) -> None:
+        seen.append(progress)
+        if progress.elsewhere:  # the other one finishes it, and dies before it says so to anybody
             write_record(some[0], tmp_path, "failed", "of the other's")
             other.kill()
 
@@ -222,7 +222,7 @@ def test_a_cell_that_another_runner_has_is_waited_for_and_not_repeated(tmp_path:
 
 
 def test_a_hang_up_that_is_ignored_stays_ignored_and_one_that_is_not_stops_the_suite(tmp_path: Path) -> None:
-    def hang_up(standing: Standing) -> None:
+    def hang_up(progress: SuiteProgress) -> None:
         os.kill(os.getpid(), signal.SIGHUP)
 
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` starts a program

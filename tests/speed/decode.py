@@ -43,13 +43,13 @@ def start_once(folder: Path, images: int, cache: Path) -> dict[str, float]:
     """List and decode, or find decoded, in this process, whose peak memory is so that of nothing else."""
     begun = time.perf_counter()
     from bench.contract import DataPlace
-    from bench.data.decoding.decode import Recipe, decode_files
+    from bench.data.decoding.decode import DecodeRecipe, decode_files
     from bench.data.layouts.folder import walk
 
     ready = time.perf_counter()
     paths = [path for path, image in walk(folder) if image][:images]
     listed = time.perf_counter()
-    decoded = decode_files(paths, DataPlace(None, cache), Recipe())
+    decoded = decode_files(paths, DataPlace(None, cache), DecodeRecipe())
     done = time.perf_counter()
     pages = int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     return {

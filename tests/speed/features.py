@@ -25,13 +25,13 @@ from side_by_side import paired
 from tabulate import tabulate
 from torch import Tensor, nn
 
-from bench.contract import DataPlace, FitContext, Images, ImageShape, Split
-from bench.data.decoding.decode import Recipe, decode_files
+from bench.contract import DataPlace, Images, ImageShape, RunContext, Split
+from bench.data.decoding.decode import DecodeRecipe, decode_files
 from bench.evaluation.cost.timing import fixed_threads
 from bench.evaluation.inference.embed import embed_images, to_floats
 from bench.evaluation.inference.engines import on_engine
 from bench.runs.provenance import cpu_name
-from bench.training.backbones import LITE0, Backbone
+from bench.training.encoders.backbones import LITE0, Backbone
 
 CPU = torch.device("cpu")
 SIDE = 224
@@ -44,7 +44,7 @@ class Frozen:
 
     module: nn.Module
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         return None
 
     def embed(self, pixels: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ def described(facts: dict[str, object]) -> str:
 def decoded(paths: list[Path]) -> Images:
     """Return files as images of one size, decoded anew: the cache is a folder that lives no longer than its map."""
     with tempfile.TemporaryDirectory() as cache:
-        found = decode_files(list(paths), DataPlace(None, Path(cache), image_size=(SIDE, SIDE)), Recipe())
+        found = decode_files(list(paths), DataPlace(None, Path(cache), image_size=(SIDE, SIDE)), DecodeRecipe())
         return Images(found.pixels, found.kept)
 
 

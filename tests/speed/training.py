@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from bench import DataPlace, FitContext, Images, Split
+from bench import DataPlace, Images, RunContext, Split
 from bench.contract import Budget
 from bench.data.splits.protocols import build_dataset
 from bench.options import build
@@ -59,11 +59,11 @@ class Forgetful:
         del name
 
 
-def context(history: MemoryHistory | None = None) -> FitContext:
+def context(history: MemoryHistory | None = None) -> RunContext:
     def bar(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
         return items
 
-    return FitContext(
+    return RunContext(
         seed=0,
         device=CPU,
         classes=tuple("0123456789"),
@@ -133,7 +133,7 @@ class SeedsWay:
         return retrieval_map(vectors, torch.from_numpy(validation.labels))
 
 
-def prepared(train: Split, validation: Split, run: FitContext, **options: Any) -> tuple[TrainedMethod[Any], Job]:
+def prepared(train: Split, validation: Split, run: RunContext, **options: Any) -> tuple[TrainedMethod[Any], Job]:
     method = build(get_method("arcface"), options, owner="method arcface")
     if not isinstance(method, TrainedMethod):
         raise TypeError("arcface is a trained method")

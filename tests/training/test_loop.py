@@ -14,14 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contract import Budget, FitContext, Images, MethodError, Split, UsageError
+from bench.contract import Budget, Images, MethodError, RunContext, Split, UsageError
 from bench.runs.history import MemoryHistory
 from bench.training.batches import Batch, Batches
 from bench.training.checkpoints import FolderCheckpoints
 from bench.training.loop import run_phase, seconds_per_epoch
-from bench.training.phase import Group, Phase, Recipe
+from bench.training.phase import Group, Optimization, Phase
+from bench.training.phases import plan_epochs
 from bench.training.precision import number_type
-from bench.training.schedule import one_cycle, plan_epochs, plateau_factor
+from bench.training.schedule import one_cycle, plateau_factor
 
 T = TypeVar("T")
 CPU = torch.device("cpu")
@@ -31,11 +32,11 @@ class Killed(Exception):
     pass
 
 
-def context(folder: Path, budget: Budget | None = None) -> FitContext:
+def context(folder: Path, budget: Budget | None = None) -> RunContext:
     def bar(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
         return items
 
-    return FitContext(
+    return RunContext(
         seed=0,
         device=CPU,
         classes=("a", "b"),
@@ -84,7 +85,7 @@ def phase(*, epochs: float = 4, kill_at: int | None = None, scores: list[float] 
         groups=[Group(list(net.parameters()), 0.05)],
         loss=loss,
         validate=lambda: {"val": next(given)} if scores else {},
-        better="val",
+        monitor="val",
         goal_of="val",
     )
 
@@ -213,13 +214,17 @@ def test_vectors_that_all_become_one_start_the_phase_again_but_only_once(tmp_pat
 def test_every_optimiser_and_schedule_learns_and_resumes_to_the_same_weights(
     tmp_path: Path, optimizer: Any, schedule: Any
 ) -> None:
-    recipe = Recipe(optimizer=optimizer, schedule=schedule, average=0.0 if schedule == "plateau" else 0.99)
-    run, whole = context(tmp_path / "whole"), replace(phase(epochs=3), recipe=recipe)
+    optimization = Optimization(
+        optimizer=optimizer, schedule=schedule, ema_decay=0.0 if schedule == "plateau" else 0.99
+    )
+    run, whole = context(tmp_path / "whole"), replace(phase(epochs=3), optimization=optimization)
     run_phase(whole, batches(), run)
     assert float(run.history.rows()[-1]["train_loss"]) < float(run.history.rows()[0]["train_loss"])
     with pytest.raises(Killed):
-        run_phase(replace(phase(epochs=3, kill_at=450), recipe=recipe), batches(), context(tmp_path / "broken"))
-    rest = replace(phase(epochs=3), recipe=recipe)
+        run_phase(
+            replace(phase(epochs=3, kill_at=450), optimization=optimization), batches(), context(tmp_path / "broken")
+        )
+    rest = replace(phase(epochs=3), optimization=optimization)
     run_phase(rest, batches(), context(tmp_path / "broken"))
     assert torch.equal(weights(whole)["3.weight"], weights(rest)["3.weight"])
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.contract import DataError, Dataset, Images, Split
 from bench.data.audit.duplicates import VERSION, Copies, find_copies, load_copies, save_copies
+from bench.data.decoding.cache import AUDITS
 from bench.data.splits.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     Flags = NDArray[np.bool_]
 
-FOLDER = "audits"
 _EXAMPLES = 5
 
 
@@ -231,4 +231,4 @@ def _restricted(copies: Copies, rows: Labels) -> Copies:
 
 def _place(dataset: Dataset, cache: Path) -> Path:
     mirror = "-mirror" if dataset.mirror else ""
-    return cache / FOLDER / f"{dataset.fingerprint[:32]}{mirror}-v{VERSION}.npz"
+    return cache / AUDITS / f"{dataset.fingerprint[:32]}{mirror}-v{VERSION}.npz"

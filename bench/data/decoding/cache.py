@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DECODED, UNPACKED, BY_FILES, UNDER_WAY = "decoded", "unpacked", "by-files", "under-way"
+AUDITS, EXTRACTED, GALLERIES = "audits", "extracted", "galleries"  # written by others, looked after here
+PACKED_IMAGES = "images.bin"  # of what was taken out of a table
 PIXELS, ENTRY = "pixels.npy", "entry.json"
 
 

@@ -12,13 +12,22 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from bench.data.audit.audit import FOLDER as AUDITS
-from bench.data.decoding.cache import BY_FILES, DECODED, ENTRY, PIXELS, UNDER_WAY, UNPACKED, locked, read_facts
-from bench.data.formats.archives import FOLDER as EXTRACTED
-from bench.data.formats.parquet import IMAGES
+from bench.data.decoding.cache import (
+    AUDITS,
+    BY_FILES,
+    DECODED,
+    ENTRY,
+    EXTRACTED,
+    GALLERIES,
+    PACKED_IMAGES,
+    PIXELS,
+    UNDER_WAY,
+    UNPACKED,
+    locked,
+    read_facts,
+)
 
 Kind = Literal["decoded", "unpacked", "under way", "extracted", "audit", "gallery"]
-GALLERIES = "galleries"  # vectors of own pictures, a file for each folder and run (bench.search.gallery_index)
 STEP = 4 << 20  # bytes read at a time
 
 
@@ -89,7 +98,9 @@ def problem_of(kept: Kept) -> str | None:
     try:
         facts = read_facts(kept.folder)
         if kept.kind == "unpacked":
-            return None if _crc(kept.folder / IMAGES) == facts["crc"] else f"{IMAGES}: not what was written"
+            return (
+                None if _crc(kept.folder / PACKED_IMAGES) == facts["crc"] else f"{PACKED_IMAGES}: not what was written"
+            )
         return _problem_of_pixels(kept.folder / PIXELS, facts)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         return f"cannot be read ({error})"

@@ -13,14 +13,14 @@ import PIL
 
 from bench.contract import DataError, DataPlace
 from bench.data.decoding.cache import Entry, files_key, find_entry, locked
-from bench.data.decoding.decode_job import Job, Recipe, make_entry
+from bench.data.decoding.decode_job import DecodeRecipe, Job, make_entry
 from bench.data.decoding.image_source import Source, name_of
 from bench.naming import first_few
 
 if TYPE_CHECKING:
     from bench.contract import Labels, Pixels
 
-__all__ = ["Decoded", "Recipe", "decode_files"]
+__all__ = ["DecodeRecipe", "Decoded", "decode_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Decoded:
 def decode_files(
     files: Sequence[Source | Path],
     place: DataPlace,
-    recipe: Recipe,
+    recipe: DecodeRecipe,
     *,
     what: str = "",
     warn: Callable[[str], None] = logger.warning,

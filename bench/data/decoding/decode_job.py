@@ -28,7 +28,7 @@ CREW_FROM = 2000  # files; for fewer, starting processes takes longer than they 
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DecodeRecipe:
     """How to bring image files to one size.
 
     size: (height, width); None keeps the images' own size if they all share one of at most 64x64, else 64x64.
@@ -58,7 +58,7 @@ class Job:
     folder: Path
     sources: Sequence[Source]
     place: DataPlace
-    recipe: Recipe
+    recipe: DecodeRecipe
     facts: Mapping[str, object]
     what: str
 
@@ -150,7 +150,7 @@ def _rows(work: UnderWay, frame: Frame, job: Job, misfits: list[Outcome]) -> Gen
             work.sync()
 
 
-def _first_frame(sources: Sequence[Source], recipe: Recipe) -> Frame:
+def _first_frame(sources: Sequence[Source], recipe: DecodeRecipe) -> Frame:
     """Guess the shape from a few files all over; a wrong guess costs one more start (`_next_frame`)."""
     shapes = []
     for source in sources[:: max(1, len(sources) // GUESSES)]:

@@ -24,10 +24,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from bench.contract import DataError
+from bench.data.decoding.cache import EXTRACTED
 from bench.naming import readable
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
-FOLDER = "extracted"
 PIECE = 1 << 20
 SPARE = 1 << 28  # bytes that unpacking leaves on the disk
 DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, ValueError, RuntimeError)
@@ -109,7 +109,7 @@ def fresh_folder(cache: Path, name: str) -> Iterator[tuple[Path, Path | None]]:
 
     The new one is moved to its place if that ends well, and removed if not: what is there is whole.
     """
-    folder = cache / FOLDER / name
+    folder = cache / EXTRACTED / name
     if folder.is_dir():
         yield folder, None
         return

@@ -22,7 +22,7 @@ import numpy as np
 from filelock import FileLock
 
 from bench.contract import DataError
-from bench.data.decoding.cache import ENTRY, UNPACKED, sync_folder, write_whole
+from bench.data.decoding.cache import ENTRY, PACKED_IMAGES, UNPACKED, sync_folder, write_whole
 from bench.data.decoding.image_source import Piece
 from bench.data.download.hub import EXTRA
 from bench.naming import did_you_mean
@@ -99,7 +99,7 @@ def _from_readme(path: Path) -> dict[str, tuple[str, ...]]:
         return {}
 
 
-IMAGES, LENGTHS = "images.bin", "lengths.npy"
+LENGTHS = "lengths.npy"
 BATCH = 64  # images taken out at a time: photographs are megabytes
 
 
@@ -140,7 +140,7 @@ def read_parquet(source: Path, cache: Path, label_column: str, image_column: str
     paths = json.loads((folder / "paths.json").read_text("utf-8"))
     pieces, start = [], 0
     for row, length in enumerate(lengths):
-        pieces.append(Piece(str(folder / IMAGES), start, length, f"{source}: row {row + 1}"))
+        pieces.append(Piece(str(folder / PACKED_IMAGES), start, length, f"{source}: row {row + 1}"))
         start += length
     return Table(pieces, paths, cells)
 
@@ -180,7 +180,7 @@ def _unpack(file: Any, folder: Path, source: Path, column: str) -> None:
     lengths: list[int] = []
     paths: list[str | None] = []
     crc = 0
-    with (folder / IMAGES).open("wb") as out:
+    with (folder / PACKED_IMAGES).open("wb") as out:
         for data, path in _images(file, source, column):
             out.write(data)
             crc = zlib.crc32(data, crc)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.contract import Collection, DataError, DataPlace, Images, ImageShape, Split
-from bench.data.decoding.decode import Recipe, decode_files
+from bench.data.decoding.decode import DecodeRecipe, decode_files
 from bench.data.decoding.image_source import Source
 from bench.data.splits.protocols import obstacles
 from bench.naming import first_few, naturally
@@ -169,7 +169,7 @@ def with_test(parts: Mapping[str, Part], source: Path) -> dict[str, Part]:
     return {"train": parts["train"], "test": parts["validation"]}
 
 
-def collect(listing: Listing, place: DataPlace, recipe: Recipe, *, mirror: bool) -> Collection:
+def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror: bool) -> Collection:
     """Decode a listing's files, each once however many parts it is in, to one shape."""
     if listing.ignored:
         logger.info("%s: %d files ignored that are no images or that nothing names", listing.source, listing.ignored)

@@ -22,7 +22,7 @@ _FACTOR = 4  # so many times k are looked at again
 
 
 @dataclass(frozen=True)
-class Recipe:
+class IndexRecipe:
     """How to build one index and how to search it.
 
     family: one of ``FAMILIES``; factory: faiss's own description of the index; settings: search parameters by their
@@ -47,7 +47,7 @@ class Index:
     codes, links, lists of ids, and what is stored once (centroids, codebooks, rotations).
     """
 
-    recipe: Recipe
+    recipe: IndexRecipe
     index: Any
     build_seconds: float
     stored_bytes: int
@@ -64,7 +64,7 @@ class Index:
         return similarities, items
 
 
-def build(recipe: Recipe, gallery: Vectors) -> Index:
+def build(recipe: IndexRecipe, gallery: Vectors) -> Index:
     """Train and fill an index with vectors, float32 ``(n, d)``; the similarity is the inner product.
 
     It learns from the gallery's vectors, without labels, as an index in use does. Raises DataError where faiss cannot.
@@ -83,7 +83,7 @@ def build(recipe: Recipe, gallery: Vectors) -> Index:
     return Index(recipe, index, seconds, len(faiss.serialize_index(index)))
 
 
-def recipes(n: int, d: int, k: int, only: Sequence[str] = ()) -> tuple[Recipe, ...]:
+def recipes(n: int, d: int, k: int, only: Sequence[str] = ()) -> tuple[IndexRecipe, ...]:
     """Return the recipes for n vectors of d dimensions, searched for k items; those of some families, or of all.
 
     Each lossy code comes alone and refined. Product quantisers have 8-bit codes where there are vectors enough to
@@ -98,13 +98,13 @@ def recipes(n: int, d: int, k: int, only: Sequence[str] = ()) -> tuple[Recipe, .
     beam = _sweep("efSearch", (max(k + 1, 16), 32 + k, 128))
     depth = _sweep("search_L", (max(k + 1, 16), 32 + k, 128))
     found = [
-        Recipe("flat", "Flat"),
-        Recipe("fp16", "SQfp16"),
+        IndexRecipe("flat", "Flat"),
+        IndexRecipe("fp16", "SQfp16"),
         *_both("int8", "SQ8"),
-        Recipe("hnsw", "HNSW32,Flat", beam),
+        IndexRecipe("hnsw", "HNSW32,Flat", beam),
         *_both("hnsw", "HNSW16,SQ8", beam),
-        *([Recipe("nsg", "NSG32,Flat", depth), *_both("nsg", "NSG16,SQ8", depth)] if n > _NSG_NEEDS else []),
-        Recipe("ivf", f"{ivf},Flat", probes),
+        *([IndexRecipe("nsg", "NSG32,Flat", depth), *_both("nsg", "NSG16,SQ8", depth)] if n > _NSG_NEEDS else []),
+        IndexRecipe("ivf", f"{ivf},Flat", probes),
         *_both("ivf", f"{ivf},SQ8", probes),
         *(one for code in _product_codes(n, d) for one in _both("pq", code)),
         *(one for code in _product_codes(n, d)[:1] for one in _both("ivfpq", f"{ivf},{code}", probes)),
@@ -125,10 +125,10 @@ def _product_codes(n: int, d: int) -> list[str]:
     return [f"PQ{m}x{bits}np" for m in parts if m > 0 and d % m == 0 and n >= 2**bits]
 
 
-def _both(family: str, factory: str, settings: Sequence[Mapping[str, int]] = ({},)) -> list[Recipe]:
+def _both(family: str, factory: str, settings: Sequence[Mapping[str, int]] = ({},)) -> list[IndexRecipe]:
     """Return a recipe alone, and refined with each setting."""
     refined = tuple({**one, "k_factor": _FACTOR} for one in settings)
-    return [Recipe(family, factory, tuple(settings)), Recipe(family, factory + REFINE, refined)]
+    return [IndexRecipe(family, factory, tuple(settings)), IndexRecipe(family, factory + REFINE, refined)]
 
 
 def _sweep(name: str, values: Sequence[int]) -> tuple[Mapping[str, int], ...]:

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.contract import DataError, UsageError
 from bench.evaluation.cost.timing import fixed_threads
-from bench.evaluation.indexes.recipes import Index, Recipe, build, recipes
+from bench.evaluation.indexes.recipes import Index, IndexRecipe, build, recipes
 from bench.evaluation.metrics import ranking
 from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
 from bench.evaluation.ranking.ranks import Ranks
@@ -65,7 +65,7 @@ class Task:
     """One index to build, of vectors reduced in one way."""
 
     reduction: Reduction
-    recipe: Recipe
+    recipe: IndexRecipe
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contract import (
-    FitContext,
     Images,
     ImageShape,
     Method,
     MethodError,
+    RunContext,
     SimbenchError,
     Split,
     UsageError,
@@ -68,7 +68,7 @@ class EngineMethod:
     method: Method
     run: Run
 
-    def fit(self, train: Split, validation: Split, run: FitContext) -> None:
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         raise SimbenchError(f"{name_of(self.method)} is compiled: fit the method itself, and compile it again")
 
     def embed(self, pixels: Tensor) -> Tensor:

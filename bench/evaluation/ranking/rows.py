@@ -8,7 +8,8 @@ import numpy as np
 
 from bench.contract import DataError, SimbenchError
 from bench.evaluation.ranking.arrays import Floats, Ints, Real, Vectors
-from bench.evaluation.sanity.collapse import refuse_bad_rows, row_norms
+
+_BLOCK_VALUES = 1 << 20  # float64 copies are made of this many values at a time: 8 MB
 
 
 @dataclass(frozen=True)
@@ -60,3 +61,29 @@ def refuse_overflow(query: Rows, gallery: Rows) -> None:
     largest = float(query.norms.max()) * float(gallery.norms.max())
     if largest > float(np.finfo(np.float32).max):
         raise DataError(f"similarities could reach {largest:.2g}, which float32 cannot hold; use normalize=True")
+
+
+def row_norms(vectors: Real) -> Floats:
+    """Return the Euclidean length of every row, float64 ``(n,)``, computed in float64 a few rows at a time.
+
+    vectors: ``(n, d)`` of any real dtype; values beyond the range of float32 count as infinite, as they would be in
+    the ranking.
+    """
+    step = max(1, _BLOCK_VALUES // max(1, vectors.shape[1]))
+    norms = np.empty(len(vectors), dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for first in range(0, len(vectors), step):
+            rows = np.asarray(vectors[first : first + step]).astype(np.float32, copy=False).astype(np.float64)
+            norms[first : first + step] = np.sqrt(np.square(rows).sum(axis=1))
+    return norms
+
+
+def refuse_bad_rows(norms: Floats, what: str, error: type[SimbenchError] = DataError) -> None:
+    """Raise if any row is not a number, infinite, or all zero; the message counts them and names the first.
+
+    norms: float64 ``(n,)`` from ``row_norms``: a length is finite and above 0 exactly when its row is usable.
+    """
+    for wrong, word in ((~np.isfinite(norms), "not finite"), (norms == 0, "all zero")):
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            raise error(f"{what}: {int(wrong.sum())} of {len(norms)} rows are {word}, the first is row {first}")

@@ -13,13 +13,12 @@ import numpy as np
 
 from bench.contract import DataError
 from bench.evaluation.evaluate import Evaluation
-from bench.evaluation.metrics import chance
+from bench.evaluation.metrics import chance, collapse
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors
 from bench.evaluation.ranking.gallery_columns import equal_rows
 from bench.evaluation.ranking.inputs import as_vectors, check_threads, number_sides
 from bench.evaluation.ranking.relevance import Layout, build_layout
 from bench.evaluation.ranking.rows import Rows, check_vectors
-from bench.evaluation.sanity import collapse
 from bench.evaluation.sanity.class_structure import class_structure
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ import numpy as np
 
 from bench.evaluation.ranking.arrays import Floats
 from bench.report.aggregate.row_selection import Chosen, chosen_rows
-from bench.report.html.groups import Table
+from bench.report.tables.groups import Table
 
 ALPHA = 0.05
 FEW = 5  # data sets: with fewer the tests find next to nothing
 
 
 @dataclass(frozen=True)
-class Standing:
+class OverallRank:
     """A method over all data sets.
 
     scores: by data set, the map's way from chance (0) to perfect (1), a mean over the data set's tables; rank: mean
@@ -60,7 +60,7 @@ class Overall:
 
     datasets: tuple[str, ...]
     tables: Mapping[str, str]
-    ranked: tuple[Standing, ...]
+    ranked: tuple[OverallRank, ...]
     apart: tuple[Apart, ...]
     friedman: tuple[float, float] | None
     critical: float | None
@@ -85,7 +85,8 @@ def overall_of(tables: Sequence[Table]) -> Overall:
     table = np.array([by_method[method] for method in methods], dtype=np.float64).reshape(len(methods), len(datasets))
     ranks = rank_columns(table)
     ranked = [
-        _standing(method, row, rank, kept, datasets) for method, row, rank in zip(methods, table, ranks, strict=True)
+        _overall_rank(method, row, rank, kept, datasets)
+        for method, row, rank in zip(methods, table, ranks, strict=True)
     ]
     others = sorted({method for one in found for method in one.methods} - set(methods))
     return Overall(
@@ -192,11 +193,13 @@ def _by_dataset(method: str, kept: Sequence[Chosen], datasets: Sequence[str]) ->
     return tuple(float(np.mean([one.scores[method] for one in kept if one.dataset == dataset])) for dataset in datasets)
 
 
-def _standing(method: str, row: Floats, rank: float, kept: Sequence[Chosen], datasets: Sequence[str]) -> Standing:
+def _overall_rank(
+    method: str, row: Floats, rank: float, kept: Sequence[Chosen], datasets: Sequence[str]
+) -> OverallRank:
     scores = tuple(float(score) for score in row)
     at = int(np.argmin(row))
     notes = [f"{one.title}: {one.notes[method]}" for one in kept if one.notes.get(method)]
-    return Standing(method, float(rank), harmonic_mean(scores), scores[at], datasets[at], scores, tuple(notes))
+    return OverallRank(method, float(rank), harmonic_mean(scores), scores[at], datasets[at], scores, tuple(notes))
 
 
 def _apart(method: str, kept: Sequence[Chosen], datasets: Sequence[str]) -> Apart:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.contract import DataError
 from bench.evaluation.metrics.chance import expected_average_precision
-from bench.report.html.groups import RANKED_BY, Row, Table
+from bench.report.tables.groups import RANKED_BY, Row, Table
 from bench.report.tables.wording import plain
 from bench.runs.artifacts import PER_QUERY, read_arrays
 

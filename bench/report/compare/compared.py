@@ -22,8 +22,8 @@ from bench.evaluation.statistics.paired_tests import (
     most_changed,
     smallest_p,
 )
-from bench.report.html.groups import RANKED_BY, Row
 from bench.report.tables.entries import Entry, Queries, entry_of
+from bench.report.tables.groups import RANKED_BY, Row
 
 
 @dataclass(frozen=True)

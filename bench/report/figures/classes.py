@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
 from bench.report.figures.style import CELL, INK, MUTED, Drawn, finish, style
-from bench.report.html.groups import Answers, Row
+from bench.report.tables.groups import Answers, Row
 
 MOST_CLASSES = 12  # a larger matrix is no picture that anybody reads: the classes with the most errors are shown
 _STRONGEST = 0.72  # opacity of a full cell, so that its number stays readable in light and dark

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.figures.style import ACCENT, GRID, MUTED, WARM, Drawn, finish, style
-from bench.report.html.groups import Row, Table
+from bench.report.tables.groups import Row, Table
 
 _ACROSS = 4
 _SCORE = "val_map"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from bench.report.figures.style import CLASS_COLOURS, INK, MUTED, Drawn, finish, style
-from bench.report.html.groups import Row
+from bench.report.tables.groups import Row
 
 _BELOW = 0.1  # how far below the best the figure reaches
 _OF_RUN = ("dataset", "protocol", "method", "key")

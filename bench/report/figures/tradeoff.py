@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from bench.report.figures.style import ACCENT, GRID, INK, MUTED, Drawn, finish, style
-from bench.report.html.groups import RANKED_BY, Row, Table
+from bench.report.tables.groups import RANKED_BY, Row, Table
 
 _LABEL_STEP = 11  # points between two labels' lines
 _COSTS = (

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from bench.contract import UsageError
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores, Vectors
 from bench.report.figures.style import ACCENT, CLASS_COLOURS, INK, WARM, Drawn, bare, finish, style
-from bench.report.html.groups import Row
+from bench.report.tables.groups import Row
 
 EXTRA = "pip install 'simbench-retrieval[umap]'"
 _MOST_FITTED = 5_000  # vectors that a plane is fitted to

@@ -23,10 +23,10 @@ from bench.report.figures.curves import draw_curves
 from bench.report.figures.frontier import draw_frontier
 from bench.report.figures.style import Drawn
 from bench.report.figures.vectors import PlaneOf, draw_histogram, draw_map
-from bench.report.html.groups import Answers, Row, read_samples
 from bench.report.html.pairs import Pairs, draw_pairs, examples, most_mistaken, own_probabilities
 from bench.report.html.retrievals import Question, own_worst
 from bench.report.html.thumbnails import Pictures, Sheet, Tile
+from bench.report.tables.groups import Answers, Row, read_samples
 from bench.runs.artifacts import read_vectors
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bench.contract import UsageError
 from bench.evaluation.metrics.registry import describe
-from bench.report.html.groups import RANKED_BY, Row, Table
 from bench.report.tables.footnotes import notes
+from bench.report.tables.groups import RANKED_BY, Row, Table
 from bench.report.tables.wording import many
 
 

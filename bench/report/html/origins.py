@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.audit.audit import Overlap
-from bench.report.html.groups import Row, Table
 from bench.report.tables.frame import without_folders
+from bench.report.tables.groups import Row, Table
 from bench.report.tables.wording import many
 from bench.runs.sanity_checks import alarms
 from bench.runs.store import RunRecord

@@ -10,50 +10,20 @@ from bench.contract import DataError, Dataset, Progress, SimbenchError
 from bench.report.aggregate.overall import overall_of
 from bench.report.figures.critical_difference import draw_overall
 from bench.report.figures.curves import draw_overview
-from bench.report.figures.style import Drawn
 from bench.report.figures.tradeoff import draw_tradeoffs
 from bench.report.figures.vectors import PlaneOf, principal_plane
 from bench.report.html.details import Detail, Shared, detail_of
-from bench.report.html.groups import Answers, Row, Table, read_answers, tables_of
-from bench.report.html.leaderboard import Column, Finding, Line, board, finding_of, overview
-from bench.report.html.origins import Audited, Origin, alarms_of, audited, origins
+from bench.report.html.leaderboard import board, finding_of, overview
+from bench.report.html.origins import alarms_of, audited, origins
 from bench.report.html.rendering import render
 from bench.report.html.retrievals import Question, comparable, questions
 from bench.report.html.thumbnails import Pictures, Sheet
+from bench.report.html.view import TableView
 from bench.report.tables.frame import runs_frame
+from bench.report.tables.groups import Answers, Row, Table, read_answers, tables_of
 from bench.runs.store import RunRecord, all_runs, write_bytes
 
 OpenImages = Callable[[RunRecord], Dataset]
-
-
-@dataclass(frozen=True)
-class TableView:
-    """One table with everything that is shown of it. missing: what is left out, each with its reason."""
-
-    table: Table
-    finding: Finding
-    columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
-    overview: tuple[Drawn, ...]
-    training: Drawn | None
-    asked: tuple[Question, ...]
-    details: tuple[Detail, ...]
-    mapped: tuple[tuple[int, int, str, str], ...]
-    audited: Audited | None
-    origins: tuple[tuple[Row, tuple[Origin, ...]], ...]
-    sheet: Sheet
-    missing: tuple[str, ...]
-
-    @property
-    def ranked(self) -> bool:
-        """Whether rows were compared on their queries, so that ranks say who can be told apart."""
-        return any(text for row in self.table.rows for text in row.frame["rank_note"])
-
-    @property
-    def figures(self) -> list[Drawn]:
-        """Every figure of the table, in the order of the page."""
-        own = [figure for detail in self.details for figure in detail.figures]
-        return [*self.overview, *([self.training] if self.training else []), *own]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 
 from bench.contract import SimbenchError, pair_scorer_of
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores, Vectors
-from bench.report.html.groups import Answers
 from bench.report.html.thumbnails import Pictures
+from bench.report.tables.groups import Answers
 from bench.runs.loaded_run import open_run
 from bench.runs.store import RunRecord
 

@@ -22,7 +22,7 @@ from bench.report.tables.frame import without_folders
 if TYPE_CHECKING:
     from bench.report.aggregate.overall import Overall
     from bench.report.figures.style import Drawn
-    from bench.report.html.page import TableView
+    from bench.report.html.view import TableView
 
 _PART = re.compile(r"<!--fold-->(.*?)<!--/fold-->", re.DOTALL)
 _PLACE = '<div data-folded="{}"><p class="note">This part is packed; a browser with scripts unpacks it.</p></div>'

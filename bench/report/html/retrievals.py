@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.evaluation.ranking.arrays import Floats, Ints
-from bench.report.html.groups import Answers, Row
 from bench.report.html.thumbnails import Pictures, Tile
+from bench.report.tables.groups import Answers, Row
 
 NEIGHBORS = 8
 _EACH = 2  # queries of a kind

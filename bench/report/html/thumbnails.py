@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from bench.report.html.groups import Answers
+from bench.report.tables.groups import Answers
 
 if TYPE_CHECKING:
     from bench.contract import Dataset, Pixels

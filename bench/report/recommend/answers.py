@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.report.compare.compared import Paired, Rival, mean
-from bench.report.html.groups import Row, Table
+from bench.report.tables.groups import Row, Table
 
 FAST_MS = 10.0  # embedding one image and searching for it
 SMALL_BYTES = 1024  # a vector as it is kept: float32, no index

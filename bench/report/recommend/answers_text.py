@@ -9,9 +9,9 @@ from tabulate import tabulate
 from bench.report.aggregate.overall import ALPHA, Overall
 from bench.report.aggregate.overall_text import caution
 from bench.report.compare.compared import Rival, mean
-from bench.report.html.groups import Row
 from bench.report.recommend.answers import FROZEN, QUESTIONS, Answer, TableAnswers, Training, method_of
 from bench.report.tables.footnotes import notes
+from bench.report.tables.groups import Row
 from bench.report.tables.wording import many, p_value
 
 MARK = "<!-- made by simbench leaderboard; it is written anew each time -->"

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.statistics.bootstrap import interval, seeds_by_queries, units
-from bench.report.tables.rank_groups import columns_of, standings
+from bench.report.tables.rank_groups import columns_of, rank_groups
 from bench.report.tables.wording import plain, varied_choices
 from bench.runs.sanity_checks import alarms
 from bench.runs.store import RunRecord
@@ -109,13 +109,13 @@ def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
     Ranks and intervals over seeds are those of its table, and the same for all seeds of a row. Reads the runs'
     per-query values for them.
     """
-    stand, alarmed = standings(runs), alarms(runs)
+    stand, alarmed = rank_groups(runs), alarms(runs)
     rows = []
     for run in runs:
         content = run.content
         place = (content["dataset"], content["protocol"], content["spec"]["fingerprint"])
-        standing = stand.get((*place, content["method"], content["key"])) if run.status == "done" else None
-        rows.append(_row(content, columns_of(standing), alarmed.get(run.folder, ())))
+        rank_group = stand.get((*place, content["method"], content["key"])) if run.status == "done" else None
+        rows.append(_row(content, columns_of(rank_group), alarmed.get(run.folder, ())))
     frame = pd.DataFrame(rows, columns=_columns(rows))
     return frame.sort_values(["dataset", "protocol", "method", "key", "seed"], ignore_index=True)
 
@@ -126,7 +126,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(names) or [*_FIRST, "key"]
 
 
-def _row(run: Mapping[str, Any], standing: Mapping[str, Any], alarmed: Sequence[str]) -> dict[str, Any]:
+def _row(run: Mapping[str, Any], rank_group: Mapping[str, Any], alarmed: Sequence[str]) -> dict[str, Any]:
     spec, made_by = run["spec"], run["provenance"]
     latency, timings = run.get("latency", {}), run.get("timings", {})
     return {
@@ -138,7 +138,7 @@ def _row(run: Mapping[str, Any], standing: Mapping[str, Any], alarmed: Sequence[
             for at, end in enumerate(("low", "high"))
         },
         **{f"{name}_macro": value for name, value in run.get("macro", {}).items()},
-        **{name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in standing.items()},
+        **{name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in rank_group.items()},
         **latency,
         **timings,
         "evaluation_time": run["seconds"],

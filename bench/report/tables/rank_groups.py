@@ -25,7 +25,7 @@ Row = tuple[str, str, str, str, str]  # data set, protocol, the data's fingerpri
 
 
 @dataclass(frozen=True)
-class Standing:
+class RankGroup:
     """Where a row stands in its table.
 
     rank: 1 for the best and all that cannot be told apart from it, else the place by mean map; against: the comparison
@@ -39,14 +39,14 @@ class Standing:
     note: str = ""
 
 
-def standings(runs: Sequence[RunRecord]) -> dict[Row, Standing]:
-    """Return the standing of every row of every table: a table is a data set, revision and protocol.
+def rank_groups(runs: Sequence[RunRecord]) -> dict[Row, RankGroup]:
+    """Return the rank_group of every row of every table: a table is a data set, revision and protocol.
 
     Reads each finished run's per-query values. A run whose values are missing, or are of other queries than those of
     its table's best, keeps its place by mean map.
     """
     done = sorted((run for run in runs if run.status == "done"), key=_row)
-    found: dict[Row, Standing] = {}
+    found: dict[Row, RankGroup] = {}
     for _, table in groupby(done, key=lambda run: _row(run)[:3]):
         rows = {row: entry_of(list(same)) for row, same in groupby(table, key=_row)}
         found |= _stand(rows)
@@ -59,10 +59,10 @@ def _row(run: RunRecord) -> Row:
     return content["dataset"], content["protocol"], fingerprint, content["method"], content["key"]
 
 
-def _stand(rows: dict[Row, Entry]) -> dict[Row, Standing]:
-    """Return the standings in one table."""
+def _stand(rows: dict[Row, Entry]) -> dict[Row, RankGroup]:
+    """Return the rank_groups in one table."""
     ordered = sorted(rows, key=lambda row: -_mean_score(rows[row]))
-    found = {row: Standing(place) for place, row in enumerate(ordered, start=1)}
+    found = {row: RankGroup(place) for place, row in enumerate(ordered, start=1)}
     known = _comparable(rows, ordered)
     if not known:
         return found
@@ -75,7 +75,7 @@ def _stand(rows: dict[Row, Entry]) -> dict[Row, Standing]:
     for row in names:
         tied = row not in against or not against[row].separable
         rank = 1 if tied else found[row].rank
-        found[row] = Standing(rank, against.get(row), intervals[row], note)
+        found[row] = RankGroup(rank, against.get(row), intervals[row], note)
     return found
 
 
@@ -134,12 +134,12 @@ def _note(compared: Sequence[Comparison], queries: Queries, best: Floats) -> str
     )
 
 
-def columns_of(standing: Standing | None) -> dict[str, Any]:
-    """Return a standing as columns of the table of runs; empty ones for a run without."""
-    against = standing.against if standing else None
-    ends = standing.ci95 if standing else {}
+def columns_of(rank_group: RankGroup | None) -> dict[str, Any]:
+    """Return a rank_group as columns of the table of runs; empty ones for a run without."""
+    against = rank_group.against if rank_group else None
+    ends = rank_group.ci95 if rank_group else {}
     return {
-        "rank": standing.rank if standing else None,
+        "rank": rank_group.rank if rank_group else None,
         "p_holm_from_best": against.p_holm if against else None,
         "detectable_from_best": against.detectable if against else None,
         **{
@@ -147,5 +147,5 @@ def columns_of(standing: Standing | None) -> dict[str, Any]:
             for metric in INTERVALS
             for at, end in enumerate(("low", "high"))
         },
-        "rank_note": standing.note if standing else "",
+        "rank_note": rank_group.note if rank_group else "",
     }

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contract import ImageShape
-from bench.training.backbones import Backbone
+from bench.training.encoders.backbones import Backbone
 from bench.training.encoders.encoder import Encoder
 
 

@@ -1,40 +1,16 @@
-"""Files of published data sets: plain or gzipped, loose in a folder or inside one archive."""
+"""Published data sets whose files come in one archive: read from it, or from the folder it was unpacked into."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.contract import DataError, DataPlace
+from bench.data.decoding.cache import EXTRACTED
 from bench.data.download.download import provide
 from bench.data.download.sources import Upstream, UpstreamFile, find, is_published, read_checked
-from bench.data.formats.archives import FOLDER, fresh_folder, read_members
-
-GZIP_MAGIC = b"\x1f\x8b"
-
-
-def read_raw(path: Path) -> bytes:
-    """Return the bytes of a file as they lie there. Raises DataError with the operating system's reason."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def unpack(raw: bytes, path: Path) -> bytes:
-    """Return the content of a file: gunzipped where it begins like gzip, whatever its suffix says.
-
-    Raises DataError, naming ``path``, for a gzip stream that is cut off, damaged, or followed by something else.
-    """
-    if not raw.startswith(GZIP_MAGIC):
-        return raw
-    try:
-        return gzip.decompress(raw)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: a damaged gzip file ({error}); delete it and download it again") from error
+from bench.data.formats.archives import fresh_folder, read_members
 
 
 @dataclass(frozen=True)
@@ -52,7 +28,7 @@ class Bundle:
 
     @property
     def unpacked(self) -> Upstream:
-        layouts = [*(f"{layout}/{self.folder}" for layout in self.archive.layouts), f"{FOLDER}/{self.kept_as}"]
+        layouts = [*(f"{layout}/{self.folder}" for layout in self.archive.layouts), f"{EXTRACTED}/{self.kept_as}"]
         return replace(self.archive, files=self.files, layouts=tuple(layouts))
 
     @property

@@ -13,12 +13,12 @@ from bench.report.aggregate.overall import Overall, overall_of
 from bench.report.aggregate.overall_text import FIGURE, overall_section
 from bench.report.curves.curves import write_curves
 from bench.report.figures.reconstructions import write_reconstructions
-from bench.report.html.groups import tables_of
+from bench.report.latex import latex
 from bench.report.recommend.answers import answers_of
 from bench.report.recommend.answers_text import MARK, answers_page
 from bench.report.tables.export import as_json, as_rows
 from bench.report.tables.frame import runs_frame, without_folders
-from bench.report.tables.latex import latex
+from bench.report.tables.groups import tables_of
 from bench.report.tables.leaderboard import leaderboard
 from bench.runs.store import RunRecord, all_runs, write_bytes, write_json, write_rows
 

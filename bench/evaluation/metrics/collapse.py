@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.contract import DataError, SimbenchError
 from bench.evaluation.ranking.arrays import Floats, Real
 
 SAMPLE_ROWS = 2_000  # enough for a stable effective rank; its Gram matrix is at most 32 MB
 COLLAPSED_COSINE = 0.999
 COLLAPSED_RANK = 2.0
-_BLOCK_VALUES = 1 << 20  # float64 copies are made of this many values at a time: 8 MB
 
 
 @dataclass(frozen=True)
@@ -31,32 +29,6 @@ class Health:
         if np.isnan(self.mean_pairwise_cosine):
             return False
         return self.mean_pairwise_cosine > COLLAPSED_COSINE or self.effective_rank < COLLAPSED_RANK
-
-
-def row_norms(vectors: Real) -> Floats:
-    """Return the Euclidean length of every row, float64 ``(n,)``, computed in float64 a few rows at a time.
-
-    vectors: ``(n, d)`` of any real dtype; values beyond the range of float32 count as infinite, as they would be in
-    the ranking.
-    """
-    step = max(1, _BLOCK_VALUES // max(1, vectors.shape[1]))
-    norms = np.empty(len(vectors), dtype=np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for first in range(0, len(vectors), step):
-            rows = np.asarray(vectors[first : first + step]).astype(np.float32, copy=False).astype(np.float64)
-            norms[first : first + step] = np.sqrt(np.square(rows).sum(axis=1))
-    return norms
-
-
-def refuse_bad_rows(norms: Floats, what: str, error: type[SimbenchError] = DataError) -> None:
-    """Raise if any row is not a number, infinite, or all zero; the message counts them and names the first.
-
-    norms: float64 ``(n,)`` from ``row_norms``: a length is finite and above 0 exactly when its row is usable.
-    """
-    for wrong, word in ((~np.isfinite(norms), "not finite"), (norms == 0, "all zero")):
-        if wrong.any():
-            first = int(np.argmax(wrong))
-            raise error(f"{what}: {int(wrong.sum())} of {len(norms)} rows are {word}, the first is row {first}")
 
 
 def effective_rank(vectors: Real) -> float:

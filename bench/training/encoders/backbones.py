@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from bench.contract import ImageShape, SimbenchError, UsageError
 from bench.naming import did_you_mean
-from bench.training.weight_files import hub_file, load_weights, read_weights
+from bench.training.encoders.weight_files import hub_file, load_weights, read_weights
 
 Size = tuple[int, int]  # height, width
 
