@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import urllib.request
+from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -57,3 +58,8 @@ def hub_obstacle() -> str:
     if any(os.environ.get(name, "").lower() in _TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
         return "HF_HUB_OFFLINE is set"
     return unreachable(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+
+
+def version() -> str:
+    """Return our version, as pyproject.toml says it."""
+    return metadata.version("simbench-retrieval")

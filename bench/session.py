@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Config, Settings
-from bench.contract import Dataset, SimbenchError, UsageError, no_progress
+from bench.contract import Dataset, SimbenchError, UsageError, Workplace, no_progress
 from bench.environment import cache_folder, processors
 from bench.options import build
 from bench.runs.loaded_run import TrainedRun
 from bench.runs.loaded_run import open_run as open_run_on
 from bench.runs.provenance import choose_device
-from bench.runs.run import Workplace, execute
+from bench.runs.run import execute
 from bench.runs.run_plan import chosen_data, chosen_methods, load_collection, plan_cells
 from bench.runs.store import RunRecord
 from bench.search.search import Searcher

@@ -7,7 +7,6 @@ import traceback
 
 import click
 
-from bench import __version__
 from bench.cli.bench import bench
 from bench.cli.cache import cache
 from bench.cli.check import check
@@ -33,7 +32,7 @@ INTERRUPTED = 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="simbench")
+@click.version_option(package_name="simbench-retrieval", prog_name="simbench")
 def cli() -> None:
     """Which image-retrieval method should you use?
 

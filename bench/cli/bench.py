@@ -18,8 +18,8 @@ from bench.contract import UsageError
 from bench.environment import cache_folder
 
 if TYPE_CHECKING:
-    from bench.executors.executor import Executor
-    from bench.runs.run import Workplace
+    from bench.contract import Workplace
+    from bench.suites.cell import Executor
     from bench.suites.planning import Plan
     from bench.suites.runner import Outcome
 
@@ -81,8 +81,8 @@ def bench(
     elif address is not None:
         raise UsageError("--address is that of a Ray cluster; give --executor ray too")
     from bench.config import load_config
-    from bench.runs.run import Workplace
-    from bench.runs.store import ensure_writable
+    from bench.contract import Workplace
+    from bench.files import ensure_writable
     from bench.suites.planning import Asked, plan_suite
     from bench.suites.runner import Reporter, Runner
 
@@ -129,13 +129,16 @@ def _executor(
     cluster: tuple[str | None, int] | None,
 ) -> Executor:
     """Return where cells run. cluster: its address and, where it is to be started, how many processors it has."""
+    from bench.suites.cell import CellProgram
+
+    program = CellProgram(place, datasets)
     if cluster is not None:
-        from bench.executors.ray import RayExecutor
+        from bench.executors.ray import RayPool
 
-        return RayExecutor(place, plan.limits, address=cluster[0], cores=cluster[1], datasets=datasets)
-    from bench.executors.local import LocalExecutor
+        return RayPool(program, plan.limits, address=cluster[0], cores=cluster[1])
+    from bench.executors.local import LocalPool
 
-    return LocalExecutor(place, plan.limits, jobs=jobs, datasets=datasets)
+    return LocalPool(program, plan.limits, jobs=jobs)
 
 
 def _say_plan(plan: Plan, root: Path, jobs: int) -> None:

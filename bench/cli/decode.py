@@ -64,8 +64,8 @@ def decode(
     import torch
 
     from bench.config import load_config
+    from bench.files import write_bytes
     from bench.runs.loaded_run import open_run
-    from bench.runs.store import write_bytes
     from bench.search.picture_grid import draw_grid
 
     del debug  # read where errors are shown

@@ -79,9 +79,9 @@ def embed(
     if out.suffix.lower() != ".safetensors":
         raise UsageError(f"--out {out}: vectors are written as .safetensors, got {out.suffix or 'no ending'}")
     from bench.config import load_config
+    from bench.contract import Workplace
+    from bench.files import ensure_writable
     from bench.runs.loaded_run import find_run
-    from bench.runs.run import Workplace
-    from bench.runs.store import ensure_writable
     from bench.search.sharded import embed_folder, write_gallery
 
     checked, terminal = load_config(config, overrides=overrides, flags=flags), Terminal(quiet=quiet)
@@ -121,7 +121,7 @@ def pool_maker(executor: str, address: str | None, *, cores: int, jobs: int) -> 
         from bench.executors.ray import RayPool
 
         if executor == "ray":
-            return RayPool(program, program.place, Limits(), address=address, cores=cores)
-        return LocalPool(program, program.place, Limits(), jobs=jobs)
+            return RayPool(program, Limits(), address=address, cores=cores)
+        return LocalPool(program, Limits(), jobs=jobs)
 
     return make

@@ -63,6 +63,7 @@ def evaluate(
     simbench evaluate --query v.parquet:vector --query-labels v.parquet:label --dialect oml --dialect trec
     simbench evaluate ... --validation v.npy --validation-labels vy.npy      also thresholds
     """
+    from bench.files import ensure_writable
     from bench.runs.external_embeddings import (
         check_dialects,
         dialect_scores,
@@ -71,7 +72,6 @@ def evaluate(
         save_judged,
         vectors_in,
     )
-    from bench.runs.store import ensure_writable
 
     del debug  # read where errors are shown
     query, gallery, validation = (_side(files, name) for name in ("query", "gallery", "validation"))

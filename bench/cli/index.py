@@ -57,9 +57,9 @@ def index(
     simbench index runs/fashionmnist/loo/triplet/27769359a6/seed0
     simbench index runs/fashionmnist/loo/triplet --only hnsw,ivf --dims 128,32 -k 50
     """
+    from bench.files import ensure_writable
     from bench.report.curves.index_frontier import draw, sweep, tables, write_points
     from bench.runs.loaded_run import find_run
-    from bench.runs.store import ensure_writable
 
     del debug  # read where errors are shown
     families = [word.strip() for word in only.split(",") if word.strip()]

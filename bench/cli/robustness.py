@@ -55,9 +55,9 @@ def robustness(
     simbench bench --suite robustness                  the same for a whole suite, trained first where it is not yet
     """
     from bench.config import load_config
+    from bench.files import ensure_writable
     from bench.report.curves.curves import write_curves
     from bench.report.curves.robustness_curves import robustness_panels, robustness_text
-    from bench.runs.store import ensure_writable
 
     records = _runs(targets)
     checked = load_config(config, overrides=overrides, flags=flags)

@@ -113,9 +113,9 @@ def run(
         _say_plan(cells, Path(settings.runs))
         return 0
 
+    from bench.contract import Workplace
+    from bench.files import ensure_writable
     from bench.runs.history import require_tensorboard
-    from bench.runs.run import Workplace
-    from bench.runs.store import ensure_writable
 
     if tensorboard:
         require_tensorboard()

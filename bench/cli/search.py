@@ -141,8 +141,8 @@ def _searcher(
 def _embedded(where: Path, folder: Path, jobs: int, place: tuple[Any, int], terminal: Terminal) -> OwnGallery:
     """Return own pictures, those that are new embedded by several processes."""
     from bench.cli.embed import pool_maker
+    from bench.contract import Workplace
     from bench.runs.loaded_run import find_run
-    from bench.runs.run import Workplace
     from bench.search.sharded import embed_folder
 
     device, threads = place
@@ -215,7 +215,7 @@ def _pictures(
 
 
 def _draw(asked: Sequence[_Asked], pictures: Pictures, save: Path) -> None:
-    from bench.runs.store import write_bytes
+    from bench.files import write_bytes
     from bench.search.picture_grid import Tile, draw_grid, picture_of_file
 
     rows = []

@@ -92,8 +92,8 @@ def tune(
     data = chosen_data(load_collection(dataset, checked, terminal.progress, cache), settings, cache)
     plans = plan_tunings(names, data, checked, words, device.type, trials=trials)
 
-    from bench.runs.run import Workplace
-    from bench.runs.store import ensure_writable
+    from bench.contract import Workplace
+    from bench.files import ensure_writable
     from bench.tuning.search import tune as tune_method
     from bench.tuning.write import require_toml, save_section
 

@@ -28,6 +28,7 @@ from bench.contract.methods import (
     uses_labels,
 )
 from bench.contract.runs import RunSpec
+from bench.contract.workplace import Workplace
 
 if TYPE_CHECKING:
     from bench.contract.images import Ids as Ids
@@ -63,6 +64,7 @@ __all__ = [
     "SimbenchError",
     "Split",
     "UsageError",
+    "Workplace",
     "card_of",
     "decoder_of",
     "exporter_of",

@@ -22,12 +22,11 @@ from typing import Any, NoReturn
 
 import torch
 
-from bench.contract import SimbenchError, no_progress
+from bench.contract import SimbenchError, Workplace, no_progress
+from bench.executors.executor import TOLD
 from bench.executors.memory import WATCHED
-from bench.runs.run import Workplace
 
 INTERRUPTED = 130
-TOLD = "simbench: "  # how the last line of a log begins where it says why there is no result
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 _LOOK_EVERY = 1.0  # seconds between looks whether the parent lives, where the kernel does not tell
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
-from bench.suites.expansion import SuiteCell
+from bench.contract import Workplace
+from bench.executors.memory import in_words
 
 LOG = "cell.log"  # in a job's folder: what its process printed
+TOLD = "simbench: "  # how the last line of a log begins where it says why there is no result
+
+# What a program brings upon itself; any other signal came from outside.
+_CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
 J = TypeVar("J")
 J_contra = TypeVar("J_contra", contravariant=True)
@@ -39,8 +46,44 @@ class Ended:
     words: str = ""
 
 
+def from_outside(ended: Ended) -> bool:
+    """Whether a process died of a cause outside it: worth one more try."""
+    return ended.cause in ("lost", "oom") or (ended.cause == "signal" and ended.code not in _CRASHES)
+
+
+def reason_of(ended: Ended, limits: Limits) -> str:
+    """Return why a cell without a record failed, in one line."""
+    held, most = in_words(ended.peak), in_words(limits.memory or 0)
+    crashed = ended.code in _CRASHES
+    said = ended.words.removeprefix(TOLD) if ended.words.startswith(TOLD) else ""
+    return {
+        "time": f"timed out after {ended.seconds:.0f} s, the limit is {limits.seconds or 0:g} s (--cell-time)",
+        "memory": f"out of memory: it held {held}, the limit is {most} (--cell-memory)",
+        "oom": f"out of memory: the system had none left and killed it, twice; it held {held}",
+        "lost": f"its machine was lost, twice: {ended.words or 'no reason known'}",
+        "signal": f"crashed ({_name(ended.code)})" if crashed else f"killed from outside, twice ({_name(ended.code)})",
+        "exit": said or f"ended without a result (exit code {ended.code})",
+    }[ended.cause]
+
+
+def _name(number: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
+
+
 class Program(Protocol[J_contra]):
-    """How one kind of job is run: the cells of a suite, the shards of a folder."""
+    """How one kind of job is run: the cells of a suite, the shards of a folder.
+
+    place: where, on what device, with how many threads. last: the file of a job's folder whose presence means that it
+    is done; scratch: a folder in it that matters to nobody else.
+    """
+
+    last: str
+    scratch: str
+
+    @property
+    def place(self) -> Workplace: ...
 
     def as_json(self, job: J_contra) -> str:
         """Return the job for a fresh interpreter: what `bench.executors.child.job_text` makes."""
@@ -65,7 +108,3 @@ class Pool(Protocol[J]):
     def stop(self) -> None:
         """End all that runs, and return when it has ended."""
         ...
-
-
-class Executor(Pool[SuiteCell], Protocol):
-    """A pool of the cells of a suite; a cell's folder is its run's."""

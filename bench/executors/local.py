@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Generic
+from typing import Generic
 
 from bench.executors.executor import LOG, Ended, J, Limits, Program
 from bench.executors.process import JobProcess
-from bench.runs.run import Workplace
-from bench.suites.cell import CellProgram
-from bench.suites.expansion import SuiteCell
 
 _GRACE = 3.0  # seconds that an interrupted job has to put its things away
 _PAUSE = 0.02
@@ -21,12 +18,10 @@ _PAUSE = 0.02
 class LocalPool(Generic[J]):
     """Up to ``jobs`` processes at once, forked where that is safe (see `bench.executors.child`), else fresh."""
 
-    def __init__(
-        self, program: Program[J], place: Workplace, limits: Limits, *, jobs: int = 1, fork: bool | None = None
-    ) -> None:
+    def __init__(self, program: Program[J], limits: Limits, *, jobs: int = 1, fork: bool | None = None) -> None:
         self.slots = jobs
         self._program, self._limits = program, limits
-        self._fork = sys.platform == "linux" and place.device.type == "cpu" if fork is None else fork
+        self._fork = sys.platform == "linux" and program.place.device.type == "cpu" if fork is None else fork
         self._running: list[tuple[J, JobProcess]] = []
 
     def start(self, job: J, folder: Path) -> None:
@@ -56,21 +51,3 @@ class LocalPool(Generic[J]):
             while self._running:
                 self.ended()
                 time.sleep(_PAUSE)
-
-
-class LocalExecutor(LocalPool[SuiteCell]):
-    """The cells of a suite on this machine.
-
-    datasets: the options that bench.toml gives to data sets, for fresh processes to load them again.
-    """
-
-    def __init__(
-        self,
-        place: Workplace,
-        limits: Limits,
-        *,
-        jobs: int = 1,
-        datasets: Mapping[str, Mapping[str, Any]] | None = None,
-        fork: bool | None = None,
-    ) -> None:
-        super().__init__(CellProgram(place, datasets or {}), place, limits, jobs=jobs, fork=fork)

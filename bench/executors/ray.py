@@ -18,23 +18,19 @@ from pathlib import Path
 from typing import Any, Generic
 
 from bench.contract import SimbenchError, UsageError
-from bench.executors.child import TOLD
-from bench.executors.executor import LOG, Ended, J, Limits, Program
+from bench.executors.executor import LOG, TOLD, Ended, J, Limits, Program
 from bench.executors.process import JobProcess
-from bench.runs.run import Workplace
-from bench.runs.store import CHECKPOINTS, RUN_FILE, write_bytes
-from bench.suites.cell import CellProgram
-from bench.suites.expansion import SuiteCell
+from bench.files import write_bytes
 
 _PAUSE = 0.05
 
 
-def run_watched(job: str, limits: Mapping[str, Any], folder: str, token: str) -> dict[str, Any]:
+def run_watched(job: str, limits: Mapping[str, Any], folder: str, token: str, scratch: str) -> dict[str, Any]:
     """Run a job to its end, or its limits', and return its `Ended` as plain values, which travel between machines.
 
     folder: the job's. token: a file in the tree that results go to. Where it cannot be seen from here, the machines
     share no such tree: the job is done in a temporary folder, and its files are returned too, as ``files``: path within
-    the job's folder -> bytes.
+    the job's folder -> bytes; those below ``scratch`` are not.
     """
     if Path(token).exists():
         return asdict(_watched(job, limits, Path(folder)))
@@ -43,13 +39,13 @@ def run_watched(job: str, limits: Mapping[str, Any], folder: str, token: str) ->
         here = Path(own) / Path(folder).relative_to(said["root"])
         here.mkdir(parents=True)
         ended = _watched(json.dumps({**said, "root": own}), limits, here)
-        paths = [path for path in here.rglob("*") if path.is_file() and CHECKPOINTS not in path.parts]
+        paths = [path for path in here.rglob("*") if path.is_file() and scratch not in path.parts]
         return {**asdict(ended), "files": {str(path.relative_to(here)): path.read_bytes() for path in paths}}
 
 
-def take_over(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write a job's files that came by value, ``run.json`` last: until it is there, the run is not finished."""
-    for name in sorted(files, key=lambda name: name == RUN_FILE):
+def take_over(files: Mapping[str, bytes], folder: Path, last: str) -> None:
+    """Write a job's files that came by value, ``last`` last: until it is there, the job is not done."""
+    for name in sorted(files, key=lambda name: name == last):
         write_bytes(folder / name, files[name])
 
 
@@ -77,13 +73,12 @@ class RayPool(Generic[J]):
     def __init__(
         self,
         program: Program[J],
-        place: Workplace,
         limits: Limits,
         *,
         address: str | None = None,
         cores: int | None = None,
     ) -> None:
-        self._ray = require_ray()
+        self._ray, place = require_ray(), program.place
         self._program, self._limits = program, limits
         self._running: dict[Any, tuple[J, Path]] = {}
         here = {"num_cpus": cores, "include_dashboard": False} if address is None else {}
@@ -101,7 +96,9 @@ class RayPool(Generic[J]):
 
     def start(self, job: J, folder: Path) -> None:
         text = self._program.as_json(job)
-        reference = self._task.remote(text, asdict(self._limits), str(folder.absolute()), str(self._token))
+        reference = self._task.remote(
+            text, asdict(self._limits), str(folder.absolute()), str(self._token), self._program.scratch
+        )
         self._running[reference] = job, folder
 
     def ended(self) -> Sequence[tuple[J, Ended]]:
@@ -126,7 +123,7 @@ class RayPool(Generic[J]):
         errors = self._ray.exceptions
         try:
             told = self._ray.get(reference)
-            take_over(told.pop("files", {}), folder)
+            take_over(told.pop("files", {}), folder, self._program.last)
             return Ended(**told)
         except (errors.RayTaskError, errors.RaySystemError) as error:  # ours, or the machine's own: a full disk, say
             return Ended("exit", 1, 0.0, 0, TOLD + (str(error).strip().splitlines() or ["no reason known"])[-1])
@@ -144,21 +141,6 @@ class RayPool(Generic[J]):
                 f"a job wants {self._wanted['num_cpus']} and {self._wanted['num_gpus']} (--threads, --device)"
             )
         return min(fits)
-
-
-class RayExecutor(RayPool[SuiteCell]):
-    """The cells of a suite on a cluster. datasets: the options that bench.toml gives to data sets."""
-
-    def __init__(
-        self,
-        place: Workplace,
-        limits: Limits,
-        *,
-        address: str | None = None,
-        cores: int | None = None,
-        datasets: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> None:
-        super().__init__(CellProgram(place, datasets or {}), place, limits, address=address, cores=cores)
 
 
 def require_ray() -> Any:

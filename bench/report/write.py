@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.files import write_bytes, write_json, write_rows
 from bench.report.aggregate.overall import Overall, overall_of
 from bench.report.aggregate.overall_text import FIGURE, overall_section
 from bench.report.curves.curves import write_curves
@@ -20,7 +21,7 @@ from bench.report.tables.export import as_json, as_rows
 from bench.report.tables.frame import runs_frame, without_folders
 from bench.report.tables.groups import tables_of
 from bench.report.tables.leaderboard import leaderboard
-from bench.runs.store import RunRecord, all_runs, write_bytes, write_json, write_rows
+from bench.runs.store import RunRecord, all_runs
 
 _LOG = logging.getLogger(__name__)
 

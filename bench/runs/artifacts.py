@@ -16,7 +16,7 @@ from bench.contract import DAMAGED_ARRAYS, DataError, Dataset, Decodes, Method, 
 from bench.evaluation.evaluate import Evaluation
 from bench.evaluation.inference.embed import decode_vectors
 from bench.evaluation.ranking.arrays import Vectors
-from bench.runs.store import write_arrays
+from bench.files import write_arrays
 from bench.training.checkpoints import save_tensors
 
 _SAMPLES = 16

@@ -29,7 +29,7 @@ from bench.evaluation.cost.latency import (
 from bench.evaluation.cost.memory import peak_embed_bytes
 from bench.evaluation.cost.timing import Latency, Timing
 from bench.evaluation.ranking.arrays import Vectors
-from bench.runs.store import write_arrays
+from bench.files import write_arrays
 
 _MANY = 64  # images or queries a call, beside one
 _PICTURES = 16  # files that are decoded again and again

@@ -17,9 +17,9 @@ from bench.evaluation.ranking.inputs import as_names, as_vectors
 from bench.evaluation.ranking.vector_files import read_names, read_vectors
 from bench.evaluation.sanity.checks import Control, check_evaluation, failures
 from bench.evaluation.thresholds.operating_points import fit_thresholds, measure_thresholds
+from bench.files import write_arrays, write_json
 from bench.naming import did_you_mean
 from bench.runs.sanity_checks import controls_facts, thresholds_facts
-from bench.runs.store import write_arrays, write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

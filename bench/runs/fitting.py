@@ -5,19 +5,15 @@ from __future__ import annotations
 import random
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from bench.contract import Dataset, Method, RunContext, RunSpec, SimbenchError
+from bench.contract import Dataset, Method, RunContext, RunSpec, SimbenchError, Workplace
 from bench.options import build
 from bench.registry import get_method
 from bench.runs.history import MemoryHistory, tensorboard_writer
 from bench.training.checkpoints import FolderCheckpoints
-
-if TYPE_CHECKING:
-    from bench.runs.run import Workplace
 
 
 def fit_method(

@@ -13,9 +13,8 @@ from typing import Any
 
 import torch
 
-from bench import __version__
 from bench.contract import UsageError
-from bench.environment import processors
+from bench.environment import processors, version
 from bench.naming import did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -49,7 +48,7 @@ def provenance(device: torch.device, threads: int) -> dict[str, Any]:
     """Return everything outside the specification that a result depends on, as JSON-able values."""
     commit, dirty = git_commit(Path(__file__).resolve().parents[2])
     return {
-        "simbench": __version__,
+        "simbench": version(),
         "commit": commit,
         "dirty": dirty,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

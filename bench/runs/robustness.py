@@ -21,10 +21,11 @@ from bench.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from bench.evaluation.cost.timing import fixed_threads
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.statistics.bootstrap import ci95
+from bench.files import write_arrays, write_json
 from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
 from bench.runs.loaded_run import RunGallery, TrainedRun, open_run
 from bench.runs.provenance import provenance
-from bench.runs.store import RunRecord, locked, write_arrays, write_json
+from bench.runs.store import RunRecord, locked
 
 if TYPE_CHECKING:
     import torch

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bench.contract import (
     Dataset,
     Decodes,
     Method,
-    Progress,
     RunSpec,
     SimbenchError,
+    Workplace,
     decoder_of,
     parameters_of,
     uses_labels,
@@ -31,43 +30,14 @@ from bench.evaluation.inference.engines import on_engine
 from bench.evaluation.metrics.reconstruction import score_decoding
 from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.statistics.bootstrap import ci95, macro_means
+from bench.files import write_json, write_rows
 from bench.runs.artifacts import save_per_query, save_samples, save_vectors, save_weights
 from bench.runs.costs import encoded_pictures, latency_columns, measure_latencies, other_costs, save_latencies
 from bench.runs.fitting import fit_method, reason_of
 from bench.runs.provenance import provenance
 from bench.runs.sanity_checks import judge_run
-from bench.runs.store import (
-    CHECKPOINTS,
-    RUN_FILE,
-    RunRecord,
-    clear,
-    locked,
-    read_run,
-    run_folder,
-    run_head,
-    write_json,
-    write_rows,
-)
+from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, clear, locked, read_run, run_folder, run_head
 from bench.training.trained import deviations
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """What runs share that decides no score: where they are kept, on what they run, and how they report.
-
-    log: told one line at a time how a run goes on; progress: wraps what takes long; cache: where found copies are kept;
-    tensorboard: also write training curves in its format.
-    """
-
-    root: Path
-    device: torch.device
-    threads: int
-    progress: Progress
-    log: Callable[[str], None]
-    force: bool = False
-    debug: bool = False
-    cache: Path | None = None
-    tensorboard: bool = False
 
 
 def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> RunRecord:

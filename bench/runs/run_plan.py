@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Config, Settings, height_and_width, options_for, seconds
-from bench.contract import Budget, Collection, DataPlace, Dataset, Loader, Progress, RunSpec, UsageError
+from bench.contract import Budget, Collection, DataPlace, Dataset, Loader, Progress, RunSpec, UsageError, Workplace
 from bench.data.audit.audit import without_leaks
 from bench.data.layouts.locate import loader_for_path, plugin_of
 from bench.data.splits.protocols import build_dataset
@@ -18,7 +18,7 @@ from bench.evaluation.inference.engines import require_engine
 from bench.naming import canonical, did_you_mean
 from bench.options import build, values_of
 from bench.registry import DATASET, METHOD, get_dataset, get_method, plugin_names
-from bench.runs.run import Workplace, execute
+from bench.runs.run import execute
 from bench.runs.store import RunRecord
 
 _CHOICES = (  # settings that decide what data

@@ -12,16 +12,12 @@ runs/<dataset>/<protocol>/<method>/<spec-key>/seed<k>/
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import logging
-import os
 import shutil
-import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -113,56 +109,6 @@ def all_runs(root: Path) -> list[RunRecord]:
     return found
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: temporary name, fsync, rename. Raises SimbenchError in the user's words."""
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise SimbenchError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def ensure_writable(folder: Path, room: int = 0) -> None:
-    """Make a folder if it is missing, and raise SimbenchError now, not after hours, if nothing can be written there.
-
-    room: bytes that it must still take.
-    """
-    probe = folder / f".{socket.gethostname()}.{os.getpid()}.probe"  # others may look at the same moment
-    write_bytes(probe, os.urandom(room))
-    probe.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole; numbers that are not finite become null."""
-    write_bytes(path, (json.dumps(_finite(content), indent=2, allow_nan=False) + "\n").encode())
-
-
-def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write a compressed npz file whole; no array in it may need pickle."""
-    import numpy as np  # noqa: PLC0415 - reading the store must not cost numpy's start-up
-
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_bytes(path, buffer.getvalue())
-
-
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a CSV file whole: the union of the rows' names as columns, in order of first appearance."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode())
-
-
 def clear(folder: Path) -> None:
     """Forget a run: first the file that says it is finished, then the rest."""
     (folder / RUN_FILE).unlink(missing_ok=True)
@@ -183,13 +129,3 @@ def locked(folder: Path) -> Iterator[None]:
             yield
     except OSError as error:
         raise SimbenchError(f"cannot write to the run folder {folder}: {error.strerror or error}") from error
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _finite(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):  # noqa: PLR0124 - NaN
-        return None
-    return value

@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 
 from bench.data.decoding.cache import GALLERIES
 from bench.evaluation.ranking.arrays import Ints, Vectors
-from bench.runs.store import RunRecord, write_bytes
+from bench.files import write_bytes
+from bench.runs.store import RunRecord
 
 logger = logging.getLogger(__name__)
 

@@ -13,12 +13,11 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from bench.contract import DataError
+from bench.contract import DataError, Workplace
 from bench.data.decoding.ordered_map import map_in_order
 from bench.evaluation.ranking.arrays import Ints
 from bench.executors import child
 from bench.runs.loaded_run import open_run
-from bench.runs.run import Workplace
 from bench.search.filling import Filling
 from bench.search.gallery_index import index_path, read_index
 
@@ -56,6 +55,8 @@ class ShardProgram:
     run_folder: Path
     pictures: Path
     index: str
+    last = VECTORS
+    scratch = ""
 
     def as_json(self, shard: Shard) -> str:
         facts = {

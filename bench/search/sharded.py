@@ -16,17 +16,16 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from bench.contract import SimbenchError
-from bench.executors.executor import LOG, Ended, Limits, Pool
+from bench.contract import SimbenchError, Workplace
+from bench.executors.executor import LOG, Ended, Limits, Pool, from_outside, reason_of
 from bench.executors.process import last_line
+from bench.files import ensure_writable, write_bytes, write_rows
 from bench.naming import readable
-from bench.runs.run import Workplace
-from bench.runs.store import RunRecord, ensure_writable, write_bytes, write_rows
+from bench.runs.store import RunRecord
 from bench.search.filling import Filling
 from bench.search.gallery import OwnGallery, kept_gallery, shards_of
 from bench.search.gallery_index import read_index
 from bench.search.shard import VECTORS, Shard, ShardProgram
-from bench.suites.cell import from_outside, reason_of
 
 SHARD = 4096  # pictures
 _PAUSE = 0.05  # seconds between two looks at the processes

@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bench.config import Config, Settings
-from bench.contract import Budget, DataError, RunSpec, no_progress
+from bench.contract import Budget, DataError, RunSpec, Workplace, no_progress
 from bench.executors import child
-from bench.executors.child import TOLD
-from bench.executors.executor import Ended, Limits
-from bench.executors.memory import in_words
+from bench.executors.executor import Ended, Pool
+from bench.files import write_json
 from bench.options import build
 from bench.runs.provenance import provenance
-from bench.runs.run import Workplace, execute
+from bench.runs.run import execute
 from bench.runs.run_plan import chosen_data, load_collection
-from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, run_head, write_json
+from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, run_head
 from bench.suites.expansion import SuiteCell
 
 FACTS = "cell.json"  # in a run's folder: what its processes took, beside what they found
-
-# What a program brings upon itself; any other signal came from outside.
-_CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
-
-
-def from_outside(ended: Ended) -> bool:
-    """Whether a process died of a cause outside it: worth one more try."""
-    return ended.cause in ("lost", "oom") or (ended.cause == "signal" and ended.code not in _CRASHES)
-
-
-def reason_of(ended: Ended, limits: Limits) -> str:
-    """Return why a cell without a record failed, in one line."""
-    held, most = in_words(ended.peak), in_words(limits.memory or 0)
-    crashed = ended.code in _CRASHES
-    said = ended.words.removeprefix(TOLD) if ended.words.startswith(TOLD) else ""
-    return {
-        "time": f"timed out after {ended.seconds:.0f} s, the limit is {limits.seconds or 0:g} s (--cell-time)",
-        "memory": f"out of memory: it held {held}, the limit is {most} (--cell-memory)",
-        "oom": f"out of memory: the system had none left and killed it, twice; it held {held}",
-        "lost": f"its machine was lost, twice: {ended.words or 'no reason known'}",
-        "signal": f"crashed ({_name(ended.code)})" if crashed else f"killed from outside, twice ({_name(ended.code)})",
-        "exit": said or f"ended without a result (exit code {ended.code})",
-    }[ended.cause]
 
 
 def record_failure(cell: SuiteCell, reason: str, ended: Ended, place: Workplace) -> RunRecord | None:
@@ -76,10 +50,8 @@ def _content(cell: SuiteCell, reason: str, ended: Ended, place: Workplace) -> Ma
     }
 
 
-def _name(number: int) -> str:
-    with suppress(ValueError):
-        return signal.Signals(number).name
-    return f"signal {number}"
+class Executor(Pool[SuiteCell], Protocol):
+    """A pool of the cells of a suite; a cell's folder is its run's."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +60,8 @@ class CellProgram:
 
     place: Workplace
     datasets: Mapping[str, Mapping[str, Any]]
+    last = RUN_FILE
+    scratch = CHECKPOINTS
 
     def as_json(self, cell: SuiteCell) -> str:
         return as_job(cell, self.place, self.datasets)

@@ -14,9 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bench.contract import Dataset, UsageError
+from bench.contract import Dataset, UsageError, Workplace
 from bench.runs.provenance import cpu_name
-from bench.runs.run import Workplace
 from bench.runs.store import RunRecord, all_runs
 from bench.suites.cell import FACTS
 from bench.suites.expansion import SuiteCell

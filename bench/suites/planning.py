@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from bench.config import Config, seconds
-from bench.contract import Dataset, SimbenchError, UsageError
+from bench.contract import Dataset, SimbenchError, UsageError, Workplace
 from bench.executors.executor import Limits
-from bench.executors.local import LocalExecutor
+from bench.executors.local import LocalPool
 from bench.executors.memory import byte_count, machine_memory
-from bench.runs.run import Workplace
+from bench.files import ensure_writable, write_json
 from bench.runs.run_plan import chosen_data, load_collection
-from bench.runs.store import ensure_writable, locked, read_run, write_json
+from bench.runs.store import locked, read_run
+from bench.suites.cell import CellProgram
 from bench.suites.cost_model import Prediction, finished_costs, fitted_epochs, predict, trial_limit, trial_place
 from bench.suites.expansion import SuiteCell, expand, with_epochs
 from bench.suites.runner import Reporter, Runner
@@ -167,6 +168,6 @@ class _Trials:
         self.reporter.tell(f"{len(cells)} short trials to predict from; they are made once")
         place = trial_place(self.place)
         limits = replace(self.limits, seconds=min(self.limits.seconds or _TRIAL_SECONDS, _TRIAL_SECONDS))
-        executor = LocalExecutor(place, limits, datasets=self.config.datasets)
+        executor = LocalPool(CellProgram(place, self.config.datasets), limits)
         outcomes = Runner(cells, place, executor, limits, self.reporter).run()
         return {one.cell.folder(place.root): one.why for one in outcomes if not one.done}

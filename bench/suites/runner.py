@@ -16,12 +16,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from bench.contract import SimbenchError
-from bench.executors.executor import LOG, Ended, Executor, Limits
+from bench.contract import SimbenchError, Workplace
+from bench.executors.executor import LOG, Ended, Limits, from_outside, reason_of
 from bench.executors.process import last_line
-from bench.runs.run import Workplace
-from bench.runs.store import RUN_FILE, RunRecord, ensure_writable, read_run, write_json
-from bench.suites.cell import FACTS, from_outside, reason_of, record_failure, sweep
+from bench.files import ensure_writable, write_json
+from bench.runs.store import RUN_FILE, RunRecord, read_run
+from bench.suites.cell import FACTS, Executor, record_failure, sweep
 from bench.suites.expansion import SuiteCell
 from bench.suites.leases import Claims
 

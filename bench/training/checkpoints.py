@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +14,18 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.contract import SimbenchError
+from bench.files import replacing
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any] | None = None) -> None:
     """Write tensors and JSON-able facts to one file: to a temporary name, fsynced, then renamed."""
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(_unshared(ready), temporary, metadata={"facts": json.dumps(dict(facts or {}))})
-        temporary.chmod(0o666 & ~_umask())  # the library makes files that only their owner may read
-        with temporary.open("r+b") as handle:  # Windows flushes only what may be written
-            os.fsync(handle.fileno())
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            save_file(_unshared(ready), temporary, metadata={"facts": json.dumps(dict(facts or {}))})
+            temporary.chmod(0o666 & ~_umask())  # the library makes files that only their owner may read
     except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise SimbenchError(f"cannot write {path}: {error}") from error
 
 

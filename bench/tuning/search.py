@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 
 from bench.config import Config, options_for, seconds
-from bench.contract import Budget, DataError, Dataset, Method, RunSpec, SimbenchError, UsageError
+from bench.contract import Budget, DataError, Dataset, Method, RunSpec, SimbenchError, UsageError, Workplace
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.inference.embed import embed_images
 from bench.options import Choice, Range, build, search_space, values_of
 from bench.registry import get_method
 from bench.runs.fitting import fit_method, reason_of
-from bench.runs.run import Workplace
 from bench.runs.run_plan import data_choices
 from bench.runs.store import locked
 from bench.tuning.optuna_study import Study, Trial

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import __version__
 from bench.contract import Budget, SimbenchError, UsageError
+from bench.environment import version
+from bench.files import write_bytes, write_rows
 from bench.runs.provenance import git_commit
-from bench.runs.store import write_bytes, write_rows
 from bench.tuning.search import Tuned
 
 _HEADER = re.compile(r"\s*\[")
@@ -28,7 +28,7 @@ def section(found: Tuned) -> str:
         f"# Tuned on {spec.dataset} ({spec.protocol}{chosen}): validation map {found.best.score:.4f}, "
         f"defaults {found.default.score:.4f}.",
         f"# {trials} {'trial' if trials == 1 else 'trials'} of {_length(spec.budget)}, seed {found.plan.seed}; "
-        f"simbench {__version__}, {from_commit}{datetime.now(UTC):%Y-%m-%d}.",
+        f"simbench {version()}, {from_commit}{datetime.now(UTC):%Y-%m-%d}.",
         f"[methods.{spec.method}]",
         *(f"{name} = {_toml(value)}" for name, value in found.options.items()),
     ]

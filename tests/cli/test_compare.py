@@ -15,7 +15,8 @@ from sklearn.datasets import load_digits
 
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.statistics.paired_tests import compare
-from bench.runs.store import SCHEMA, write_arrays, write_json
+from bench.files import write_arrays, write_json
+from bench.runs.store import SCHEMA
 
 USAGE, FAILURE = 2, 1
 LOO = "runs/digits/loo"

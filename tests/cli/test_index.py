@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bench.runs.store import SCHEMA, write_arrays, write_json
+from bench.files import write_arrays, write_json
+from bench.runs.store import SCHEMA
 
 
 def test_a_finished_run_becomes_a_frontier(simbench: Callable[..., Any], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.config import Config, Settings
-from bench.runs.run import Workplace
+from bench.contract import Workplace
 from bench.runs.run_plan import load_collection, plan_cells, run_cells
 from bench.runs.store import RunRecord
 

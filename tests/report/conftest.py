@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from bench.evaluation.evaluate import evaluate
-from bench.runs.store import SCHEMA, write_arrays, write_json
+from bench.files import write_arrays, write_json
+from bench.runs.store import SCHEMA
 
 COUNT = 300
 MADE_BY = {

@@ -14,15 +14,15 @@ import pytest
 import torch
 
 from bench.config import Config, Settings
-from bench.contract import DataError, Dataset, SimbenchError
+from bench.contract import DataError, Dataset, SimbenchError, Workplace
 from bench.evaluation.corruptions import corrupt
+from bench.files import write_arrays
 from bench.report.curves.robustness_curves import robustness_panels
 from bench.runs.artifacts import read_arrays, read_vectors
 from bench.runs.loaded_run import open_run
 from bench.runs.robustness import ROBUSTNESS, VALUES, conditions, read_robustness, sweep_run
-from bench.runs.run import Workplace
 from bench.runs.run_plan import chosen_data, load_collection, plan_cells, run_cells
-from bench.runs.store import RunRecord, read_run, write_arrays
+from bench.runs.store import RunRecord, read_run
 
 CPU = torch.device("cpu")
 

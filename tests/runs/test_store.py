@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.contract import Budget, RunSpec, SimbenchError
-from bench.runs.store import SCHEMA, all_runs, ensure_writable, read_run, run_folder, spec_key, write_bytes, write_json
+from bench.files import ensure_writable, write_bytes, write_json
+from bench.runs.store import SCHEMA, all_runs, read_run, run_folder, spec_key
 
 SPEC = RunSpec(dataset="digits", protocol="loo", method="pixels", fingerprint="abc", options={"center": False})
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.contract import DAMAGED_ARRAYS
+from bench.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -246,15 +246,11 @@ def load_copies(path: Path) -> Copies | None:
 
 def save_copies(path: Path, copies: Copies) -> None:
     """Write whole or not at all; a cache that cannot be written costs time, not the run."""
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
                 file, group=copies.group, first=copies.first, second=copies.second, mirrored=copies.mirrored
             )
-        temporary.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         logger.warning("%s: the audit cannot be kept (%s)", path, error.strerror or error)

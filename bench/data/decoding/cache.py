@@ -27,6 +27,7 @@ from filelock import FileLock
 
 from bench.contract import DataError
 from bench.data.decoding.image_source import Piece, Source
+from bench.files import replacing, sync_folder
 
 if TYPE_CHECKING:
     from bench.contract import Pixels
@@ -146,24 +147,5 @@ def keep_entry(cache: Path, key: str, folder: Path, content: str) -> None:
             raise
         shutil.rmtree(folder)  # the same files at another place, or another process was first
     sync_folder(place.parent)
-    write_whole(cache / DECODED / BY_FILES / key, content)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there completely or not at all, whatever happens."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """See to it that a rename in a folder is on the disk."""
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+    with replacing(cache / DECODED / BY_FILES / key) as temporary:
+        temporary.write_text(content, "utf-8")

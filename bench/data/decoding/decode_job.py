@@ -11,13 +11,14 @@ from pathlib import Path
 
 from bench.contract import DataError, DataPlace, UsageError
 from bench.data.decoding.block import Frame, Outcome, Task, fill_block
-from bench.data.decoding.cache import ENTRY, keep_entry, write_whole
+from bench.data.decoding.cache import ENTRY, keep_entry
 from bench.data.decoding.decode_image import Resize, Size, read_picture
 from bench.data.decoding.decode_journal import UnderWay
 from bench.data.decoding.image_source import Source, UnreadableImageError
 from bench.data.decoding.ordered_map import map_in_order
 from bench.data.decoding.worker_pool import Crew
 from bench.environment import processors
+from bench.files import replacing
 from bench.naming import did_you_mean
 
 SMALL = 64  # up to this side, images that all have one size keep it; all others are brought to SMALL x SMALL
@@ -95,7 +96,8 @@ def _make_entry(job: Job) -> None:
         "blocks": [[one.start, one.count, one.crc] for one in outcomes],
         "broken": [[row, reason] for one in outcomes for row, reason in one.broken],
     }
-    write_whole(folder / ENTRY, json.dumps(whole))
+    with replacing(folder / ENTRY) as temporary:
+        temporary.write_text(json.dumps(whole), "utf-8")
     work.finish()
     keep_entry(job.place.cache, job.key, folder, content.hexdigest()[:32])
 

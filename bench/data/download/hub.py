@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.contract import DataError, DataPlace
+from bench.data.formats.parquet import EXTRA
 from bench.environment import hub_obstacle
 
 logger = logging.getLogger(__name__)
-
-EXTRA = "pip install 'simbench-retrieval[hf]'"
 
 
 def hub_snapshot(repository: str, revision: str, place: DataPlace, kinds: Sequence[Sequence[str]], name: str) -> Path:

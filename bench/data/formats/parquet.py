@@ -22,13 +22,15 @@ import numpy as np
 from filelock import FileLock
 
 from bench.contract import DataError
-from bench.data.decoding.cache import ENTRY, PACKED_IMAGES, UNPACKED, sync_folder, write_whole
+from bench.data.decoding.cache import ENTRY, PACKED_IMAGES, UNPACKED
 from bench.data.decoding.image_source import Piece
-from bench.data.download.hub import EXTRA
+from bench.files import replacing, sync_folder
 from bench.naming import did_you_mean
 
 USUAL = ("label", "labels", "fine_label", "class", "target")  # label columns, the likeliest first
 README = "README.md"
+
+EXTRA = "pip install 'simbench-retrieval[hf]'"
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def _from_readme(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 LENGTHS = "lengths.npy"
+
 BATCH = 64  # images taken out at a time: photographs are megabytes
 
 
@@ -189,8 +192,10 @@ def _unpack(file: Any, folder: Path, source: Path, column: str) -> None:
         out.flush()
         os.fsync(out.fileno())
     np.save(folder / LENGTHS, np.array(lengths, np.int64))
-    write_whole(folder / "paths.json", json.dumps(paths))
-    write_whole(folder / ENTRY, json.dumps({"what": str(source), "files": len(lengths), "crc": crc}))
+    with replacing(folder / "paths.json") as temporary:
+        temporary.write_text(json.dumps(paths), "utf-8")
+    with replacing(folder / ENTRY) as temporary:
+        temporary.write_text(json.dumps({"what": str(source), "files": len(lengths), "crc": crc}), "utf-8")
 
 
 def _images(file: Any, source: Path, column: str) -> Iterator[tuple[bytes, str | None]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.files import write_bytes, write_rows
 from bench.report.curves.label_curves import draw_labels, label_panels, label_rows, label_text
 from bench.report.curves.robustness_curves import draw_robustness, robustness_panels, robustness_rows, robustness_text
 from bench.report.figures.style import Drawn
 from bench.report.tables.frame import stem
 from bench.report.tables.wording import choices_in_words
-from bench.runs.store import RunRecord, write_bytes, write_rows
+from bench.runs.store import RunRecord
 
 FIGURES = "figures"
 

@@ -16,10 +16,11 @@ from tabulate import tabulate
 from bench.evaluation.indexes.recipes import FAMILIES, REFINE
 from bench.evaluation.indexes.sweep import Clock, Labelled, Point, Sweep, mark_front, plan
 from bench.evaluation.reranking.embedded import Embedded
+from bench.files import write_arrays, write_json, write_rows
 from bench.report.tables.frame import without_folders
 from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
 from bench.runs.provenance import provenance
-from bench.runs.store import RunRecord, write_arrays, write_json, write_rows
+from bench.runs.store import RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from bench.contract import DataError
+from bench.files import write_bytes
 from bench.runs.artifacts import SAMPLES, read_arrays
-from bench.runs.store import RunRecord, write_bytes
+from bench.runs.store import RunRecord
 
 _LOG = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contract import DataError, Dataset, Progress, SimbenchError
+from bench.files import write_bytes
 from bench.report.aggregate.overall import overall_of
 from bench.report.figures.critical_difference import draw_overall
 from bench.report.figures.curves import draw_overview
@@ -21,7 +22,7 @@ from bench.report.html.thumbnails import Pictures, Sheet
 from bench.report.html.view import TableView
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.groups import Answers, Row, Table, read_answers, tables_of
-from bench.runs.store import RunRecord, all_runs, write_bytes
+from bench.runs.store import RunRecord, all_runs
 
 OpenImages = Callable[[RunRecord], Dataset]
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from bench.config import Config, load_config
-from bench.contract import DataError, UsageError
+from bench.contract import DataError, UsageError, Workplace
 from bench.executors.memory import byte_count, held_by, held_together, in_words, machine_memory, session_of
-from bench.runs.run import Workplace
-from bench.runs.store import SCHEMA, write_json
+from bench.files import write_json
+from bench.runs.store import SCHEMA
 from bench.suites.cost_model import Prediction, fitted_epochs
 from bench.suites.expansion import Expansion, SuiteCell, expand, with_epochs
 from bench.suites.planning import Asked, plan_suite

@@ -12,9 +12,10 @@ import pytest
 from bench.evaluation.ranking.arrays import Floats
 from bench.evaluation.statistics.bootstrap import ci95
 from bench.evaluation.statistics.paired_tests import holm, sign_flip_test
+from bench.files import write_arrays, write_json
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.leaderboard import table, tables
-from bench.runs.store import SCHEMA, all_runs, write_arrays, write_json
+from bench.runs.store import SCHEMA, all_runs
 
 QUERIES, CLASSES = 120, 12
 LABELS = np.arange(QUERIES) % CLASSES

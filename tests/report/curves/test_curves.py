@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from bench.evaluation.corruptions import CORRUPTIONS
+from bench.files import write_arrays, write_json
 from bench.report.curves.curves import write_curves
 from bench.report.curves.label_curves import label_panels, label_rows
 from bench.report.curves.robustness_curves import robustness_panels
 from bench.report.tables.frame import estimates, stem
 from bench.runs.robustness import ROBUSTNESS, VALUES
-from bench.runs.store import SCHEMA, all_runs, write_arrays, write_json
+from bench.runs.store import SCHEMA, all_runs
 
 LABELS = np.repeat(np.arange(4), 10)
 

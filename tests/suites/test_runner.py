@@ -19,10 +19,10 @@ import pytest
 import torch
 
 from bench.config import Settings
-from bench.contract import Dataset, RunSpec, SimbenchError
+from bench.contract import Dataset, RunSpec, SimbenchError, Workplace
 from bench.executors.executor import Ended, Limits
-from bench.runs.run import Workplace
-from bench.runs.store import SCHEMA, RunRecord, all_runs, read_run, write_json
+from bench.files import write_json
+from bench.runs.store import SCHEMA, RunRecord, all_runs, read_run
 from bench.suites.expansion import SuiteCell
 from bench.suites.leases import Claims
 from bench.suites.runner import Outcome, Reporter, Runner, SuiteProgress

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bench.files import write_arrays, write_json
 from bench.report.tables.frame import runs_frame, without_folders
 from bench.report.tables.groups import tables_of
 from bench.report.tables.leaderboard import tables
 from bench.report.write import write_results
-from bench.runs.store import SCHEMA, all_runs, write_arrays, write_json
+from bench.runs.store import SCHEMA, all_runs
 
 
 def record(root: Path, method: str = "pixels", seed: int = 0, **changes: Any) -> Path:

@@ -14,8 +14,7 @@ import pytest
 import torch
 
 from bench.config import load_config
-from bench.contract import RunSpec
-from bench.runs.run import Workplace
+from bench.contract import RunSpec, Workplace
 from bench.runs.run_plan import load_collection, plan_cells, run_cells
 from bench.runs.sanity_checks import alarms, digests
 from bench.runs.store import SCHEMA, RunRecord, all_runs, spec_key

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from bench.config import Config, Settings
-from bench.contract import Dataset
+from bench.contract import Dataset, Workplace
 from bench.runs.loaded_run import TrainedRun, open_run
-from bench.runs.run import Workplace
 from bench.runs.run_plan import chosen_data, load_collection, plan_cells, run_cells
 
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from bench.config import Config, Settings, load_config
-from bench.contract import Collection, UsageError
-from bench.runs.run import Workplace
+from bench.contract import Collection, UsageError, Workplace
 from bench.runs.run_plan import data_choices, load_collection, plan_cells, run_cells
 from bench.runs.store import spec_key
 from bench.suites.expansion import SuiteCell, expand

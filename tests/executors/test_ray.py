@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from bench.config import load_config
+from bench.contract import Workplace
 from bench.executors.ray import run_watched, take_over
-from bench.runs.run import Workplace
 from bench.runs.store import all_runs, read_run
 from bench.suites.cell import as_job
 from bench.suites.expansion import expand
@@ -123,10 +123,10 @@ def test_a_machine_that_does_not_share_the_tree_returns_the_run_by_value(tmp_pat
     folder = cell.folder(place.root)
     limits = {"seconds": 60.0, "memory": None}
 
-    told = run_watched(as_job(cell, place, {}), limits, str(folder), str(tmp_path / "not there"))
+    told = run_watched(as_job(cell, place, {}), limits, str(folder), str(tmp_path / "not there"), "checkpoints")
     assert (told["cause"], told["code"]) == ("exit", 0), told["words"]
     assert not place.root.exists()
-    take_over(told["files"], folder)
+    take_over(told["files"], folder, "run.json")
     record = read_run(folder)
     assert record is not None
     assert record.status == "done"

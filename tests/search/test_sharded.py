@@ -21,11 +21,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file
 
-from bench.contract import DataError, Dataset, SimbenchError
+from bench.contract import DataError, Dataset, SimbenchError, Workplace
 from bench.executors.executor import Ended
 from bench.executors.ray import run_watched, take_over
 from bench.runs.loaded_run import TrainedRun
-from bench.runs.run import Workplace
 from bench.search import filling
 from bench.search.filling import Filling
 from bench.search.gallery import Changes, OwnGallery, open_gallery
@@ -251,10 +250,10 @@ def test_a_fresh_process_elsewhere_returns_its_shard_by_value_and_refuses_anothe
     limits, folder = {"seconds": 100.0, "memory": None}, shard.folder(place.root)
     program = ShardProgram(place, own.run.record.folder, own.root, index.name)
 
-    told = run_watched(program.as_json(shard), limits, str(folder), str(tmp_path / "not there"))
+    told = run_watched(program.as_json(shard), limits, str(folder), str(tmp_path / "not there"), "")
     assert (told["cause"], told["code"]) == ("exit", 0), told["words"]
     assert not place.root.exists()
-    take_over(told["files"], folder)
+    take_over(told["files"], folder, program.last)
     found = read_index(folder / VECTORS)
     assert found is not None
     assert found.names == names

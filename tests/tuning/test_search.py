@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from bench import registry
 from bench.config import Config, Settings, load_config
-from bench.contract import DataError, Dataset, Images, SimbenchError, Split, UsageError
-from bench.runs.run import Workplace
+from bench.contract import DataError, Dataset, Images, SimbenchError, Split, UsageError, Workplace
 from bench.tuning.optuna_study import Study
 from bench.tuning.search import Tuned, plan_tunings, tune
 from bench.tuning.write import save_section, save_trials, section
