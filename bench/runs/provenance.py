@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from bench.contract import UsageError
-from bench.environment import processors, version
+from bench.environment import processors
 from bench.naming import did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -48,7 +48,7 @@ def provenance(device: torch.device, threads: int) -> dict[str, Any]:
     """Return everything outside the specification that a result depends on, as JSON-able values."""
     commit, dirty = git_commit(Path(__file__).resolve().parents[2])
     return {
-        "simbench": version(),
+        "simbench": version("simbench-retrieval"),
         "commit": commit,
         "dirty": dirty,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
