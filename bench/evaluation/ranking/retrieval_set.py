@@ -73,20 +73,10 @@ class RetrievalSet:
         normalize: bool = True,
         train: VectorsLike | None = None,
     ) -> RetrievalSet:
-        """Check what a caller hands in and lay it out; arguments as for ``bench.evaluate``.
+        """Check what a caller hands in and lay it out.
 
-        Args:
-            query: Real numbers ``(q, d)``: array, memory map, torch tensor or lists.
-            query_labels: Whole numbers or text ``(q,)``.
-            gallery: ``(N, d)``; ``query`` itself where both sides are the same images.
-            gallery_labels: ``(N,)``, of the same kind as ``query_labels``.
-            query_ids: Whole numbers or text ``(q,)``, or None.
-            gallery_ids: ``(N,)``, given exactly where ``query_ids`` is.
-            normalize: Whether each row is scaled to unit length, so that inner products are cosines.
-            train: ``(m, d)``, vectors of images that were trained on.
-
-        Returns:
-            The set; rows are read through once, for their lengths, and made float32 when they are asked for.
+        Args are those of ``bench.evaluate``; the same array as ``query`` and ``gallery`` is checked once. train:
+        ``(m, d)``, vectors of images that were trained on. Vectors are read through once, for the lengths of the rows.
 
         Raises:
             DataError: Vectors, labels or ids do not fit or cannot be ranked, or no query has anything relevant.
