@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-BASE = {"contract", "naming", "environment", "files", "look"}  # what every room may use
+BASE = {"contract", "naming", "environment", "files", "look", "plugins"}  # what every room may use
 MAY_IMPORT = {
     "contract": set(),
     "naming": set(),
     "environment": set(),
     "files": {"contract"},
     "look": set(),
+    "plugins": {"contract", "environment"},
     "registry": BASE,
     "options": BASE | {"registry"},
     "config": BASE | {"registry", "options"},
@@ -31,9 +32,9 @@ MAY_IMPORT["search"] = FINISHED_RUNS | {"executors"}
 MAY_IMPORT["serve"] = FINISHED_RUNS | {"search"}
 MANY_RUNS = MAY_IMPORT["runs"] | {"runs", "executors"}
 MAY_IMPORT["suites"] = MAY_IMPORT["tuning"] = MAY_IMPORT["conformance"] = MANY_RUNS
-MAY_IMPORT["session"] = MANY_RUNS | {"search"}
+MAY_IMPORT["session"] = MANY_RUNS | {"search", "report"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"session"}
-FACE = {"contract", "registry", "evaluation", "options", "session", "environment"}
+FACE = {"contract", "plugins", "registry", "training", "evaluation", "options", "session", "environment"}
 MAY_IMPORT["__init__"] = FACE
 
 

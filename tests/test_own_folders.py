@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from programs import run_simbench
 
 import bench
 from bench.conformance import check_encoder
@@ -117,14 +115,7 @@ def simbench(tmp_path: Path) -> Callable[..., Done]:
     empty.mkdir()
 
     def call(*words: str, **env: str) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()", *words],
-            cwd=empty,
-            env={**os.environ, "SIMBENCH_CACHE": str(tmp_path / "cache"), **env},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_simbench(words, empty, {"SIMBENCH_CACHE": str(tmp_path / "cache"), **env})
         return Done(done.returncode, done.stdout, done.stderr)
 
     return call
