@@ -18,7 +18,7 @@ from bench import ImageShape, RunContext, Split, method
 from bench.principal_components import PrincipalComponents, fit_components
 from bench.training.batches import in_chunks
 from bench.training.embedder import EmbeddingNetwork
-from bench.training.encoders.backbones import Backbone, check_backbone
+from bench.training.encoders.timm import Backbone, check_backbone
 from bench.training.precision import Precision, mixed_precision
 
 _TRACE = 1e-6  # keeps the mean vector itself from having no direction; a feature of a unit vector is some 1e-2
