@@ -15,6 +15,8 @@ from bench.options import build, option_types
 from bench.registry import DATASET, METHOD, Kind, get_dataset, get_method, plugin_names
 
 _SECTIONS = ("run", "methods", "datasets", "suite")
+DEFAULT_METHOD, DEFAULT_DATASET = "arcface", "digits"  # of a command that names none
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", re.ASCII)
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 

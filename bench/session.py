@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.config import Config, Settings
+from bench.config import DEFAULT_DATASET, Config, Settings
 from bench.contract import Dataset, SimbenchError, UsageError, Workplace, no_progress
 from bench.environment import cache_folder, processors
 from bench.options import build
@@ -19,7 +19,7 @@ from bench.runs.store import RunRecord
 from bench.search.search import Searcher
 
 
-def load(dataset: str = "digits", **settings: Any) -> Dataset:
+def load(dataset: str = DEFAULT_DATASET, **settings: Any) -> Dataset:
     """Return a data set cut into train, validation, query and gallery.
 
     dataset: a name, or a path to pictures or a manifest. settings: as of `run`. Raises like `run`.
@@ -30,7 +30,7 @@ def load(dataset: str = "digits", **settings: Any) -> Dataset:
 
 def run(
     method: str,
-    dataset: str = "digits",
+    dataset: str = DEFAULT_DATASET,
     *,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,

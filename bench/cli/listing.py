@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bench.registry import DATASET, METHOD, Kind, list_plugins
+from bench.registry import DATASET, METHOD, PROTOCOL, Kind, list_plugins
 
 PREFACE = """
 Made by `simbench list datasets --markdown` from the cards in `datasets/*.py`; a test compares it with them.
@@ -18,21 +18,22 @@ checksum is compared with it.
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(["all", "methods", "datasets"]), default="all")
+@click.argument("what", type=click.Choice(["all", "methods", "datasets", "protocols"]), default="all")
 @click.option("-v", "--verbose", is_flag=True, help="Also every option with its default, and data sets' cards.")
 @click.option("--markdown", is_flag=True, help="The data sets' cards as the page docs/datasets.md.")
 def listing(what: str, *, verbose: bool, markdown: bool) -> None:
-    """List methods and data sets.
+    """List methods, data sets and protocols.
 
     \b
     simbench list
     simbench list methods -v
     simbench list datasets -v
+    simbench list protocols
     """
     if markdown:
         click.echo(_page(), nl=False)
         return
-    shown = {"methods": [METHOD], "datasets": [DATASET], "all": [METHOD, DATASET]}[what]
+    shown = {"methods": [METHOD], "datasets": [DATASET], "protocols": [PROTOCOL]}.get(what, [METHOD, DATASET, PROTOCOL])
     for kind in shown:
         click.echo(f"{kind.word}s:")
         plugins = list_plugins(kind)
@@ -42,16 +43,22 @@ def listing(what: str, *, verbose: bool, markdown: bool) -> None:
             click.echo(f"  {plugin.name:{width}}  {plugin.summary}{origin}")
             if verbose:
                 _options(kind, plugin.name)
-    if what != "methods":
-        click.echo("  or a path: a folder with one subfolder a class, a CSV manifest, or a folder with JSON manifests")
-        click.echo("  or hf:<owner>/<name> of Hugging Face's Hub, or torchvision:<Class>")
+        if kind is DATASET:
+            click.echo(
+                "  or a path: a folder with one subfolder a class, a CSV manifest, or a folder with JSON manifests"
+            )
+            click.echo("  or hf:<owner>/<name> of Hugging Face's Hub, or torchvision:<Class>")
 
 
 def _options(kind: Kind, name: str) -> None:
     from bench.contract import card_of
     from bench.options import values_of
-    from bench.registry import get_dataset, get_method
+    from bench.registry import get_dataset, get_method, get_protocol
 
+    if kind is PROTOCOL:
+        for flag in ("needs", "gallery_is_train", "query_in_gallery", "seen_classes"):
+            click.echo(f"      {flag:17} {getattr(get_protocol(name), flag)}")
+        return
     if kind is METHOD:
         for option, value in values_of(get_method(name)()).items():
             click.echo(f"      -o {option}={value}")

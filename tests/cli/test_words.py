@@ -162,7 +162,11 @@ def test_a_part_of_the_data_runs_under_its_own_title(simbench: Callable[..., Any
     assert "## digits · unseen · balance · classes 6 · per class 20 · split seed 1" in outcome.out
     (run,) = all_runs(tmp_path / "runs")
     assert run.content["spec"]["data"] == {"balance": True, "classes": ["6"], "per_class": 20, "split_seed": 1}
-    assert len(run.content["data"]["learnt_classes"]) == 3
+    data = run.content["data"]
+    assert len(data["learnt_classes"]) == 3
+    flags = ("seen_classes", "gallery_is_train", "query_in_gallery", "resize")
+    assert [data[name] for name in flags] == [False, False, False, None]
+    assert run.content["baseline"] == "floor"
     counts = run.content["data"]["counts"]
     assert counts["train"] + counts["validation"] == 60
     assert len(run.content["data"]["notes"]) == 4
