@@ -110,7 +110,7 @@ def test_how_own_images_were_resized_is_a_value_of_collection_and_data_set(tmp_p
     place = DataPlace(root=None, cache=tmp_path / "cache")
     found = collect(list_folder(tmp_path / "own"), place, DecodeRecipe((16, 16), resize), mirror=True)  # type: ignore[arg-type]
     assert found.resize == Resize(16, 16, resize)  # type: ignore[arg-type]
-    assert build_dataset(found).resize == found.resize
+    assert build_dataset(found, "database").resize == found.resize
 
 
 def test_a_run_opens_with_the_resizing_it_recorded_whatever_its_notes_say(run: TrainedRun, tmp_path: Path) -> None:
