@@ -117,7 +117,7 @@ def test_training_is_compared_with_frozen_features_and_the_page_says_by_how_much
 
 
 @pytest.mark.usefixtures("runs")
-def test_the_page_says_what_cannot_be_told_and_from_which_difference_it_would_be_seen(tmp_path: Path) -> None:
+def test_answers_tell_the_smallest_detectable_difference(tmp_path: Path) -> None:
     (found,) = found_in(tmp_path)
     tied = found.answers[0].tied
     text = page_of(tmp_path)

@@ -133,7 +133,7 @@ def test_a_choice_that_left_nothing_out_does_not_name_the_table(tmp_path: Path) 
     assert "limit 2000" not in text.split("|")[0]
 
 
-def test_a_classifier_s_features_bring_the_footnote_about_seen_classes_but_not_where_classes_are_new(
+def test_seen_classes_footnote_stands_only_where_classes_are_seen(
     tmp_path: Path,
 ) -> None:
     plain: dict[str, Any] = {"baseline": "classifier"}
