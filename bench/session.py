@@ -37,7 +37,7 @@ def run(
     log: Callable[[str], None] = lambda line: None,
     **settings: Any,
 ) -> RunRecord:
-    """Train a method, rank the gallery for every query, score, and return the run: its folder, and ``content``.
+    """Train a method, rank the gallery for every query, score, and return the run: its folder, and its ``result``.
 
     A finished run is returned, not repeated. options: of the method. settings: what bench.toml may say under ``[run]``,
     such as ``protocol="loo"``, ``epochs=3``, ``budget="2m"``, ``limit=2000``, ``runs="runs"``; bench.toml is not read.
@@ -56,7 +56,7 @@ def run(
     place = Workplace(Path(chosen.runs), device, threads, no_progress, log, cache=cache_folder())
     record = execute(cell.spec, cell.seed, cell.dataset, place)
     if record.status != "done":
-        raise SimbenchError(f"{method} on {dataset} failed: {record.content['reason']} ({record.folder})")
+        raise SimbenchError(f"{method} on {dataset} failed: {record.result.reason} ({record.folder})")
     return record
 
 

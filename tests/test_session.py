@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,11 @@ def test_a_run_is_made_once_opened_and_searched(tmp_path: Path) -> None:
     }
     told: list[str] = []
     record = bench.run("siamese-bce", "digits", options={"embedding_dim": 16}, log=told.append, **settings)
-    assert record.content["method"] == "siamese_bce"
-    assert record.content["embed_dim"] == 16
+    assert record.result.method == "siamese_bce"
+    assert record.result.embedding_dim == 16
     assert told
     again = bench.run("siamese_bce", "digits", options={"embedding_dim": 16}, **settings)
-    assert json.dumps(again.content) == json.dumps(record.content), "it is not repeated"
+    assert again.result == record.result, "it is not repeated"
 
     data = bench.load("digits", protocol="loo", limit=120)
     gallery = bench.open_run(record.folder).gallery()

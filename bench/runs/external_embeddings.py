@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.contract import DataError, UsageError
+from bench.contract import Control, DataError, Thresholds, UsageError, to_jsonable
 from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.metrics.conventions import DIALECTS, translate
 from bench.evaluation.metrics.registry import METRICS, Metric, describe
 from bench.evaluation.ranking.inputs import as_names, as_vectors
 from bench.evaluation.ranking.vector_files import read_names, read_vectors
-from bench.evaluation.sanity.checks import Control, check_evaluation, failures
+from bench.evaluation.sanity.checks import check_evaluation, failures
 from bench.evaluation.thresholds.operating_points import fit_thresholds, measure_thresholds
 from bench.files import write_arrays, write_json
 from bench.naming import did_you_mean
-from bench.runs.sanity_checks import controls_facts, thresholds_facts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +41,7 @@ class Judged:
 
     evaluation: Evaluation
     controls: tuple[Control, ...]
-    thresholds: Mapping[str, Any] | None
+    thresholds: Thresholds | None
     flags: tuple[str, ...]
 
     def facts(self) -> dict[str, Any]:
@@ -53,8 +52,8 @@ class Judged:
             "macro": dict(found.macro),
             "ci95": {name: list(both) for name, both in found.ci95.items()},
             "flags": list(self.flags),
-            "controls": controls_facts(self.controls),
-            "thresholds": self.thresholds,
+            "controls": to_jsonable(self.controls),
+            "thresholds": to_jsonable(self.thresholds),
         }
 
 
@@ -135,7 +134,7 @@ def judge_vectors(
         if fitted is None:
             raise DataError("validation has no pairs of one label and of two: no threshold can be fitted")
         measured = measure_thresholds(fitted, *words, query_ids=own, gallery_ids=other, normalize=normalize, seed=seed)
-        thresholds = thresholds_facts(fitted, measured)
+        thresholds = Thresholds(fitted, measured)
     return Judged(found, controls, thresholds, tuple(flags))
 
 

@@ -172,7 +172,7 @@ class Runner:
             return True
         if record.status != "done" and not recent:
             return False
-        self._note(Outcome(work.cell, record, str(record.content.get("reason", ""))))
+        self._note(Outcome(work.cell, record, record.result.reason))
         return True
 
     def _settle(self, work: _Work, ended: Ended, claims: Claims) -> None:
@@ -184,7 +184,7 @@ class Runner:
             self._waiting.appendleft(work)
             claims.free(work.folder)
             return
-        reason = "" if record is None else str(record.content.get("reason", ""))
+        reason = "" if record is None else record.result.reason
         if record is None or record.status != "done":
             ensure_writable(self._place.root, _ROOM)  # where the disk is full, every other cell would fail of it too
         if record is None:

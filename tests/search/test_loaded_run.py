@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from fake_runs import NOTHING, change_run
 from PIL import Image
 
 from bench.config import Config, Settings
@@ -53,9 +55,9 @@ def test_the_images_of_the_run_are_loaded_and_proven(
 
 
 def test_other_images_are_refused(run: TrainedRun, tmp_path: Path) -> None:
-    content = json.loads(json.dumps(run.record.content))
-    content["spec"]["data"]["limit"] = 200
-    record = type(run.record)(run.record.folder, content)
+    result = run.record.result
+    other = replace(result.spec, data={**result.spec.data, "limit": 200})
+    record = replace(run.record, result=replace(result, spec=other))
     with pytest.raises(DataError, match="not the images that"):
         images_of(record, Config(Settings()), no_bar, tmp_path)
 
@@ -76,18 +78,15 @@ def test_a_run_is_found_in_a_folder_above_it_if_it_is_the_only_one(run: TrainedR
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"status": "failed", "reason": "out of memory"}, r"failed \(out of memory\)"),
+        ({**NOTHING, "reason": "out of memory"}, r"failed \(out of memory\)"),
         ({"has_weights": False}, "keeps no weights"),
-        ({"method": "pixels", "spec": {"options": {}}}, "do not fit the method pixels"),
+        ({"spec": {"method": "pixels", "options": {}}}, "do not fit the method pixels"),
     ],
 )
-def test_a_run_that_cannot_be_used_says_why(
-    run: TrainedRun, tmp_path: Path, change: dict[str, object], said: str
-) -> None:
+def test_a_run_that_cannot_be_used_says_why(run: TrainedRun, tmp_path: Path, change: dict[str, Any], said: str) -> None:
     copy = tmp_path / "seed0"
     shutil.copytree(run.record.folder, copy)
-    content = json.loads((copy / "run.json").read_text())
-    (copy / "run.json").write_text(json.dumps({**content, **change}))
+    change_run(copy, **change)
     with pytest.raises(SimbenchError, match=said):
         open_run(copy, CPU)
 

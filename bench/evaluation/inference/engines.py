@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contract import (
+    EngineFacts,
     Images,
     ImageShape,
     Method,
@@ -98,14 +99,14 @@ def require_engine(engine: str, device: str, methods: Mapping[str, Method]) -> N
         raise UsageError(f"--engine {engine} needs methods with a network to compile: not {', '.join(unable)}")
 
 
-def on_engine(method: Method, engine: str, images: Images, *, threads: int) -> tuple[Method, dict[str, Any]]:
+def on_engine(method: Method, engine: str, images: Images, *, threads: int) -> tuple[Method, EngineFacts]:
     """Return a fitted method whose ``embed`` the engine computes, and what to record of the engine.
 
     images: some of them are embedded both ways to compare. With torch the method is returned as it is.
     Raises UsageError for a method without a network, and what ``compile_network`` raises.
     """
     if engine == "torch":
-        return method, {"name": "torch"}
+        return method, EngineFacts("torch")
     network = network_of(method)
     if network is None:
         raise UsageError(f"--engine {engine} needs a method with a network to compile: not {name_of(method)}")
@@ -115,12 +116,10 @@ def on_engine(method: Method, engine: str, images: Images, *, threads: int) -> t
     compiled = compile_network(
         network, images.shape, engine, threads=threads, samples=samples, expected=torch.from_numpy(expected)
     )
-    return EngineMethod(method, compiled.run), {
-        "name": engine,
-        "version": version(next(iter(_known(engine).packages))),
-        "precision": compiled.precision,
-        "lowest_cosine": round(compiled.cosine, 6),
-    }
+    facts = EngineFacts(
+        engine, version(next(iter(_known(engine).packages))), compiled.precision, round(compiled.cosine, 6)
+    )
+    return EngineMethod(method, compiled.run), facts
 
 
 def compile_network(

@@ -6,12 +6,11 @@ A control never changes a score: it is a number, a limit, and what it means that
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.contract import DataError
+from bench.contract import Control, DataError
 from bench.evaluation.evaluate import Evaluation
 from bench.evaluation.metrics import chance, collapse
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors
@@ -31,17 +30,6 @@ MOST_EXPLAINED = 0.999  # of one dimension's variance; the tightest method measu
 PERFECT, TIGHT = 0.9999, 0.99  # map, and variance explained in all dimensions: together they are not learnt
 FEWEST = 50  # rows from which shares and variances say anything
 HUB_NEIGHBORS = 10  # k of the k-occurrence
-
-
-@dataclass(frozen=True)
-class Control:
-    """One check: its value, the limit it must keep (None: told only), whether it does, and what the value means."""
-
-    name: str
-    value: float
-    limit: float | None
-    passed: bool
-    meaning: str
 
 
 def check_evaluation(

@@ -94,7 +94,7 @@ def latency(row: Row) -> float | None:
 
 def method_of(row: Row) -> str:
     """Return the method that a row is of, without what sets it apart."""
-    return str(row.first.content["method"])
+    return row.first.result.method
 
 
 def _answer(question: Question, rows: Sequence[Row], paired: Paired) -> Answer:

@@ -175,7 +175,7 @@ def test_the_same_runs_give_the_same_page(project: Path, html: str) -> None:
 
 def test_without_the_images_the_page_says_why_and_shows_the_rest(project: Path) -> None:
     def lost(record: RunRecord) -> Dataset:
-        raise DataError(f"{record.content['dataset']}: not <here>")
+        raise DataError(f"{record.result.dataset}: not <here>")
 
     found = write_report(project / "runs", project / "lost", lost, no_progress)
     text = unfold(found.page.read_text(encoding="utf-8"))
