@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 class Overlap:
     """How many of a part's images have a copy in another part, or, where it is the same, a second one in it.
 
-    part, other: their names; images: in the part; exact: with the same pixels; near: with no such copy, but a near one; mirrored: of these, mirrored ones only.
+    part, other: their names; images: in the part; exact: with the same pixels; near: with no such copy, but a near one;
+    mirrored: of these, mirrored ones only.
     """
 
     part: str
@@ -64,8 +65,8 @@ class Control:
 class Rejection:
     """A threshold for the nearest item: queries with a less similar one are rejected.
 
-    threshold: the similarity; accepted, detected: shares on validation of known queries accepted, and of the same queries rejected once their
-    class is left out; NaN with one class.
+    threshold: the similarity; accepted, detected: shares on validation of known queries accepted, and of the same
+    queries rejected once their class is left out; NaN with one class.
     """
 
     threshold: float
@@ -78,7 +79,8 @@ class OpenSet:
     """How well unknown queries are told from known ones on test.
 
     left_out: whether the unknown ones are the known ones without their class (no query's class was missing).
-    threshold: the similarity to the nearest item. auroc: chance that a known query's nearest item is more similar than an unknown one's, a tie counted half.
+    threshold: the similarity to the nearest item. auroc: chance that a known query's nearest item is more similar than
+    an unknown one's, a tie counted half.
     detected: unknown queries rejected; refused: known queries rejected; both at the threshold, over unknown and known.
     """
 

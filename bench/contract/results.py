@@ -22,10 +22,10 @@ class Provenance:
     """What made a result, outside its specification.
 
     simbench: its version. commit: hash of the checkout, None outside one; dirty: whether tracked files differ from it,
-    None where that is not known. date: ISO 8601, UTC. command: as it was typed. python: its version;
-    packages: versions by name, None where not installed. system, cpu: as the system names them; ram_gib: in 2^30 bytes.
-    cores: that the process could use. gpu: its name, None where none was used. device: its kind.
-    threads: of the CPU that the run could use.
+    None where that is not known. date: ISO 8601, UTC. command: as it was typed. python: its version; packages:
+    versions by name, None where not installed. system, cpu: as the system names them; ram_gib: in 2^30 bytes. cores:
+    that the process could use. gpu: its name, None where none was used. device: its kind. threads: of the CPU that the
+    run could use.
     """
 
     simbench: str
@@ -103,7 +103,7 @@ class Digests:
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """What computed the vectors: its name, and, None for torch, version, precision and lowest_cosine to torch's vectors."""
+    """What computed the vectors: its name and, None for torch, version, precision and lowest_cosine to torch's."""
 
     name: str
     version: str | None = None

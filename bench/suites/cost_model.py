@@ -71,12 +71,12 @@ def predict(
         if where not in cuts:
             cuts[where] = small(cell)
         trials.append(_trial_of(cell, cuts[where]))
-    missing = {one.folder(home): one for one in trials if one is not None and _kind(one) not in tried}
+    missing = {one.folder(home): one for one in trials if one is not None and _kind(one.spec) not in tried}
     failed = run_trials(list(missing.values())) if missing else {}
     tried = _by_kind(all_runs(home), place)
     found = []
     for cell, trial in zip(cells, trials, strict=True):
-        there = tried.get(_kind(trial), []) if trial is not None else []
+        there = tried.get(_kind(trial.spec), []) if trial is not None else []
         reason = failed.get(trial.folder(home), "its trial failed before") if trial is not None else ""
         found.append(_prediction(cell, known.get(_kind(cell.spec), []), there, reason))
     return found
