@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 class RunSpec:
     """Everything that decides what a run computes, its seed apart.
 
-    fingerprint: of the data, whatever loader and options it came through; options: every field of the method, defaults
-    included, so that a changed default is a different run; data: what was chosen of the data other than by default, by
-    name, which the fingerprint holds too; engine: what computes the vectors, once the method is fitted.
+    dataset, protocol, method: their names; fingerprint: of the data, whatever loader and options it came through;
+    options: every field of the method, defaults included, so that a changed default is a different run; budget: of
+    training; device: its kind; ks: the depths k of metrics@k; ties: the rule for equal similarities; data: what was
+    chosen of the data other than by default, by name, which the fingerprint holds too; engine: what computes the
+    vectors, once the method is fitted.
     """
 
     dataset: str

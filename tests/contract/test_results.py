@@ -98,7 +98,7 @@ def results(draw: st.DrawFn) -> RunResult:
     )
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(results())
 def test_a_result_comes_back_from_json_as_it_was(result: RunResult) -> None:
     text = json.dumps(result.to_json(), allow_nan=False)

@@ -96,6 +96,7 @@ def test_a_run_keeps_its_controls_its_thresholds_and_its_digests(made: Callable[
     named = {one.name: one for one in run.result.controls}
     assert all(one.passed for one in named.values())
     assert {"shuffled_labels", "random_vectors", "train_is_test", "hubness"} <= set(named)
+    assert run.result.thresholds is not None
     assert run.result.thresholds.validation.images == run.result.data.counts["validation"]
     assert run.result.thresholds.test.points
     assert run.result.trained is False

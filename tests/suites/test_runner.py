@@ -27,7 +27,7 @@ from bench.executors.executor import Ended, Limits
 from bench.files import write_json
 from bench.runs.store import RunRecord, all_runs, read_run
 from bench.suites.expansion import SuiteCell
-from bench.suites.leases import Claims
+from bench.suites.leases import Leases
 from bench.suites.runner import Outcome, Reporter, Runner, SuiteProgress
 
 METHOD = '''"""A method that does what it is told."""
@@ -196,8 +196,8 @@ def test_a_run_of_a_newer_simbench_is_neither_read_nor_replaced(tmp_path: Path) 
 def test_a_cell_that_another_runner_has_is_waited_for_and_not_repeated(tmp_path: Path) -> None:
     some = cells(2)
     hold = (
-        "import sys, time; from pathlib import Path; from bench.suites.leases import Claims\n"
-        "claims = Claims(Path(sys.argv[1])); print(claims.take(Path(sys.argv[2])), flush=True); sys.stdin.read()"
+        "import sys, time; from pathlib import Path; from bench.suites.leases import Leases\n"
+        "leases = Leases(Path(sys.argv[1])); print(leases.take(Path(sys.argv[2])), flush=True); sys.stdin.read()"
     )
     folder = some[0].folder(tmp_path)
     other = subprocess.Popen(
@@ -205,9 +205,9 @@ def test_a_cell_that_another_runner_has_is_waited_for_and_not_repeated(tmp_path:
     )
     assert other.stdout is not None
     assert other.stdout.readline() == b"True\n"
-    claims = Claims(tmp_path)
-    assert not claims.take(folder)
-    claims.close()
+    leases = Leases(tmp_path)
+    assert not leases.take(folder)
+    leases.close()
     seen: list[SuiteProgress] = []
 
     def show(progress: SuiteProgress) -> None:
@@ -289,7 +289,8 @@ def fits(folder: Path) -> list[str]:
 def records(folder: Path) -> dict[tuple[str, float, int], RunRecord]:
     found = all_runs(folder / "runs")
     named = {
-        (str(r.result.spec.options.get("how")), r.result.spec.options.get("power"), r.result.seed): r for r in found
+        (str(r.result.spec.options.get("how")), float(r.result.spec.options.get("power", 0)), r.result.seed): r
+        for r in found
     }
     assert len(named) == len(found), "a cell lies there twice"
     return named

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy.stats import skew
 from sklearn.datasets import load_digits
 
-from bench.contract import DataError
+from bench.contract import Control, DataError
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.metrics.chance import expected_average_precision
-from bench.evaluation.sanity.checks import Control, check_evaluation, failures, hubness
+from bench.evaluation.sanity.checks import check_evaluation, failures, hubness
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 

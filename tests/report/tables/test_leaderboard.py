@@ -44,6 +44,7 @@ def record(
         "ci95": {"map": (0.45, 0.56), "map@10": (0.5, 0.7), "hit@1": (0.6, 0.8)},
         "timings": {"fit_seconds": 1.5},
         "latency": {"embed_1_median_ms": 0.12},
+        "provenance": replace(MADE_BY, threads=2),
     }
     found = changes if "reason" in changes else {**done, **changes}
     return write_fake(root, fake_result(made, **{"seed": seed, "key": "0123456789", **found}))
