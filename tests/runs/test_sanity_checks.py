@@ -110,7 +110,7 @@ def test_a_copied_folder_under_another_name_is_told(made: Callable[..., list[Run
     shutil.rmtree(hog.folder)
     shutil.copytree(pixels.folder, hog.folder)
     forged = json.loads((hog.folder / "run.json").read_text(encoding="utf-8"))
-    forged |= {name: kept[name] for name in ("method", "key", "spec")}
+    forged |= {name: kept[name] for name in ("key", "spec")}
     (hog.folder / "run.json").write_text(json.dumps(forged), encoding="utf-8")
     told = alarms(all_runs(tmp_path / "runs"))
     assert set(told) == {pixels.folder, hog.folder}
