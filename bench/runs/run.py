@@ -29,11 +29,12 @@ from bench.contract import (
     uses_labels,
 )
 from bench.data.audit.audit import audit
-from bench.evaluation.evaluate import Evaluation, evaluate
+from bench.evaluation.evaluate import Evaluation, evaluate_set
 from bench.evaluation.inference.embed import embed_images
 from bench.evaluation.inference.engines import on_engine
 from bench.evaluation.metrics.reconstruction import score_decoding
 from bench.evaluation.ranking.arrays import Vectors
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.statistics.bootstrap import ci95, macro_means
 from bench.files import write_rows
 from bench.runs.artifacts import save_per_query, save_samples, save_vectors, save_weights
@@ -193,30 +194,27 @@ class _Run:
     ) -> tuple[Evaluation, Judgement]:
         dataset, place = self.dataset, self.place
         with self.timer.stage("evaluate"):
-            evaluation = evaluate(
+            data = RetrievalSet.of(
                 query,
                 dataset.query.labels,
                 gallery,
                 dataset.gallery.labels,
                 query_ids=dataset.query.ids,
                 gallery_ids=dataset.gallery.ids,
-                ks=self.spec.ks,
                 normalize=False,  # they are unit vectors already
-                ties=self.spec.ties,
-                threads=place.threads,
-                seed=self.seed,
             )
+            spec, threads = self.spec, place.threads
+            evaluation = evaluate_set(data, ks=spec.ks, ties=spec.ties, threads=threads, seed=self.seed)
         with self.timer.stage("control"):
             judged = judge_run(
                 embedder,
                 dataset,
-                query,
-                gallery,
+                data,
                 evaluation,
                 audit=audited,
-                ties=self.spec.ties,
+                ties=spec.ties,
                 device=place.device,
-                threads=place.threads,
+                threads=threads,
                 seed=self.seed,
             )
         return evaluation, judged

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bench.contract import Dataset, Method
     from bench.evaluation.evaluate import Evaluation
     from bench.evaluation.ranking.arrays import Vectors
+    from bench.evaluation.ranking.retrieval_set import RetrievalSet
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,7 @@ class Judgement:
 def judge_run(
     embedder: Method,
     dataset: Dataset,
-    query: Vectors,
-    gallery: Vectors,
+    data: RetrievalSet,
     evaluation: Evaluation,
     *,
     audit: Audit,
@@ -52,29 +52,18 @@ def judge_run(
 ) -> Judgement:
     """Check a run's vectors and ranking, and fit thresholds on its validation split.
 
-    query, gallery: unit vectors float32, the same array for both where they are the same images. At most 1,000
-    images of the validation split are embedded; with fewer than two there are no thresholds.
+    data: the unit vectors that were ranked. At most 1,000 images of the validation split are embedded; with fewer than
+    two there are no thresholds.
     """
-    names = dataset.query.labels, dataset.gallery.labels
-    ids = {"query_ids": dataset.query.ids, "gallery_ids": dataset.gallery.ids}
     controls = check_evaluation(
-        evaluation,
-        query,
-        names[0],
-        gallery,
-        names[1],
-        **ids,
-        ties=ties,
-        threads=threads,
-        seed=seed,
-        train_copies=_share_learnt(audit),
+        evaluation, data, ties=ties, threads=threads, seed=seed, train_copies=_share_learnt(audit)
     )
     fitted = _fit(embedder, dataset, device, seed)
     thresholds = None
     if fitted is not None:
-        found = measure_thresholds(fitted, query, names[0], gallery, names[1], **ids, normalize=False, seed=seed)
-        thresholds = Thresholds(fitted, found)
-    return Judgement(controls, thresholds, digests(query, gallery, evaluation.per_query), tuple(failures(controls)))
+        thresholds = Thresholds(fitted, measure_thresholds(fitted, data, seed=seed))
+    digest = digests(data.query.source, data.gallery.source, evaluation.per_query)
+    return Judgement(controls, thresholds, digest, tuple(failures(controls)))
 
 
 def threshold_lines(thresholds: Thresholds) -> list[str]:

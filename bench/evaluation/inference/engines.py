@@ -29,7 +29,7 @@ from bench.contract import (
 )
 from bench.evaluation.inference.compile import Run, import_openvino, onnx_runs, openvino_runs
 from bench.evaluation.inference.embed import embed_pixels, name_of, to_floats
-from bench.evaluation.ranking.rows import normalize_rows
+from bench.evaluation.ranking.vectors import normalize_rows
 
 LEAST_COSINE = 0.998  # of every sample to torch's vector; bfloat16 keeps .9989 on a network of 49 layers
 _SAMPLES = 32
