@@ -181,7 +181,12 @@ def open_run(where: Path, device: torch.device) -> TrainedRun:
     """
     record = find_run(where)
     name, data = record.result.method, record.result.data
-    method: Method = build(get_method(name), record.result.spec.options, owner=f"method {name}")
+    try:
+        method: Method = build(get_method(name), record.result.spec.options, owner=f"method {name}")
+    except UsageError as error:
+        raise UsageError(
+            f"{record.folder}: {error}; a method or an encoder from a file of your own needs its folder: --methods DIR"
+        ) from error
     saver = saver_of(method)
     if saver is None or not record.result.has_weights:
         raise SimbenchError(f"{record.folder}: the method {name} keeps no weights, so that it cannot be used again")
