@@ -67,7 +67,7 @@ def run(
             ``limit=2000``, ``runs="runs"``; bench.toml itself is not read.
 
     Returns:
-        The run: its ``folder``, and its ``content`` as run.json has it.
+        The run: its ``folder``, and its ``result`` as run.json has it.
 
     Raises:
         UsageError: an unknown name or value.
@@ -76,7 +76,7 @@ def run(
 
     Example:
         >>> record = run("pixels", "digits", protocol="loo", limit=300)
-        >>> record.content["scores"]["map"] > 0.5
+        >>> record.result.scores["map"] > 0.5
         True
     """
     chosen = _settings({**settings, "seeds": (seed,)})
@@ -91,7 +91,7 @@ def run(
     place = Workplace(Path(chosen.runs), device, threads, no_progress, log, cache=cache_folder())
     record = execute(cell.spec, cell.seed, cell.dataset, place)
     if record.status != "done":
-        raise SimbenchError(f"{method} on {dataset} failed: {record.content['reason']} ({record.folder})")
+        raise SimbenchError(f"{method} on {dataset} failed: {record.result.reason} ({record.folder})")
     return record
 
 
@@ -170,7 +170,7 @@ def per_query(run: RunRecord | Path | str) -> pd.DataFrame:
         >>> frame = per_query(record)
         >>> list(frame.columns[:2]), len(frame)
         (['id', 'label'], 300)
-        >>> bool(abs(frame["map"].mean() - record.content["scores"]["map"]) < 1e-9)
+        >>> bool(abs(frame["map"].mean() - record.result.scores["map"]) < 1e-9)
         True
     """
     folder = find_run(run.folder if isinstance(run, RunRecord) else Path(run)).folder

@@ -66,8 +66,8 @@ pixels_alone = bench.run("pixels", DATASET, **settings)
 # %%
 rows = {}
 for record in (arcface, pixels_alone):
-    scores, interval = record.content["scores"], record.content["ci95"]
-    rows[record.content["method"]] = {
+    scores, interval = record.result.scores, record.result.ci95
+    rows[record.result.method] = {
         name: f"{scores[name]:.3f}  [{interval[name][0]:.3f}, {interval[name][1]:.3f}]"
         for name in ("map", "map@10", "hit@1", "mean_rank_norm")
     }
@@ -187,7 +187,7 @@ display(Picture(draw_grid([[Tile(image) for image in run.decode(walk)]])))
 # %%
 half = gallery.vectors[:, : gallery.vectors.shape[1] // 2]
 found = bench.evaluate(half, gallery.labels, half, gallery.labels, query_ids=gallery.ids, gallery_ids=gallery.ids)
-print(f"map {found.scores['map']:.3f} with half the dimensions, {arcface.content['scores']['map']:.3f} with all")
+print(f"map {found.scores['map']:.3f} with half the dimensions, {arcface.result.scores['map']:.3f} with all")
 
 # %% [markdown]
 # ## Where to go on

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,11 +27,11 @@ def test_a_run_is_made_once_opened_and_searched(tmp_path: Path) -> None:
     }
     told: list[str] = []
     record = bench.run("siamese-bce", "digits", options={"embedding_dim": 16}, log=told.append, **settings)
-    assert record.content["method"] == "siamese_bce"
-    assert record.content["embed_dim"] == 16
+    assert record.result.method == "siamese_bce"
+    assert record.result.embedding_dim == 16
     assert told
     again = bench.run("siamese_bce", "digits", options={"embedding_dim": 16}, **settings)
-    assert json.dumps(again.content) == json.dumps(record.content), "it is not repeated"
+    assert again.result == record.result, "it is not repeated"
 
     data = bench.load("digits", protocol="loo", limit=120)
     gallery = bench.open_run(record.folder).gallery()
@@ -70,9 +69,9 @@ def test_frames_hold_a_row_a_run_and_a_row_a_query(tmp_path: Path) -> None:
     runs = str(tmp_path / "runs")
     record = bench.run("pixels", "digits", protocol="loo", limit=120, runs=runs)
     frame = bench.runs_frame(runs)
-    assert frame["map"].tolist() == pytest.approx([record.content["scores"]["map"]])
+    assert frame["map"].tolist() == pytest.approx([record.result.scores["map"]])
     queries = bench.per_query(record.folder)
-    assert queries["map"].mean() == pytest.approx(record.content["scores"]["map"])
+    assert queries["map"].mean() == pytest.approx(record.result.scores["map"])
     data = bench.load("digits", protocol="loo", limit=120)
     assert queries["id"].tolist() == data.query.ids.tolist()
     assert queries["label"].tolist() == [data.classes[label] for label in data.query.labels]

@@ -20,7 +20,7 @@ from bench.registry import plugin_names
 
 if TYPE_CHECKING:
     from bench.config import Config
-    from bench.data.audit.audit import Audit, Overlap
+    from bench.contract import Audit, Overlap
     from bench.data.layouts.listing import Summary
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import option
-from bench.contract import UsageError
+from bench.contract import UsageError, to_jsonable
 
 if TYPE_CHECKING:
     from bench.runs.external_embeddings import Judged, Side
@@ -99,7 +99,7 @@ def evaluate(
     if save is not None:
         save_judged(Path(save), query, gallery, judged)
     if as_json:
-        click.echo(json.dumps(_without_nan({**judged.facts(), "dialects": told}), indent=2))
+        click.echo(json.dumps(to_jsonable({**judged.facts(), "dialects": told}), indent=2))
         return
     for line in _lines(judged, told, query, gallery):
         click.echo(line)
@@ -129,7 +129,7 @@ def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, g
     from tabulate import tabulate
 
     from bench.runs.external_embeddings import metric_of
-    from bench.runs.sanity_checks import told_thresholds
+    from bench.runs.sanity_checks import threshold_lines
 
     alone = ", each asks all the others" if query is gallery else f" ask {len(gallery.vectors):,} items"
     yield f"{len(query.vectors):,} queries{alone}; {query.vectors.shape[1]} dimensions\n"
@@ -150,7 +150,7 @@ def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, g
     yield _table(tabulate, ["control", "value", "limit", "", "meaning"], checks)
     if judged.thresholds is not None:
         yield ""
-        yield from (f"- {line}" for line in told_thresholds(judged.thresholds))
+        yield from (f"- {line}" for line in threshold_lines(judged.thresholds))
     if judged.flags:
         yield ""
         yield from (f"**{flag}**" for flag in judged.flags)
@@ -167,12 +167,3 @@ def _number(value: float | None) -> str:
     if value is None or math.isnan(value):
         return ""
     return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.1f}"
-
-
-def _without_nan(value: Any) -> Any:
-    """Return JSON-able values with null for numbers that are none."""
-    if isinstance(value, dict):
-        return {name: _without_nan(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

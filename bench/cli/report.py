@@ -100,7 +100,7 @@ def opener(config: Config, terminal: Terminal, named: dict[str, str]) -> Callabl
     def open_images(record: RunRecord) -> Dataset:
         from bench.runs.loaded_run import images_of
 
-        where = named.get(str(record.content["dataset"]))
+        where = named.get(record.result.dataset)
         return images_of(record, config, terminal.progress, cache_folder(), where=where)
 
     return open_images

@@ -70,7 +70,7 @@ def robustness(
     def queries(record: RunRecord) -> Split:
         from bench.runs.loaded_run import images_of
 
-        fingerprint = record.content["spec"]["fingerprint"]
+        fingerprint = record.result.spec.fingerprint
         if fingerprint not in loaded:
             loaded.clear()
             loaded[fingerprint] = images_of(record, checked, terminal.progress, cache_folder(), where=dataset)

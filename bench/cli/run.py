@@ -175,11 +175,13 @@ def _report(records: Sequence[RunRecord], runs: Path, results: Path, *, as_json:
 
     write_results(runs, results)
     if as_json:
-        click.echo(json.dumps([{"folder": str(record.folder), **record.content} for record in records], indent=2))
+        click.echo(
+            json.dumps([{"folder": str(record.folder), **record.result.to_json()} for record in records], indent=2)
+        )
         return
     click.echo(tables(runs_frame(records)))
     click.echo(f"\nleaderboard: {results / 'leaderboard.md'}   runs: {runs}")
     for record in records:
         if record.status != "done":
-            click.echo(f"simbench: {record.content['method']} failed: {record.content['reason']}", err=True)
+            click.echo(f"simbench: {record.result.method} failed: {record.result.reason}", err=True)
     sys.stdout.flush()

@@ -100,7 +100,5 @@ def _write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 
 def _name(run: RunRecord) -> str:
-    return (
-        "-".join(str(run.content[part]) for part in ("dataset", "protocol", "method", "key"))
-        + f"-seed{run.content['seed']}"
-    )
+    result = run.result
+    return f"{result.dataset}-{result.protocol}-{result.method}-{result.key}-seed{result.seed}"

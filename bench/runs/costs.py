@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.contract import Dataset, Images, Method
+from bench.contract import Costs, Dataset, Images, Method, parameters_of
 from bench.data.decoding.decode_image import decode_picture
 from bench.evaluation.cost.flops import embedding_flops
 from bench.evaluation.cost.latency import (
@@ -31,6 +31,7 @@ from bench.evaluation.cost.timing import Latency, Timing
 from bench.evaluation.ranking.arrays import Vectors
 from bench.files import write_arrays
 
+PICTURES_TIMED = "PNG files made in memory of images at the data set's size"
 _MANY = 64  # images or queries a call, beside one
 _PICTURES = 16  # files that are decoded again and again
 _NEIGHBOURS = 50
@@ -94,19 +95,21 @@ def save_latencies(folder: Path, latencies: Sequence[Latency]) -> None:
     write_arrays(folder / "latency.npz", {_name(one): np.array(one.samples_ns, np.int64) for one in latencies})
 
 
-def other_costs(
-    method: Method, embedder: Method, dataset: Dataset, *, device: torch.device, threads: int
-) -> dict[str, int | float | None]:
-    """Return what is counted and not timed: ``flops`` of one image, ``peak_embed_mb`` (2^20 bytes) of a batch of 64.
+def counted_costs(
+    method: Method, embedder: Method, dataset: Dataset, embedding_dim: int, *, device: torch.device, threads: int
+) -> Costs:
+    """Return what is counted and not timed.
 
-    method: as fitted, which has the network; embedder: what embeds, the same or compiled by an engine. None where it
-    cannot be known.
+    method: as fitted, which has the network; embedder: what embeds, the same or compiled by an engine.
     """
     peak = peak_embed_bytes(embedder, dataset.query.images, device=device, batch=_MANY, threads=threads)
-    return {
-        "flops": embedding_flops(method, dataset.shape, device),
-        "peak_embed_mb": None if peak is None else round(peak / 2**20, 1),
-    }
+    return Costs(
+        embedding_dim=embedding_dim,
+        bytes_per_vector=4 * embedding_dim,
+        n_parameters=parameters_of(method),
+        flops=embedding_flops(method, dataset.shape, device),
+        peak_embed_mb=None if peak is None else round(peak / 2**20, 1),
+    )
 
 
 def encoded_pictures(images: Images) -> Pictures:
@@ -115,7 +118,7 @@ def encoded_pictures(images: Images) -> Pictures:
     encoded = tuple(_png(pixels) for pixels in images.take(rows))
     shape = images.shape
     decode = partial(decode_picture, size=(shape.height, shape.width), resize="crop")
-    return Pictures(encoded, decode, shape, "PNG files made in memory of images at the data set's size")
+    return Pictures(encoded, decode, shape, PICTURES_TIMED)
 
 
 def _png(pixels: Any) -> bytes:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.contract import DataError, UsageError
+from bench.contract import Control, DataError, Thresholds, UsageError, to_jsonable
 from bench.data.formats.vector_files import read_names, read_vectors
 from bench.evaluation.evaluate import Evaluation, evaluate_set
 from bench.evaluation.metrics.conventions import DIALECTS, translate
@@ -17,11 +17,10 @@ from bench.evaluation.metrics.registry import METRICS, Metric, describe
 from bench.evaluation.ranking.relevance import as_names
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.ranking.vectors import as_vectors
-from bench.evaluation.sanity.checks import Control, check_evaluation, failures
+from bench.evaluation.sanity.checks import check_evaluation, failures
 from bench.evaluation.thresholds.operating_points import fit_thresholds, measure_thresholds
 from bench.files import write_arrays, write_json
 from bench.naming import did_you_mean
-from bench.runs.sanity_checks import controls_facts, thresholds_facts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +43,7 @@ class Judged:
 
     evaluation: Evaluation
     controls: tuple[Control, ...]
-    thresholds: Mapping[str, Any] | None
+    thresholds: Thresholds | None
     flags: tuple[str, ...]
 
     def facts(self) -> dict[str, Any]:
@@ -55,8 +54,8 @@ class Judged:
             "macro": dict(found.macro),
             "ci95": {name: list(both) for name, both in found.ci95.items()},
             "flags": list(self.flags),
-            "controls": controls_facts(self.controls),
-            "thresholds": self.thresholds,
+            "controls": to_jsonable(self.controls),
+            "thresholds": to_jsonable(self.thresholds),
         }
 
 
@@ -131,7 +130,7 @@ def judge_vectors(
         fitted = fit_thresholds(validation.vectors, validation.labels, normalize=normalize, seed=seed)
         if fitted is None:
             raise DataError("validation has no pairs of one label and of two: no threshold can be fitted")
-        thresholds = thresholds_facts(fitted, measure_thresholds(fitted, data, seed=seed))
+        thresholds = Thresholds(fitted, measure_thresholds(fitted, data, seed=seed))
     return Judged(found, controls, thresholds, tuple(flags))
 
 

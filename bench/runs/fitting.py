@@ -25,8 +25,8 @@ def fit_method(
     """
     _seed_everything(seed, place.threads)
     method: Method = build(get_method(spec.method), spec.options, owner=f"method {spec.method}")
-    with tensorboard_writer(checkpoints.parent) if place.tensorboard else nullcontext() as told:
-        history = MemoryHistory(told)
+    with tensorboard_writer(checkpoints.parent) if place.tensorboard else nullcontext() as writer:
+        history = MemoryHistory(writer)
         context = RunContext(
             seed=seed,
             device=place.device,

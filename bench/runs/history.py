@@ -44,16 +44,16 @@ def tensorboard_writer(folder: Path) -> Iterator[Callable[[Row], None]]:
 
 
 class MemoryHistory:
-    """One row an epoch: numbers and words by name; ``told`` hears of every new one."""
+    """One row an epoch: numbers and words by name; ``listener`` hears of every new one."""
 
-    def __init__(self, told: Callable[[Mapping[str, float | int | str]], None] | None = None) -> None:
+    def __init__(self, listener: Callable[[Mapping[str, float | int | str]], None] | None = None) -> None:
         self._rows: list[Mapping[str, float | int | str]] = []
-        self._told = told
+        self._listener = listener
 
     def add(self, row: Mapping[str, float | int | str]) -> None:
         self._rows.append(dict(row))
-        if self._told is not None:
-            self._told(row)
+        if self._listener is not None:
+            self._listener(row)
 
     def rows(self) -> Sequence[Mapping[str, float | int | str]]:
         return self._rows

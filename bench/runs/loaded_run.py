@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from bench.contract import (
     Method,
     Progress,
     Resize,
+    RunSpec,
     SimbenchError,
     UsageError,
     decoder_of,
@@ -47,13 +47,13 @@ def images_of(
     where: name or path of the data set, by default the name that the run has for it; own images have to be named.
     Raises DataError unless every image, label and id is the one that the run was scored on.
     """
-    spec, height_width = record.content["spec"], record.content["data"]["shape"][:2]
+    spec, wanted = record.result.spec, record.result.data.shape
     settings = _settings_of(spec, config.settings)
-    name = where or str(spec["dataset"])
+    name = where or spec.dataset
     collection = load_collection(name, replace(config, settings=settings), progress, cache)
     shape = collection.train.images.shape
-    if [shape.height, shape.width] != height_width and settings.image_size is None:
-        settings = replace(settings, image_size="x".join(map(str, height_width)))
+    if (shape.height, shape.width) != (wanted.height, wanted.width) and settings.image_size is None:
+        settings = replace(settings, image_size=f"{wanted.height}x{wanted.width}")
         collection = load_collection(name, replace(config, settings=settings), progress, cache)
     other = (
         f"{name}: not the images that {record.folder} was scored on (images, labels, classes or their parts differ); "
@@ -63,18 +63,18 @@ def images_of(
         data = chosen_data(collection, settings, cache)
     except SimbenchError as error:  # what cannot even be cut in this way is not what was
         raise DataError(other) from error
-    if data.fingerprint != spec["fingerprint"]:
+    if data.fingerprint != spec.fingerprint:
         raise DataError(other)
     return data
 
 
-def _settings_of(spec: Mapping[str, Any], settings: Settings) -> Settings:
+def _settings_of(spec: RunSpec, settings: Settings) -> Settings:
     """Return settings with the run's own choice of data and no other; whether it is right, the fingerprint says."""
     chosen: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in spec["data"].items()
+        name: tuple(value) if isinstance(value, list) else value for name, value in spec.data.items()
     }
     return Settings(
-        protocol=spec["protocol"],
+        protocol=spec.protocol,
         broken="any",
         image_size=settings.image_size,
         data_root=settings.data_root,
@@ -111,7 +111,7 @@ class TrainedRun:
 
     @property
     def dimension(self) -> int:
-        return int(self.record.content["embed_dim"])
+        return self.record.result.embedding_dim
 
     @property
     def decoder(self) -> Decodes | None:
@@ -131,7 +131,7 @@ class TrainedRun:
         """
         decoder = self.decoder
         if decoder is None:
-            name = self.record.content["method"]
+            name = self.record.result.method
             raise UsageError(
                 f"{self.record.folder}: this run of {name} has no decoder; runs with a decode_cosine in the "
                 "leaderboard have one"
@@ -165,7 +165,7 @@ def find_run(where: Path) -> RunRecord:
         raise UsageError(f"{where}: {said}")
     record = read_run(found[0])
     if record is None or record.status != "done":
-        reason = record.content.get("reason", "it is not finished") if record else "it vanished"
+        reason = record.result.reason if record else "it vanished"
         raise SimbenchError(f"{found[0]}: this run failed ({reason}); run it again first")
     return record
 
@@ -176,24 +176,23 @@ def open_run(where: Path, device: torch.device) -> TrainedRun:
     Raises SimbenchError where the run kept no weights, or the method has changed since.
     """
     record = find_run(where)
-    name, data = str(record.content["method"]), record.content["data"]
+    name, data = record.result.method, record.result.data
     try:
-        method: Method = build(get_method(name), record.content["spec"]["options"], owner=f"method {name}")
+        method: Method = build(get_method(name), record.result.spec.options, owner=f"method {name}")
     except UsageError as error:
         raise UsageError(
             f"{record.folder}: {error}; a method or an encoder from a file of your own needs its folder: --methods DIR"
         ) from error
     saver = saver_of(method)
-    if saver is None or not record.content["has_weights"]:
+    if saver is None or not record.result.has_weights:
         raise SimbenchError(f"{record.folder}: the method {name} keeps no weights, so that it cannot be used again")
-    shape = ImageShape(*data["shape"])
     state = load_tensors(record.folder / "weights.safetensors")[0]
     try:
-        saver.restore(state, shape, device)
+        saver.restore(state, data.shape, device)
     except (RuntimeError, KeyError) as error:  # torch's for tensors that do not fit, a method's for missing ones
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise SimbenchError(
             f"{record.folder}: its weights do not fit the method {name} as it is now ({first}); run it again"
         ) from error
-    resize = Resize(**data["resize"]) if data.get("resize") else Resize(shape.height, shape.width)
-    return TrainedRun(record, method, shape, resize, device)
+    resize = data.resize or Resize(data.shape.height, data.shape.width)
+    return TrainedRun(record, method, data.shape, resize, device)

@@ -9,11 +9,10 @@ import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from bench.contract import UsageError
+from bench.contract import Provenance, UsageError
 from bench.environment import processors
 from bench.naming import did_you_mean
 
@@ -44,25 +43,25 @@ def choose_device(name: str) -> torch.device:
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "faiss-cpu", "pandas", "pillow", "safetensors")
 
 
-def provenance(device: torch.device, threads: int) -> dict[str, Any]:
-    """Return everything outside the specification that a result depends on, as JSON-able values."""
+def provenance(device: torch.device, threads: int) -> Provenance:
+    """Return everything outside the specification that a result depends on."""
     commit, dirty = git_commit(Path(__file__).resolve().parents[2])
-    return {
-        "simbench": version("simbench-retrieval"),
-        "commit": commit,
-        "dirty": dirty,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cpu": cpu_name(),
-        "cores": processors(),
-        "ram_gib": round(_ram_bytes() / 2**30, 1),
-        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        "device": device.type,
-        "threads": threads,
-    }
+    return Provenance(
+        simbench=version("simbench-retrieval"),
+        commit=commit,
+        dirty=dirty,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        python=platform.python_version(),
+        packages={name: _version(name) for name in _PACKAGES},
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=cpu_name(),
+        cores=processors(),
+        ram_gib=round(_ram_bytes() / 2**30, 1),
+        gpu=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        device=device.type,
+        threads=threads,
+    )
 
 
 def git_commit(folder: Path) -> tuple[str | None, bool | None]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.contract import DataError, SimbenchError
+from bench.contract import DataError, SimbenchError, to_jsonable
 from bench.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from bench.evaluation.cost.timing import fixed_threads
 from bench.evaluation.evaluate import evaluate_set
@@ -110,7 +110,7 @@ def sweep_run(
             "queries": len(query),
             **_summary(values, sweep, query),
             "seconds": round(time.perf_counter() - started, 3),
-            "provenance": provenance(device, threads),
+            "provenance": to_jsonable(provenance(device, threads)),
         }
         write_json(record.folder / ROBUSTNESS, content)
     return content
@@ -169,7 +169,7 @@ class _Sweep:
         return values
 
     def _scored(self, condition: Condition) -> dict[str, Floats]:
-        ties = self.run.record.content["spec"].get("ties", "pessimistic")
+        ties = self.run.record.result.spec.ties
         asked = self.data.with_query(self._embedded(condition))
         found = evaluate_set(asked, ks=(1,), ties=ties, threads=self.threads)
         return {f"{condition.name}/{metric}": found.per_query[metric] for metric in METRICS}
@@ -219,12 +219,9 @@ def _summary(values: Mapping[str, Floats], sweep: _Sweep, query: Split) -> dict[
 
 def _plan(record: RunRecord) -> dict[str, Any]:
     """Return what decides a sweep: the run's vectors, and the corruptions; another plan is another sweep."""
-    content = record.content
-    kinds = {
-        one.corruption: list(CORRUPTIONS[one.corruption].levels) for one in conditions(content["data"]["shape"][2])
-    }
-    vectors = (content.get("digests") or {}).get("vectors") or content["provenance"]["date"]
-    return {"run": vectors, "seed": SEED, "corruptions": kinds}
+    run = record.result
+    kinds = {one.corruption: list(CORRUPTIONS[one.corruption].levels) for one in conditions(run.data.shape.channels)}
+    return {"run": run.digests.vectors if run.digests else run.provenance.date, "seed": SEED, "corruptions": kinds}
 
 
 def _plan_text(record: RunRecord) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +14,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contract import (
+    Audit,
+    Costs,
+    DataFacts,
     Dataset,
     Decodes,
     Method,
+    Provenance,
+    RunResult,
     RunSpec,
     SimbenchError,
     Workplace,
     baseline_of,
     decoder_of,
-    parameters_of,
     uses_labels,
 )
 from bench.data.audit.audit import audit
-from bench.evaluation.evaluate import evaluate_set
+from bench.evaluation.evaluate import Evaluation, evaluate_set
 from bench.evaluation.inference.embed import embed_images
 from bench.evaluation.inference.engines import on_engine
 from bench.evaluation.metrics.reconstruction import score_decoding
 from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.statistics.bootstrap import ci95, macro_means
-from bench.files import write_json, write_rows
+from bench.files import write_rows
 from bench.runs.artifacts import save_per_query, save_samples, save_vectors, save_weights
-from bench.runs.costs import encoded_pictures, latency_columns, measure_latencies, other_costs, save_latencies
+from bench.runs.costs import PICTURES_TIMED, counted_costs, latency_columns, measure_latencies, save_latencies
 from bench.runs.fitting import fit_method, reason_of
+from bench.runs.history import MemoryHistory
 from bench.runs.provenance import provenance
-from bench.runs.sanity_checks import judge_run
-from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, clear, locked, read_run, run_folder, run_head
+from bench.runs.sanity_checks import Judgement, judge_run
+from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, clear, locked, read_run, run_folder, write_run
 from bench.training.trained import deviations
 
 
@@ -57,115 +63,183 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
         (folder / RUN_FILE).unlink(missing_ok=True)
         place.log(f"{spec.method} on {spec.dataset} ({spec.protocol}), seed {seed}: {folder}")
         made_by = provenance(place.device, place.threads)  # now: what runs, not what it is edited to meanwhile
-        started = time.perf_counter()
+        run = _Run(spec, seed, dataset, place, folder, made_by)
         try:
-            found = _run(spec, seed, dataset, place, folder)
+            result = run.result()
         except Exception as error:
             if place.debug and not isinstance(error, SimbenchError):
                 raise
-            found = {"status": "failed", "reason": reason_of(error), "traceback": traceback.format_exc()}
-        seconds = round(time.perf_counter() - started, 3)
-        write_json(
-            folder / RUN_FILE, {**run_head(spec, seed, "done"), **found, "seconds": seconds, "provenance": made_by}
-        )
+            result = run.failed(error)
+        write_run(folder, result)
     record = read_run(folder)
     if record is None:
         raise SimbenchError(f"{folder / RUN_FILE} vanished while it was written")
     return record
 
 
-def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: Path) -> dict[str, Any]:
-    checked = audit(dataset, place.cache, place.progress)
-    if checked.leaked:
-        told = " and ".join(f"{leak.found} {leak.part}" for leak in checked.leaks)
-        place.log(f"{spec.dataset} ({spec.protocol}): {told} images have a copy in train (--drop-leaks)")
-    clock, processor = _Clock(), time.process_time()
-    method, history = fit_method(spec, seed, dataset, place, folder / CHECKPOINTS)
-    clock.lap("fit")
-    worked = round(time.process_time() - processor, 3)
-    clock.laps["fit_seconds"] = max(clock.laps["fit_seconds"], history.trained("seconds"))  # also before a kill
-    clock.laps["fit_cpu_seconds"] = max(worked, history.trained("cpu_seconds"))
-    embedder, engine = on_engine(method, spec.engine, dataset.query.images, threads=place.threads)
-    clock.lap("compile")
-    query, gallery = _embed(embedder, dataset, place)
-    clock.lap("embed")
-    data = RetrievalSet.of(
-        query,
-        dataset.query.labels,
-        gallery,
-        dataset.gallery.labels,
-        query_ids=dataset.query.ids,
-        gallery_ids=dataset.gallery.ids,
-        normalize=False,  # they are unit vectors already
-    )
-    evaluation = evaluate_set(data, ks=spec.ks, ties=spec.ties, threads=place.threads, seed=seed)
-    clock.lap("evaluate")
-    judged = judge_run(
-        embedder,
-        dataset,
-        data,
-        evaluation,
-        audit=checked,
-        ties=spec.ties,
-        device=place.device,
-        threads=place.threads,
-        seed=seed,
-    )
-    clock.lap("control")
-    decoding = _decoding(embedder, dataset, query, place, folder, decoder=decoder_of(method))
-    clock.lap("decode")
-    pictures = encoded_pictures(dataset.query.images)
-    latencies = measure_latencies(
-        embedder, dataset, query, gallery, device=place.device, threads=place.threads, pictures=pictures
-    )
-    costs = other_costs(method, embedder, dataset, device=place.device, threads=place.threads)
-    clock.lap("latency")
-    save_latencies(folder, latencies)
-    save_per_query(folder, dataset, evaluation, decoding)
-    save_vectors(folder, query, gallery)
-    saved = save_weights(folder, method)
-    if history.rows():
-        write_rows(folder / "history.csv", history.rows())
-    decoded_scores = _Summary.of(decoding, dataset, seed)
-    return {
-        "scores": {**evaluation.scores, **decoded_scores.scores},
-        "macro": {**evaluation.macro, **decoded_scores.macro},
-        "ci95": {name: list(both) for name, both in {**evaluation.ci95, **decoded_scores.ci95}.items()},
-        **judged,
-        "flags": [*evaluation.flags, *judged["flags"], *history.events()],
-        "trained": bool(history.rows()),
-        "uses_labels": uses_labels(method),
-        "baseline": baseline_of(method),
-        "deviations": deviations(method),
-        "engine": engine,
-        "timings": clock.laps,
-        "latency": latency_columns(latencies),
-        "pictures_timed": pictures.source,
-        **costs,
-        "embed_dim": int(gallery.shape[1]),
-        "bytes_per_vector": int(gallery.shape[1]) * 4,
-        "n_parameters": parameters_of(method),
-        "has_weights": saved,
-        "data": {**_data_facts(dataset), "audit": asdict(checked)},
-    }
+class StageTimer:
+    """Wall seconds of each stage of a run, as ``<stage>_seconds``, and of all since it was made."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        self._began = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.stages[f"{name}_seconds"] = round(time.perf_counter() - began, 4)
+
+    def elapsed(self) -> float:
+        return round(time.perf_counter() - self._began, 3)
 
 
-def _embed(method: Method, dataset: Dataset, place: Workplace) -> tuple[Vectors, Vectors]:
-    """Return (query, gallery) unit vectors; the same array for both where they are the same images."""
-    gallery = embed_images(method, dataset.gallery.images, device=place.device, progress=place.progress)
-    if dataset.query is dataset.gallery:
-        return gallery, gallery
-    return embed_images(method, dataset.query.images, device=place.device, progress=place.progress), gallery
+@dataclass(frozen=True)
+class _Run:
+    """A run that is being made."""
 
+    spec: RunSpec
+    seed: int
+    dataset: Dataset
+    place: Workplace
+    folder: Path
+    made_by: Provenance
+    timer: StageTimer = field(default_factory=StageTimer)
 
-def _decoding(
-    method: Method, dataset: Dataset, query: Vectors, place: Workplace, folder: Path, *, decoder: Decodes | None
-) -> dict[str, NDArray[np.float64]]:
-    if decoder is None:
-        return {}
-    found = score_decoding(method, decoder, dataset.query.images, query, device=place.device)
-    save_samples(folder, dataset, decoder, query, cosines=found["decode_cosine"], device=place.device)
-    return found
+    def result(self) -> RunResult:
+        """Fit, embed, score, check and time the method, and save what a run leaves but for run.json."""
+        spec, dataset, timer = self.spec, self.dataset, self.timer
+        audited = self._audit()
+        method, history = self._fit()
+        with timer.stage("compile"):
+            embedder, engine = on_engine(method, spec.engine, dataset.query.images, threads=self.place.threads)
+        with timer.stage("embed"):
+            query, gallery = self._embed(embedder)
+        evaluation, judged = self._evaluate(embedder, query, gallery, audited)
+        with timer.stage("decode"):
+            decoding = self._decode(embedder, query, decoder_of(method))
+        with timer.stage("latency"):
+            latency, costs = self._costs(method, embedder, query, gallery)
+        save_per_query(self.folder, dataset, evaluation, decoding)
+        save_vectors(self.folder, query, gallery)
+        if history.rows():
+            write_rows(self.folder / "history.csv", history.rows())
+        decoded = _Summary.of(decoding, dataset, self.seed)
+        return RunResult(
+            spec=spec,
+            seed=self.seed,
+            key=spec.key,
+            status="done",
+            provenance=self.made_by,
+            data=DataFacts.of(dataset),
+            scores={**evaluation.scores, **decoded.scores},
+            macro={**evaluation.macro, **decoded.macro},
+            ci95={**evaluation.ci95, **decoded.ci95},
+            flags=(*evaluation.flags, *judged.flags, *history.events()),
+            controls=judged.controls,
+            audit=audited,
+            thresholds=judged.thresholds,
+            digests=judged.digests,
+            trained=bool(history.rows()),
+            uses_labels=uses_labels(method),
+            baseline=baseline_of(method),
+            deviations=deviations(method),
+            has_weights=save_weights(self.folder, method),
+            engine=engine,
+            costs=costs,
+            timings=timer.stages,
+            latency=latency,
+            pictures_timed=PICTURES_TIMED,
+            seconds=timer.elapsed(),
+        )
+
+    def failed(self, error: Exception) -> RunResult:
+        """Return the result where something was raised; to be called while it is handled."""
+        return RunResult.failed(
+            self.spec,
+            self.seed,
+            self.dataset,
+            provenance=self.made_by,
+            reason=reason_of(error),
+            seconds=self.timer.elapsed(),
+            traceback=traceback.format_exc(),
+        )
+
+    def _audit(self) -> Audit:
+        found = audit(self.dataset, self.place.cache, self.place.progress)
+        if found.leaked:
+            leaks = " and ".join(f"{leak.found} {leak.part}" for leak in found.leaks)
+            name = f"{self.spec.dataset} ({self.spec.protocol})"
+            self.place.log(f"{name}: {leaks} images have a copy in train (--drop-leaks)")
+        return found
+
+    def _fit(self) -> tuple[Method, MemoryHistory]:
+        """Fit the method; its seconds hold what it trained before a kill, too."""
+        stages, processor = self.timer.stages, time.process_time()
+        with self.timer.stage("fit"):
+            method, history = fit_method(self.spec, self.seed, self.dataset, self.place, self.folder / CHECKPOINTS)
+        worked = round(time.process_time() - processor, 3)
+        stages["fit_seconds"] = max(stages["fit_seconds"], history.trained("seconds"))
+        stages["fit_cpu_seconds"] = max(worked, history.trained("cpu_seconds"))
+        return method, history
+
+    def _embed(self, method: Method) -> tuple[Vectors, Vectors]:
+        """Return (query, gallery) unit vectors; the same array for both where they are the same images."""
+        dataset, place = self.dataset, self.place
+        gallery = embed_images(method, dataset.gallery.images, device=place.device, progress=place.progress)
+        if dataset.query is dataset.gallery:
+            return gallery, gallery
+        return embed_images(method, dataset.query.images, device=place.device, progress=place.progress), gallery
+
+    def _evaluate(
+        self, embedder: Method, query: Vectors, gallery: Vectors, audited: Audit
+    ) -> tuple[Evaluation, Judgement]:
+        dataset, place = self.dataset, self.place
+        with self.timer.stage("evaluate"):
+            data = RetrievalSet.of(
+                query,
+                dataset.query.labels,
+                gallery,
+                dataset.gallery.labels,
+                query_ids=dataset.query.ids,
+                gallery_ids=dataset.gallery.ids,
+                normalize=False,  # they are unit vectors already
+            )
+            spec, threads = self.spec, place.threads
+            evaluation = evaluate_set(data, ks=spec.ks, ties=spec.ties, threads=threads, seed=self.seed)
+        with self.timer.stage("control"):
+            judged = judge_run(
+                embedder,
+                dataset,
+                data,
+                evaluation,
+                audit=audited,
+                ties=spec.ties,
+                device=place.device,
+                threads=threads,
+                seed=self.seed,
+            )
+        return evaluation, judged
+
+    def _decode(self, method: Method, query: Vectors, decoder: Decodes | None) -> dict[str, NDArray[np.float64]]:
+        """Return what decoding scores for every query, nothing where the method does not decode."""
+        if decoder is None:
+            return {}
+        device = self.place.device
+        found = score_decoding(method, decoder, self.dataset.query.images, query, device=device)
+        save_samples(self.folder, self.dataset, decoder, query, cosines=found["decode_cosine"], device=device)
+        return found
+
+    def _costs(
+        self, method: Method, embedder: Method, query: Vectors, gallery: Vectors
+    ) -> tuple[dict[str, float], Costs]:
+        """Return the numbers of every timed call, whose samples are kept beside the run, and what is counted."""
+        device, threads = self.place.device, self.place.threads
+        latencies = measure_latencies(embedder, self.dataset, query, gallery, device=device, threads=threads)
+        save_latencies(self.folder, latencies)
+        dim = int(gallery.shape[1])
+        costs = counted_costs(method, embedder, self.dataset, dim, device=device, threads=threads)
+        return latency_columns(latencies), costs
 
 
 @dataclass(frozen=True)
@@ -185,38 +259,3 @@ class _Summary:
             macro=macro_means(known, labels),
             ci95=ci95(known, labels, seed=seed) if known else {},
         )
-
-
-class _Clock:
-    """Wall seconds of each stage."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[f"{name}_seconds"] = round(now - self._last, 4)
-        self._last = now
-
-
-def _data_facts(dataset: Dataset) -> dict[str, Any]:
-    parts = {
-        "train": dataset.train,
-        "validation": dataset.validation,
-        "query": dataset.query,
-        "gallery": dataset.gallery,
-    }
-    return {
-        "fingerprint": dataset.fingerprint,
-        "shape": [dataset.shape.height, dataset.shape.width, dataset.shape.channels],
-        "classes": len(dataset.classes),
-        "learnt_classes": list(dataset.learnt_classes) if dataset.learnt_classes != dataset.classes else None,
-        "gallery_is_train": dataset.protocol.gallery_is_train,
-        "query_in_gallery": dataset.protocol.query_in_gallery,
-        "seen_classes": dataset.protocol.seen_classes,
-        "mirror": dataset.mirror,
-        "resize": asdict(dataset.resize) if dataset.resize else None,
-        "notes": list(dataset.notes),
-        "counts": {name: len(part) for name, part in parts.items()},
-    }

@@ -6,15 +6,16 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.contract import Audit, Control, Digests, Fitted, RunResult, Thresholds
 from bench.evaluation.inference.embed import embed_images
-from bench.evaluation.sanity.checks import Control, check_evaluation, failures
-from bench.evaluation.thresholds.operating_points import MOST_IMAGES, Fitted, OnTest, fit_thresholds, measure_thresholds
+from bench.evaluation.sanity.checks import check_evaluation, failures
+from bench.evaluation.thresholds.operating_points import MOST_IMAGES, fit_thresholds, measure_thresholds
 from bench.runs.store import RunRecord
 
 if TYPE_CHECKING:
@@ -22,10 +23,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.contract import Dataset, Method
-    from bench.data.audit.audit import Audit
     from bench.evaluation.evaluate import Evaluation
     from bench.evaluation.ranking.arrays import Vectors
     from bench.evaluation.ranking.retrieval_set import RetrievalSet
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is found out about a run beside its scores, with the flags of the controls that failed."""
+
+    controls: tuple[Control, ...]
+    thresholds: Thresholds | None
+    digests: Digests
+    flags: tuple[str, ...]
 
 
 def judge_run(
@@ -39,8 +49,8 @@ def judge_run(
     device: torch.device,
     threads: int,
     seed: int,
-) -> dict[str, Any]:
-    """Return the parts of run.json called controls, thresholds, digests, and the flags of the controls that failed.
+) -> Judgement:
+    """Check a run's vectors and ranking, and fit thresholds on its validation split.
 
     data: the unit vectors that were ranked. At most 1,000 images of the validation split are embedded; with fewer than
     two there are no thresholds.
@@ -51,47 +61,32 @@ def judge_run(
     fitted = _fit(embedder, dataset, device, seed)
     thresholds = None
     if fitted is not None:
-        thresholds = thresholds_facts(fitted, measure_thresholds(fitted, data, seed=seed))
-    return {
-        "controls": controls_facts(controls),
-        "thresholds": thresholds,
-        "digests": digests(data.query.source, data.gallery.source, evaluation.per_query),
-        "flags": list(failures(controls)),
-    }
+        thresholds = Thresholds(fitted, measure_thresholds(fitted, data, seed=seed))
+    digest = digests(data.query.source, data.gallery.source, evaluation.per_query)
+    return Judgement(controls, thresholds, digest, tuple(failures(controls)))
 
 
-def controls_facts(controls: Sequence[Control]) -> list[dict[str, Any]]:
-    """Return controls as JSON-able values."""
-    return [asdict(one) for one in controls]
-
-
-def thresholds_facts(fitted: Fitted, found: OnTest) -> dict[str, Any]:
-    """Return thresholds as JSON-able values: what validation says, and what they do on test."""
-    points = [{**asdict(point), "fmr": point.fmr, "fnmr": point.fnmr} for point in found.points]
-    return {"validation": asdict(fitted), "test": {**asdict(found), "points": points}}
-
-
-def told_thresholds(facts: Mapping[str, Any]) -> list[str]:
+def threshold_lines(thresholds: Thresholds) -> list[str]:
     """Return what thresholds say as lines of text."""
-    fitted, test = facts["validation"], facts["test"]
+    fitted, test = thresholds.validation, thresholds.test
     lines = [
-        f"equal error rate on validation {fitted['eer']:.4f} ({fitted['images']:,} images, {fitted['same']:,} pairs of "
-        f"one label, {fitted['different']:,} of two)"
+        f"equal error rate on validation {fitted.eer:.4f} ({fitted.images:,} images, {fitted.same:,} pairs of "
+        f"one label, {fitted.different:,} of two)"
     ]
-    for point in test["points"]:
-        wanted = "equal error" if point["target"] is None else f"false-match rate {point['target']:g}"
+    for point in test.points:
+        wanted = "equal error" if point.target is None else f"false-match rate {point.target:g}"
         lines.append(
-            f"{wanted}: similarity >= {point['threshold']:.4f}; on test FMR {point['fmr']:.5f} "
-            f"({point['false_matches']:,} of {point['different']:,}), FNMR {point['fnmr']:.4f} "
-            f"({point['false_non_matches']:,} of {point['same']:,})"
+            f"{wanted}: similarity >= {point.threshold:.4f}; on test FMR {point.fmr:.5f} "
+            f"({point.false_matches:,} of {point.different:,}), FNMR {point.fnmr:.4f} "
+            f"({point.false_non_matches:,} of {point.same:,})"
         )
-    opened = test["open_set"]
+    opened = test.open_set
     if opened is not None:
-        who = "queries, their class left out of the gallery" if opened["left_out"] else "queries of missing classes"
+        who = "queries, their class left out of the gallery" if opened.left_out else "queries of missing classes"
         lines.append(
-            f"open set: nearest similarity < {opened['threshold']:.4f} rejects {opened['detected']:,} of "
-            f"{opened['unknown']:,} {who}, and {opened['refused']:,} of {opened['known']:,} known; "
-            f"AUROC {opened['auroc']:.4f}"
+            f"open set: nearest similarity < {opened.threshold:.4f} rejects {opened.detected:,} of "
+            f"{opened.unknown:,} {who}, and {opened.refused:,} of {opened.known:,} known; "
+            f"AUROC {opened.auroc:.4f}"
         )
     return lines
 
@@ -115,10 +110,10 @@ def _share_learnt(audit: Audit) -> float:
 
 
 FEWEST_VALUES = 20  # different values among the queries' scores: with fewer, two good methods agree by chance
-_TOLD = {"vectors": "the same vectors", "per_query": "the same scores for every query"}
+_WORDS = {"vectors": "the same vectors", "per_query": "the same scores for every query"}
 
 
-def digests(query: Vectors, gallery: Vectors, per_query: Mapping[str, NDArray[Any]]) -> dict[str, str | None]:
+def digests(query: Vectors, gallery: Vectors, per_query: Mapping[str, NDArray[Any]]) -> Digests:
     """Return hex digests of a run's vectors, and of every query's map and mean rank.
 
     query ``(q, d)``, gallery ``(N, d)``: float32. The second is None where fewer than 20 different values occur.
@@ -130,7 +125,7 @@ def digests(query: Vectors, gallery: Vectors, per_query: Mapping[str, NDArray[An
     table = np.column_stack([per_query["map"], per_query["mean_rank"]])
     varied = len(np.unique(table, axis=0)) >= FEWEST_VALUES
     scores = hashlib.blake2b(np.ascontiguousarray(table).data, digest_size=16).hexdigest() if varied else None
-    return {"vectors": vectors.hexdigest(), "per_query": scores}
+    return Digests(vectors.hexdigest(), scores)
 
 
 def alarms(runs: Sequence[RunRecord]) -> dict[Path, tuple[str, ...]]:
@@ -139,31 +134,29 @@ def alarms(runs: Sequence[RunRecord]) -> dict[Path, tuple[str, ...]]:
     Runs that may agree raise none: those of one method, options, data and seed, which differ in the metrics' settings,
     or in phases that leave the encoder as it is; and those of one method and options that trains nothing.
     """
-    told: dict[Path, list[str]] = defaultdict(list)
-    for kind, words in _TOLD.items():
+    found: dict[Path, list[str]] = defaultdict(list)
+    for kind, words in _WORDS.items():
         alike: dict[str, list[RunRecord]] = defaultdict(list)
         for run in runs:
-            digest = (run.content.get("digests") or {}).get(kind)
-            if run.status == "done" and digest:
+            digest = getattr(run.result.digests, kind, None)
+            if digest:
                 alike[digest].append(run)
         for group in alike.values():
             for run in group:
-                other = next((one for one in group if _origin(one) != _origin(run)), None)
+                other = next((one for one in group if _origin(one.result) != _origin(run.result)), None)
                 if other is not None:
-                    told[run.folder].append(f"copied run: {words} as {_name(other)}")
-    return {folder: tuple(lines) for folder, lines in told.items()}
+                    found[run.folder].append(f"copied run: {words} as {_name(other.result)}")
+    return {folder: tuple(lines) for folder, lines in found.items()}
 
 
-def _origin(run: RunRecord) -> str:
+def _origin(run: RunResult) -> str:
     """Return what decides a run's vectors: runs with one origin may have the same."""
-    spec = run.content["spec"]
-    decides = {name: spec.get(name) for name in ("method", "options", "engine", "device")}
-    decides["method"] = run.content["method"]
-    if run.content.get("trained", True):
-        decides |= {"fingerprint": spec["fingerprint"], "seed": run.content["seed"]}
+    spec = run.spec
+    decides: list[Any] = [spec.method, dict(spec.options), spec.engine, spec.device]
+    if run.trained:
+        decides += [spec.fingerprint, run.seed]
     return json.dumps(decides, sort_keys=True, default=list)
 
 
-def _name(run: RunRecord) -> str:
-    content = run.content
-    return f"{content['method']} {content['key']} seed {content['seed']} ({content['dataset']}, {content['protocol']})"
+def _name(run: RunResult) -> str:
+    return f"{run.method} {run.key} seed {run.seed} ({run.dataset}, {run.protocol})"

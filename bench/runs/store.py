@@ -12,23 +12,21 @@ runs/<dataset>/<protocol>/<method>/<spec-key>/seed<k>/
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import filelock
 
-from bench.contract import RunSpec, SimbenchError
+from bench.contract import RunResult, RunSpec, SimbenchError
+from bench.files import write_json
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 1
 RUN_FILE = "run.json"
 CHECKPOINTS = "checkpoints"
 
@@ -38,61 +36,35 @@ class RunRecord:
     """One ``run.json`` as read from disk, and the folder it lies in."""
 
     folder: Path
-    content: Mapping[str, Any]
+    result: RunResult
 
     @property
     def status(self) -> str:
-        return str(self.content["status"])
-
-
-def spec_key(spec: RunSpec) -> str:
-    """Return the name of a specification's folder: ten hex digits that change with anything that decides a score."""
-    facts = asdict(spec)
-    if not facts["data"]:
-        del facts["data"]  # all of the data, as runs had it before there was a choice
-    if facts["engine"] == "torch":
-        del facts["engine"]  # likewise
-    canonical = json.dumps(facts, sort_keys=True, default=list)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+        return self.result.status
 
 
 def run_folder(root: Path, spec: RunSpec, seed: int) -> Path:
     """Return where a run with this specification and seed lies."""
-    return root / spec.dataset / spec.protocol / spec.method / spec_key(spec) / f"seed{seed}"
+    return root / spec.dataset / spec.protocol / spec.method / spec.key / f"seed{seed}"
 
 
-def run_head(spec: RunSpec, seed: int, status: str) -> dict[str, Any]:
-    """Return how every ``run.json`` begins: which run it is, and how it went ("done" or "failed")."""
-    return {
-        "schema": SCHEMA,
-        "status": status,
-        "dataset": spec.dataset,
-        "protocol": spec.protocol,
-        "method": spec.method,
-        "seed": seed,
-        "key": spec_key(spec),
-        "spec": asdict(spec),
-    }
+def write_run(folder: Path, result: RunResult) -> None:
+    """Write a run's ``run.json``, which makes it finished."""
+    write_json(folder / RUN_FILE, result.to_json())
 
 
 def read_run(folder: Path) -> RunRecord | None:
     """Return the run in a folder, or None if there is no finished (or failed) one.
 
-    A file that is not ours, or of a newer schema, is an error, never a guess.
+    A file that is not ours, or of another schema, is an error, never a guess.
     """
     path = folder / RUN_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return RunRecord(folder, RunResult.from_json(json.loads(path.read_text(encoding="utf-8"))))
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, SimbenchError) as error:
         raise SimbenchError(f"cannot read {path}: {error}; delete the folder to run it again") from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        found = content.get("schema") if isinstance(content, dict) else None
-        raise SimbenchError(
-            f"{path} has schema {found}, this simbench reads {SCHEMA}; delete the folder to run it again"
-        )
-    return RunRecord(folder, content)
 
 
 def all_runs(root: Path) -> list[RunRecord]:

@@ -91,7 +91,7 @@ def kept_gallery(folder: Path, record: RunRecord, cache: Path, fill: Fill, log: 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            index, changes = _updated(int(record.content["embed_dim"]), root, path, fill, log)
+            index, changes = _updated(record.result.embedding_dim, root, path, fill, log)
             shutil.rmtree(shards_of(path), ignore_errors=True)  # all of them are in the index now
     except OSError as error:
         raise DataError(f"{path.parent}: the cache cannot be written ({error.strerror or error})") from error

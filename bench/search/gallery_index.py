@@ -56,7 +56,9 @@ class Index:
 def index_path(cache: Path, record: RunRecord, root: Path) -> Path:
     """Return where the index of a folder for a run lies; another run, or the same one run again, has another."""
     digest = hashlib.sha256(f"{FORMAT} {PIL.__version__}\0".encode())
-    digest.update(json.dumps(record.content, sort_keys=True).encode())  # which tells when the run was made, too
+    digest.update(
+        json.dumps(record.result.to_json(), sort_keys=True).encode()
+    )  # which tells when the run was made, too
     digest.update(b"\0" + os.fsencode(root))
     return cache / GALLERIES / f"{digest.hexdigest()[:32]}.safetensors"
 

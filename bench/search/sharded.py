@@ -157,8 +157,8 @@ def write_gallery(out: Path, own: OwnGallery, record: RunRecord) -> Sequence[Pat
 
 def _run(record: RunRecord) -> str:
     """Return which run made the vectors, as its folder under ``runs/`` is called."""
-    told = record.content
-    return "/".join([*(str(told[name]) for name in ("dataset", "protocol", "method", "key")), f"seed{told['seed']}"])
+    run = record.result
+    return f"{run.dataset}/{run.protocol}/{run.method}/{run.key}/seed{run.seed}"
 
 
 def _line(name: str) -> str:

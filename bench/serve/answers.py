@@ -166,7 +166,7 @@ def _probability(contestant: Contestant, first: Query, last: Query, cosine: floa
         left, right = (to_floats(one.pixels[None], contestant.run.device) for one in (first, last))  # type: ignore[index] # asked above
         with torch.inference_mode():
             return float(scorer.pair_score(left, right)[1][0]), "method"
-    found = probabilities(contestant.run.record.content.get("thresholds"), np.array([cosine], np.float32))
+    found = probabilities(contestant.run.record.result.thresholds, np.array([cosine], np.float32))
     return (None, None) if found is None else (float(found[0]), "validation")
 
 

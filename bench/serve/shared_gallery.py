@@ -30,15 +30,15 @@ class Contestant:
 
     def facts(self) -> dict[str, Any]:
         """Return what the page shows of the run itself."""
-        content, scores = self.run.record.content, self.run.record.content["scores"]
+        run = self.run.record.result
         return {
             "name": self.name,
-            "method": content["method"],
-            "key": content["key"],
-            "seed": content["seed"],
+            "method": run.method,
+            "key": run.key,
+            "seed": run.seed,
             "dimension": self.run.dimension,
-            "map": scores.get("map"),
-            "hit@1": scores.get("hit@1"),
+            "map": run.scores.get("map"),
+            "hit@1": run.scores.get("hit@1"),
             "decodes": self.run.decoder is not None,
             "scores_pairs": pair_scorer_of(self.run.method) is not None,
         }
@@ -71,17 +71,11 @@ class SharedGallery:
 def choose_records(records: Sequence[RunRecord]) -> list[RunRecord]:
     """Return one finished run with weights of each method and choice of options: the one with the lowest seed."""
     chosen: dict[tuple[Any, ...], RunRecord] = {}
-    for record in sorted(records, key=lambda one: int(one.content["seed"])):
-        content = record.content
-        if record.status == "done" and content.get("has_weights"):
-            chosen.setdefault((*place_of(record), content["method"], content["key"]), record)
-    return sorted(chosen.values(), key=lambda one: (place_of(one), -float(one.content["scores"].get("map") or 0)))
-
-
-def place_of(record: RunRecord) -> Place:
-    """Return what runs have in common that can be compared."""
-    content = record.content
-    return str(content["dataset"]), str(content["protocol"]), str(content["spec"]["fingerprint"])
+    for record in sorted(records, key=lambda one: one.result.seed):
+        run = record.result
+        if run.has_weights:
+            chosen.setdefault((*run.place, run.method, run.key), record)
+    return sorted(chosen.values(), key=lambda one: (one.result.place, -one.result.scores.get("map", 0.0)))
 
 
 def open_galleries(
@@ -110,8 +104,8 @@ def open_galleries(
 
 def _add(found: dict[Place, SharedGallery], record: RunRecord, run: TrainedRun) -> None:
     kept = run.gallery()
-    contestant = Contestant(str(record.content["method"]), run, kept.vectors)
-    place, preparation = place_of(record), Preparation(run.shape, run.resize.mode)
+    contestant = Contestant(record.result.method, run, kept.vectors)
+    place, preparation = record.result.place, Preparation(run.shape, run.resize.mode)
     known = found.get(place)
     if known is None:
         found[place] = SharedGallery(place, kept.labels, kept.ids, kept.classes, preparation, (contestant,))
@@ -138,14 +132,14 @@ def _with_images(
 
 def _named(gallery: SharedGallery) -> SharedGallery:
     """Give every contestant a name of its own: the method's, with seed or key where there are several of it."""
-    contents = [one.run.record.content for one in gallery.contestants]
-    methods = [content["method"] for content in contents]
-    keys = [(content["method"], content["key"]) for content in contents]
+    runs = [one.run.record.result for one in gallery.contestants]
+    methods = [run.method for run in runs]
+    keys = [(run.method, run.key) for run in runs]
     named = []
-    for one, content, key in zip(gallery.contestants, contents, keys, strict=True):
+    for one, run, key in zip(gallery.contestants, runs, keys, strict=True):
         same = [other for other in keys if other[0] == key[0]]
-        words = [content["key"]] if len(set(same)) > 1 else []
-        words += [f"seed {content['seed']}"] if same.count(key) > 1 else []
-        apart = f" ({', '.join(words)})" if methods.count(content["method"]) > 1 else ""
-        named.append(replace(one, name=f"{content['method']}{apart}"))
+        words = [run.key] if len(set(same)) > 1 else []
+        words += [f"seed {run.seed}"] if same.count(key) > 1 else []
+        apart = f" ({', '.join(words)})" if methods.count(run.method) > 1 else ""
+        named.append(replace(one, name=f"{run.method}{apart}"))
     return replace(gallery, contestants=tuple(named))

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.config import Config, Settings
-from bench.contract import Budget, DataError, RunSpec, Workplace, no_progress
+from bench.contract import DataError, RunResult, RunSpec, Workplace, from_jsonable, no_progress, to_jsonable
 from bench.executors import child
 from bench.executors.executor import Ended, Pool
-from bench.files import write_json
 from bench.options import build
 from bench.runs.provenance import provenance
 from bench.runs.run import execute
 from bench.runs.run_plan import chosen_data, load_collection
-from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, run_head
+from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, write_run
 from bench.suites.expansion import SuiteCell
 
 FACTS = "cell.json"  # in a run's folder: what its processes took, beside what they found
@@ -28,7 +27,11 @@ def record_failure(cell: SuiteCell, reason: str, ended: Ended, place: Workplace)
     with locked(folder):
         known = read_run(folder)
         if known is None:
-            write_json(folder / RUN_FILE, _content(cell, reason, ended, place))
+            made_by = provenance(place.device, place.threads)
+            result = RunResult.failed(
+                cell.spec, cell.seed, cell.dataset, provenance=made_by, reason=reason, seconds=ended.seconds
+            )
+            write_run(folder, result)
     return known or read_run(folder)
 
 
@@ -39,15 +42,6 @@ def sweep(cell: SuiteCell, place: Workplace) -> None:
     (folder / RUN_FILE).unlink(missing_ok=True)
     for partial in (*folder.glob(".*.tmp"), *folder.glob(f"{CHECKPOINTS}/.*.tmp")):
         partial.unlink(missing_ok=True)
-
-
-def _content(cell: SuiteCell, reason: str, ended: Ended, place: Workplace) -> Mapping[str, Any]:
-    return {
-        **run_head(cell.spec, cell.seed, "failed"),
-        "reason": reason,
-        "seconds": ended.seconds,
-        "provenance": provenance(place.device, place.threads),
-    }
 
 
 class Executor(Pool[SuiteCell], Protocol):
@@ -82,7 +76,7 @@ def as_job(cell: SuiteCell, place: Workplace, datasets: Mapping[str, Mapping[str
         "word": cell.word,
         "settings": asdict(cell.settings),
         "datasets": datasets,
-        "spec": asdict(cell.spec),
+        "spec": to_jsonable(cell.spec),
         "seed": cell.seed,
     }
     return child.job_text("bench.suites.cell", place, facts)
@@ -90,10 +84,7 @@ def as_job(cell: SuiteCell, place: Workplace, datasets: Mapping[str, Mapping[str
 
 def _loaded(job: Mapping[str, Any], place: Workplace) -> SuiteCell:
     settings: Settings = build(Settings, job["settings"], owner="[run]")
-    said = job["spec"]
-    phases = said["budget"]["phases"]
-    budget = Budget(**{**said["budget"], "phases": None if phases is None else tuple(phases)})
-    spec = RunSpec(**{**said, "budget": budget, "ks": tuple(said["ks"])})
+    spec = from_jsonable(RunSpec, job["spec"], "spec")
     cache = place.cache or Path(".")
     collection = load_collection(job["word"], Config(settings, datasets=job["datasets"]), no_progress, cache)
     data = chosen_data(collection, settings, place.cache)

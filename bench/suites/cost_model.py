@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from bench.contract import Dataset, UsageError, Workplace
+from bench.contract import Dataset, RunSpec, UsageError, Workplace
 from bench.runs.provenance import cpu_name
 from bench.runs.store import RunRecord, all_runs
 from bench.suites.cell import FACTS
@@ -65,28 +64,28 @@ def predict(
     cuts: dict[tuple[str, str], Dataset] = {}
     trials: list[SuiteCell | None] = []  # one a cell; None where its own kind's runs say it all
     for cell in cells:
-        if any(_peak(record) for record in known.get(_kind(cell), [])):
+        if any(_peak(record) for record in known.get(_kind(cell.spec), [])):
             trials.append(None)
             continue
         where = (cell.spec.fingerprint, cell.spec.protocol)
         if where not in cuts:
             cuts[where] = small(cell)
         trials.append(_trial_of(cell, cuts[where]))
-    missing = {one.folder(home): one for one in trials if one is not None and _kind(one) not in tried}
+    missing = {one.folder(home): one for one in trials if one is not None and _kind(one.spec) not in tried}
     failed = run_trials(list(missing.values())) if missing else {}
     tried = _by_kind(all_runs(home), place)
     found = []
     for cell, trial in zip(cells, trials, strict=True):
-        there = tried.get(_kind(trial), []) if trial is not None else []
+        there = tried.get(_kind(trial.spec), []) if trial is not None else []
         reason = failed.get(trial.folder(home), "its trial failed before") if trial is not None else ""
-        found.append(_prediction(cell, known.get(_kind(cell), []), there, reason))
+        found.append(_prediction(cell, known.get(_kind(cell.spec), []), there, reason))
     return found
 
 
 def finished_costs(cells: Sequence[SuiteCell], place: Workplace) -> list[Prediction]:
     """Return what finished runs alone let expect, for a progress view: nothing is tried."""
     known = _by_kind(all_runs(place.root), place)
-    return [_prediction(cell, known.get(_kind(cell), []), [], "not run before") for cell in cells]
+    return [_prediction(cell, known.get(_kind(cell.spec), []), [], "not run before") for cell in cells]
 
 
 def trial_place(place: Workplace) -> Workplace:
@@ -130,34 +129,33 @@ def _prediction(cell: SuiteCell, runs: Sequence[RunRecord], trials: Sequence[Run
 
 def _cost(cell: SuiteCell, record: RunRecord) -> Prediction:
     """Return what a finished run says of a cell of the same kind, with as many images or more."""
-    content, data = record.content, cell.dataset
-    laps: Mapping[str, float] = content["timings"]
-    counts: Mapping[str, int] = content["data"]["counts"]
+    run, data = record.result, cell.dataset
+    stages, counts = run.timings, run.data.counts
     learnt = len(data.train) / max(counts["train"], 1)
     asked = (len(data.query) + len(data.gallery)) / max(counts["query"] + counts["gallery"], 1)
     pairs = len(data.query) * len(data.gallery) - counts["query"] * counts["gallery"]
     curve = _Curve.of(record.folder)
-    fit = laps["fit_seconds"]
+    fit = stages["fit_seconds"]
     if not curve.epochs:  # closed form, or features of a sample
         sample = cell.spec.options.get("sample")
         fit *= min(learnt, max(1.0, sample / max(counts["train"], 1))) if sample else learnt
     scaled = {"embed_seconds": asked, "decode_seconds": asked}
-    wall = [name for name in laps if name != "fit_cpu_seconds"]
+    wall = [name for name in stages if name != "fit_cpu_seconds"]
     fixed = (
         (max(0.0, fit - curve.seconds) if curve.epochs else fit)
-        + sum(laps[name] * scaled.get(name, 1.0) for name in wall if name != "fit_seconds")
-        + pairs * _PAIR_SECONDS / content["provenance"]["threads"]
-        + max(0.0, content["seconds"] - sum(laps[name] for name in wall))  # the audit, and writing it all
+        + sum(stages[name] * scaled.get(name, 1.0) for name in wall if name != "fit_seconds")
+        + pairs * _PAIR_SECONDS / run.provenance.threads
+        + max(0.0, run.seconds - sum(stages[name] for name in wall))  # the audit, and writing it all
     )
     if not curve.epochs:
         return Prediction(fixed)
-    epochs = min(curve.epochs, content["spec"]["budget"]["epochs"] or curve.epochs)
+    epochs = min(curve.epochs, run.spec.budget.epochs or curve.epochs)
     per_epoch = curve.seconds / epochs
     if learnt > 1:
         # An epoch is one pass over the data, but never shorter than the trial's.
         batch = cell.spec.options.get("batch")
         passes = len(data.train) / batch / (curve.steps / epochs) if batch and curve.steps else learnt
-        per_image = laps["embed_seconds"] / max(counts["query"] + counts["gallery"], 1)
+        per_image = stages["embed_seconds"] / max(counts["query"] + counts["gallery"], 1)
         per_epoch = per_epoch * max(1.0, passes) + per_image * len(data.validation)
     return Prediction(fixed, per_epoch, _epochs(cell, per_epoch))
 
@@ -212,24 +210,18 @@ def trial_limit(cell: SuiteCell) -> int:
 def _by_kind(records: Iterable[RunRecord], place: Workplace) -> dict[str, list[RunRecord]]:
     """Return the finished runs of this processor, device and number of threads, by what they ran."""
     found: dict[str, list[RunRecord]] = {}
-    here = {"cpu": cpu_name(), "threads": place.threads, "device": place.device.type}
+    here = (cpu_name(), place.threads, place.device.type)
     for record in records:
-        made_by = record.content["provenance"]
-        if record.status == "done" and all(made_by.get(name) == value for name, value in here.items()):
-            found.setdefault(_key(record.content["spec"]), []).append(record)
+        made_by = record.result.provenance
+        if record.status == "done" and (made_by.cpu, made_by.threads, made_by.device) == here:
+            found.setdefault(_kind(record.result.spec), []).append(record)
     return found
 
 
-def _kind(cell: SuiteCell) -> str:
-    spec = cell.spec
-    facts = {name: getattr(spec, name) for name in ("protocol", "method", "fingerprint", "options", "engine")}
-    return _key({**facts, "budget": {"phases": spec.budget.phases}})
-
-
-def _key(spec: Mapping[str, Any]) -> str:
+def _kind(spec: RunSpec) -> str:
     """Return what decides a run's cost, but for its epochs."""
-    facts = {name: spec.get(name) for name in ("protocol", "method", "fingerprint", "options")}
-    return json.dumps([facts, spec.get("engine", "torch"), spec["budget"]["phases"]], sort_keys=True, default=list)
+    facts = [spec.protocol, spec.method, spec.fingerprint, dict(spec.options), spec.engine, spec.budget.phases]
+    return json.dumps(facts, sort_keys=True, default=list)
 
 
 def _peak(record: RunRecord) -> int:
@@ -241,6 +233,6 @@ def _peak(record: RunRecord) -> int:
 
 def _more_vectors(cell: SuiteCell, trial: RunRecord) -> int:
     """Return the bytes by which a cell's vectors, as they are and made ready for ranking, exceed its trial's."""
-    counts, dim = trial.content["data"]["counts"], trial.content["embed_dim"]
+    counts, dim = trial.result.data.counts, trial.result.embedding_dim
     more = len(cell.dataset.query) + len(cell.dataset.gallery) - counts["query"] - counts["gallery"]
-    return max(0, int(more)) * int(dim) * 4 * 2
+    return max(0, more) * dim * 4 * 2

@@ -12,10 +12,10 @@ import filelock
 from bench.contract import SimbenchError
 from bench.runs.store import lock_of
 
-FILE = ".claims"
+FILE = ".leases"
 
 
-class Claims:
+class Leases:
     """The cells that this process has claimed, as locked bytes of one file.
 
     One byte a cell, at a place that its folder's name decides. Locks of this kind belong to a process: the kernel frees

@@ -23,7 +23,7 @@ from bench.files import ensure_writable, write_json
 from bench.runs.store import RUN_FILE, RunRecord, read_run
 from bench.suites.cell import FACTS, Executor, record_failure, sweep
 from bench.suites.expansion import SuiteCell
-from bench.suites.leases import Claims
+from bench.suites.leases import Leases
 
 _PAUSES = (0.02, 0.2)  # seconds between two looks at the processes: a hundredth of the youngest's age, within these
 _SHOW_EVERY = 0.5
@@ -106,14 +106,14 @@ class Runner:
         Raises, with everything stopped, SimbenchError where nothing can be written any more, and KeyboardInterrupt for
         Ctrl-C, SIGTERM and SIGHUP.
         """
-        claims = Claims(self._place.root)
+        leases = Leases(self._place.root)
         shown = 0.0
         try:
             with _interruptible():
                 while self._waiting or self._running:
                     for cell, ended in self._executor.ended():
-                        self._settle(self._running.pop(cell.folder(self._place.root)), ended, claims)
-                    self._fill(claims)
+                        self._settle(self._running.pop(cell.folder(self._place.root)), ended, leases)
+                    self._fill(leases)
                     if time.monotonic() - shown > _SHOW_EVERY:
                         shown = time.monotonic()
                         self._reporter.show(self._progress())
@@ -121,7 +121,7 @@ class Runner:
                         time.sleep(self._pause())
         finally:
             self._executor.stop()
-            claims.close()
+            leases.close()
         return [self._outcomes[work.folder] for work in self._all]
 
     def _pause(self) -> float:
@@ -129,7 +129,7 @@ class Runner:
         youngest = max((work.began for work in self._running.values()), default=0.0)
         return min(longest, max(shortest, (time.monotonic() - youngest) / 100))
 
-    def _fill(self, claims: Claims) -> None:
+    def _fill(self, leases: Leases) -> None:
         """Start cells while there is room, and note those that need no start."""
         now = time.monotonic()
         for _ in range(len(self._waiting)):
@@ -139,15 +139,15 @@ class Runner:
             if work.not_before > now:
                 self._waiting.append(work)
             elif not self._known(work):
-                self._try(work, claims)
+                self._try(work, leases)
 
-    def _try(self, work: _Work, claims: Claims) -> None:
-        if not claims.take(work.folder):
+    def _try(self, work: _Work, leases: Leases) -> None:
+        if not leases.take(work.folder):
             work.not_before = time.monotonic() + _ASK_AGAIN
             self._waiting.append(work)
             return
         if self._known(work):  # finished between the look and the claim
-            claims.free(work.folder)
+            leases.free(work.folder)
             return
         try:
             sweep(work.cell, self._place)
@@ -172,19 +172,19 @@ class Runner:
             return True
         if record.status != "done" and not recent:
             return False
-        self._note(Outcome(work.cell, record, str(record.content.get("reason", ""))))
+        self._note(Outcome(work.cell, record, record.result.reason))
         return True
 
-    def _settle(self, work: _Work, ended: Ended, claims: Claims) -> None:
+    def _settle(self, work: _Work, ended: Ended, leases: Leases) -> None:
         """Decide what a process that has ended means for its cell."""
         work.seconds += ended.seconds
         record = read_run(work.folder)
         if record is None and from_outside(ended) and work.tries == 1:
             self._reporter.tell(f"{work.cell}: died of a cause outside it ({_died(ended)}); once more")
             self._waiting.appendleft(work)
-            claims.free(work.folder)
+            leases.free(work.folder)
             return
-        reason = "" if record is None else str(record.content.get("reason", ""))
+        reason = "" if record is None else record.result.reason
         if record is None or record.status != "done":
             ensure_writable(self._place.root, _ROOM)  # where the disk is full, every other cell would fail of it too
         if record is None:
@@ -192,7 +192,7 @@ class Runner:
             record = record_failure(work.cell, reason, ended, self._place)
         facts = {"wall_seconds": round(work.seconds, 3), "peak_memory_bytes": ended.peak, "tries": work.tries}
         write_json(work.folder / FACTS, facts)
-        claims.free(work.folder)
+        leases.free(work.folder)
         self._note(Outcome(work.cell, record, reason, work.seconds))
 
     def _note(self, outcome: Outcome) -> None:

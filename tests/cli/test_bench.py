@@ -76,9 +76,9 @@ def test_a_suite_is_predicted_fitted_to_a_budget_run_once_and_told(program: Call
     assert "short trials" not in first.err, "they are made once"
     assert "| triplet" in first.out
     assert "skipped: ./not-here" in first.out
-    runs = {run.content["method"]: run for run in all_runs(tmp_path / "runs")}
-    assert {run.content["provenance"]["threads"] for run in runs.values()} == {1}
-    assert runs["triplet"].content["provenance"]["command"].endswith("bench --threads 1 --budget 3h")
+    runs = {run.result.method: run for run in all_runs(tmp_path / "runs")}
+    assert {run.result.provenance.threads for run in runs.values()} == {1}
+    assert runs["triplet"].result.provenance.command.endswith("bench --threads 1 --budget 3h")
     assert (tmp_path / "results" / "leaderboard.md").is_file()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("run.json")}
 
@@ -88,7 +88,7 @@ def test_a_suite_is_predicted_fitted_to_a_budget_run_once_and_told(program: Call
     again = program(*words, "--budget", "3h", "-q")
     assert again.code == 0, again.err
     assert {path: path.stat().st_mtime_ns for path in before} == before, "finished cells are kept"
-    assert {run.content["spec"]["budget"]["epochs"] for run in all_runs(tmp_path / "runs")} == {2.0, 0.5}
+    assert {run.result.spec.budget.epochs for run in all_runs(tmp_path / "runs")} == {2.0, 0.5}
     assert "epochs 0.5" in again.out
 
 
@@ -111,5 +111,5 @@ def test_a_forked_cell_scores_as_a_run_of_its_own(program: Callable[..., Any], t
     assert program("run", *alone, "--runs", "alone", "-q").code == 0
     assert program("bench", "--threads", "1", "-q").code == 0
     (one,), (other,) = all_runs(tmp_path / "alone"), all_runs(tmp_path / "runs")
-    assert one.content["key"] == other.content["key"]
-    assert one.content["scores"] == other.content["scores"]
+    assert one.result.key == other.result.key
+    assert one.result.scores == other.result.scores

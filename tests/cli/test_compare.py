@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_runs import NOTHING, change_run, fake_result, fake_spec, write_fake
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.statistics.paired_tests import compare
-from bench.files import write_arrays, write_json
-from bench.runs.store import SCHEMA
+from bench.files import write_arrays
 
 USAGE, FAILURE = 2, 1
 LOO = "runs/digits/loo"
@@ -26,18 +26,7 @@ def write_run(root: Path, method: str, vectors: NDArray[Any], seed: int = 0, pro
     """Write what `compare` reads of a run: vectors of 300 digits, each asking all the others."""
     labels, ids = load_digits().target[:300], [f"test/{i}" for i in range(300)]
     found = evaluate(vectors, labels, vectors, labels, query_ids=ids, gallery_ids=ids, threads=1)
-    content = {
-        "schema": SCHEMA,
-        "status": "done",
-        "dataset": "digits",
-        "protocol": protocol,
-        "method": method,
-        "seed": seed,
-        "key": "0123456789",
-        "spec": {"fingerprint": "f" * 64, "ties": "pessimistic"},
-    }
-    folder = root / "digits" / protocol / method / "0123456789" / f"seed{seed}"
-    write_json(folder / "run.json", content)
+    folder = write_fake(root, fake_result(fake_spec(method=method, protocol=protocol), seed=seed, key="0123456789"))
     names = {"ids": np.array(ids), "labels": labels, "classes": np.array([str(digit) for digit in range(10)])}
     write_arrays(folder / "per_query.npz", {**names, **found.per_query, "neighbors": found.neighbors})
 
@@ -138,24 +127,18 @@ def test_what_cannot_be_compared_is_told_in_one_line(
     assert outcome.out == ""
 
 
-def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    edit(content)
-    (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
-
-
 @pytest.mark.parametrize(
-    ("edit", "complaint"),
+    ("changes", "complaint"),
     [
-        (lambda run: run["spec"].update(fingerprint="e" * 64), "data eeeeeeeeeeee, not "),
-        (lambda run: run["spec"].update(ties="mean"), "ties mean, not pessimistic"),
-        (lambda run: run.update(status="failed", reason="out of memory"), "failed: out of memory; run it again"),
+        ({"spec": {"fingerprint": "e" * 64}}, "data eeeeeeeeeeee, not "),
+        ({"spec": {"ties": "mean"}}, "ties mean, not pessimistic"),
+        ({**NOTHING, "reason": "out of memory"}, "failed: out of memory; run it again"),
     ],
 )
 def test_runs_of_other_data_or_rules_and_failed_ones_are_refused(
-    simbench: Callable[..., Any], runs: Path, edit: Callable[[dict[str, Any]], object], complaint: str
+    simbench: Callable[..., Any], runs: Path, changes: dict[str, Any], complaint: str
 ) -> None:
-    change(only(runs / "digits/loo/pca") / "seed0", edit)
+    change_run(only(runs / "digits/loo/pca") / "seed0", **changes)
     outcome = simbench("compare", "pixels", "pca")
     assert outcome.code != 0
     assert complaint in outcome.err

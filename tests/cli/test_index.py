@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_runs import fake_result, fake_spec, write_fake
 from safetensors.numpy import save_file
 
-from bench.files import write_arrays, write_json
-from bench.runs.store import SCHEMA
+from bench.files import write_arrays
 
 
 def test_a_finished_run_becomes_a_frontier(simbench: Callable[..., Any], tmp_path: Path) -> None:
@@ -41,9 +41,7 @@ def test_a_finished_run_becomes_a_frontier(simbench: Callable[..., Any], tmp_pat
 
 
 def test_mistakes_are_told_in_one_line(simbench: Callable[..., Any], tmp_path: Path) -> None:
-    run_folder = tmp_path / "seed0"
-    run = {"dataset": "digits", "protocol": "loo", "method": "pca", "key": "k", "seed": 0}
-    write_json(run_folder / "run.json", {"schema": SCHEMA, "status": "done", **run})
+    run_folder = write_fake(tmp_path, fake_result(fake_spec(method="pca")))
     ids, labels = np.arange(20), np.arange(20) // 2
     arrays = {"ids": ids, "labels": labels, "gallery_ids": ids, "gallery_labels": labels}
     write_arrays(run_folder / "per_query.npz", arrays)

@@ -76,13 +76,13 @@ def test_a_run_prints_its_table_and_writes_every_file(simbench: Callable[..., An
     assert outcome.code == 0, outcome.err
     assert "## digits · holdout" in outcome.out
     assert "| pixels" in outcome.out
-    (pixels,) = (run for run in all_runs(tmp_path / "runs") if run.content["method"] == "pixels")
+    (pixels,) = (run for run in all_runs(tmp_path / "runs") if run.result.method == "pixels")
     assert {"run.json", "per_query.npz", "embeddings.safetensors", "weights.safetensors", "latency.npz"} <= {
         path.name for path in pixels.folder.iterdir()
     }
     frame = pd.read_csv(tmp_path / "results" / "runs.csv")
     assert list(frame.columns[:5]) == ["dataset", "protocol", "method", "seed", "status"]
-    assert frame.set_index("method").loc["pixels", "map@10"] == pytest.approx(pixels.content["scores"]["map@10"])
+    assert frame.set_index("method").loc["pixels", "map@10"] == pytest.approx(pixels.result.scores["map@10"])
     assert (tmp_path / "results" / "digits.csv").is_file()
     assert "simbench leaderboard" in (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
 
@@ -145,11 +145,10 @@ def test_a_check_tells_leaks_and_a_run_records_them_until_they_are_dropped(
     dropped = simbench("run", "-m", "pixels", "-d", str(pictures), "--drop-leaks", "-q")
     assert dropped.code == 0, dropped.err
     assert "**Leak**" not in dropped.out
-    leaks = {
-        bool(run.content["spec"]["data"]): run.content["data"]["audit"]["leaks"] for run in all_runs(tmp_path / "runs")
-    }
+    audits = [(bool(run.result.spec.data), run.result.audit) for run in all_runs(tmp_path / "runs")]
+    leaks = {chosen: audit.leaks for chosen, audit in audits if audit is not None}
     assert leaks[False]
-    assert leaks[True] == []
+    assert leaks[True] == ()
     text = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
     assert "## pictures · holdout · drop leaks" in text
     assert text.count("**Leak**") == 1
@@ -161,15 +160,14 @@ def test_a_part_of_the_data_runs_under_its_own_title(simbench: Callable[..., Any
     assert outcome.code == 0, outcome.err
     assert "## digits · unseen · balance · classes 6 · per class 20 · split seed 1" in outcome.out
     (run,) = all_runs(tmp_path / "runs")
-    assert run.content["spec"]["data"] == {"balance": True, "classes": ["6"], "per_class": 20, "split_seed": 1}
-    data = run.content["data"]
-    assert len(data["learnt_classes"]) == 3
-    flags = ("seen_classes", "gallery_is_train", "query_in_gallery", "resize")
-    assert [data[name] for name in flags] == [False, False, False, None]
-    assert run.content["baseline"] == "floor"
-    counts = run.content["data"]["counts"]
+    assert run.result.spec.data == {"balance": True, "classes": ["6"], "per_class": 20, "split_seed": 1}
+    assert len(run.result.data.learnt_classes or ()) == 3
+    data = run.result.data
+    assert (data.seen_classes, data.gallery_is_train, data.query_in_gallery, data.resize) == (False, False, False, None)
+    assert run.result.baseline == "floor"
+    counts = data.counts
     assert counts["train"] + counts["validation"] == 60
-    assert len(run.content["data"]["notes"]) == 4
+    assert len(run.result.data.notes) == 4
 
 
 def test_broken_pictures_are_refused_or_left_out_as_asked(simbench: Callable[..., Any], pictures: Path) -> None:

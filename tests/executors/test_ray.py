@@ -107,7 +107,7 @@ def test_cells_of_a_lost_worker_or_machine_are_run_once_more(folder: Path, clust
     assert running.returncode == 0, said
     assert said.count("died of a cause outside it") == 1
     records = all_runs(folder / "runs")
-    assert sorted(record.content["seed"] for record in records) == [0, 1, 2, 3]
+    assert sorted(record.result.seed for record in records) == [0, 1, 2, 3]
     assert {record.status for record in records} == {"done"}
     assert sorted(Counter(seed for _, _, seed in fits(folder)).values()) == [1, 1, 1, 2]
     assert not list((folder / "runs").glob(".runner-*"))

@@ -27,17 +27,17 @@ def test_it_beats_the_pixels_by_far_after_moments_of_training(
     twice: tuple[Any, Any], tmp_path: Path, digits_run: Any
 ) -> None:
     pixels = digits_run("pixels", tmp_path)
-    assert twice[0].content["scores"]["map"] > pixels.content["scores"]["map"] + 0.1
+    assert twice[0].result.scores["map"] > pixels.result.scores["map"] + 0.1
 
 
 def test_the_same_seed_gives_the_same_scores_to_the_last_digit(twice: tuple[Any, Any]) -> None:
-    first, second = (run.content for run in twice)
-    assert first["scores"] == second["scores"]
-    assert first["ci95"] == second["ci95"]
+    first, second = (run.result for run in twice)
+    assert first.scores == second.scores
+    assert first.ci95 == second.ci95
 
 
 def test_decoded_images_embed_near_their_own_query(twice: tuple[Any, Any]) -> None:
-    scores = twice[0].content["scores"]
+    scores = twice[0].result.scores
     assert scores["decode_cosine"] > scores["decode_cosine_shuffled"] + 0.2
 
 
@@ -56,7 +56,7 @@ def test_its_samples_are_originals_and_reconstructions_of_the_same_size(twice: t
 
 def test_some_phases_can_be_run_and_without_a_decoder_nothing_is_decoded(tmp_path: Path, digits_run: Any) -> None:
     run = digits_run("arcface", tmp_path, epochs=0.1, phases=(1,))
-    assert "decode_cosine" not in run.content["scores"]
+    assert "decode_cosine" not in run.result.scores
     assert not (run.folder / "samples.npz").exists()
     assert len(all_runs(tmp_path)) == 1
 
@@ -74,7 +74,7 @@ def test_pretrained_weights_that_stood_still_in_the_first_phase_move_in_the_thir
         "joint_encoder_lr=0.01",
     )
     run = digits_run("arcface", tmp_path, words, epochs=0.05, limit=60)
-    assert run.status == "done", run.content.get("reason")
+    assert run.status == "done", run.result.reason
     weights, _ = load_tensors(run.folder / "weights.safetensors")
     first = Embedder(encoder, ImageShape(8, 8, 1), 16, mirror=False).encoder.pretrained()[0]
     (name,) = [name for name in weights if name.endswith("conv_stem.weight")]
@@ -88,4 +88,4 @@ def test_phases_that_cannot_be_are_a_failed_run_with_the_reason(
 ) -> None:
     run = digits_run("arcface", tmp_path, epochs=0.1, phases=phases)
     assert run.status == "failed"
-    assert "phases 1, 2, 3" in run.content["reason"]
+    assert "phases 1, 2, 3" in run.result.reason

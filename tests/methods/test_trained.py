@@ -27,8 +27,8 @@ SMALL = (
 
 def loaded(run: Any) -> Any:
     """Return the method of a run of digits, from its options and its weights."""
-    content = run.content
-    method = build(get_method(content["method"]), content["spec"]["options"], owner=content["method"])
+    spec = run.result.spec
+    method = build(get_method(spec.method), spec.options, owner=spec.method)
     saver = saver_of(method)
     assert saver is not None
     saver.restore(load_tensors(run.folder / "weights.safetensors")[0], ImageShape(8, 8, 1), CPU)
@@ -43,7 +43,7 @@ def digits(count: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def floor(tmp_path_factory: pytest.TempPathFactory, digits_run: Callable[..., Any]) -> float:
-    return float(digits_run("random", tmp_path_factory.mktemp("floor")).content["scores"]["map"])
+    return float(digits_run("random", tmp_path_factory.mktemp("floor")).result.scores["map"])
 
 
 def test_the_mission_s_methods_are_all_there() -> None:
@@ -57,8 +57,8 @@ def test_a_method_learns_in_moments_what_its_untrained_encoder_does_not_know(
     name: str, tmp_path: Path, digits_run: Callable[..., Any], floor: float
 ) -> None:
     run = digits_run(name, tmp_path, (SMALL,), epochs=0.6, phases=(1,))
-    assert run.status == "done", run.content.get("reason")
-    assert run.content["scores"]["map"] > floor + (0.05 if name == "autoencoder" else 0.2)
+    assert run.status == "done", run.result.reason
+    assert run.result.scores["map"] > floor + (0.05 if name == "autoencoder" else 0.2)
     history = (run.folder / "history.csv").read_text(encoding="utf-8").splitlines()[0]
     assert {"train_loss", "val_map", "seconds"} <= set(history.split(","))
 
@@ -71,8 +71,8 @@ def test_all_share_encoder_dimension_augmentation_and_budget_by_default(name: st
 
 def test_a_run_that_differs_says_so(tmp_path: Path, digits_run: Callable[..., Any]) -> None:
     run = digits_run("siamese", tmp_path, ("encoder=embeddingnet", "embedding_dim=32", "augment=rand"), epochs=0.05)
-    assert run.content["deviations"] == {"encoder": "embeddingnet", "embedding_dim": 32, "augment": "rand"}
-    assert run.content["embed_dim"] == 32
+    assert run.result.deviations == {"encoder": "embeddingnet", "embedding_dim": 32, "augment": "rand"}
+    assert run.result.embedding_dim == 32
 
 
 @pytest.mark.parametrize("pairs", ["all", "balanced"])
@@ -100,7 +100,7 @@ def test_every_kind_of_triplet_learns_and_records_the_triplets_in_order(
     words: tuple[str, ...], tmp_path: Path, digits_run: Callable[..., Any], floor: float
 ) -> None:
     run = digits_run("triplet", tmp_path, (SMALL, *words), epochs=0.6)
-    assert run.content["scores"]["map"] > floor + 0.1
+    assert run.result.scores["map"] > floor + 0.1
     assert "val_satisfied" in (run.folder / "history.csv").read_text(encoding="utf-8").splitlines()[0]
 
 
@@ -108,7 +108,7 @@ def test_every_kind_of_triplet_learns_and_records_the_triplets_in_order(
 def test_every_kind_of_autoencoder_paints_better_than_the_mean_image(
     words: tuple[str, ...], tmp_path: Path, digits_run: Callable[..., Any]
 ) -> None:
-    scores = digits_run("autoencoder", tmp_path, (SMALL, *words), epochs=1).content["scores"]
+    scores = digits_run("autoencoder", tmp_path, (SMALL, *words), epochs=1).result.scores
     pixels = digits(1797)
     assert scores["pixel_mse"] < 0.6 * float((pixels - pixels.mean(dim=0)).square().mean())
     assert scores["decode_cosine"] > scores["decode_cosine_shuffled"] + 0.1
@@ -116,8 +116,8 @@ def test_every_kind_of_autoencoder_paints_better_than_the_mean_image(
 
 def test_softmax_can_embed_as_class_scores(tmp_path: Path, digits_run: Callable[..., Any]) -> None:
     run = digits_run("softmax", tmp_path, (SMALL, "logits=true"), epochs=0.6)
-    assert run.content["embed_dim"] == 10
-    assert run.content["scores"]["map"] > 0.7
+    assert run.result.embedding_dim == 10
+    assert run.result.scores["map"] > 0.7
 
 
 def test_class_scores_are_what_another_engine_would_compile(tmp_path: Path, digits_run: Callable[..., Any]) -> None:
@@ -128,7 +128,7 @@ def test_class_scores_are_what_another_engine_would_compile(tmp_path: Path, digi
 def test_a_timm_backbone_is_trained_on_saved_and_loaded(tmp_path: Path, digits_run: Callable[..., Any]) -> None:
     words = ("encoder=timm/tf_efficientnet_lite0", "freeze_fraction=0.5", "batch_size=8", "embedding_dim=16")
     run = digits_run("proxy_anchor", tmp_path, words, epochs=0.02, limit=60)
-    assert run.status == "done", run.content.get("reason")
+    assert run.status == "done", run.result.reason
     assert loaded(run).embed(digits(3)).shape == (3, 16)
 
 

@@ -16,10 +16,10 @@ from bench.evaluation.inference.engines import EngineMethod
 from bench.evaluation.ranking.arrays import Vectors
 from bench.registry import get_protocol
 from bench.runs.costs import (
+    counted_costs,
     encoded_pictures,
     latency_columns,
     measure_latencies,
-    other_costs,
     save_latencies,
 )
 
@@ -99,9 +99,9 @@ def test_a_percentile_is_told_from_samples_enough(samples: int, told: set[str]) 
 
 def test_what_is_counted_stands_beside(digits: Dataset) -> None:
     method = Linear()
-    found = other_costs(method, EngineMethod(method, method.embed), digits, device=CPU, threads=1)
-    assert found["flops"] == 2 * 64 * 16, "the engine's method has no network; the method itself has"
-    assert set(found) == {"flops", "peak_embed_mb"}
+    found = counted_costs(method, EngineMethod(method, method.embed), digits, 16, device=CPU, threads=1)
+    assert found.flops == 2 * 64 * 16, "the engine's method has no network; the method itself has"
+    assert (found.embedding_dim, found.bytes_per_vector) == (16, 64)
 
 
 def test_images_without_files_are_made_into_some_that_decode_to_the_same_pixels(digits: Dataset) -> None:

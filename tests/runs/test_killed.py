@@ -58,9 +58,9 @@ def test_a_run_killed_at_random_moments_ends_like_one_that_was_not(tmp_path: Pat
         process.wait()
         for run in all_runs(tmp_path / "broken" / "runs"):  # whatever is read as a result is whole
             assert run.status == "done"
-            assert run.content["scores"] == whole.content["scores"]
+            assert run.result.scores == whole.result.scores
     rest = finished(tmp_path / "broken")
-    assert rest.content["scores"] == whole.content["scores"]
-    assert rest.content["key"] == whole.content["key"]
+    assert rest.result.scores == whole.result.scores
+    assert rest.result.key == whole.result.key
     history, again = ((run.folder / "history.csv").read_text().splitlines() for run in (whole, rest))
     assert [line.split(",")[:3] for line in history] == [line.split(",")[:3] for line in again]

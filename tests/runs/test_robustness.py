@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bench.config import Config, Settings
-from bench.contract import DataError, Dataset, SimbenchError, Workplace
+from bench.contract import DataError, Dataset, Digests, SimbenchError, Workplace
 from bench.evaluation.corruptions import corrupt
 from bench.files import write_arrays
 from bench.report.curves.robustness_curves import robustness_panels
@@ -22,7 +22,7 @@ from bench.runs.artifacts import read_arrays, read_vectors
 from bench.runs.loaded_run import open_run
 from bench.runs.robustness import ROBUSTNESS, VALUES, conditions, read_robustness, sweep_run
 from bench.runs.run_plan import chosen_data, load_collection, plan_cells, run_cells
-from bench.runs.store import RunRecord, read_run
+from bench.runs.store import RunRecord, read_run, write_run
 
 CPU = torch.device("cpu")
 
@@ -65,9 +65,7 @@ def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
     return total / found
 
 
-def test_a_condition_ranks_corrupted_queries_against_clean_gallery(
-    run: RunRecord, made: tuple[Path, Dataset]
-) -> None:
+def test_a_condition_ranks_corrupted_queries_against_clean_gallery(run: RunRecord, made: tuple[Path, Dataset]) -> None:
     data = made[1]
     sweep(run, data)
     gallery = read_vectors(run.folder)["gallery"].astype(np.float64)
@@ -83,8 +81,8 @@ def test_a_condition_ranks_corrupted_queries_against_clean_gallery(
 
 def test_scores_and_paired_drops_are_the_means_of_what_is_kept(run: RunRecord, made: tuple[Path, Dataset]) -> None:
     found = sweep(run, made[1])
-    assert found["clean"]["scores"]["map"] == pytest.approx(run.content["scores"]["map"])
-    assert found["clean"]["ci95"]["map"] == pytest.approx(run.content["ci95"]["map"], abs=0.02)
+    assert found["clean"]["scores"]["map"] == pytest.approx(run.result.scores["map"])
+    assert found["clean"]["ci95"]["map"] == pytest.approx(run.result.ci95["map"], abs=0.02)
     clean, values = read_arrays(run.folder / "per_query.npz"), read_arrays(run.folder / VALUES)
     assert len(found["conditions"]) == 15, "digits are grey: five corruptions, three severities"
     drops = []
@@ -147,7 +145,7 @@ def test_a_forced_sweep_that_is_stopped_does_not_pass_for_finished_and_goes_on(
 def test_a_sweep_of_other_vectors_or_levels_does_not_count(run: RunRecord, made: tuple[Path, Dataset]) -> None:
     sweep(run, made[1])
     assert read_robustness(run) is not None
-    other = RunRecord(run.folder, {**run.content, "digests": {"vectors": "0" * 32}})
+    other = replace(run, result=replace(run.result, digests=Digests("0" * 32, None)))
     assert read_robustness(other) is None
     path = run.folder / ROBUSTNESS
     found = json.loads(path.read_text())
@@ -169,7 +167,7 @@ def test_other_images_and_a_method_that_embeds_otherwise_are_refused(
     with pytest.raises(SimbenchError, match="does not embed clean queries as it did"):
         sweep(run, replace(data, query=shuffled))
     assert not (run.folder / VALUES).exists()
-    unsaved = {**run.content, "has_weights": False}
-    (run.folder / "run.json").write_text(json.dumps(unsaved))
+    unsaved = replace(run, result=replace(run.result, has_weights=False))
+    write_run(run.folder, unsaved.result)
     with pytest.raises(SimbenchError, match="keeps no weights"):
-        sweep(RunRecord(run.folder, unsaved), data)
+        sweep(unsaved, data)

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 import torch
+from fake_runs import fake_result
 
 from bench.config import load_config
-from bench.contract import RunSpec, Workplace
+from bench.contract import Digests, RunSpec, Workplace
 from bench.runs.run_plan import load_collection, plan_cells, run_cells
 from bench.runs.sanity_checks import alarms, digests
-from bench.runs.store import SCHEMA, RunRecord, all_runs, spec_key
+from bench.runs.store import RunRecord, all_runs
 
 T = TypeVar("T")
 
@@ -26,19 +27,8 @@ def record(
     method: str = "triplet", seed: int = 0, vectors: str = "v", scores: str | None = "s", **spec: Any
 ) -> RunRecord:
     made = RunSpec(dataset="digits", protocol="loo", method=method, **{"fingerprint": "f", **spec})
-    content = {
-        "schema": SCHEMA,
-        "status": "done",
-        "dataset": "digits",
-        "protocol": "loo",
-        "method": method,
-        "seed": seed,
-        "key": spec_key(made),
-        "spec": {"fingerprint": made.fingerprint, "options": made.options, "engine": "torch", "device": "cpu"},
-        "digests": {"vectors": vectors, "per_query": scores},
-        "trained": method != "pixels",
-    }
-    return RunRecord(Path(method) / spec_key(made) / f"seed{seed}", content)
+    result = fake_result(made, seed=seed, digests=Digests(vectors, scores), trained=method != "pixels")
+    return RunRecord(Path(method) / made.key / f"seed{seed}", result)
 
 
 def test_runs_with_the_same_vectors_are_told() -> None:
@@ -46,9 +36,9 @@ def test_runs_with_the_same_vectors_are_told() -> None:
     for other in (record("supcon"), record(seed=1), record(options={"margin": 0.5}), record(fingerprint="g")):
         told = alarms([first, other, record("hog", vectors="w", scores="t")])
         assert set(told) == {first.folder, other.folder}
-        content = other.content
+        run = other.result
         assert told[first.folder][0] == (
-            f"copied run: the same vectors as {content['method']} {content['key']} seed {content['seed']} (digits, loo)"
+            f"copied run: the same vectors as {run.method} {run.key} seed {run.seed} (digits, loo)"
         )
         assert "the same scores for every query as triplet" in told[other.folder][1]
 
@@ -64,8 +54,7 @@ def test_runs_that_must_agree_and_runs_without_digests_raise_none() -> None:
     assert alarms([record(), record("supcon", vectors="w", scores="t")]) == {}
     assert alarms([record(scores=None), record("supcon", vectors="w", scores=None)]) == {}
     old = record("hog")
-    bare = {name: value for name, value in old.content.items() if name not in ("digests", "trained")}
-    assert alarms([record(), RunRecord(old.folder, bare)]) == {}
+    assert alarms([record(), RunRecord(old.folder, replace(old.result, digests=None))]) == {}
 
 
 def test_digests_are_of_every_bit_and_perfect_scores_have_none() -> None:
@@ -75,10 +64,10 @@ def test_digests_are_of_every_bit_and_perfect_scores_have_none() -> None:
     first = digests(vectors, vectors, scores)
     changed = vectors.copy()
     changed[3, 1] = np.nextafter(changed[3, 1], np.float32(9))
-    assert digests(changed, changed, scores)["vectors"] != first["vectors"]
-    assert digests(changed, changed, scores)["per_query"] == first["per_query"]
-    assert digests(vectors, vectors.copy(), scores)["vectors"] != first["vectors"]
-    assert digests(vectors, vectors, {"map": np.ones(50), "mean_rank": np.ones(50)})["per_query"] is None
+    assert digests(changed, changed, scores).vectors != first.vectors
+    assert digests(changed, changed, scores).per_query == first.per_query
+    assert digests(vectors, vectors.copy(), scores).vectors != first.vectors
+    assert digests(vectors, vectors, {"map": np.ones(50), "mean_rank": np.ones(50)}).per_query is None
 
 
 @pytest.fixture
@@ -103,14 +92,15 @@ def made(tmp_path: Path) -> Callable[..., list[RunRecord]]:
 
 def test_a_run_keeps_its_controls_its_thresholds_and_its_digests(made: Callable[..., list[RunRecord]]) -> None:
     (run,) = made("pixels")
-    assert run.content["status"] == "done", run.content.get("reason")
-    named = {one["name"]: one for one in run.content["controls"]}
-    assert all(one["passed"] for one in named.values())
+    assert run.status == "done", run.result.reason
+    named = {one.name: one for one in run.result.controls}
+    assert all(one.passed for one in named.values())
     assert {"shuffled_labels", "random_vectors", "train_is_test", "hubness"} <= set(named)
-    assert run.content["thresholds"]["validation"]["images"] == run.content["data"]["counts"]["validation"]
-    assert run.content["thresholds"]["test"]["points"]
-    assert run.content["trained"] is False
-    assert run.content["flags"] == []
+    assert run.result.thresholds is not None
+    assert run.result.thresholds.validation.images == run.result.data.counts["validation"]
+    assert run.result.thresholds.test.points
+    assert run.result.trained is False
+    assert run.result.flags == ()
 
 
 def test_a_copied_folder_under_another_name_is_told(made: Callable[..., list[RunRecord]], tmp_path: Path) -> None:
@@ -120,7 +110,7 @@ def test_a_copied_folder_under_another_name_is_told(made: Callable[..., list[Run
     shutil.rmtree(hog.folder)
     shutil.copytree(pixels.folder, hog.folder)
     forged = json.loads((hog.folder / "run.json").read_text(encoding="utf-8"))
-    forged |= {name: kept[name] for name in ("method", "key", "spec")}
+    forged |= {name: kept[name] for name in ("key", "spec")}
     (hog.folder / "run.json").write_text(json.dumps(forged), encoding="utf-8")
     told = alarms(all_runs(tmp_path / "runs"))
     assert set(told) == {pixels.folder, hog.folder}
@@ -129,7 +119,7 @@ def test_a_copied_folder_under_another_name_is_told(made: Callable[..., list[Run
 
 def test_a_test_part_that_was_learnt_from_is_a_flag_of_the_run(made: Callable[..., list[RunRecord]]) -> None:
     (run,) = made("pixels", train_is_test=True)
-    (flag,) = run.content["flags"]
+    (flag,) = run.result.flags
     assert flag.startswith("control failed: train_is_test ")
-    named = {one["name"]: one for one in run.content["controls"]}
-    assert named["train_is_test"]["value"] > 0.5
+    named = {one.name: one for one in run.result.controls}
+    assert named["train_is_test"].value > 0.5

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_runs import fake_result
 
 from bench.contract import Budget, RunSpec, SimbenchError
+from bench.contract.results import SCHEMA
 from bench.files import ensure_writable, write_bytes, write_json
-from bench.runs.store import SCHEMA, all_runs, read_run, run_folder, spec_key
+from bench.runs.store import all_runs, read_run, run_folder, write_run
 
 SPEC = RunSpec(dataset="digits", protocol="loo", method="pixels", fingerprint="abc", options={"center": False})
 
@@ -25,21 +28,23 @@ def test_run_key_changes_with_what_decides_a_score() -> None:
         replace(SPEC, device="cuda"),
         replace(SPEC, data={"per_class": 10}),
     ]
-    assert len({spec_key(spec) for spec in [SPEC, *changed]}) == len(changed) + 1
+    assert len({spec.key for spec in [SPEC, *changed]}) == len(changed) + 1
     two = replace(SPEC, options={"a": 1, "b": 2})
-    assert spec_key(two) == spec_key(replace(SPEC, options={"b": 2, "a": 1}))
+    assert two.key == replace(SPEC, options={"b": 2, "a": 1}).key
 
 
 def test_a_folder_says_what_was_run() -> None:
-    assert run_folder(Path("runs"), SPEC, 3) == Path("runs/digits/loo/pixels") / spec_key(SPEC) / "seed3"
+    assert run_folder(Path("runs"), SPEC, 3) == Path("runs/digits/loo/pixels") / SPEC.key / "seed3"
 
 
 def test_a_run_comes_back_and_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, SPEC, 0)
-    write_json(folder / "run.json", {"schema": SCHEMA, "status": "done", "scores": {"map": float("nan"), "mrr": 0.1}})
+    write_run(folder, fake_result(SPEC, scores={"map": float("nan"), "mrr": 0.1}))
+    assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["scores"] == {"map": None, "mrr": 0.1}
     run = read_run(folder)
     assert run is not None
-    assert run.content["scores"] == {"map": None, "mrr": 0.1}
+    assert math.isnan(run.result.scores["map"])
+    assert run.result == fake_result(SPEC, scores=run.result.scores)
     assert [found.folder for found in all_runs(tmp_path)] == [folder]
 
 
@@ -64,7 +69,8 @@ def test_a_run_that_cannot_be_read_is_left_out_of_all_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for seed, schema in enumerate((SCHEMA, SCHEMA + 1)):
-        write_json(run_folder(tmp_path, SPEC, seed) / "run.json", {"schema": schema, "status": "done"})
+        content = {**fake_result(SPEC, seed=seed).to_json(), "schema": schema}
+        write_json(run_folder(tmp_path, SPEC, seed) / "run.json", content)
     assert [run.folder.name for run in all_runs(tmp_path)] == ["seed0"]
     assert "left out: " in caplog.text
     assert f"has schema {SCHEMA + 1}" in caplog.text

@@ -29,7 +29,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dataset]:
     cells = plan_cells(["arcface"], {"digits": collection}, config, words, "cpu")
     place = Workplace(root, torch.device("cpu"), 1, no_bar, lambda line: None)
     (record,) = run_cells(cells, place)
-    assert record.status == "done", record.content.get("reason")
+    assert record.status == "done", record.result.reason
     return record.folder, chosen_data(collection, config.settings, root / "cache")
 
 

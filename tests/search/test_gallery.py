@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,7 +169,7 @@ def test_a_damaged_index_is_made_again(own: Own, caplog: pytest.LogCaptureFixtur
 def test_another_run_or_the_same_one_made_anew_has_another_index(own: Own) -> None:
     own.open()
     record = own.run.record
-    again = type(record)(record.folder, {**record.content, "seconds": 0.0})
+    again = replace(record, result=replace(record.result, seconds=0.0))
     own.run = TrainedRun(again, own.run.method, own.run.shape, own.run.resize, torch.device("cpu"))
     own.open()
     assert own.embedded == 12

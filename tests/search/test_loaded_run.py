@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from fake_runs import NOTHING, change_run
 from PIL import Image
 
 from bench.config import Config, Settings
@@ -55,9 +57,9 @@ def test_the_images_of_the_run_are_loaded_and_proven(
 
 
 def test_other_images_are_refused(run: TrainedRun, tmp_path: Path) -> None:
-    content = json.loads(json.dumps(run.record.content))
-    content["spec"]["data"]["limit"] = 200
-    record = type(run.record)(run.record.folder, content)
+    result = run.record.result
+    other = replace(result.spec, data={**result.spec.data, "limit": 200})
+    record = replace(run.record, result=replace(result, spec=other))
     with pytest.raises(DataError, match="not the images that"):
         images_of(record, Config(Settings()), no_bar, tmp_path)
 
@@ -78,18 +80,15 @@ def test_a_run_is_found_in_a_folder_above_it_if_it_is_the_only_one(run: TrainedR
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"status": "failed", "reason": "out of memory"}, r"failed \(out of memory\)"),
+        ({**NOTHING, "reason": "out of memory"}, r"failed \(out of memory\)"),
         ({"has_weights": False}, "keeps no weights"),
-        ({"method": "pixels", "spec": {"options": {}}}, "do not fit the method pixels"),
+        ({"spec": {"method": "pixels", "options": {}}}, "do not fit the method pixels"),
     ],
 )
-def test_a_run_that_cannot_be_used_says_why(
-    run: TrainedRun, tmp_path: Path, change: dict[str, object], said: str
-) -> None:
+def test_a_run_that_cannot_be_used_says_why(run: TrainedRun, tmp_path: Path, change: dict[str, Any], said: str) -> None:
     copy = tmp_path / "seed0"
     shutil.copytree(run.record.folder, copy)
-    content = json.loads((copy / "run.json").read_text())
-    (copy / "run.json").write_text(json.dumps({**content, **change}))
+    change_run(copy, **change)
     with pytest.raises(SimbenchError, match=said):
         open_run(copy, CPU)
 
@@ -117,9 +116,8 @@ def test_a_run_opens_with_the_resizing_it_recorded_whatever_its_notes_say(run: T
     assert run.resize == Resize(8, 8, "crop")  # digits come in one size
     copy = tmp_path / "seed0"
     shutil.copytree(run.record.folder, copy)
-    content = json.loads((copy / "run.json").read_text())
-    content["data"] |= {"resize": {"height": 8, "width": 8, "mode": "pad"}, "notes": ["brought to it (stretch)"]}
-    (copy / "run.json").write_text(json.dumps(content))
+    data = replace(run.record.result.data, resize=Resize(8, 8, "pad"), notes=("brought to it (stretch)",))
+    change_run(copy, data=data)
     opened = open_run(copy, CPU)
     assert opened.resize == Resize(8, 8, "pad")
     assert Searcher.of(opened).preparation.resize == "pad"

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 
 from bench.evaluation.metrics.verification import probabilities
 from bench.runs.loaded_run import TrainedRun, open_run
+from bench.runs.store import read_run
 
 Png = Callable[[np.ndarray[Any, Any]], bytes]
 
@@ -149,8 +150,9 @@ def test_a_pair_has_its_cosine_and_a_probability_with_its_source(client: Any, pr
             (turned,) = [one for one in ask(client, "compare", first=8, last=3) if one["run"] == line["run"]]
             assert turned["probability"] == pytest.approx(line["probability"], abs=1e-5)
         else:
-            content = json.loads((folders(project)[name] / "run.json").read_text())
-            wanted = probabilities(content["thresholds"], np.array([line["cosine"]], np.float32))
+            record = read_run(folders(project)[name])
+            assert record is not None
+            wanted = probabilities(record.result.thresholds, np.array([line["cosine"]], np.float32))
             assert wanted is not None
             assert (line["source"], line["probability"]) == ("validation", pytest.approx(float(wanted[0])))
 

@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fake_runs import fake_result
 from PIL import Image
 
 from bench.contract import DataError, ImageShape, SimbenchError
 from bench.runs.loaded_run import open_run
-from bench.runs.store import all_runs
+from bench.runs.store import RunRecord, all_runs
 from bench.search.preparation import Preparation
 
 pytest.importorskip("starlette")
@@ -60,7 +61,7 @@ def decode(limits: Limits, work: Callable[[Decoders], Awaitable[Any]]) -> Any:
 
 @pytest.fixture(scope="module")
 def gallery(project: Path) -> SharedGallery:
-    records = [one for one in all_runs(project / "runs") if one.content["method"] == "pixels"]
+    records = [one for one in all_runs(project / "runs") if one.result.method == "pixels"]
     (found,) = open_galleries(
         records, lambda one: open_run(one.folder, torch.device("cpu")), None, lambda items, **_: items, lambda _: None
     )
@@ -212,10 +213,10 @@ def test_limits_are_above_zero() -> None:
 
 def test_one_run_of_each_method_is_served_the_lowest_seed(project: Path) -> None:
     records = all_runs(project / "runs")
-    later = [replace(one, content={**one.content, "seed": 1}) for one in records]
-    failed = [replace(one, content={**one.content, "status": "failed", "key": "x"}) for one in records]
+    later = [replace(one, result=replace(one.result, seed=1)) for one in records]
+    failed = [RunRecord(one.folder, fake_result(one.result.spec, key="x", reason="it broke")) for one in records]
     chosen = choose_records([*failed, *later, *records])
-    assert {(one.content["method"], one.content["seed"]) for one in chosen} == {
+    assert {(one.result.method, one.result.seed) for one in chosen} == {
         ("pixels", 0),
         ("autoencoder", 0),
         ("siamese_bce", 0),

@@ -21,7 +21,7 @@ from bench.serve.shared_gallery import open_galleries
 
 
 def test_questions_answered_together_get_the_answers_that_each_gets_alone(project: Path) -> None:
-    records = [one for one in all_runs(project / "runs") if one.content["method"] == "autoencoder"]
+    records = [one for one in all_runs(project / "runs") if one.result.method == "autoencoder"]
     (gallery,) = open_galleries(
         records, lambda one: open_run(one.folder, torch.device("cpu")), None, lambda items, **_: items, lambda _: None
     )

@@ -25,7 +25,7 @@ from side_by_side import paired
 from tabulate import tabulate
 from torch import Tensor, nn
 
-from bench.contract import DataPlace, Images, ImageShape, RunContext, Split
+from bench.contract import DataPlace, EngineFacts, Images, ImageShape, RunContext, Split
 from bench.data.decoding.decode import DecodeRecipe, decode_files
 from bench.evaluation.cost.timing import fixed_threads
 from bench.evaluation.inference.embed import embed_images, to_floats
@@ -113,11 +113,11 @@ def engine(images: Images, name: str, batch: int, threads: int, rounds: int) -> 
     ]
 
 
-def described(facts: dict[str, object]) -> str:
+def described(facts: EngineFacts) -> str:
     """Return an engine in words: its number format, and how far from torch's its vectors are at most."""
-    if facts["name"] == "torch":
+    if facts.name == "torch":
         return "torch float32"
-    return f"{facts['name']} {facts['precision']} (lowest cosine {facts['lowest_cosine']})"
+    return f"{facts.name} {facts.precision} (lowest cosine {facts.lowest_cosine})"
 
 
 def decoded(paths: list[Path]) -> Images:

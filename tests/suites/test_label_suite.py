@@ -10,7 +10,6 @@ import torch
 from bench.config import Config, Settings, load_config
 from bench.contract import Collection, UsageError, Workplace
 from bench.runs.run_plan import data_choices, load_collection, plan_cells, run_cells
-from bench.runs.store import spec_key
 from bench.suites.expansion import SuiteCell, expand
 from bench.suites.suite import find_suite
 
@@ -32,7 +31,7 @@ def digits(tmp_path: Path) -> Collection:
 def key(digits: Collection, **settings: object) -> str:
     config = Config(Settings(protocol="loo", **settings))  # type: ignore[arg-type]  # settings by name
     (cell,) = plan_cells(["pixels"], {"digits": digits}, config, [], "cpu")
-    return spec_key(cell.spec)
+    return cell.spec.key
 
 
 def test_a_run_with_all_labels_has_the_key_it_had_before_there_was_a_choice(digits: Collection) -> None:
@@ -88,9 +87,9 @@ def test_training_on_one_label_a_class_keeps_its_last_epoch(digits: Collection, 
     cells = plan_cells(["softmax"], {"digits": digits}, config, words, "cpu")
     place = Workplace(tmp_path / "runs", torch.device("cpu"), 1, lambda items, **_: items, lambda line: None)
     (record,) = run_cells(cells, place)
-    assert record.status == "done", record.content.get("reason")
-    assert record.content["data"]["counts"] == {"train": 10, "validation": 0, "query": 898, "gallery": 898}
-    assert record.content["thresholds"] is None
-    assert "none held out" in record.content["data"]["notes"][-1]
+    assert record.status == "done", record.result.reason
+    assert record.result.data.counts == {"train": 10, "validation": 0, "query": 898, "gallery": 898}
+    assert record.result.thresholds is None
+    assert "none held out" in record.result.data.notes[-1]
     (row,) = (record.folder / "history.csv").read_text().splitlines()[1:]
     assert row.startswith("1-encoder,1,200,"), "an epoch has 200 steps at least"

@@ -13,18 +13,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from fake_runs import fake_result, write_fake
 
 from bench.config import Settings
-from bench.contract import Dataset, RunSpec, SimbenchError, Workplace
+from bench.contract import Dataset, Images, RunSpec, SimbenchError, Split, Workplace
+from bench.contract.results import SCHEMA
 from bench.executors.executor import Ended, Limits
 from bench.files import write_json
-from bench.runs.store import SCHEMA, RunRecord, all_runs, read_run
+from bench.registry import get_protocol
+from bench.runs.store import RunRecord, all_runs, read_run
 from bench.suites.expansion import SuiteCell
-from bench.suites.leases import Claims
+from bench.suites.leases import Leases
 from bench.suites.runner import Outcome, Reporter, Runner, SuiteProgress
 
 METHOD = '''"""A method that does what it is told."""
@@ -101,15 +105,15 @@ class Script:
 
 
 def write_record(cell: SuiteCell, root: Path, status: str, reason: str = "") -> None:
-    write_json(
-        cell.folder(root) / "run.json",
-        {"schema": SCHEMA, "status": status, "method": "m", "seed": cell.seed, "reason": reason},
-    )
+    failure = {"reason": reason} if status == "failed" else {}
+    write_fake(root, fake_result(cell.spec, seed=cell.seed, **failure))
 
 
 def cells(count: int) -> list[SuiteCell]:
-    spec = RunSpec("data", "loo", "m", "f")
-    return [SuiteCell(spec, seed, cast(Dataset, None), "data", Settings()) for seed in range(count)]
+    spec, pixels = RunSpec("data", "loo", "m", "f"), Images(np.zeros((2, 8, 8, 1), np.uint8))
+    part = Split(pixels, np.zeros(2, np.int64), np.array(["a", "b"]))
+    data = Dataset("data", get_protocol("loo"), ("c",), part, part, part, part, mirror=False, fingerprint="f")
+    return [SuiteCell(spec, seed, data, "data", Settings()) for seed in range(count)]
 
 
 def run(root: Path, some: list[SuiteCell], script: Script, told: list[str] | None = None) -> list[Outcome]:
@@ -168,7 +172,7 @@ def test_what_dies_is_tried_once_more_only_if_the_cause_was_outside_it(
     assert (outcomes[0].done, outcomes[0].why) == (False, reason)
     record = read_run(outcomes[0].cell.folder(tmp_path))
     assert record is not None
-    assert (record.status, record.content["reason"]) == ("failed", reason)
+    assert (record.status, record.result.reason) == ("failed", reason)
     assert outcomes[1].done
 
 
@@ -193,8 +197,8 @@ def test_a_run_of_a_newer_simbench_is_neither_read_nor_replaced(tmp_path: Path) 
 def test_a_cell_that_another_runner_has_is_waited_for_and_not_repeated(tmp_path: Path) -> None:
     some = cells(2)
     hold = (
-        "import sys, time; from pathlib import Path; from bench.suites.leases import Claims\n"
-        "claims = Claims(Path(sys.argv[1])); print(claims.take(Path(sys.argv[2])), flush=True); sys.stdin.read()"
+        "import sys, time; from pathlib import Path; from bench.suites.leases import Leases\n"
+        "leases = Leases(Path(sys.argv[1])); print(leases.take(Path(sys.argv[2])), flush=True); sys.stdin.read()"
     )
     folder = some[0].folder(tmp_path)
     other = subprocess.Popen(
@@ -202,9 +206,9 @@ def test_a_cell_that_another_runner_has_is_waited_for_and_not_repeated(tmp_path:
     )
     assert other.stdout is not None
     assert other.stdout.readline() == b"True\n"
-    claims = Claims(tmp_path)
-    assert not claims.take(folder)
-    claims.close()
+    leases = Leases(tmp_path)
+    assert not leases.take(folder)
+    leases.close()
     seen: list[SuiteProgress] = []
 
     def show(progress: SuiteProgress) -> None:
@@ -286,7 +290,7 @@ def fits(folder: Path) -> list[str]:
 def records(folder: Path) -> dict[tuple[str, float, int], RunRecord]:
     found = all_runs(folder / "runs")
     named = {
-        (str(r.content["spec"]["options"].get("how")), r.content["spec"]["options"].get("power"), r.content["seed"]): r
+        (str(r.result.spec.options.get("how")), float(r.result.spec.options.get("power", 0)), r.result.seed): r
         for r in found
     }
     assert len(named) == len(found), "a cell lies there twice"
@@ -321,7 +325,7 @@ def test_each_way_of_failing_is_a_row_with_its_reason_and_the_others_complete(fo
     assert done.pop("well").status == "done"
     assert {how: record.status for how, record in done.items()} == dict.fromkeys(expected, "failed")
     for how, reason in expected.items():
-        assert reason in done[how].content["reason"]
+        assert reason in done[how].result.reason
         assert reason in (folder / "results" / "leaderboard.md").read_text(), "never hidden"
     assert sorted(fits(folder)) == sorted(
         f"{how} 1.0 0" for how in ("raise", "hang", "eat", "exit", "crash", "killed", "killed", "well")
@@ -386,7 +390,7 @@ def test_killed_at_random_runner_or_worker_no_cell_is_lost_and_none_is_run_twice
             break
     code, _, err = ended(start(folder, suite))
     assert code == 0, err
-    assert {record.content["seed"]: record.status for record in records(folder).values()} == dict.fromkeys(
+    assert {record.result.seed: record.status for record in records(folder).values()} == dict.fromkeys(
         range(count), "done"
     )
     for place, text in finished.items():
@@ -441,5 +445,5 @@ def test_on_ray_the_same_cells_give_the_same_rows(folder: Path) -> None:
     assert "4 of 6 cells failed" in out
     found = records(folder)
     assert [found["well", 1.0, seed].status for seed in (0, 1)] == ["done", "done"]
-    assert found["killed", 1.0, 0].content["reason"] == "killed from outside, twice (SIGKILL)"
-    assert found["raise", 1.0, 0].content["reason"] == "RuntimeError: no such luck"
+    assert found["killed", 1.0, 0].result.reason == "killed from outside, twice (SIGKILL)"
+    assert found["raise", 1.0, 0].result.reason == "RuntimeError: no such luck"

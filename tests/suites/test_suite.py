@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from fake_runs import fake_result, write_fake
 
 from bench.config import Config, load_config
 from bench.contract import DataError, UsageError, Workplace
 from bench.executors.memory import byte_count, held_by, held_together, in_words, machine_memory, session_of
-from bench.files import write_json
-from bench.runs.store import SCHEMA
 from bench.suites.cost_model import Prediction, fitted_epochs
 from bench.suites.expansion import Expansion, SuiteCell, expand, with_epochs
 from bench.suites.planning import Asked, plan_suite
@@ -171,8 +170,7 @@ def test_a_budget_that_cuts_epochs_counts_what_is_done_too_and_the_first_plan_ho
         tmp_path / "runs", torch.device("cpu"), 1, lambda items, **_: items, print, cache=tmp_path / "cache"
     )
     done = expand(find_suite(checked, "a"), checked, "cpu", progress=place.progress, cache=tmp_path / "cache").cells[0]
-    content = {"schema": SCHEMA, "status": "done", "method": "pixels", "seed": 0, "spec": {}, "provenance": {}}
-    write_json(done.folder(place.root) / "run.json", content)
+    write_fake(place.root, fake_result(done.spec))
     assert planned("70s") == "budget 70s: the suite fits with its 2 epochs"  # 60 s are left
     assert planned("65s") == "budget 65s: 0.9 epochs instead of 2, for every method"  # both cells again
     (plan,) = [path for path in (place.root / ".plans").glob("*.json") if '"65s"' in path.read_text()]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.contract import DataError, Dataset, Images, Split
+from bench.contract import Audit, DataError, Dataset, Images, Overlap, Split
 from bench.data.audit.duplicates import VERSION, Copies, find_copies, load_copies, save_copies
 from bench.data.decoding.cache import AUDITS
 from bench.data.splits.fingerprint import fingerprint
@@ -25,45 +25,6 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 _EXAMPLES = 5
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """How many of a part's images have a copy in another part, or, where it is the same, a second one in it.
-
-    exact: with the same pixels; near: with no such copy, but a near one; mirrored: of these, mirrored ones only.
-    """
-
-    part: str
-    other: str
-    images: int
-    exact: int
-    near: int
-    mirrored: int
-
-    @property
-    def found(self) -> int:
-        return self.exact + self.near
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What is wrong with a data set under a protocol. ``train`` stands for training and validation images together.
-
-    leaks: query and gallery images that were seen in training (not a gallery that is the train part by
-    protocol); overlaps: the other copies, where there are any; conflicts: groups of equal images, and near pairs, of
-    more than one label; examples: some of them; unasked: classes of the gallery without a query.
-    """
-
-    leaks: tuple[Overlap, ...]
-    overlaps: tuple[Overlap, ...]
-    conflicts: int
-    examples: tuple[str, ...]
-    unasked: tuple[str, ...]
-
-    @property
-    def leaked(self) -> int:
-        return sum(leak.found for leak in self.leaks)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contract import (
+    EngineFacts,
     Images,
     ImageShape,
     Method,
@@ -84,14 +85,14 @@ def require_engine(engine: str, device: str, methods: Mapping[str, Method]) -> N
         raise UsageError(f"--engine {engine} needs methods with a network to compile: not {', '.join(unable)}")
 
 
-def on_engine(method: Method, engine: str, images: Images, *, threads: int) -> tuple[Method, dict[str, Any]]:
+def on_engine(method: Method, engine: str, images: Images, *, threads: int) -> tuple[Method, EngineFacts]:
     """Return a fitted method whose ``embed`` the engine computes, and what to record of the engine.
 
     images: some of them are embedded both ways to compare. With torch the method is returned as it is.
     Raises UsageError for a method without a network, and what ``compile_network`` raises.
     """
     if engine == "torch":
-        return method, {"name": "torch"}
+        return method, EngineFacts("torch")
     network = network_of(method)
     if network is None:
         raise UsageError(f"--engine {engine} needs a method with a network to compile: not {name_of(method)}")
@@ -101,12 +102,8 @@ def on_engine(method: Method, engine: str, images: Images, *, threads: int) -> t
     compiled = compile_network(
         network, images.shape, engine, threads=threads, samples=samples, expected=torch.from_numpy(expected)
     )
-    return EngineMethod(method, compiled.run), {
-        "name": engine,
-        "version": _version(engine),
-        "precision": compiled.precision,
-        "lowest_cosine": round(compiled.cosine, 6),
-    }
+    facts = EngineFacts(engine, _version(engine), compiled.precision, round(compiled.cosine, 6))
+    return EngineMethod(method, compiled.run), facts
 
 
 def compile_network(

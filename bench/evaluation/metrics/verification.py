@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import auc, roc_curve
 
+from bench.contract import Thresholds
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
 from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
@@ -90,16 +88,15 @@ def _skip(layout: Layout, query: Ints, column: Ints, *, relevant: bool) -> Ints:
     return column
 
 
-def probabilities(thresholds: Mapping[str, Any] | None, similarities: Scores) -> Floats | None:
+def probabilities(thresholds: Thresholds | None, similarities: Scores) -> Floats | None:
     """Return the probability of one class for similarities, were both kinds of pair as frequent; None without a curve.
 
     From the curve of validation pairs in run.json: between two thresholds, the share of same pairs over both shares,
     made monotone by isotonic regression. Nothing of it is fitted on query or gallery.
     """
-    roc = ((thresholds or {}).get("validation") or {}).get("roc")
-    if not roc:
+    if thresholds is None or not thresholds.validation.roc:
         return None
-    limits, fmr, fnmr = np.array(roc, dtype=np.float64).T
+    limits, fmr, fnmr = np.array(thresholds.validation.roc, dtype=np.float64).T
     same = np.diff(np.concatenate([[0.0], fnmr, [1.0]]))
     different = -np.diff(np.concatenate([[1.0], fmr, [0.0]]))
     weight = same + different

@@ -6,10 +6,10 @@ A control never changes a score: it is a number, a limit, and what it means that
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from bench.contract import Control
 from bench.evaluation.evaluate import Evaluation
 from bench.evaluation.metrics import chance, collapse
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors
@@ -25,17 +25,6 @@ MOST_EXPLAINED = 0.999  # of one dimension's variance; the tightest method measu
 PERFECT, TIGHT = 0.9999, 0.99  # map, and variance explained in all dimensions: together they are not learnt
 FEWEST = 50  # rows from which shares and variances say anything
 HUB_NEIGHBORS = 10  # k of the k-occurrence
-
-
-@dataclass(frozen=True)
-class Control:
-    """One check: its value, the limit it must keep (None: there is none), whether it does, and what the value means."""
-
-    name: str
-    value: float
-    limit: float | None
-    passed: bool
-    meaning: str
 
 
 def check_evaluation(

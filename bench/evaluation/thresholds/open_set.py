@@ -7,45 +7,13 @@ rejected. Where all classes are there, each query also plays the unknown: its ow
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from bench.contract import OpenSet, Rejection
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
 
 ACCEPTED = 0.95  # the usual operating point of out-of-distribution detection (Hendrycks and Gimpel, ICLR 2017)
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """A threshold for the nearest item: queries with a less similar one are rejected.
-
-    accepted, detected: shares on validation of known queries accepted, and of the same queries rejected once their
-    class is left out; NaN with one class.
-    """
-
-    threshold: float
-    accepted: float
-    detected: float
-
-
-@dataclass(frozen=True)
-class OpenSet:
-    """How well unknown queries are separated from known ones on test.
-
-    left_out: whether the unknown ones are the known ones without their class (no query's class was missing).
-    auroc: chance that a known query's nearest item is more similar than an unknown one's, a tie counted half.
-    detected: unknown queries rejected; refused: known queries rejected; both at the threshold, over unknown and known.
-    """
-
-    left_out: bool
-    threshold: float
-    auroc: float
-    detected: int
-    unknown: int
-    refused: int
-    known: int
 
 
 def fit_rejection(scores: Scores, labels: Ints) -> Rejection | None:

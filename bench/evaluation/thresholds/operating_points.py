@@ -8,17 +8,17 @@ different labels, over all of them. FNMR, the false-non-match rate: pairs of one
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contract import Fitted, Measured, OnTest, Point
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
 from bench.evaluation.ranking.relevance import Layout, as_names, number_names
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.ranking.vectors import as_vectors, check_vectors
-from bench.evaluation.thresholds.open_set import OpenSet, Rejection, fit_rejection, measure_rejection
+from bench.evaluation.thresholds.open_set import fit_rejection, measure_rejection
 
 if TYPE_CHECKING:
     from bench.evaluation.ranking.relevance import NamesLike
@@ -30,64 +30,6 @@ MOST_IMAGES = 1_000  # of validation: half a million pairs
 MOST_QUERIES = 2_000  # of test, each with the whole gallery
 _POINTS = 33  # of the ROC curve, evenly spaced in the logarithm of the false-match rate
 _BLOCK_SCORES = 4 << 20
-
-
-@dataclass(frozen=True)
-class Point:
-    """A threshold with its rates on the pairs it was fitted on; target: the false-match rate that was asked for."""
-
-    target: float
-    threshold: float
-    fmr: float
-    fnmr: float
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What validation pairs say.
-
-    images: how many; same, different: pairs of one label and of two. eer: the equal error rate, and eer_threshold
-    where it is. points: one for each target whose false matches would be 30 or more. roc: (threshold, FMR, FNMR),
-    FMR falling. rejection: the threshold for a query's nearest item, None where no class has two images.
-    """
-
-    images: int
-    same: int
-    different: int
-    eer: float
-    eer_threshold: float
-    points: tuple[Point, ...]
-    roc: tuple[tuple[float, float, float], ...]
-    rejection: Rejection | None
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a fitted threshold does on test: exact counts over all pairs of the queries used and the gallery."""
-
-    target: float | None
-    threshold: float
-    false_matches: int
-    different: int
-    false_non_matches: int
-    same: int
-
-    @property
-    def fmr(self) -> float:
-        return self.false_matches / self.different if self.different else float("nan")
-
-    @property
-    def fnmr(self) -> float:
-        return self.false_non_matches / self.same if self.same else float("nan")
-
-
-@dataclass(frozen=True)
-class OnTest:
-    """queries: how many were used; points: as in ``Fitted``, then the equal error threshold's (target None)."""
-
-    queries: int
-    points: tuple[Measured, ...]
-    open_set: OpenSet | None
 
 
 def fit_thresholds(vectors: VectorsLike, labels: NamesLike, *, normalize: bool = True, seed: int = 0) -> Fitted | None:

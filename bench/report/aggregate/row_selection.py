@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,9 +61,9 @@ def chosen_rows(table: Table) -> Chosen:
     """
     budget = common_budget(table)
     chosen: dict[str, Row] = {}
-    elsewhere = {str(run.content["method"]): "failed" for run in table.failed}
+    elsewhere = {run.result.method: "failed" for run in table.failed}
     for row in sorted(table.rows, key=_preference):
-        method = str(row.first.content["method"])
+        method = row.first.result.method
         if budget_of(row) in (_ANY, budget):
             chosen.setdefault(method, row)
         else:
@@ -79,7 +78,7 @@ def chosen_rows(table: Table) -> Chosen:
         return Chosen(table.title, table.dataset, budget, elsewhere=lost, reason=reason)
     scores = {method: above_chance(row.mean(RANKED_BY) or 0.0, chance or 0.0) for method, row in chosen.items()}
     notes = {method: text for method, row in chosen.items() if (text := _deviations(row))}
-    part = all(row.first.content["spec"].get("data") for row in table.rows)
+    part = all(row.first.result.spec.data for row in table.rows)
     return Chosen(table.title, table.dataset, budget, scores, notes, elsewhere, part)
 
 
@@ -90,7 +89,7 @@ def above_chance(score: float, chance: float) -> float:
 
 def common_budget(table: Table) -> Training:
     """Return the budget that most trained methods of a table have, of equals the largest."""
-    pairs = {(budget_of(row), str(row.first.content["method"])) for row in table.rows if row.trained}
+    pairs = {(budget_of(row), row.first.result.method) for row in table.rows if row.trained}
     counts = Counter(budget for budget, _ in pairs)
     return max(counts, key=lambda budget: (counts[budget], budget)) if counts else _ANY
 
@@ -99,11 +98,11 @@ def budget_of(row: Row) -> Training:
     """Return what a row was trained with: seconds or epochs; any budget where nothing is trained."""
     if not row.trained:
         return _ANY
-    spec = row.first.content["spec"]
-    budget = spec.get("budget", {})
-    if budget.get("seconds") is not None:
-        return Training(budget["seconds"], "s")
-    epochs = spec.get("options", {}).get("epochs") if budget.get("epochs") is None else budget["epochs"]
+    spec = row.first.result.spec
+    budget = spec.budget
+    if budget.seconds is not None:
+        return Training(budget.seconds, "s")
+    epochs = spec.options.get("epochs") if budget.epochs is None else budget.epochs
     return Training(epochs, "epochs") if epochs is not None else Training(unit="a budget of its own")
 
 
@@ -125,13 +124,12 @@ def chance_level(table: Table) -> float | None:
 
 
 def _preference(row: Row) -> tuple[int, int, str]:
-    content = row.first.content
-    return len(content.get("deviations", {})), -len(row.records), json.dumps(content["key"])
+    run = row.first.result
+    return len(run.deviations), -len(row.records), run.key
 
 
 def _deviations(row: Row) -> str:
-    told = [
-        f"{name} {plain(value)}" for name, value in row.first.content.get("deviations", {}).items() if name != "epochs"
-    ]
-    phases = row.first.content["spec"].get("budget", {}).get("phases")
-    return ", ".join([*told, *([f"phases {phases}"] if phases else [])])
+    run = row.first.result
+    found = [f"{name} {plain(value)}" for name, value in run.deviations.items() if name != "epochs"]
+    phases = run.spec.budget.phases
+    return ", ".join([*found, *([f"phases {list(phases)}"] if phases else [])])

@@ -159,7 +159,7 @@ def compare_entries(entries: Sequence[Entry], metric: str, *, changed: int) -> C
     sides = []
     for at, (entry, name) in enumerate(zip(entries, names, strict=True)):
         mean, ends = float(np.nanmean(values[at])), (float(low[at]), float(high[at]))
-        side = Side(name, mean, ends, tuple(int(run.content["seed"]) for run in entry.runs))
+        side = Side(name, mean, ends, tuple(run.result.seed for run in entry.runs))
         if at > 0:
             pair = values[0].mean(axis=0), values[at].mean(axis=0)
             side = replace(
@@ -201,9 +201,11 @@ def _names(entries: Sequence[Entry]) -> list[str]:
         raise UsageError("a run is given twice: give each once, the reference first")
     names = []
     for entry in entries:
-        alike = [other.runs[0].content for other in entries if other.name == entry.name]
+        alike = [other.runs[0].result for other in entries if other.name == entry.name]
         apart = [
-            f"{part} {entry.runs[0].content[part]}" for part in ("key", "seed") if len({c[part] for c in alike}) > 1
+            f"{part} {getattr(entry.runs[0].result, part)}"
+            for part in ("key", "seed")
+            if len({getattr(other, part) for other in alike}) > 1
         ]
         names.append(" ".join([entry.name, *apart]))
     return names

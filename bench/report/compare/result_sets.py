@@ -131,7 +131,7 @@ def _entries(runs: Iterable[RunRecord]) -> dict[tuple[str, ...], Entry]:
     found: dict[tuple[str, ...], list[RunRecord]] = {}
     for run in runs:
         if run.status == "done":
-            found.setdefault(tuple(str(run.content[part]) for part in _KIND), []).append(run)
+            found.setdefault(tuple(str(getattr(run.result, part)) for part in _KIND), []).append(run)
     return {kind: entry_of(same) for kind, same in found.items()}
 
 

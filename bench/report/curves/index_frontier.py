@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,13 +74,14 @@ def write_points(
 
     The last holds what made them: the run, the settings, versions, commit and machine.
     """
-    run = {name: record.content[name] for name in ("dataset", "protocol", "method", "key", "seed")}
+    run = {name: getattr(record.result, name) for name in ("dataset", "protocol", "method", "key", "seed")}
     write_rows(folder / "frontier.csv", [{**run, "threads": threads, **_row(point, k)} for point in points])
     times = {"wall_ms": [one.wall_ms for one in points], "cpu_ms": [one.cpu_ms for one in points]}
     write_arrays(folder / "latency.npz", {name: np.stack(rows) for name, rows in times.items()})
     made_by = provenance(torch.device("cpu"), threads)
-    made_by["command"] = without_folders(made_by["command"])
-    write_json(folder / "frontier.json", {"run": run, "k": k, "clock": clock, "provenance": made_by})
+    made_by = replace(made_by, command=without_folders(made_by.command))
+    facts = {"run": run, "k": k, "clock": clock, "provenance": made_by}
+    write_json(folder / "frontier.json", facts)
 
 
 def tables(points: Sequence[Point], *, k: int, clock: Clock) -> str:
@@ -113,8 +115,8 @@ def draw(points: Sequence[Point], record: RunRecord, *, k: int, clock: Clock, th
     right.set(xlabel="bytes an image")
     handles, words = _legend(left, shown)
     figure.legend(handles, words, loc="outside right upper", frameon=False, fontsize=8)
-    content = record.content
-    figure.suptitle(f"{content['method']} on {content['dataset']} ({content['protocol']}): approximate search")
+    run = record.result
+    figure.suptitle(f"{run.method} on {run.dataset} ({run.protocol}): approximate search")
     return figure
 
 

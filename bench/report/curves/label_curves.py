@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 from tabulate import tabulate
 
-from bench.contract import DataError
+from bench.contract import DataError, to_jsonable
 from bench.report.figures.style import Drawn, draw_band, finish, style
 from bench.report.tables.frame import Estimate, estimates, row_names
 from bench.report.tables.wording import choices_in_words
@@ -171,7 +171,7 @@ def _panel(test: str, lines: Mapping[str, Sequence[RunRecord]]) -> Panel:
     labels = read_arrays(first.folder / PER_QUERY, "labels")["labels"].astype(np.int64)
     curves = {names[line]: _points(runs, labels) for line, runs in lines.items()}
     ordered = dict(sorted(curves.items(), key=lambda pair: (-pair[1][-1].at, -pair[1][-1].scores["map"].mean)))
-    return Panel(first.content["dataset"], first.content["protocol"], json.loads(_choice(first)), test, ordered)
+    return Panel(first.result.dataset, first.result.protocol, json.loads(_choice(first)), test, ordered)
 
 
 def _points(runs: Sequence[RunRecord], classes: Any) -> list[Point]:
@@ -186,7 +186,7 @@ def _points(runs: Sequence[RunRecord], classes: Any) -> list[Point]:
     found = estimates({repr(key): values for key, values in columns.items()}, classes)
     points = []
     for labels, same in by_budget.items():
-        counts = same[0].content["data"]["counts"]
+        counts = same[0].result.data.counts
         scores = {metric: found[repr((labels, metric))] for metric in _METRICS}
         at = (counts["train"] + counts["validation"]) / _classes(same[0])
         points.append(Point(labels, at, scores, len(same), counts["train"], counts["validation"]))
@@ -195,31 +195,31 @@ def _points(runs: Sequence[RunRecord], classes: Any) -> list[Point]:
 
 def _classes(run: RunRecord) -> int:
     """Return how many classes a run learnt from."""
-    data = run.content["data"]
-    return len(data["learnt_classes"]) if data.get("learnt_classes") else int(data["classes"])
+    data = run.result.data
+    return len(data.learnt_classes) if data.learnt_classes else data.classes
 
 
 def _labels(run: RunRecord) -> int | None:
-    budget = run.content["spec"].get("data", {}).get(_BUDGET)
+    budget = run.result.spec.data.get(_BUDGET)
     return None if budget is None else int(budget)
 
 
 def _choice(run: RunRecord) -> str:
-    data = run.content["spec"].get("data", {})
+    data = run.result.spec.data
     return json.dumps({name: value for name, value in data.items() if name != _BUDGET}, sort_keys=True)
 
 
 def _line(run: RunRecord) -> str:
     """Return what all runs of one curve share."""
-    spec = run.content["spec"]
+    spec = to_jsonable(run.result.spec)
     names = ("dataset", "protocol", "method", "options", "budget", "device", "ties", "ks", "engine")
-    return json.dumps([_choice(run), *(spec.get(name) for name in names)], sort_keys=True)
+    return json.dumps([_choice(run), *(spec[name] for name in names)], sort_keys=True)
 
 
 def _test(run: RunRecord) -> str:
     """Return a digest of who was asked and who answered: fingerprints also hold what was learnt from."""
     kept = read_arrays(run.folder / PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
-    whole = hashlib.sha256(f"{run.content['dataset']} {run.content['protocol']}".encode())
+    whole = hashlib.sha256(f"{run.result.dataset} {run.result.protocol}".encode())
     for name in ("ids", "labels", "gallery_ids", "gallery_labels"):
         whole.update("\n".join(map(str, kept[name].tolist())).encode("utf-8", "surrogatepass"))
     return whole.hexdigest()

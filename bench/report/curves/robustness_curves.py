@@ -79,10 +79,8 @@ def robustness_panels(records: Sequence[RunRecord]) -> list[Panel]:
             except DataError as error:
                 _LOG.warning("left out of the robustness tables: %s", error)
                 continue
-            content = record.content
-            spec = content["spec"]
-            test = [content["dataset"], content["protocol"], spec["fingerprint"], spec.get("ties", "pessimistic")]
-            panels[json.dumps(test)][f"{content['method']} {content['key']}"].append(swept)
+            run = record.result
+            panels[json.dumps([*run.place, run.spec.ties])][f"{run.method} {run.key}"].append(swept)
     return sorted((_panel(rows) for rows in panels.values()), key=lambda panel: (panel.title, panel.fingerprint))
 
 
@@ -93,7 +91,7 @@ def robustness_rows(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
         found = read_robustness(record) if record.status == "done" else None
         if found is None:
             continue
-        names = {name: record.content[name] for name in ("dataset", "protocol", "method", "key", "seed")}
+        names = {name: getattr(record.result, name) for name in ("dataset", "protocol", "method", "key", "seed")}
         clean = {"corruption": "clean", "severity": 0, "level": None, **found["clean"]}
         for one in (clean, *found["conditions"]):
             place = {name: one[name] for name in ("corruption", "severity", "level")}
@@ -152,10 +150,9 @@ def _panel(rows: Mapping[str, Sequence[_Swept]]) -> Panel:
         corruptions[one["corruption"]].append(one["severity"])
     names = row_names({key: swept[0].record for key, swept in rows.items()})
     made = [_row(names[key], swept, corruptions) for key, swept in rows.items()]
-    content = first.record.content
+    run = first.record.result
     ordered = sorted(made, key=lambda row: row.scores["mean/drop/map"].mean - row.scores["clean/map"].mean)
-    data, fingerprint = content["spec"].get("data", {}), content["spec"]["fingerprint"]
-    return Panel(content["dataset"], content["protocol"], data, fingerprint, dict(corruptions), ordered)
+    return Panel(run.dataset, run.protocol, run.spec.data, run.spec.fingerprint, dict(corruptions), ordered)
 
 
 def _row(name: str, swept: Sequence[_Swept], corruptions: Mapping[str, Sequence[int]]) -> Row:

@@ -102,7 +102,7 @@ def draw_curves(row: Row) -> Drawn | None:
             figure,
             f"{row.slug}-curves",
             alt=f"Training loss and validation scores of {row.name} over {len(curves.phases)} epochs.",
-            caption=f"{len(curves.phases)} epochs of seed {row.first.content['seed']}{begin}.",
+            caption=f"{len(curves.phases)} epochs of seed {row.first.result.seed}{begin}.",
         )
 
 

@@ -19,7 +19,7 @@ _OF_RUN = ("dataset", "protocol", "method", "key")
 
 def find_frontier(row: Row, results: Path) -> list[dict[str, str]]:
     """Return the rows of a run's frontier.csv: in the run's ``index/``, or anywhere under ``results/frontier``."""
-    wanted = {name: str(row.first.content[name]) for name in _OF_RUN}
+    wanted = {name: str(getattr(row.first.result, name)) for name in _OF_RUN}
     for path in (row.first.folder / "index" / "frontier.csv", *sorted(results.glob("frontier/**/frontier.csv"))):
         try:
             with path.open(encoding="utf-8", newline="") as file:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from bench.contract import Control
 from bench.evaluation.metrics.verification import probabilities
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
 from bench.report.figures.classes import (
@@ -99,7 +99,7 @@ class Detail:
     similarity: Floats
     columns: tuple[str, ...]
     worst: tuple[Question, ...]
-    controls: tuple[Mapping[str, Any], ...]
+    controls: tuple[Control, ...]
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def detail_of(
     """
     vectors = read_vectors(row.first.folder)
     query, gallery = vectors["query"], vectors["gallery"]
-    facts = row.first.content.get("thresholds")
-    threshold = facts["validation"]["eer_threshold"] if facts else None
+    facts = row.first.result.thresholds
+    threshold = facts.validation.eer_threshold if facts else None
     alike = shared.pairs.similarities(query, gallery)
     confused = confusion(answers)
     labels = answers.gallery_labels[shared.mapped]
@@ -169,7 +169,7 @@ def detail_of(
         query_similarity(answers, query, gallery, shared.queries)[:, columns],
         tuple(answers.classes[at] for at in columns),
         tuple(own_worst(row, answers, pictures)),
-        tuple(row.first.content.get("controls") or ()),
+        row.first.result.controls,
     )
 
 

@@ -7,9 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from bench.data.audit.audit import Overlap
+from bench.contract import Audit, Overlap
 from bench.report.tables.frame import without_folders
 from bench.report.tables.groups import Row, Table
 from bench.report.tables.wording import many
@@ -47,12 +46,12 @@ def origins(row: Row, runs: Path, results: Path, found: Mapping[Path, tuple[str,
     commands = dict(zip(row.frame["seed"], row.frame["command"], strict=True))
     return [
         Origin(
-            f"{row.slug}-seed{record.content['seed']}",
-            int(record.content["seed"]),
+            f"{row.slug}-seed{record.result.seed}",
+            record.result.seed,
             record.folder.relative_to(runs).as_posix(),
             _link(record.folder, results),
-            _facts(record, str(commands.get(record.content["seed"], ""))),
-            without_folders(json.dumps(record.content["spec"]["options"], indent=1, sort_keys=True)),
+            _facts(record, str(commands.get(record.result.seed, ""))),
+            without_folders(json.dumps(dict(record.result.spec.options), indent=1, sort_keys=True)),
             found.get(record.folder, ()),
         )
         for record in row.records
@@ -68,35 +67,33 @@ def audited(table: Table) -> Audited | None:
     """Return what is known of a table's data, from its first finished run; None where none is."""
     if not table.rows:
         return None
-    data: Mapping[str, Any] = table.rows[0].first.content.get("data") or {}
-    audit: Mapping[str, Any] = data.get("audit") or {}
-    lines = [*audit.get("leaks", ()), *audit.get("overlaps", ())]
-    names = ("part", "other", "images", "exact", "near", "mirrored")
+    run = table.rows[0].first.result
+    audit = run.audit or Audit((), (), 0, (), ())
     return Audited(
-        tuple((data.get("counts") or {}).items()),
-        tuple(Overlap(**{name: line[name] for name in names}) for line in lines if "other" in line),
-        tuple(audit.get("examples", ())),
-        int(audit.get("conflicts", 0)),
-        tuple(data.get("notes", ())),
-        bool(data.get("audit") is not None),
+        tuple(run.data.counts.items()),
+        (*audit.leaks, *audit.overlaps),
+        audit.examples,
+        audit.conflicts,
+        run.data.notes,
+        run.audit is not None,
     )
 
 
 def _facts(record: RunRecord, command: str) -> tuple[tuple[str, str], ...]:
-    content, made_by = record.content, record.content["provenance"]
-    packages = ", ".join(f"{name} {version}" for name, version in made_by.get("packages", {}).items() if version)
-    machine = [made_by["cpu"], many(made_by["threads"], "thread"), made_by["gpu"], f"{made_by['ram_gib']} GiB"]
+    run, made_by = record.result, record.result.provenance
+    packages = ", ".join(f"{name} {version}" for name, version in made_by.packages.items() if version)
+    machine = [made_by.cpu, many(made_by.threads, "thread"), made_by.gpu, f"{made_by.ram_gib} GiB"]
     facts = {
         "command": command,
-        "commit": f"{made_by['commit'] or 'unknown'}{' with uncommitted changes' if made_by['dirty'] else ''}",
-        "date": str(made_by["date"]),
+        "commit": f"{made_by.commit or 'unknown'}{' with uncommitted changes' if made_by.dirty else ''}",
+        "date": made_by.date,
         "machine": ", ".join(str(one) for one in machine if one),
-        "system": f"{made_by.get('system', '')} Python {made_by.get('python', '')}".strip(),
+        "system": f"{made_by.system} Python {made_by.python}",
         "packages": packages,
-        "data": str(content["spec"]["fingerprint"]),
-        "seconds": f"{content['seconds']:,.0f}",
-        "engine": str(content["spec"].get("engine", "torch")),
-        "flags": "; ".join(content.get("flags", ())),
+        "data": run.spec.fingerprint,
+        "seconds": f"{run.seconds:,.0f}",
+        "engine": run.spec.engine,
+        "flags": "; ".join(run.flags),
     }
     return tuple((name, value) for name, value in facts.items() if value)
 

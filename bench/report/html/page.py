@@ -166,4 +166,4 @@ def _details(
 
 def _newest(records: Sequence[RunRecord]) -> str:
     """Return the day of the newest run: the page's date, so that the same runs give the same page."""
-    return max(str(record.content["provenance"]["date"])[:10] for record in records)
+    return max(record.result.provenance.date[:10] for record in records)

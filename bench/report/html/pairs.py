@@ -21,7 +21,7 @@ _LOG = logging.getLogger(__name__)
 
 def own_probabilities(record: RunRecord, pairs: Pairs, pictures: Pictures) -> Floats | None:
     """Return the method's own probability of each pair, float64 ``(k,)``; None where it gives none."""
-    if not record.content.get("has_weights"):
+    if not record.result.has_weights:
         return None
     try:
         run = open_run(record.folder, torch.device("cpu"))

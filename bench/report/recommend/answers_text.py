@@ -36,7 +36,7 @@ def _made(found: Sequence[TableAnswers]) -> str:
     if not records:
         return f"No finished runs yet. Start with `{FIRST_RUN}`."
     failed = sum(len(one.table.failed) for one in found)
-    days = sorted(str(record.content["provenance"]["date"])[:10] for record in records)
+    days = sorted(record.result.provenance.date[:10] for record in records)
     lost = f" and {many(failed, 'failed run')}" if failed else ""
     when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
     made = f"{many(len(records), 'finished run')}{lost}"

@@ -40,9 +40,8 @@ class Entry:
     @property
     def where(self) -> tuple[str, str, str, str]:
         """What two entries must share to be compared: data set, protocol, the data's fingerprint, the rule for ties."""
-        run = self.runs[0].content
-        spec = run["spec"]
-        return run["dataset"], run["protocol"], spec["fingerprint"], spec.get("ties", "pessimistic")
+        run = self.runs[0].result
+        return *run.place, run.spec.ties
 
     def queries(self) -> Queries:
         """Read who was asked; the same for all seeds, or it is a DataError."""
@@ -75,14 +74,14 @@ def find_entry(word: str, root: Path) -> Entry:
         raise UsageError(f"{word} has runs of {len(settings)} settings; give the folder of one: {', '.join(settings)}")
     for run in runs:
         if run.status != "done":
-            raise DataError(f"{run.folder} failed: {run.content.get('reason', 'no reason recorded')}; run it again")
+            raise DataError(f"{run.folder} failed: {run.result.reason}; run it again")
     return entry_of(runs)
 
 
 def entry_of(runs: Sequence[RunRecord]) -> Entry:
     """Return finished runs of one specification as an entry, named after their method."""
-    ordered = tuple(sorted(runs, key=lambda run: int(run.content["seed"])))
-    return Entry(str(ordered[0].content["method"]), ordered)
+    ordered = tuple(sorted(runs, key=lambda run: run.result.seed))
+    return Entry(ordered[0].result.method, ordered)
 
 
 def _read_queries(run: RunRecord) -> Queries:

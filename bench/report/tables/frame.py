@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.contract import Audit, RunResult, to_jsonable
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.statistics.bootstrap import interval, seeds_by_queries, units
 from bench.report.tables.rank_groups import columns_of, rank_groups
@@ -71,12 +72,12 @@ def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
     """Return a name for each row of a table by one of its runs: the method, and what sets it apart from its others."""
     rows = [
         {
-            "method": run.content["method"],
+            "method": run.result.method,
             "key": key,
-            "options": json.dumps({**run.content["spec"]["options"], **_scoring(run)}),
-            "budget": json.dumps(run.content["spec"]["budget"]),
-            "device": run.content["spec"].get("device", "cpu"),
-            "engine": run.content["spec"].get("engine", "torch"),
+            "options": json.dumps({**run.result.spec.options, **_scoring(run)}),
+            "budget": json.dumps(to_jsonable(run.result.spec.budget)),
+            "device": run.result.spec.device,
+            "engine": run.result.spec.engine,
         }
         for key, run in runs.items()
     ]
@@ -88,9 +89,8 @@ def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
 
 
 def _scoring(run: RunRecord) -> dict[str, str]:
-    """Return how a run was scored, where its specification says so."""
-    spec = run.content["spec"]
-    return {name: str(spec[name]) for name in ("ties", "ks") if name in spec}
+    """Return how a run was scored."""
+    return {"ties": run.result.spec.ties, "ks": str(list(run.result.spec.ks))}
 
 
 def stem(words: Sequence[str], taken: Sequence[str], digest: str) -> str:
@@ -112,10 +112,9 @@ def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
     stand, alarmed = rank_groups(runs), alarms(runs)
     rows = []
     for run in runs:
-        content = run.content
-        place = (content["dataset"], content["protocol"], content["spec"]["fingerprint"])
-        rank_group = stand.get((*place, content["method"], content["key"])) if run.status == "done" else None
-        rows.append(_row(content, columns_of(rank_group), alarmed.get(run.folder, ())))
+        result = run.result
+        rank_group = stand.get((*result.place, result.method, result.key)) if run.status == "done" else None
+        rows.append(_row(result, columns_of(rank_group), alarmed.get(run.folder, ())))
     frame = pd.DataFrame(rows, columns=_columns(rows))
     return frame.sort_values(["dataset", "protocol", "method", "key", "seed"], ignore_index=True)
 
@@ -126,52 +125,47 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(names) or [*_FIRST, "key"]
 
 
-def _row(run: Mapping[str, Any], rank_group: Mapping[str, Any], alarmed: Sequence[str]) -> dict[str, Any]:
-    spec, made_by = run["spec"], run["provenance"]
-    latency, timings = run.get("latency", {}), run.get("timings", {})
+def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) -> dict[str, Any]:
+    spec, made_by, costs = run.spec, run.provenance, run.costs
     return {
-        **{name: run[name] for name in _FIRST},
-        **run.get("scores", {}),
-        **{
-            f"{name}_ci95_{end}": both[at]
-            for name, both in run.get("ci95", {}).items()
-            for at, end in enumerate(("low", "high"))
-        },
-        **{f"{name}_macro": value for name, value in run.get("macro", {}).items()},
+        **{name: getattr(run, name) for name in _FIRST},
+        **run.scores,
+        **{f"{name}_ci95_{end}": both[at] for name, both in run.ci95.items() for at, end in enumerate(("low", "high"))},
+        **{f"{name}_macro": value for name, value in run.macro.items()},
         **{name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in rank_group.items()},
-        **latency,
-        **timings,
-        "evaluation_time": run["seconds"],
-        "embed_dim": run.get("embed_dim"),
-        "bytes_per_vector": run.get("bytes_per_vector"),
-        "n_parameters": run.get("n_parameters"),
-        "mflops": None if run.get("flops") is None else run["flops"] / 1e6,
-        "peak_embed_mb": run.get("peak_embed_mb"),
-        "trained": run.get("trained"),
-        "uses_labels": run.get("uses_labels"),
-        "baseline": run.get("baseline"),
-        "seen_classes": run.get("data", {}).get("seen_classes"),
-        "flags": (*run.get("flags", []), *alarmed),
-        "deviations": tuple(f"{name} {plain(value)}" for name, value in run.get("deviations", {}).items()),
-        "reason": run.get("reason", ""),
-        "key": run["key"],
-        "options": json.dumps(spec["options"], sort_keys=True),
-        "budget": json.dumps(spec["budget"], sort_keys=True),
-        "data": json.dumps(spec.get("data", {}), sort_keys=True),
-        "engine": spec.get("engine", "torch"),
-        **_leaks(run),
-        "dataset_revision": spec["fingerprint"],
-        "device": made_by["device"],
-        "threads": made_by["threads"],
-        "cpu": made_by["cpu"],
-        "gpu": made_by["gpu"],
-        "ram_gib": made_by["ram_gib"],
-        "torch": made_by["packages"]["torch"],
-        "simbench": made_by["simbench"],
-        "commit": made_by["commit"],
-        "dirty": made_by["dirty"],
-        "date": made_by["date"],
-        "command": without_folders(made_by["command"]),
+        **run.latency,
+        **run.timings,
+        "evaluation_time": run.seconds,
+        "embed_dim": costs and costs.embedding_dim,
+        "bytes_per_vector": costs and costs.bytes_per_vector,
+        "n_parameters": costs and costs.n_parameters,
+        "mflops": None if costs is None or costs.flops is None else costs.flops / 1e6,
+        "peak_embed_mb": costs and costs.peak_embed_mb,
+        "trained": run.trained if costs else None,
+        "uses_labels": run.uses_labels if costs else None,
+        "baseline": run.baseline,
+        "seen_classes": run.data.seen_classes,
+        "flags": (*run.flags, *alarmed),
+        "deviations": tuple(f"{name} {plain(value)}" for name, value in run.deviations.items()),
+        "reason": run.reason,
+        "key": run.key,
+        "options": json.dumps(spec.options, sort_keys=True),
+        "budget": json.dumps(to_jsonable(spec.budget), sort_keys=True),
+        "data": json.dumps(spec.data, sort_keys=True),
+        "engine": spec.engine,
+        **_leaks(run.audit),
+        "dataset_revision": spec.fingerprint,
+        "device": made_by.device,
+        "threads": made_by.threads,
+        "cpu": made_by.cpu,
+        "gpu": made_by.gpu,
+        "ram_gib": made_by.ram_gib,
+        "torch": made_by.packages.get("torch"),
+        "simbench": made_by.simbench,
+        "commit": made_by.commit,
+        "dirty": made_by.dirty,
+        "date": made_by.date,
+        "command": without_folders(made_by.command),
     }
 
 
@@ -181,16 +175,15 @@ def without_folders(command: str) -> str:
     return re.sub(r"(?<![\w.~])(?:/[^\s/=]+)+/([^\s/]+)", r"\1", quoted)
 
 
-def _leaks(run: Mapping[str, Any]) -> dict[str, Any]:
+def _leaks(audit: Audit | None) -> dict[str, Any]:
     """Return how many images to test on have a copy in train; empty where a run was not audited."""
-    audit = run.get("data", {}).get("audit")
     if audit is None:
         return {"leaked_queries": None, "leaked_gallery": None, "leaks": ()}
-    found = {leak["part"]: leak for leak in audit["leaks"]}
-    counts = {part: found[part]["exact"] + found[part]["near"] if part in found else 0 for part in ("query", "gallery")}
+    found = {leak.part: leak for leak in audit.leaks}
+    counts = {part: found[part].found if part in found else 0 for part in ("query", "gallery")}
     told = [
-        f"{counts[part]:,} of {leak['images']:,} {part} images have a copy in train ({leak['exact']:,} exact, "
-        f"{leak['near']:,} near)"
+        f"{counts[part]:,} of {leak.images:,} {part} images have a copy in train ({leak.exact:,} exact, "
+        f"{leak.near:,} near)"
         for part, leak in found.items()
     ]
     return {

@@ -102,12 +102,12 @@ class Row:
 
     @property
     def trained(self) -> bool:
-        return bool(self.first.content.get("trained", (self.first.folder / "history.csv").is_file()))
+        return self.first.result.trained
 
     @property
     def uses_labels(self) -> bool:
-        """Whether its method looks at labels; a run that does not say is taken to."""
-        return bool(self.first.content.get("uses_labels", True))
+        """Whether its method looks at labels."""
+        return self.first.result.uses_labels
 
     @property
     def baseline(self) -> Baseline | None:
@@ -176,8 +176,7 @@ def slug_of(text: str) -> str:
 
 
 def _place(record: RunRecord) -> tuple[str, str, str]:
-    content = record.content
-    return content["dataset"], content["protocol"], content["spec"]["fingerprint"]
+    return record.result.place
 
 
 def _table(
@@ -199,7 +198,7 @@ def _table(
 def _rows(slug: str, done: Sequence[RunRecord], frame: pd.DataFrame) -> list[Row]:
     names = row_labels(frame)
     rows = []
-    kinds = sorted(done, key=lambda record: (*_kind(record), int(record.content["seed"])))
+    kinds = sorted(done, key=lambda record: (*_kind(record), record.result.seed))
     for kind, group in groupby(kinds, key=_kind):
         records = tuple(group)
         mine = (frame["method"] == kind[0]) & (frame["key"] == kind[1])
@@ -208,4 +207,4 @@ def _rows(slug: str, done: Sequence[RunRecord], frame: pd.DataFrame) -> list[Row
 
 
 def _kind(record: RunRecord) -> tuple[str, str]:
-    return record.content["method"], record.content["key"]
+    return record.result.method, record.result.key

@@ -54,9 +54,7 @@ def rank_groups(runs: Sequence[RunRecord]) -> dict[Row, RankGroup]:
 
 
 def _row(run: RunRecord) -> Row:
-    content = run.content
-    fingerprint = content["spec"]["fingerprint"]
-    return content["dataset"], content["protocol"], fingerprint, content["method"], content["key"]
+    return *run.result.place, run.result.method, run.result.key
 
 
 def _stand(rows: dict[Row, Entry]) -> dict[Row, RankGroup]:
@@ -80,7 +78,7 @@ def _stand(rows: dict[Row, Entry]) -> dict[Row, RankGroup]:
 
 
 def _mean_score(entry: Entry) -> float:
-    return float(np.mean([run.content["scores"][RANKED_BY] for run in entry.runs]))
+    return float(np.mean([run.result.scores[RANKED_BY] for run in entry.runs]))
 
 
 def _comparable(rows: dict[Row, Entry], ordered: Sequence[Row]) -> tuple[Queries, dict[Row, dict[str, Floats]]] | None:
@@ -91,7 +89,7 @@ def _comparable(rows: dict[Row, Entry], ordered: Sequence[Row]) -> tuple[Queries
         entry = rows[row]
         try:
             asked = entry.queries()
-            found = {metric: entry.values(metric) for metric in INTERVALS if metric in entry.runs[0].content["scores"]}
+            found = {metric: entry.values(metric) for metric in INTERVALS if metric in entry.runs[0].result.scores}
         except DataError as error:
             _LOG.warning("%s keeps its place, untested: %s", entry.name, error)
             if queries is None:

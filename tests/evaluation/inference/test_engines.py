@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contract import (
+    EngineFacts,
     Images,
     ImageShape,
     Method,
@@ -41,7 +42,6 @@ from bench.evaluation.inference.engines import (
 )
 from bench.plugins import ENGINE
 from bench.registry import get_plugin
-from bench.runs.store import spec_key
 from bench.training.embedder import Embedder
 
 CPU = torch.device("cpu")
@@ -130,9 +130,10 @@ def test_an_engine_gives_torchs_vectors_for_any_batch_size(
     assert (found * wanted).sum(axis=1).min() >= 0.998
     alone = embed_images(compiled, images.subset(np.arange(5)), device=CPU, batch_size=1)
     assert (alone * found[:5]).sum(axis=1).min() > 0.9999
-    assert facts["name"] == engine
-    assert 0.998 <= facts["lowest_cosine"] <= 1.00001
-    assert facts["precision"] in ({"float32"} if engine == "onnx" else {"bfloat16", "float32"})
+    assert facts.name == engine
+    assert facts.lowest_cosine is not None
+    assert 0.998 <= facts.lowest_cosine <= 1.00001
+    assert facts.precision in ({"float32"} if engine == "onnx" else {"bfloat16", "float32"})
 
 
 @BOTH
@@ -171,7 +172,7 @@ def test_memory_in_any_order_and_inference_tensors_are_taken(engine: str) -> Non
 
 def test_torch_is_the_method_itself() -> None:
     method = Mean()
-    assert on_engine(method, "torch", pictures(2, ImageShape(4, 4, 3)), threads=1) == (method, {"name": "torch"})
+    assert on_engine(method, "torch", pictures(2, ImageShape(4, 4, 3)), threads=1) == (method, EngineFacts("torch"))
 
 
 # ------------------------------------------------------------------------------------------------ formats and refusals
@@ -273,8 +274,8 @@ def test_the_ability_is_asked_of_the_method() -> None:
 
 def test_the_engine_is_part_of_a_runs_key_but_torch_is_not() -> None:
     spec = RunSpec(dataset="digits", protocol="loo", method="pixels", fingerprint="abc", options={"center": False})
-    assert spec_key(spec) == "0ea82047d2", "as before there were engines"
-    assert spec_key(replace(spec, engine="openvino")) != spec_key(spec)
+    assert spec.key == "0ea82047d2", "as before there were engines"
+    assert replace(spec, engine="openvino").key != spec.key
 
 
 def test_openvino_is_imported_without_its_telemetry(tmp_path: Path) -> None:

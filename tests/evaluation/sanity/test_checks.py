@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from scipy.stats import skew
 from sklearn.datasets import load_digits
 
+from bench.contract import Control
 from bench.evaluation.evaluate import evaluate_set
 from bench.evaluation.metrics.chance import expected_average_precision
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
-from bench.evaluation.sanity.checks import Control, check_evaluation, failures, hubness
+from bench.evaluation.sanity.checks import check_evaluation, failures, hubness
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 

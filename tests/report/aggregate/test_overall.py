@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Sequence
 from itertools import combinations
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_runs import change_run
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -179,10 +179,7 @@ def test_a_part_of_the_data_does_not_count_where_there_is_the_whole(
     grid: Path, write_run: WriteRun, ways: Ways
 ) -> None:
     for method, way in (("pca", "three"), ("raw", "centred"), ("random", "raw")):
-        folder = write_run(grid, method, ways[way], revision="five")
-        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        content["spec"]["data"] = {"per_class": 5}
-        (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
+        write_run(grid, method, ways[way], revision="five", choices={"data": {"per_class": 5}})
     found = overall_of(tables(grid))
     assert set(found.tables) == {"digits · loo · data digits-l", "more · loo"}
     assert "digits · loo · per class 5 · data five: only a chosen part of the data" in "; ".join(found.left_out)
@@ -190,9 +187,7 @@ def test_a_part_of_the_data_does_not_count_where_there_is_the_whole(
 
 def test_a_choice_of_one_row_that_left_nothing_out_makes_no_table_a_part(grid: Path) -> None:
     path = next(grid.glob("digits/loo/pca/*/seed0/run.json"))
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["spec"]["data"] = {"limit": 2000}
-    path.write_text(json.dumps(content), encoding="utf-8")
+    change_run(path.parent, {"data": {"limit": 2000}})
     assert not any("chosen part" in why for why in overall_of(tables(grid)).left_out)
     assert not any(one.part for one in map(chosen_rows, tables(grid)))
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fake_runs import DATA, fake_result, fake_spec, write_fake
 
+from bench.contract import Budget, Digests
 from bench.evaluation.corruptions import CORRUPTIONS
 from bench.files import write_arrays, write_json
 from bench.report.curves.curves import write_curves
@@ -16,7 +19,7 @@ from bench.report.curves.label_curves import label_panels, label_rows
 from bench.report.curves.robustness_curves import robustness_panels
 from bench.report.tables.frame import estimates, stem
 from bench.runs.robustness import ROBUSTNESS, VALUES
-from bench.runs.store import SCHEMA, all_runs
+from bench.runs.store import all_runs
 
 LABELS = np.repeat(np.arange(4), 10)
 
@@ -25,25 +28,18 @@ def run(root: Path, method: str, score: float, *, seed: int = 0, key: str = "k",
     """Write a run folder whose queries all have about the same score."""
     data = spec.pop("data", {})
     budget = data.get("labels_per_class")
-    names = {"dataset": "toy", "protocol": "loo", "method": method}
-    chosen = {"fingerprint": f"data {data}", "options": {}, "budget": {"epochs": 1.0}, "data": data, **spec}
-    content = {
-        "schema": SCHEMA,
-        "status": "done",
-        **names,
-        "seed": seed,
-        "key": key,
-        "spec": {**names, **chosen},
-        "data": {
-            "counts": {"train": 4 * (budget or 54), "validation": 0 if budget else 24},
-            "classes": 4,
-            "shape": [8, 8, 1],
-        },
-        "digests": {"vectors": f"{method} {key} {seed}"},
-        "provenance": {"date": "2026"},
-    }
-    folder = root / "toy" / "loo" / method / key / f"seed{seed}"
-    write_json(folder / "run.json", content)
+    chosen = fake_spec(
+        dataset="toy", method=method, fingerprint=f"data {data}", data=data, **{"budget": Budget(epochs=1.0), **spec}
+    )
+    counts = {"train": 4 * (budget or 54), "validation": 0 if budget else 24}
+    result = fake_result(
+        chosen,
+        seed=seed,
+        key=key,
+        data=replace(DATA, counts=counts, classes=4),
+        digests=Digests(f"{method} {key} {seed}", None),
+    )
+    folder = write_fake(root, result)
     values = np.clip(score + np.random.default_rng(seed).normal(0, 0.01, len(LABELS)), 0, 1)
     ids = np.array([f"q{n}" for n in range(len(LABELS))], np.str_)
     arrays = {"ids": ids, "labels": LABELS, "gallery_ids": ids, "gallery_labels": LABELS}
@@ -99,18 +95,18 @@ def test_other_tests_other_choices_and_other_options_are_kept_apart(budgets: Pat
     other = run(budgets, "hog", 0.6, key="other", data={"labels_per_class": 5})
     kept = dict(np.load(other / "per_query.npz"))
     write_arrays(other / "per_query.npz", {**kept, "ids": kept["ids"][::-1]})
-    run(budgets, "triplet", 0.6, key="long", data={"labels_per_class": 5}, budget={"epochs": 9.0})
+    run(budgets, "triplet", 0.6, key="long", data={"labels_per_class": 5}, budget=Budget(epochs=9.0))
     panels = {panel.title: panel for panel in label_panels(all_runs(budgets)) if "hog" not in panel.curves}
     assert len(label_panels(all_runs(budgets))) == 3
     assert list(panels["toy · loo · limit 100"].curves) == ["pca"]
     assert list(panels["toy · loo"].curves) == ["triplet (epochs=1)", "triplet (epochs=9)", "pixels"]
 
 
-@pytest.mark.parametrize(("spec", "told"), [({"ties": "mean"}, "ties=mean"), ({"ks": [1, 5]}, "ks=[1, 5]")])
+@pytest.mark.parametrize(("spec", "told"), [({"ties": "mean"}, "ties=mean"), ({"ks": (1, 5)}, "ks=[1, 5]")])
 def test_runs_scored_otherwise_are_a_curve_of_their_own_and_no_other_seed(
     tmp_path: Path, spec: dict[str, Any], told: str
 ) -> None:
-    usual: dict[str, Any] = {"ties": "pessimistic", "ks": [1, 10, 50]}
+    usual: dict[str, Any] = {"ties": "pessimistic", "ks": (1, 10, 50)}
     run(tmp_path, "pca", 0.6, key="one", data={"labels_per_class": 5}, **usual)
     run(tmp_path, "pca", 0.6, key="two", data={"labels_per_class": 5}, **{**usual, **spec})
     (panel,) = label_panels(all_runs(tmp_path))

@@ -94,9 +94,7 @@ def outline(html: str) -> Outline:
     return found
 
 
-def test_page_is_one_small_file_without_outside_links(
-    written: Written, html: str, outline: Outline
-) -> None:
+def test_page_is_one_small_file_without_outside_links(written: Written, html: str, outline: Outline) -> None:
     assert written.size == written.page.stat().st_size < 700_000
     assert written.missing == ()
     assert outline.addresses == ["data:,"]
@@ -175,7 +173,7 @@ def test_the_same_runs_give_the_same_page(project: Path, html: str) -> None:
 
 def test_without_the_images_the_page_says_why_and_shows_the_rest(project: Path) -> None:
     def lost(record: RunRecord) -> Dataset:
-        raise DataError(f"{record.content['dataset']}: not <here>")
+        raise DataError(f"{record.result.dataset}: not <here>")
 
     found = write_report(project / "runs", project / "lost", lost, no_progress)
     text = unfold(found.page.read_text(encoding="utf-8"))

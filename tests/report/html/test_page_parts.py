@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bench.contract import UsageError
+from bench.contract import OnTest, Thresholds, UsageError
 from bench.evaluation.metrics.verification import probabilities
 from bench.evaluation.thresholds.operating_points import fit_thresholds
 from bench.report.figures.classes import class_similarity, confusion, query_similarity, worst_confusions
@@ -167,7 +167,7 @@ def test_pair_probabilities_are_calibrated_and_monotonic() -> None:
     first, second = np.triu_indices(600, k=1)
     alike = np.einsum("ij,ij->i", vectors[first], vectors[second]).astype(np.float32)
     same = labels[first] == labels[second]
-    found = probabilities({"validation": {"roc": fitted.roc}}, alike)
+    found = probabilities(Thresholds(fitted, OnTest(0, (), None)), alike)
     assert found is not None
     assert np.all(np.diff(found[np.argsort(alike)]) >= 0)
     weight = np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())  # both kinds as frequent

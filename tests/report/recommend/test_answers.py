@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fake_runs import MADE_BY, change_run
 from numpy.typing import NDArray
 
 from bench.evaluation.statistics.paired_tests import compare
@@ -79,8 +81,7 @@ def test_a_limit_is_not_fulfilled_by_what_equals_it(tmp_path: Path, write_run: W
 
 def test_a_run_on_a_gpu_is_no_answer_about_a_cpu(tmp_path: Path, write_run: WriteRun, ways: Ways) -> None:
     folder = write_run(tmp_path, "supcon", ways["raw"], **cost(0.5, 0.5, 64))
-    text = (folder / "run.json").read_text(encoding="utf-8").replace('"device": "cpu"', '"device": "cuda"')
-    (folder / "run.json").write_text(text, encoding="utf-8")
+    change_run(folder, {"device": "cuda"}, provenance=replace(MADE_BY, device="cuda"))
     assert winners(found_in(tmp_path)[0])[1] is None
 
 

@@ -54,9 +54,7 @@ def test_a_failed_run_stands_everywhere_with_its_reason_and_its_options(runs: Pa
     assert json.loads(str(lost.loc["random (embedding_dim=4096)", "options"])) == {"embedding_dim": 4096}
 
 
-def test_a_failed_method_is_named_by_its_unusual_option(
-    tmp_path: Path, write_run: WriteRun, ways: Ways
-) -> None:
+def test_a_failed_method_is_named_by_its_unusual_option(tmp_path: Path, write_run: WriteRun, ways: Ways) -> None:
     for method in ("triplet", "supcon"):
         write_run(tmp_path / "runs", method, ways["raw"], options={"batch_size": 128})
     write_run(tmp_path / "runs", "arcface", None, options={"batch_size": 9999, "margin": 0.5}, reason="out of memory")

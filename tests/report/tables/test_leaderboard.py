@@ -4,61 +4,50 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from fake_runs import DATA, MADE_BY, fake_result, fake_spec, write_fake
 from PIL import Image
 
-from bench.files import write_arrays, write_json
+from bench.contract import Audit, Baseline, Budget, Overlap
+from bench.files import write_arrays
 from bench.report.tables.frame import runs_frame, without_folders
 from bench.report.tables.groups import tables_of
 from bench.report.tables.leaderboard import tables
 from bench.report.write import write_results
-from bench.runs.store import SCHEMA, all_runs
+from bench.runs.store import all_runs
+
+USUAL = {"center": False}
 
 
-def record(root: Path, method: str = "pixels", seed: int = 0, **changes: Any) -> Path:
+def record(
+    root: Path,
+    method: str = "pixels",
+    seed: int = 0,
+    *,
+    dataset: str = "digits",
+    protocol: str = "loo",
+    spec: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Path:
     """Write a run folder such as `simbench run` leaves."""
-    content: dict[str, Any] = {
-        "schema": SCHEMA,
-        "status": "done",
-        "dataset": "digits",
-        "protocol": "loo",
-        "method": method,
-        "seed": seed,
-        "key": "0123456789",
-        "spec": {"fingerprint": "f" * 64, "options": {"center": False}, "budget": {"epochs": None, "seconds": None}},
+    made = fake_spec(**{"dataset": dataset, "protocol": protocol, "method": method, **(spec or {"options": USUAL})})
+    done: dict[str, Any] = {
         "scores": {"map": 0.5, "map@10": 0.6, "hit@1": 0.7, "mean_rank_norm": 0.2},
         "macro": {"map": 0.4},
-        "ci95": {"map": [0.45, 0.56], "map@10": [0.5, 0.7], "hit@1": [0.6, 0.8]},
-        "flags": [],
+        "ci95": {"map": (0.45, 0.56), "map@10": (0.5, 0.7), "hit@1": (0.6, 0.8)},
         "timings": {"fit_seconds": 1.5},
         "latency": {"embed_1_median_ms": 0.12},
-        "embed_dim": 64,
-        "bytes_per_vector": 256,
-        "n_parameters": None,
-        "seconds": 2.0,
-        "provenance": {
-            "device": "cpu",
-            "threads": 2,
-            "cpu": "A CPU",
-            "gpu": None,
-            "ram_gib": 8.0,
-            "packages": {"torch": "2.9"},
-            "simbench": "0.1.0",
-            "commit": "a" * 40,
-            "dirty": False,
-            "date": "2026-01-02T03:04:05+00:00",
-            "command": "simbench run",
-        },
+        "provenance": replace(MADE_BY, threads=2),
     }
-    content.update(changes)
-    folder: Path = root / content["dataset"] / content["protocol"] / method / content["key"] / f"seed{seed}"
-    write_json(folder / "run.json", content)
-    return folder
+    found = changes if "reason" in changes else {**done, **changes}
+    return write_fake(root, fake_result(made, **{"seed": seed, "key": "0123456789", **found}))
 
 
 def text_of(root: Path) -> str:
@@ -85,26 +74,26 @@ def test_a_table_never_mixes_data_sets_protocols_or_revisions_of_data(tmp_path: 
     record(tmp_path)
     record(tmp_path, protocol="holdout")
     record(tmp_path, dataset="other")
-    spec = {"fingerprint": "e" * 64, "options": {}, "budget": {}}
+    spec = {"fingerprint": "e" * 64}
     record(tmp_path, key="1123456789", spec=spec)
     assert text_of(tmp_path).count("## ") == 4
 
 
 def test_two_settings_of_a_method_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     record(tmp_path)
-    spec = {"fingerprint": "f" * 64, "options": {"center": True}, "budget": {"epochs": None}}
+    spec = {"fingerprint": "f" * 64, "options": {"center": True}}
     record(tmp_path, key="1123456789", spec=spec)
     text = text_of(tmp_path)
     assert "pixels (center=True)" in text
     assert "pixels (center=False)" in text
 
 
-LEAK = {"part": "query", "other": "train", "images": 2000, "exact": 10, "near": 2, "mirrored": 0}
+LEAK = Overlap("query", "train", images=2000, exact=10, near=2, mirrored=0)
 
 
 def test_a_leak_is_a_footnote_and_a_column(tmp_path: Path) -> None:
-    record(tmp_path / "runs", data={"audit": {"leaks": [LEAK]}})
-    record(tmp_path / "runs", "clean", dataset="other", data={"audit": {"leaks": []}})
+    record(tmp_path / "runs", audit=Audit((LEAK,), (), 0, (), ()))
+    record(tmp_path / "runs", "clean", dataset="other", audit=Audit((), (), 0, (), ()))
     record(tmp_path / "runs", "older", dataset="third")
     write_results(tmp_path / "runs", tmp_path / "results")
     text = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
@@ -117,7 +106,7 @@ def test_a_leak_is_a_footnote_and_a_column(tmp_path: Path) -> None:
 
 def test_a_table_says_what_was_chosen_of_the_data(tmp_path: Path) -> None:
     record(tmp_path)
-    spec = {"fingerprint": "e" * 64, "options": {}, "budget": {}, "data": {"per_class": 10, "drop_leaks": True}}
+    spec = {"fingerprint": "e" * 64, "data": {"per_class": 10, "drop_leaks": True}}
     record(tmp_path, key="1123456789", spec=spec)
     text = text_of(tmp_path)
     assert "## digits · loo · data ffffffff" in text
@@ -126,34 +115,33 @@ def test_a_table_says_what_was_chosen_of_the_data(tmp_path: Path) -> None:
 
 def test_a_choice_that_left_nothing_out_does_not_name_the_table(tmp_path: Path) -> None:
     record(tmp_path)
-    spec = {"fingerprint": "f" * 64, "options": {}, "budget": {}, "data": {"limit": 2000}}
+    spec = {"fingerprint": "f" * 64, "data": {"limit": 2000}}
     record(tmp_path, "pca", spec=spec)
     text = text_of(tmp_path)
     assert "## digits · loo\n" in text
     assert "limit 2000" not in text.split("|")[0]
 
 
-def test_seen_classes_footnote_stands_only_where_classes_are_seen(
-    tmp_path: Path,
-) -> None:
-    plain: dict[str, Any] = {"baseline": "classifier"}
-    record(tmp_path, "softmax", **plain, data={"seen_classes": True})
-    record(tmp_path, "softmax", **plain, data={"seen_classes": False}, protocol="unseen")
-    record(tmp_path, "softmax", **plain, data={"seen_classes": None}, protocol="given")  # may be of new classes
-    record(tmp_path, "softmax", **plain, dataset="more", status="failed", reason="no memory", scores={})
-    record(tmp_path, "triplet", data={"seen_classes": True}, dataset="other")
+def test_seen_classes_footnote_stands_only_where_classes_are_seen(tmp_path: Path) -> None:
+    classifier = Baseline.CLASSIFIER
+    record(tmp_path, "softmax", baseline=classifier)
+    record(tmp_path, "softmax", baseline=classifier, data=replace(DATA, seen_classes=False), protocol="unseen")
+    maybe_new = replace(DATA, seen_classes=None)  # the data's own queries may be of new classes
+    record(tmp_path, "softmax", baseline=classifier, data=maybe_new, protocol="given")
+    record(tmp_path, "softmax", baseline=classifier, dataset="more", reason="no memory")
+    record(tmp_path, "triplet", dataset="other")
     text = text_of(tmp_path)
     assert text.count("**Seen classes**") == 1
     assert text.index("digits · loo") < text.index("**Seen classes**") < text.index("digits · unseen")
 
 
 def test_what_a_run_does_otherwise_than_all_do_stands_in_its_notes(tmp_path: Path) -> None:
-    record(tmp_path, "triplet", deviations={"encoder": "simplecnn", "epochs": 3.0}, flags=["collapsed"])
+    record(tmp_path, "triplet", deviations={"encoder": "simplecnn", "epochs": 3.0}, flags=("collapsed",))
     assert "collapsed; encoder simplecnn; epochs 3" in text_of(tmp_path)
 
 
 def test_what_all_rows_have_in_common_is_said_once_under_the_table(tmp_path: Path) -> None:
-    spec = {"fingerprint": "f" * 64, "options": {}, "budget": {"epochs": 2.0}, "data": {}}
+    spec = {"fingerprint": "f" * 64, "budget": Budget(epochs=2.0)}
     record(tmp_path, "triplet", spec=spec, deviations={"encoder": "simplecnn", "epochs": 2.0})
     record(tmp_path, "pixels", spec=spec)
     text = text_of(tmp_path)
@@ -171,8 +159,8 @@ def test_decoding_is_shown_with_its_baseline_and_with_how_the_images_look(tmp_pa
 
 
 def test_a_failed_run_is_shown_with_its_reason_and_a_flag_beside_its_row(tmp_path: Path) -> None:
-    record(tmp_path, "good", flags=["collapsed"])
-    record(tmp_path, "bad", status="failed", reason="out of memory: 3 GB", scores={}, ci95={})
+    record(tmp_path, "good", flags=("collapsed",))
+    record(tmp_path, "bad", reason="out of memory: 3 GB")
     text = text_of(tmp_path)
     assert "- `bad` seed 0: failed: out of memory: 3 GB" in text
     assert "collapsed" in text
@@ -204,11 +192,9 @@ def test_the_flat_table_begins_with_who_it_is_and_holds_every_score_under_its_na
 
 
 def test_the_commands_of_published_tables_name_no_private_folder(tmp_path: Path) -> None:
-    folder = record(tmp_path / "runs")
-    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    content["spec"]["options"] = {"weights": "/home/me/two words/w.pt", "dim": 8}
-    content["provenance"]["command"] = "simbench run -d /home/me/secret/pictures --runs=/data/x/runs -o weights=a/b.pt"
-    (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    command = "simbench run -d /home/me/secret/pictures --runs=/data/x/runs -o weights=a/b.pt"
+    spec = {"options": {"weights": "/home/me/two words/w.pt", "dim": 8}}
+    record(tmp_path / "runs", spec=spec, provenance=replace(MADE_BY, command=command))
     write_results(tmp_path / "runs", tmp_path / "results")
     frame = pd.read_csv(tmp_path / "results" / "runs.csv")
     assert frame["command"].item() == "simbench run -d pictures --runs=runs -o weights=a/b.pt"

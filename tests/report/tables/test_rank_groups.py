@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_runs import change_run, fake_result, fake_spec, write_fake
 
 from bench.evaluation.ranking.arrays import Floats
 from bench.evaluation.statistics.bootstrap import ci95
 from bench.evaluation.statistics.paired_tests import holm, sign_flip_test
-from bench.files import write_arrays, write_json
+from bench.files import write_arrays
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.leaderboard import table, tables
-from bench.runs.store import SCHEMA, all_runs
+from bench.runs.store import all_runs
 
 QUERIES, CLASSES = 120, 12
 LABELS = np.arange(QUERIES) % CLASSES
@@ -26,23 +26,8 @@ HARD = RNG.uniform(0.2, 0.7, QUERIES)
 def run(root: Path, method: str, values: Floats | None, *, seed: int = 0, ids: Sequence[str] | None = None) -> Path:
     """Write a finished run with these average precisions, or without per-query values and a map of 0.5."""
     score = 0.5 if values is None else float(values.mean())
-    made_by = {"device": "cpu", "threads": 1, "cpu": "A CPU", "gpu": None, "ram_gib": 8.0, "packages": {"torch": "2.9"}}
-    content = {
-        "schema": SCHEMA,
-        "status": "done",
-        "dataset": "digits",
-        "protocol": "loo",
-        "method": method,
-        "seed": seed,
-        "key": "0123456789",
-        "spec": {"fingerprint": "f" * 64, "options": {}, "budget": {}},
-        "scores": {"map": score},
-        "ci95": {"map": [0.1, 0.9]},
-        "seconds": 1.0,
-        "provenance": {**made_by, "simbench": "0", "commit": "a", "dirty": False, "date": "2026-01-02", "command": "x"},
-    }
-    folder = root / "digits" / "loo" / method / "0123456789" / f"seed{seed}"
-    write_json(folder / "run.json", content)
+    facts = {"scores": {"map": score}, "ci95": {"map": (0.1, 0.9)}}
+    folder = write_fake(root, fake_result(fake_spec(method=method), seed=seed, key="0123456789", **facts))
     if values is not None:
         names = np.array(ids or [f"q{i}" for i in range(QUERIES)])
         classes = np.array([f"c{i}" for i in range(CLASSES)])
@@ -105,9 +90,7 @@ def test_intervals_of_one_seed_and_of_several(tmp_path: Path) -> None:
     assert f"{HARD.mean():.3f} ± {width / 2:.3f} (0.100 sd)" in tables(frame)
 
 
-def test_a_run_that_cannot_be_compared_keeps_its_place(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_run_that_cannot_be_compared_keeps_its_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run(tmp_path, "best", HARD + 0.2)
     run(tmp_path, "silent", None)
     run(tmp_path, "other", HARD, ids=[f"x{i}" for i in range(QUERIES)])
@@ -128,9 +111,7 @@ def test_the_best_without_per_query_values_leaves_all_their_places(tmp_path: Pat
 def test_runs_ranked_under_another_rule_for_ties_are_not_tested_against_the_best(tmp_path: Path) -> None:
     run(tmp_path, "best", HARD)
     folder = run(tmp_path, "other", near(0.001))
-    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    content["spec"]["ties"] = "mean"
-    write_json(folder / "run.json", content)
+    change_run(folder, {"ties": "mean"})
     frame = runs_frame(all_runs(tmp_path)).set_index("method")
     assert frame["rank"].to_dict() == {"best": 1, "other": 2}
 

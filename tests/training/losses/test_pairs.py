@@ -43,9 +43,7 @@ def test_all_pairs_are_every_two_images_once(labels: Tensor) -> None:
 
 
 @given(LABELS, st.integers(0, 100))
-def test_balanced_pairs_give_each_image_one_partner_of_its_kind(
-    labels: Tensor, seed: int
-) -> None:
+def test_balanced_pairs_give_each_image_one_partner_of_its_kind(labels: Tensor, seed: int) -> None:
     pairs = balanced_pairs(labels, torch.Generator().manual_seed(seed))
     again = balanced_pairs(labels, torch.Generator().manual_seed(seed))
     assert pairs.left.tolist() == (list(range(len(labels))) if len(labels) > 1 else [])
@@ -97,9 +95,7 @@ class SquaredContrastive(ContrastiveLoss):  # type: ignore[misc]  # the library 
 
 
 @given(st.integers(0, 100), st.floats(0.1, 1.9), st.booleans())
-def test_contrastive_loss_is_half_of_pytorch_metric_learnings_squared(
-    seed: int, margin: float, copies: bool
-) -> None:
+def test_contrastive_loss_is_half_of_pytorch_metric_learnings_squared(seed: int, margin: float, copies: bool) -> None:
     labels = torch.arange(16) % 3
     ours = vectors_of(labels, seed, copies=copies).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()

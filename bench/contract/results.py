@@ -1,0 +1,241 @@
+"""What a run found: all of run.json as frozen objects that check themselves, and its one writer and one reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bench.contract.checks import Audit, Control, Thresholds
+from bench.contract.errors import DataError
+from bench.contract.images import Dataset, ImageShape, Resize
+from bench.contract.methods import Baseline
+from bench.contract.runs import RunSpec
+from bench.contract.serialization import from_jsonable, to_jsonable
+
+SCHEMA = 2  # of run.json; another number whenever a field here is added, removed, or means something else
+
+Status = Literal["done", "failed"]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a result, outside its specification.
+
+    simbench: its version. commit: hash of the checkout, None outside one; dirty: whether tracked files differ from it,
+    None where that is not known. date: ISO 8601, UTC. command: as it was typed. python: its version; packages:
+    versions by name, None where not installed. system, cpu: as the system names them; ram_gib: in 2^30 bytes. cores:
+    that the process could use. gpu: its name, None where none was used. device: its kind. threads: of the CPU that the
+    run could use.
+    """
+
+    simbench: str
+    commit: str | None
+    dirty: bool | None
+    date: str
+    command: str
+    python: str
+    packages: Mapping[str, str | None]
+    system: str
+    cpu: str
+    cores: int
+    ram_gib: float
+    gpu: str | None
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """The data of a run, as it was cut.
+
+    shape: of its images; classes: how many there are; learnt_classes: the names of those that training saw, None where
+    it saw all; gallery_is_train, query_in_gallery, seen_classes: as its protocol says of itself; mirror: whether images
+    may be flipped to augment them; resize: how image files were brought to one size, None where none were; notes: what
+    its loader had to say; counts: images by part (train, validation, query, gallery).
+    """
+
+    shape: ImageShape
+    classes: int
+    learnt_classes: tuple[str, ...] | None
+    gallery_is_train: bool
+    query_in_gallery: bool
+    seen_classes: bool | None
+    mirror: bool
+    resize: Resize | None
+    notes: tuple[str, ...]
+    counts: Mapping[str, int]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> DataFacts:
+        """Return the facts of a data set."""
+        return cls(
+            shape=dataset.shape,
+            classes=len(dataset.classes),
+            learnt_classes=dataset.learnt_classes if dataset.learnt_classes != dataset.classes else None,
+            gallery_is_train=dataset.protocol.gallery_is_train,
+            query_in_gallery=dataset.protocol.query_in_gallery,
+            seen_classes=dataset.protocol.seen_classes,
+            mirror=dataset.mirror,
+            resize=dataset.resize,
+            notes=dataset.notes,
+            counts={name: len(getattr(dataset, name)) for name in ("train", "validation", "query", "gallery")},
+        )
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a method costs in use, counted and not timed.
+
+    embedding_dim: numbers in a vector; bytes_per_vector: as float32. n_parameters: learnt numbers that an embedding
+    takes, None where the method does not say. flops: of embedding one image, None where they cannot be counted.
+    peak_embed_mb: memory (2^20 bytes) of embedding 64 images, None where it cannot be known.
+    """
+
+    embedding_dim: int
+    bytes_per_vector: int
+    n_parameters: int | None = None
+    flops: int | None = None
+    peak_embed_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Hex digests by which two runs that should differ are seen to be the same.
+
+    vectors: of all vectors; per_query: of every query's map and mean rank, None where fewer than 20 values differ, as
+    two good methods then agree by chance.
+    """
+
+    vectors: str
+    per_query: str | None
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What computed the vectors: its name and, None for torch, version, precision and lowest_cosine to torch's."""
+
+    name: str
+    version: str | None = None
+    precision: str | None = None
+    lowest_cosine: float | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run, done or failed: which it was, how it went, and every number that came of it.
+
+    Of every run: spec and seed decide it; key: its specification's, as its folder is called; status; seconds: wall
+    time of all of it; provenance; data. reason: why it failed, in one line; traceback: where, empty if it did not.
+
+    Of runs that are done, empty or None in others:
+    scores: mean over queries by metric; macro: mean of the classes' means; ci95: ends of the 95 % interval over
+    queries. Metrics that no query has a value of are not in them.
+    flags: what a reader of the scores must know; controls: the sanity checks; audit: copies in the data; thresholds:
+    None where validation has no pairs of both kinds; digests.
+    trained: whether anything was trained in epochs; uses_labels: whether the method may look at labels;
+    baseline: what kind of baseline it is, None for a contestant;
+    deviations: what the method does otherwise than all trained ones do by default, by option; has_weights: whether its
+    state was kept. engine; costs.
+    timings: wall seconds by stage (fit_seconds, ..., and fit_cpu_seconds); latency: milliseconds and images a second
+    of each timed call; pictures_timed: which pictures the timed calls decoded.
+
+    Raises:
+        DataError: The parts contradict each other.
+    """
+
+    spec: RunSpec
+    seed: int
+    key: str
+    status: Status
+    seconds: float
+    provenance: Provenance
+    data: DataFacts
+    reason: str = ""
+    traceback: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    macro: Mapping[str, float] = field(default_factory=dict)
+    ci95: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    controls: tuple[Control, ...] = ()
+    audit: Audit | None = None
+    thresholds: Thresholds | None = None
+    digests: Digests | None = None
+    trained: bool = False
+    uses_labels: bool = True
+    baseline: Baseline | None = None
+    deviations: Mapping[str, Any] = field(default_factory=dict)
+    has_weights: bool = False
+    engine: EngineFacts | None = None
+    costs: Costs | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
+    latency: Mapping[str, float] = field(default_factory=dict)
+    pictures_timed: str = ""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0 or self.seconds < 0:
+            raise DataError(f"a run's seed and seconds are 0 or more, got {self.seed} and {self.seconds}")
+        if self.status == "failed" and not self.reason:
+            raise DataError("a failed run has a reason")
+        if self.status == "failed" and (self.scores or self.costs):
+            raise DataError("a failed run has no scores and no costs")
+        if self.status == "done" and (self.reason or not self.scores or self.costs is None):
+            raise DataError("a finished run has scores and costs, and no reason to have failed")
+        unscored = [name for name in (*self.macro, *self.ci95) if name not in self.scores]
+        if unscored:
+            raise DataError(f"{unscored[0]} has an interval or a mean of classes, but no score")
+        crossed = [name for name, (low, high) in self.ci95.items() if low > high]
+        if crossed:
+            raise DataError(f"the interval of {crossed[0]} ends before it begins")
+
+    @property
+    def dataset(self) -> str:
+        return self.spec.dataset
+
+    @property
+    def protocol(self) -> str:
+        return self.spec.protocol
+
+    @property
+    def method(self) -> str:
+        return self.spec.method
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What runs that may be compared share: data set, protocol, and the data's fingerprint."""
+        return self.spec.dataset, self.spec.protocol, self.spec.fingerprint
+
+    @property
+    def embedding_dim(self) -> int:
+        """Numbers in a vector. Raises DataError for a failed run, which has none."""
+        if self.costs is None:
+            raise DataError(f"this run of {self.method} failed ({self.reason}): it has no vectors")
+        return self.costs.embedding_dim
+
+    @classmethod
+    def failed(
+        cls,
+        spec: RunSpec,
+        seed: int,
+        dataset: Dataset,
+        *,
+        provenance: Provenance,
+        reason: str,
+        seconds: float,
+        traceback: str = "",
+    ) -> RunResult:
+        """Return the result of a run that failed: its reason in place of scores."""
+        data, reason = DataFacts.of(dataset), reason or "no reason was given"
+        return cls(spec, seed, spec.key, "failed", seconds, provenance, data, reason, traceback)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as run.json has it, the schema number first."""
+        return {"schema": SCHEMA, **to_jsonable(self)}
+
+    @classmethod
+    def from_json(cls, content: Any) -> RunResult:
+        """Return what ``to_json`` wrote. Raises DataError for another schema and for anything that does not fit."""
+        schema = content.get("schema") if isinstance(content, Mapping) else None
+        if schema != SCHEMA:
+            raise DataError(f"it has schema {schema}, this simbench reads {SCHEMA}")
+        return from_jsonable(cls, {name: value for name, value in content.items() if name != "schema"})
