@@ -67,7 +67,7 @@ def three_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code = "import bench.cli; bench.cli.main()"
     env = {**os.environ, "SIMBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     with filelock.FileLock(f"{folder}.lock"):
-        if not (folder / "results" / "leaderboard.md").is_file():
+        if not (folder / "runs" / "report" / "leaderboard.md").is_file():
             folder.mkdir(exist_ok=True)
             subprocess.run(
                 [sys.executable, "-P", "-c", code, *words.split()], cwd=folder, env=env, check=True, timeout=600

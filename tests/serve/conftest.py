@@ -37,7 +37,9 @@ def project(three_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(three_runs, folder, dirs_exist_ok=True)
     (folder / "scratch").mkdir()
-    subprocess.run([*PROGRAM, "report", "-q"], cwd=folder, env=_environment(folder), check=True, timeout=600)
+    subprocess.run(
+        [*PROGRAM, "report", "--figures", "-q"], cwd=folder, env=_environment(folder), check=True, timeout=600
+    )
     return folder
 
 
