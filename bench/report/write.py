@@ -156,8 +156,10 @@ def _write_index(root: Path) -> Path:
 
 def _listed(name: str, frame: pd.DataFrame) -> list[str]:
     """Return a published set as a row of the index."""
-    tables = frame.groupby(["dataset", "protocol"])["method"].nunique()
-    told = [f"{dataset} · {protocol} ({many(count, 'method')})" for (dataset, protocol), count in tables.items()]
+    told = [
+        f"{dataset} · {protocol} ({many(same['method'].nunique(), 'method')})"
+        for (dataset, protocol), same in frame.groupby(["dataset", "protocol"])
+    ]
     failed = int((frame["status"] != "done").sum())
     runs = f"{len(frame):,}" + (f", {failed:,} failed" if failed else "")
     commits = sorted({str(commit)[:10] for commit in frame["commit"].dropna()})
