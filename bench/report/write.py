@@ -149,7 +149,9 @@ def _write_index(root: Path) -> Path:
     path = root / "README.md"
     text = path.read_text(encoding="utf-8") if path.is_file() else _INDEX
     rows = [_listed(file.parent.name, read_table(file)) for file in sorted(root.glob(f"*/{TABLE}"))]
-    listed = tabulate(rows, ["set", "tables", "runs", "made", "commit", "machine"], tablefmt="pipe")
+    heads = ["set", "tables", "runs", "made", "commit", "machine"]
+    sides = ["left", "left", "right", "left", "left", "left"]
+    listed = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides)
     write_bytes(path, _LISTED.sub(lambda _: f"\n{listed}\n\n", text).encode())
     return path
 
