@@ -9,29 +9,29 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-_PRELOADED = ["bench.cli", "torch", "torchvision", "timm", "pandas", "sklearn.decomposition", "faiss", "matplotlib.pyplot"]
+_PRELOADED = [
+    "bench.cli",
+    "torch",
+    "torchvision",
+    "timm",
+    "pandas",
+    "sklearn.decomposition",
+    "faiss",
+    "matplotlib.pyplot",
+]
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(_PRELOADED)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a program ended: its exit code, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-
 def run_simbench(
     words: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None, *, timeout: float = 800
-) -> Outcome:
+) -> subprocess.CompletedProcess[str]:
     """Run ``simbench WORDS...`` in a folder and return how it ended. env: set beside this process' environment."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
@@ -42,7 +42,7 @@ def run_simbench(
         if process.exitcode is None:
             process.kill()
             raise TimeoutError(f"simbench {' '.join(words)}: not ended after {timeout:g} s")
-        return Outcome(process.exitcode, out.read_text("utf-8"), err.read_text("utf-8"))
+        return subprocess.CompletedProcess(words, process.exitcode, out.read_text("utf-8"), err.read_text("utf-8"))
 
 
 def _main(words: list[str], cwd: str, env: dict[str, str], out: str, err: str) -> None:
@@ -57,6 +57,6 @@ def _main(words: list[str], cwd: str, env: dict[str, str], out: str, err: str) -
     os.chdir(cwd)
     sys.argv = ["simbench", *words]
 
-    import bench.cli  # noqa: PLC0415 - in the child, where the path is the one that was asked for
+    import bench.cli
 
     bench.cli.main()
