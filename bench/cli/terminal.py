@@ -96,6 +96,8 @@ def _cut(lines: Sequence[str], width: int) -> list[str]:
     if len({len(row) for row in rows}) > 1:  # a name has a bar in it
         return list(lines)
     columns = [list(column) for column in zip(*rows, strict=True)]
+    if _width(columns) > width:
+        columns = [_tight(column) for column in columns]
     while _width(columns) > width and len(columns) > _KEPT:
         columns.pop()
     left = [column for column in columns if column[1].startswith(":")]
@@ -107,6 +109,14 @@ def _cut(lines: Sequence[str], width: int) -> list[str]:
     while _width(columns) > width and len(columns) > 2:
         columns.pop()
     return [f"|{'|'.join(row)}|" for row in zip(*columns, strict=True)]
+
+
+def _tight(column: list[str]) -> list[str]:
+    """Return a right column with one space before its longest cell."""
+    if column[1].startswith(":"):
+        return column
+    spare = min(len(cell) - len(cell.lstrip()) for at, cell in enumerate(column) if at != 1) - 1
+    return [cell[spare:] for cell in column]
 
 
 def _width(columns: Sequence[Sequence[str]]) -> int:

@@ -71,9 +71,9 @@ def _interval(runs: pd.DataFrame) -> str:
 
 
 def _number(value: float | None, digits: int | None = None) -> str:
-    """Return a number with so many decimals, or three significant digits; whole from 100."""
+    """Return a number with so many decimals; without, in three digits, and at most three decimals."""
     if value is None:
         return "-"
-    if digits is not None:
-        return f"{value:.{digits}f}"
-    return f"{value:,.0f}" if value >= 99.95 or value == 0 else f"{value:#.3g}"
+    if digits is None:
+        digits = next((count for count, limit in ((3, 0.9995), (2, 9.995), (1, 99.95)) if value < limit), 0)
+    return f"{value:,.{digits}f}"
