@@ -30,7 +30,7 @@ data: setup ## get FashionMNIST: download, or Debian's package where apt is ther
 	    $$(command -v sudo) apt-get update -qq; $$(command -v sudo) apt-get install -y -qq dataset-fashion-mnist >/dev/null; } && \
 	  $(BIN)/simbench fetch fashionmnist; }
 
-demo: data ## train arcface on FashionMNIST beside two floors; print the leaderboard, make the report (about 8 minutes)
+demo: data ## train arcface on FashionMNIST beside two floors; print the leaderboard, make the report in runs/report (about 8 minutes)
 	$(BIN)/simbench run -m arcface -m random -m pixels -d fashionmnist --protocol loo --budget 200s
 	$(BIN)/simbench report
 
@@ -51,7 +51,7 @@ lint: dev ## ruff and mypy only
 tour: dev ## run examples/tour.py as a notebook and keep its pictures: examples/tour.ipynb
 	$(BIN)/python examples/build.py
 
-screenshots: dev ## docs/img/report-*.webp from results/report.html; needs Chromium
+screenshots: dev ## docs/img/report-*.webp from results/standard/report.html; needs Chromium
 	$(BIN)/python docs/screenshots.py
 
 speed: dev ## measure speed side by side with bare loops; writes results/speed.md

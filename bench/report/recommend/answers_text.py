@@ -1,4 +1,4 @@
-"""``results/README.md``: the answers in plain words, each with its evidence."""
+"""``answers.md``: the answers in plain words, each with its evidence."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from bench.report.compare.compared import Rival, mean
 from bench.report.recommend.answers import QUESTIONS, Answer, TableAnswers, Training
 from bench.report.tables.footnotes import notes
 from bench.report.tables.groups import Row
-from bench.report.tables.wording import FIRST_RUN, many, p_value
+from bench.report.tables.wording import FIRST_RUN, days, many, p_value
 
-MARK = "<!-- made by simbench leaderboard; it is written anew each time -->"
 _SHOWN = 3  # of the rows that can be told from a winner: the nearest
 
 
 def answers_page(found: Sequence[TableAnswers], overall: Overall) -> str:
     """Return the whole page as Markdown."""
-    lines = [MARK, "# Answers", "", _made(found), ""]
+    lines = ["# Answers", "", _made(found), ""]
     if found:
         lines += [_glance(found), "", _LEGEND, ""]
     lines += ["## All data sets", "", *_overall(found, overall), "", "## New classes", "", *_new_classes(found), ""]
@@ -36,14 +35,13 @@ def _made(found: Sequence[TableAnswers]) -> str:
     if not records:
         return f"No finished runs yet. Start with `{FIRST_RUN}`."
     failed = sum(len(one.table.failed) for one in found)
-    days = sorted(record.result.provenance.date[:10] for record in records)
     lost = f" and {many(failed, 'failed run')}" if failed else ""
-    when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+    when = days(record.result.provenance.date for record in records)
     made = f"{many(len(records), 'finished run')}{lost}"
     return (
         f"Which method should you use? Made by `simbench leaderboard` from {made} ({when}) and from nothing else. "
-        "All rows: [leaderboard.md](leaderboard.md); one line a run: [runs.csv](runs.csv); figures and retrieved "
-        "pictures: [report.html](report.html), made by `simbench report`."
+        "All rows: [leaderboard.md](leaderboard.md); one line a run: [runs.csv](runs.csv). "
+        "`simbench report` shows figures and retrieved pictures."
     )
 
 
@@ -214,5 +212,5 @@ over queries (and seeds), and p of the paired permutation test on the same queri
 the winner is compared with; a sign says how far the first of the two is ahead. *Would be seen*: the smallest true
 difference that these queries show with 80 % power. A winner was chosen on the queries that it is judged by, which
 flatters its lead a little; one seed speaks of that one model, not of another training. *Without labels*: none of these
-images' labels was used; a pretrained network has seen others. More: [docs/leaderboards.md](../docs/leaderboards.md),
-[docs/statistics.md](../docs/statistics.md)."""
+images' labels was used; a pretrained network has seen others. More: [docs/leaderboards.md](../../docs/leaderboards.md),
+[docs/statistics.md](../../docs/statistics.md)."""

@@ -13,7 +13,7 @@ from tabulate import tabulate
 from bench.contract import Baseline
 from bench.data.splits.protocols import unseen
 from bench.report.tables.footnotes import notes, shared_notes
-from bench.report.tables.wording import FIRST_RUN, choices_in_words, failures, many, varied_choices
+from bench.report.tables.wording import FIRST_RUN, choices_in_words, days, failures, many, varied_choices
 
 _EMPTY = "-"
 
@@ -72,13 +72,15 @@ def tables(frame: pd.DataFrame) -> str:
             "",
             table(group),
             "",
-            *_ranks(group),
-            *_leaks(group),
-            *_seen_classes(group),
-            made(group),
+            *below(group),
             "",
         ]
     return "\n".join(parts).rstrip()
+
+
+def below(group: pd.DataFrame) -> list[str]:
+    """Return the lines under a table: what its ranks can tell, leaks, classes that were trained on, how it was made."""
+    return [*_ranks(group), *_leaks(group), *_seen_classes(group), made(group)]
 
 
 def groups_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -198,10 +200,8 @@ def made(group: pd.DataFrame) -> str:
         {f"{str(c)[:10]}{'+' if d else ''}" for c, d in zip(runs["commit"], runs["dirty"], strict=True) if c}
     )
     machines = sorted({f"{cpu}, {many(n, 'thread')}" for cpu, n in zip(runs["cpu"], runs["threads"], strict=True)})
-    when = sorted({str(date)[:10] for date in runs["date"]})
-    days = when[0] if len(when) == 1 else f"{when[0]} to {when[-1]}"
     data = group["dataset_revision"].iloc[0][:12]
-    return f"Made {days} on {_list(machines)}; commit {_list(commits) or 'unknown'}; data {data}."
+    return f"Made {days(runs['date'])} on {_list(machines)}; commit {_list(commits) or 'unknown'}; data {data}."
 
 
 def _list(items: Sequence[str]) -> str:
@@ -213,11 +213,11 @@ _HEAD = """# Leaderboard
 Made by `simbench leaderboard` from the run folders. ↑ more is better, ↓ less is better. `±` is half the 95 % bootstrap
 interval over queries (by class where there are ten or more) and, with several seeds, over seeds; the seeds' standard
 deviation (sd) stands behind it. Rows stand in the order of map; those that cannot be told apart from the best of their
-table share its rank 1, the others have their place ([docs/statistics.md](../docs/statistics.md)). Every number is
-defined in [docs/metrics.md](../docs/metrics.md); a `+` behind a commit marks uncommitted changes. Protocols: `holdout`
-one fifth of the test images ask, the rest answer; `loo` every test image asks all the others; `database` test images
-ask the training images; `unseen` test images of classes that were not trained on; `given` as the data set says. A leak
-under a table counts images to test on that were seen in training ([docs/audit.md](../docs/audit.md)). Latency is one
-image (embed) or one query (search), median and (embed) 95th percentile, on the machine named below each table; FLOPs
-are twice the multiply-adds of one image ([docs/latency.md](../docs/latency.md)).
+table share its rank 1, the others have their place ([docs/statistics.md](../../docs/statistics.md)). Every number is
+defined in [docs/metrics.md](../../docs/metrics.md); a `+` behind a commit marks uncommitted changes. Protocols:
+`holdout` one fifth of the test images ask, the rest answer; `loo` every test image asks all the others; `database` test
+images ask the training images; `unseen` test images of classes that were not trained on; `given` as the data set says.
+A leak under a table counts images to test on that were seen in training ([docs/audit.md](../../docs/audit.md)). Latency
+is one image (embed) or one query (search), median and (embed) 95th percentile, on the machine named below each table;
+FLOPs are twice the multiply-adds of one image ([docs/latency.md](../../docs/latency.md)).
 """
