@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.evaluation.metrics.registry import DEFAULT
 from bench.files import write_bytes, write_json, write_rows
 from bench.report.aggregate.overall import Overall, overall_of
 from bench.report.aggregate.overall_text import FIGURE, overall_section
 from bench.report.curves.curves import write_curves
-from bench.report.figures.reconstructions import write_reconstructions
+from bench.report.figures.picture_grid import write_reconstructions
 from bench.report.latex import latex
 from bench.report.recommend.answers import answers_of
 from bench.report.recommend.answers_text import MARK, answers_page
@@ -35,27 +36,28 @@ class Board:
     curves: Sequence[Path]
 
 
-def write_results(runs: Path, results: Path) -> pd.DataFrame:
+def write_results(runs: Path, results: Path, rank_by: str = DEFAULT, columns: Sequence[str] = ()) -> pd.DataFrame:
     """Rebuild the results folder from all runs under ``runs`` and return the table of runs.
 
+    rank_by: the metric that rows are ranked by; columns: what the Markdown tables show, by name, else what is usual.
     Writes ``runs.csv`` (a row a run), ``<dataset>.csv`` (the same for one data set), ``leaderboard.md``, the same as
     ``.csv`` (a row a method) and ``.json``, ``README.md`` (what the tables answer), the critical-difference diagram,
     tables and figures of label budgets and robustness where there are runs of these, and a row of reconstructions for
     each decoding method. Raises SimbenchError if the folder cannot be written.
     """
-    return write_board(runs, results).frame
+    return write_board(runs, results, rank_by, columns).frame
 
 
-def write_board(runs: Path, results: Path) -> Board:
+def write_board(runs: Path, results: Path, rank_by: str = DEFAULT, columns: Sequence[str] = ()) -> Board:
     """Do what ``write_results`` does, and return what the tables were made from."""
     records = all_runs(runs)
-    frame = runs_frame(records)
+    frame = runs_frame(records, rank_by)
     tables = tables_of(records, frame) if records else []
     overall = overall_of(tables)
     _write_csv(results / "runs.csv", frame)
     for name, group in frame.groupby("dataset"):
         _write_csv(results / f"{name}.csv", group.dropna(axis="columns", how="all"))
-    write_bytes(results / "leaderboard.md", leaderboard(frame, overall_section(overall)).encode())
+    write_bytes(results / "leaderboard.md", leaderboard(frame, overall_section(overall), columns).encode())
     content = as_json(frame, asdict(overall))
     write_json(results / "leaderboard.json", content)
     write_rows(results / "leaderboard.csv", as_rows(content))
@@ -66,10 +68,10 @@ def write_board(runs: Path, results: Path) -> Board:
     return Board(frame, overall, write_curves(records, results))
 
 
-def write_latex(board: Board, results: Path) -> Path:
+def write_latex(board: Board, results: Path, columns: Sequence[str] = ()) -> Path:
     """Write ``leaderboard.tex`` and return where it is."""
     path = results / "leaderboard.tex"
-    write_bytes(path, latex(board.frame, board.overall).encode())
+    write_bytes(path, latex(board.frame, board.overall, columns).encode())
     return path
 
 

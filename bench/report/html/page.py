@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contract import DataError, Dataset, Progress, SimbenchError
+from bench.evaluation.metrics.registry import DEFAULT
 from bench.files import write_bytes
 from bench.report.aggregate.overall import overall_of
 from bench.report.figures.critical_difference import draw_overall
@@ -38,18 +39,19 @@ class Written:
 
 
 def write_report(
-    runs: Path, results: Path, open_images: OpenImages | None, progress: Progress, *, plane: PlaneOf = principal_plane
+    runs: Path, results: Path, open_images: OpenImages | None, progress: Progress, *, plane: PlaneOf = principal_plane,
+    rank_by: str = DEFAULT,
 ) -> Written:
     """Write ``report.html`` and its figures as files into a results folder, from all runs under ``runs``.
 
     open_images: loads the data set that a run was scored on, or raises SimbenchError where it cannot; None: no picture
-    is looked for. plane: how vectors are laid out on the embedding maps. Raises SimbenchError if there is no run, or
+    is looked for. plane: how vectors are laid out on the embedding maps; rank_by: the metric that rows are ranked by. Raises SimbenchError if there is no run, or
     the folder cannot be written.
     """
     records = all_runs(runs)
     if not records:
         raise DataError(f"no runs in {runs}; start with: simbench run -m pixels -m random -m arcface -d digits")
-    tables = tables_of(records, runs_frame(records))
+    tables = tables_of(records, runs_frame(records, rank_by))
     found = alarms_of(records)
     steps = progress(tables, total=len(tables), what="report")
     views = [_view(table, runs, results, open_images, found=found, plane=plane, progress=progress) for table in steps]
