@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import configuration, folders
+from bench.cli.options import configuration, folders, ranking, shown_columns
 
 
 @click.command()
 @folders
+@ranking
+@shown_columns
 @click.option("--json", "as_json", is_flag=True, help="Print the table of runs as JSON.")
 @click.option("--latex", "as_latex", is_flag=True, help="Write leaderboard.tex as well: booktabs tables for a paper.")
 @configuration
@@ -19,6 +21,8 @@ def leaderboard(
     *,
     runs: str | None,
     results: str | None,
+    rank_by: str,
+    columns: Sequence[str],
     as_json: bool,
     as_latex: bool,
     config: Path | None,
@@ -36,6 +40,7 @@ def leaderboard(
     simbench leaderboard
     simbench leaderboard --runs /shared/runs --results /tmp/tables
     simbench leaderboard --latex
+    simbench leaderboard --rank-by hit@1 --columns map,hit@1,ms,bytes
     """
     from bench.config import load_config
     from bench.report.aggregate.overall_text import overall_section
@@ -45,12 +50,12 @@ def leaderboard(
     del debug  # read where errors are shown
     settings = load_config(config, overrides=overrides, flags={"runs": runs, "results": results}).settings
     folder = Path(settings.results)
-    board = write_board(Path(settings.runs), folder)
+    board = write_board(Path(settings.runs), folder, rank_by, columns)
     written = [folder / "README.md", folder / "leaderboard.md", *board.curves]
     if as_latex:
-        written.append(write_latex(board, folder))
+        written.append(write_latex(board, folder, columns))
     if as_json:
         click.echo(board.frame.to_json(orient="records", indent=2))
     else:
-        click.echo("\n\n".join(text for text in (overall_section(board.overall), tables(board.frame)) if text))
+        click.echo("\n\n".join(text for text in (overall_section(board.overall), tables(board.frame, columns)) if text))
     click.echo(f"\nwritten: {', '.join(map(str, written))}", err=as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import configuration, data_places, folders, image_places
+from bench.cli.options import configuration, data_places, folders, image_places, ranking
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder
@@ -23,6 +23,7 @@ _TARGET = 3_000_000  # bytes of a page for a suite of runs
 
 @click.command()
 @folders
+@ranking
 @image_places
 @click.option("--no-images", is_flag=True, help="Do not look for the images: no retrieved pictures, much faster.")
 @click.option(
@@ -40,6 +41,7 @@ def report(
     *,
     runs: str | None,
     results: str | None,
+    rank_by: str,
     places: Sequence[str],
     no_images: bool,
     plane: str,
@@ -72,7 +74,7 @@ def report(
     opened = None if no_images else opener(checked, terminal, named)
     settings = checked.settings
     written = write_report(
-        Path(settings.runs), Path(settings.results), opened, terminal.progress, plane=plane_by(plane)
+        Path(settings.runs), Path(settings.results), opened, terminal.progress, plane=plane_by(plane), rank_by=rank_by
     )
     for reason in written.missing:
         terminal.log(reason)

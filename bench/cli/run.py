@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import chosen_data, configuration, data_choices, data_places, folders, option, whole_numbers
+from bench.cli.options import chosen_data, configuration, data_choices, data_places, folders, option, ranking, shown_columns, whole_numbers
 from bench.cli.terminal import Terminal
+from bench.contract import UsageError
 from bench.environment import cache_folder, processors
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
 @data_choices
 @data_places
 @folders
+@ranking
+@shown_columns
 @click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
 @click.option("--force", is_flag=True, help="Run again what is finished.")
 @click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON instead of tables.")
@@ -79,6 +82,8 @@ def run(
     as_json: bool,
     quiet: bool,
     tensorboard: bool,
+    rank_by: str,
+    columns: Sequence[str],
     config: Path | None,
     overrides: Sequence[str],
     debug: bool,
@@ -105,6 +110,7 @@ def run(
     words = [*words, *_training_words(flags)]
     checked = load_config(config, overrides=overrides, flags=_flags(flags, quick=quick))
     settings = checked.settings
+    _check_depth(rank_by, settings)
     device, threads = machine(settings)
     cache = cache_folder()
     collections = {name: load_collection(name, checked, terminal.progress, cache) for name in datasets or ("digits",)}
@@ -133,7 +139,7 @@ def run(
         tensorboard=tensorboard,
     )
     records = list(run_cells(cells, place))
-    _report(records, Path(settings.runs), Path(settings.results), as_json=as_json)
+    _report(records, settings, rank_by, columns, as_json=as_json)
     return int(any(record.status != "done" for record in records))
 
 
@@ -167,16 +173,27 @@ def _say_plan(cells: Sequence[Cell], runs: Path) -> None:
         click.echo(f"{known.status if known else 'to run':7}  {folder}")
 
 
-def _report(records: Sequence[RunRecord], runs: Path, results: Path, *, as_json: bool) -> None:
+def _check_depth(rank_by: str, settings: Settings) -> None:
+    """Raise UsageError for a metric to rank by at a depth that the runs will not have, before any training."""
+    depth = rank_by.partition("@")[2]
+    if depth.isdigit() and int(depth) not in settings.ks:
+        asked = " ".join(f"-k {k}" for k in sorted({*settings.ks, int(depth)}))
+        raise UsageError(f"--rank-by {rank_by} needs the depth {depth}: add {asked}")
+
+
+def _report(
+    records: Sequence[RunRecord], settings: Settings, rank_by: str, columns: Sequence[str], *, as_json: bool
+) -> None:
     from bench.report.tables.frame import runs_frame
     from bench.report.tables.leaderboard import tables
     from bench.report.write import write_results
 
-    write_results(runs, results)
+    runs, results = Path(settings.runs), Path(settings.results)
+    write_results(runs, results, rank_by, columns)
     if as_json:
         click.echo(json.dumps([{"folder": str(record.folder), **record.content} for record in records], indent=2))
         return
-    click.echo(tables(runs_frame(records)))
+    click.echo(tables(runs_frame(records, rank_by), columns))
     click.echo(f"\nleaderboard: {results / 'leaderboard.md'}   runs: {runs}")
     for record in records:
         if record.status != "done":

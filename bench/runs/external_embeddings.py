@@ -12,7 +12,8 @@ import numpy as np
 from bench.contract import DataError, UsageError
 from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.metrics.conventions import DIALECTS, translate
-from bench.evaluation.metrics.registry import METRICS, Metric, describe
+from bench.evaluation.metrics.metric import Metric
+from bench.evaluation.metrics.registry import describe
 from bench.evaluation.ranking.inputs import as_names, as_vectors
 from bench.evaluation.ranking.vector_files import read_names, read_vectors
 from bench.evaluation.sanity.checks import Control, check_evaluation, failures
@@ -158,8 +159,8 @@ def dialect_scores(found: Evaluation, dialects: Sequence[str]) -> dict[str, dict
 
 
 def metric_of(name: str) -> Metric:
-    """Return what a score's name means; one that is not described has no better side."""
-    return describe(name) if name in METRICS or "@" in name else Metric(name, None, "")
+    """Return what a score's name means."""
+    return describe(name)
 
 
 def save_judged(folder: Path, query: Side, gallery: Side, judged: Judged) -> None:

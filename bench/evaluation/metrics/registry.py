@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection
 
 from bench.contract import UsageError
-from bench.evaluation.metrics import ranking
-from bench.evaluation.metrics.metric import Metric
+from bench.evaluation.metrics import ranking  # noqa: F401 - declares the metrics of a ranking
+from bench.evaluation.metrics.metric import RANKING, Metric
 from bench.naming import did_you_mean
 
 DEFAULT = "map"  # what tables are ranked by
@@ -70,8 +70,8 @@ _OF_COST = (
     Metric("peak_embed_mb", "lower", "memory that embedding takes at most", "peak", "MB", 0, shown="asked"),
     Metric("evaluation_time", "lower", "seconds of the whole run", "run", "s", 0, shown="asked"),
 )  # fmt: skip
-METRICS = {m.name: m for m in (*ranking.RANKING.values(), *_OF_RANKINGS, *_OF_VECTORS, *_OF_DECODING, *_OF_COST)}
-_ALIASES = {alias: metric for metric in METRICS.values() for alias in metric.aliases}
+_OTHERS = {m.name: m for m in (*_OF_RANKINGS, *_OF_VECTORS, *_OF_DECODING, *_OF_COST)}
+_ALIASES = {alias: metric for metric in _OTHERS.values() for alias in metric.aliases}
 _LATENCY = re.compile(
     r"(?P<stage>index_build|decode|preprocess|embed|search|end_to_end)(?:_(?P<batch>[1-9][0-9]*))?"
     r"_(?P<what>median_ms|p95_ms|p99_ms|per_second)"
@@ -79,20 +79,25 @@ _LATENCY = re.compile(
 _PART = re.compile(r"(?P<stage>fit_cpu|compile|embed|evaluate|control|decode|latency)_seconds")
 
 
+def declared() -> dict[str, Metric]:
+    """Return every metric by its name in files, in the order of columns: of rankings, of vectors, of decoding, costs."""
+    return {**RANKING, **_OTHERS}
+
+
 def describe(name: str) -> Metric:
     """Return a metric by its name in files, or by an alias: ``map@10`` gives ``map@k`` at depth 10.
 
     Raises UsageError for an unknown name, with the likeliest one.
     """
-    known = METRICS.get(name) or _ALIASES.get(name) or _measured(name)
+    known = declared().get(name) or _ALIASES.get(name) or _measured(name)
     if known is not None:
         return known
     base, _, depth = name.partition("@")
-    at_any = METRICS.get(f"{base}@k")
+    at_any = declared().get(f"{base}@k")
     if at_any is not None and re.fullmatch(r"[1-9][0-9]*", depth):
         return at_any.at(int(depth))
-    near = [m.at(int(depth) if depth.isdigit() else m.depth or 1).name if m.general else m.name for m in METRICS.values()]
-    likely = did_you_mean(name, [*near, *_ALIASES]) or f" (known: {', '.join(METRICS)})"
+    near = [m.at(int(depth) if depth.isdigit() else m.depth or 1).name if m.general else m.name for m in declared().values()]
+    likely = did_you_mean(name, [*near, *_ALIASES]) or f" (known: {', '.join(declared())})"
     raise UsageError(f"unknown metric {name!r}{likely}")
 
 
@@ -107,7 +112,7 @@ def ranked_by(name: str) -> Metric:
     if metric.better is None:
         raise UsageError(f"{name} is no contest: neither more nor less of it is better; choose another metric")
     if not metric.per_query:
-        known = ", ".join(one.name for one in METRICS.values() if one.per_query and one.better)
+        known = ", ".join(one.name for one in declared().values() if one.per_query and one.better)
         raise UsageError(f"{name} has no value for each query, so rows cannot be tested on it; one of: {known}")
     return metric
 
@@ -119,7 +124,7 @@ def columns(present: Collection[str], order: str = DEFAULT, *, narrow: bool = Fa
     numbers that a row has; order: what rows are ranked by, which is always shown; narrow: only what always is.
     """
     found = []
-    for metric in METRICS.values():
+    for metric in declared().values():
         shown = metric.shown == "always" or (metric.shown == "table" and not narrow)
         for one in _at_depths(metric, {*present, order}) if metric.general else [metric]:
             asked = one.depth in (None, metric.depth) or one.depth not in DEPTHS
