@@ -14,8 +14,8 @@ from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
 
 if TYPE_CHECKING:
     from bench.evaluation.ranking.arrays import Vectors
-    from bench.runs.loaded_run import RunGallery, TrainedRun
     from bench.report.figures.picture_grid import Tile
+    from bench.runs.loaded_run import RunGallery, TrainedRun
 
 _MOST_VECTORS = 1_000  # of a file; more is no picture that anybody looks at
 _ACROSS = 10  # pictures in a row
@@ -65,8 +65,8 @@ def decode(
 
     from bench.config import load_config
     from bench.files import write_bytes
-    from bench.runs.loaded_run import open_run
     from bench.report.figures.picture_grid import draw_grid
+    from bench.runs.loaded_run import open_run
 
     del debug  # read where errors are shown
     device, threads = machine(load_config(config, overrides=overrides, flags=flags).settings)
@@ -86,8 +86,8 @@ def decode(
 
 
 def _class_rows(run: TrainedRun) -> list[list[Tile]]:
-    from bench.search.interpolation import class_means
     from bench.report.figures.picture_grid import Tile
+    from bench.search.interpolation import class_means
 
     gallery = run.gallery()
     found, means = class_means(gallery.vectors, gallery.labels)
@@ -97,8 +97,8 @@ def _class_rows(run: TrainedRun) -> list[list[Tile]]:
 
 
 def _walk_rows(run: TrainedRun, walks: Sequence[tuple[str, str]], steps: int) -> list[list[Tile]]:
-    from bench.search.interpolation import spherical_walk
     from bench.report.figures.picture_grid import Tile
+    from bench.search.interpolation import spherical_walk
 
     gallery = run.gallery()
     rows = []

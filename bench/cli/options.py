@@ -58,9 +58,9 @@ def _rank_by(_: click.Context, __: click.Parameter, name: str) -> str:
 def _columns(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
     if not text:
         return ()
-    from bench.evaluation.metrics.registry import describe
+    from bench.evaluation.metrics.registry import column
 
-    return tuple(describe(word.strip()).name for word in text.split(","))
+    return tuple(column(word.strip()).name for word in text.split(","))
 
 
 def configuration(command: F) -> F:

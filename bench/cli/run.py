@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import chosen_data, configuration, data_choices, data_places, folders, option, ranking, shown_columns, whole_numbers
+from bench.cli.options import (
+    chosen_data,
+    configuration,
+    data_choices,
+    data_places,
+    folders,
+    option,
+    ranking,
+    shown_columns,
+    whole_numbers,
+)
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder, processors

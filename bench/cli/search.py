@@ -18,8 +18,8 @@ from bench.environment import cache_folder
 
 if TYPE_CHECKING:
     from bench.config import Config
-    from bench.search.gallery import OwnGallery
     from bench.report.figures.picture_grid import Frame, Pictures, Tile
+    from bench.search.gallery import OwnGallery
     from bench.search.search import Answer, Hit, Searcher
 
 _ROWS = 100  # queries on one PNG
@@ -205,8 +205,8 @@ def _pictures(
     where: Path, own: OwnGallery | None, dataset: str | None, checked: Config, terminal: Terminal
 ) -> Pictures:
     """Return how what is searched looks: the files of own pictures, or the images of the run's data set."""
-    from bench.runs.loaded_run import find_run, images_of
     from bench.report.figures.picture_grid import pictures_in, pictures_of
+    from bench.runs.loaded_run import find_run, images_of
 
     if own is not None:
         return pictures_in(own.root)

@@ -90,7 +90,7 @@ class Metric:
 def ranking_metric(name: str, better: Better, definition: str, **shown: Any) -> Callable[[F], F]:
     """Declare the decorated function as a ranking metric: every table, page and command knows it from then on.
 
-    The function takes an ``Order`` (and k, where the name ends in ``@k``) and returns float64 ``(q,)``, NaN where R = 0.
+    The function takes an ``Order`` (and k, where the name ends in ``@k``) and returns float64 ``(q,)``, NaN for R = 0.
     Ties are settled in the order that it is given: so it has a pessimistic, a mean and an optimistic value, and the
     chance level is its value of an order in which all is tied. shown: other fields of ``Metric``.
     """

@@ -76,9 +76,7 @@ def average_precision_at(ranks: Order, k: int) -> Floats:
     return over(ranks.precisions(k), np.minimum(k, ranks.relevant))
 
 
-@ranking_metric(
-    "hit@k", "higher", "share of queries with a hit in the first k", shown="always", depth=1, interval=True
-)
+@ranking_metric("hit@k", "higher", "share of queries with a hit in the first k", shown="always", depth=1, interval=True)
 def hit_at(ranks: Order, k: int) -> Floats:
     """1 if there is a hit in the first k, else 0 (metric learning's Recall@k, re-identification's CMC@k)."""
     return known(ranks, ranks.any_hit(k))

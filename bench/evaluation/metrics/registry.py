@@ -55,7 +55,9 @@ _OF_DECODING = (
     Metric("ssim", "higher", "structural similarity of the decoded image (Wang et al. 2004)", per_query=True),
 )  # fmt: skip
 _OF_COST = (
-    Metric("embed_1_median_ms", "lower", "milliseconds to embed one image, median", "embed", "ms", 2, ("ms",), "always"),
+    Metric(
+        "embed_1_median_ms", "lower", "milliseconds to embed one image, median", "embed", "ms", 2, ("ms",), "always"
+    ),
     Metric("embed_1_p95_ms", "lower", "milliseconds to embed one image, 95th percentile", "embed p95", "ms", 2),
     Metric("embed_64_per_second", "higher", "images embedded a second, 64 at a time", "embed", "img/s", 0),
     Metric(
@@ -80,7 +82,7 @@ _PART = re.compile(r"(?P<stage>fit_cpu|compile|embed|evaluate|control|decode|lat
 
 
 def declared() -> dict[str, Metric]:
-    """Return every metric by its name in files, in the order of columns: of rankings, of vectors, of decoding, costs."""
+    """Return every metric by its name in files, in the order of columns: those of rankings first."""
     return {**RANKING, **_OTHERS}
 
 
@@ -96,9 +98,19 @@ def describe(name: str) -> Metric:
     at_any = declared().get(f"{base}@k")
     if at_any is not None and re.fullmatch(r"[1-9][0-9]*", depth):
         return at_any.at(int(depth))
-    near = [m.at(int(depth) if depth.isdigit() else m.depth or 1).name if m.general else m.name for m in declared().values()]
+    near = [
+        m.at(int(depth) if depth.isdigit() else m.depth or 1).name if m.general else m.name for m in declared().values()
+    ]
     likely = did_you_mean(name, [*near, *_ALIASES]) or f" (known: {', '.join(declared())})"
     raise UsageError(f"unknown metric {name!r}{likely}")
+
+
+def column(name: str) -> Metric:
+    """Return a metric as ``describe`` does; UsageError for a general one such as ``hit@k``, which is not one number."""
+    metric = describe(name)
+    if metric.general:
+        raise UsageError(f"{name} needs a depth, such as {metric.at(metric.depth or 1).name}")
+    return metric
 
 
 def ranked_by(name: str) -> Metric:
@@ -106,9 +118,7 @@ def ranked_by(name: str) -> Metric:
 
     Raises UsageError for another, and for a general one such as ``hit@k``.
     """
-    metric = describe(name)
-    if metric.general:
-        raise UsageError(f"{name} needs a depth, such as {metric.at(metric.depth or 1).name}")
+    metric = column(name)
     if metric.better is None:
         raise UsageError(f"{name} is no contest: neither more nor less of it is better; choose another metric")
     if not metric.per_query:

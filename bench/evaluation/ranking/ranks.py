@@ -87,7 +87,7 @@ class Ranks:
         return (self.hits(k) > 0).astype(np.float64)
 
     def precisions(self, k: int) -> Floats:
-        """Return the sum of P@j over the relevant ranks j <= k, float64 ``(q,)``; P@j is the hits in the first j over j."""
+        """Return the sum of P@j over the relevant ranks j <= k, float64 ``(q,)``; P@j: hits in the first j, over j."""
         top = self.within(k)
         return top.total(top.position / top.rank)
 

@@ -56,8 +56,8 @@ class Overall:
     """What all tables say together.
 
     tables: title -> the budget that its rows have in common; friedman: chi-squared and p, None where it cannot be made;
-    critical: the Nemenyi critical difference of mean ranks at 5 %; left_out: tables that are not counted, and why; metric:
-    what is counted.
+    critical: the Nemenyi critical difference of mean ranks at 5 %; left_out: tables that are not counted, and why;
+    metric: what is counted.
     """
 
     datasets: tuple[str, ...]

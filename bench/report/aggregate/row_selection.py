@@ -23,7 +23,7 @@ _ANY = "any budget"
 class Chosen:
     """What a table gives to the overall one.
 
-    scores: method -> (score - chance) / (perfect - chance), not below 0; budget: the training that its rows have in common;
+    scores: method -> (score - chance) / (perfect - chance), not below 0; budget: the training its rows have in common;
     notes: method -> what its row does otherwise than the shared defaults; elsewhere: method -> why it has no score;
     part: whether only a chosen part of the data was used; reason: why the table cannot be counted, or nothing.
     """

@@ -39,14 +39,19 @@ class Written:
 
 
 def write_report(
-    runs: Path, results: Path, open_images: OpenImages | None, progress: Progress, *, plane: PlaneOf = principal_plane,
+    runs: Path,
+    results: Path,
+    open_images: OpenImages | None,
+    progress: Progress,
+    *,
+    plane: PlaneOf = principal_plane,
     rank_by: str = DEFAULT,
 ) -> Written:
     """Write ``report.html`` and its figures as files into a results folder, from all runs under ``runs``.
 
     open_images: loads the data set that a run was scored on, or raises SimbenchError where it cannot; None: no picture
-    is looked for. plane: how vectors are laid out on the embedding maps; rank_by: the metric that rows are ranked by. Raises SimbenchError if there is no run, or
-    the folder cannot be written.
+    is looked for. plane: how vectors are laid out on the embedding maps; rank_by: the metric that rows are ranked by.
+    Raises SimbenchError if there is no run, or the folder cannot be written, UsageError for a metric that no run has.
     """
     records = all_runs(runs)
     if not records:

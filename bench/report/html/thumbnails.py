@@ -94,4 +94,3 @@ class Sheet:
         buffer = io.BytesIO()
         sheet.save(buffer, "WEBP", quality=_QUALITY, method=6)
         return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-

@@ -153,8 +153,8 @@ def _overall(found: Sequence[TableAnswers], overall: Overall) -> list[str]:
             f"- **Best mean rank** over {len(overall.datasets)} data sets ({', '.join(overall.datasets)}) and "
             f"{len(overall.ranked)} methods: `{first.method}`, {first.rank:.2f}.{test} Critical difference "
             f"{gap:.2f} at {100 * ALPHA:g} %: {verdict}.",
-            f"- **Safest**: `{safest.method}`, harmonic mean {safest.aggregate:.3f} of {overall.metric} between chance and perfect, "
-            f"at worst {safest.worst:.3f} ({safest.worst_on}).",
+            f"- **Safest**: `{safest.method}`, harmonic mean {safest.aggregate:.3f} of {overall.metric} between "
+            f"chance and perfect, at worst {safest.worst:.3f} ({safest.worst_on}).",
         ]
         few = caution(overall)
         lines += [f"- {few}."] if few else []

@@ -50,7 +50,7 @@ def merit(runs: pd.DataFrame) -> float:
 
 
 def shown_columns(frame: pd.DataFrame, asked: Sequence[str] = (), *, narrow: bool = False) -> list[Metric]:
-    """Return a table's columns: those asked for by name, else those that it has values of (see ``registry.columns``)."""
+    """Return a table's columns: those asked for, by name, else of those that it has (see ``registry.columns``)."""
     if asked:
         return [describe(name) for name in asked]
     return columns({str(name) for name in frame if frame[name].notna().any()}, metric_of(frame).name, narrow=narrow)

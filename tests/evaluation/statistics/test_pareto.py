@@ -20,4 +20,6 @@ def test_the_front_is_every_point_that_no_other_equals_in_all_and_beats_in_one(p
 
 
 def test_equal_points_are_on_the_front_together_and_a_dearer_one_is_not() -> None:
-    assert pareto_front(np.array([[1.0, -0.5], [1.0, -0.5], [2.0, -0.5], [2.0, -0.6]])).tolist() == [True, True, False, True]
+    costs = np.array([[1.0, -0.5], [1.0, -0.5], [2.0, -0.5], [2.0, -0.6]])
+    assert pareto_front(costs).tolist() == [True, True, False, True]
+    assert pareto_front(costs[:0]).tolist() == []
