@@ -111,8 +111,8 @@ def test_every_column_of_every_table_is_declared(runs: Path, tmp_path: Path) -> 
     head = next(line for line in tables(frame).splitlines() if line.startswith("|"))
     heads = [cell.strip() for cell in head.strip("|").split("|")]
     assert heads == ["#", "method", *map(titled, shown), "seeds", "notes"]
-    for name in {name.split("_ci95")[0] for name in frame if "_ci95" in str(name)}:
-        assert describe(str(name).removesuffix("_seeds"))
+    for name in {str(name).split("_ci95")[0] for name in frame if "_ci95" in str(name)}:
+        assert describe(name.removesuffix("_seeds"))
     write_board(runs, tmp_path / "results")
     for column in read_board(tmp_path / "results", ("digits", "loo", "digits-loo-data"))["columns"]:  # type: ignore[index]
         assert describe(column["source"]).heading == column["heading"]
