@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from tabulate import tabulate
 
-from bench.evaluation.indexes.recipes import FAMILIES, REFINE
-from bench.evaluation.indexes.sweep import Clock, Labelled, Point, Sweep, mark_front, plan
-from bench.evaluation.reranking.embedded import Embedded
+from bench.evaluation.indexes.recipes import REFINE, families
+from bench.evaluation.indexes.sweep import Clock, Point, Sweep, mark_front
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.files import write_arrays, write_json, write_rows
 from bench.report.tables.frame import without_folders
 from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
@@ -32,18 +32,19 @@ _HOLLOW: dict[str, Any] = {"color": "black", "fillstyle": "none", "linestyle": "
 _BELOW = 0.25  # how far below the best map@k the figure reaches: further down nobody would search
 
 
-def labelled(record: RunRecord) -> Labelled:
+def ranked_set(record: RunRecord) -> RetrievalSet:
     """Read what a finished run ranked. Raises DataError where its files lack something."""
     vectors = read_vectors(record.folder)
     names = read_arrays(record.folder / PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
-    data = Embedded.of(
+    return RetrievalSet.of(
         vectors["query"],
+        names["labels"],
         vectors["gallery"],
+        names["gallery_labels"],
         query_ids=names["ids"],
         gallery_ids=names["gallery_ids"],
         train=vectors.get("train"),
     )
-    return Labelled(data, names["labels"], names["gallery_labels"])
 
 
 def sweep(
@@ -58,9 +59,9 @@ def sweep(
     progress: Progress,
 ) -> tuple[Point, ...]:
     """Measure every index on a run's vectors, timing so many single queries of each, and mark the Pareto front."""
-    data = labelled(record)
-    tasks = plan(data.vectors, k, dims, only)
-    measured: Iterator[list[Point]] = Sweep(data, k, threads, timed).measure(tasks)
+    planned = Sweep(ranked_set(record), k, threads, timed)
+    tasks = planned.plan(dims, only)
+    measured: Iterator[list[Point]] = planned.measure(tasks)
     found = [point for points in progress(measured, total=len(tasks), what="indexes") for point in points]
     return mark_front(found, clock)
 
@@ -85,7 +86,7 @@ def tables(points: Sequence[Point], *, k: int, clock: Clock) -> str:
     """Return two tables as text: each family at its best map@k, and the Pareto front, the fewest bytes first."""
     best = [
         max((one for one in points if one.family == family), key=lambda one: (one.map_at_k, -one.latency(clock)))
-        for family in FAMILIES
+        for family in families()
         if any(one.family == family for one in points)
     ]
     front = sorted((one for one in points if one.front), key=lambda one: one.bytes_per_image)
@@ -145,16 +146,16 @@ def _plain_ticks(axes: Axes) -> None:
 
 
 def _legend(axes: Axes, points: Sequence[Point]) -> tuple[list[Any], list[str]]:
-    families = [family for family in FAMILIES if any(one.family == family for one in points)]
+    present = [family for family in families() if any(one.family == family for one in points)]
     reductions = [name for name in _SHAPES if any(one.reduction == name for one in points)]
-    handles = [axes.plot([], [], marker="o", color=_color(family), linestyle="")[0] for family in families]
+    handles = [axes.plot([], [], marker="o", color=_color(family), linestyle="")[0] for family in present]
     handles += [axes.plot([], [], marker=_SHAPES[name], **_HOLLOW)[0] for name in reductions]
     handles += axes.plot([], [], marker="o", markersize=8, markeredgewidth=2, **_HOLLOW)
-    return handles, [*families, *reductions, "Pareto front"]
+    return handles, [*present, *reductions, "Pareto front"]
 
 
 def _color(family: str) -> str:
-    return f"C{FAMILIES.index(family)}"
+    return f"C{families().index(family)}"
 
 
 def _row(point: Point, k: int) -> dict[str, Any]:
