@@ -20,7 +20,15 @@ from bench.contract import UsageError
     metavar="OLD",
     help="Compare all runs with those of OLD: a folder of runs, a published set, or a commit of this repository.",
 )
-@click.option("--metric", default="map", show_default=True, metavar="NAME", help="Any metric with per-query values.")
+@click.option(
+    "--metric",
+    "--rank-by",
+    "metric",
+    default="map",
+    show_default=True,
+    metavar="NAME",
+    help="Any metric with per-query values.",
+)
 @click.option(
     "--changed",
     type=click.IntRange(min=0),

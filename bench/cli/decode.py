@@ -14,8 +14,8 @@ from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
 
 if TYPE_CHECKING:
     from bench.evaluation.ranking.arrays import Vectors
+    from bench.report.figures.picture_grid import Tile
     from bench.runs.loaded_run import RunGallery, TrainedRun
-    from bench.search.picture_grid import Tile
 
 _MOST_VECTORS = 1_000  # of a file; more is no picture that anybody looks at
 _ACROSS = 10  # pictures in a row
@@ -65,8 +65,8 @@ def decode(
 
     from bench.config import load_config
     from bench.files import write_bytes
+    from bench.report.figures.picture_grid import draw_grid
     from bench.runs.loaded_run import open_run
-    from bench.search.picture_grid import draw_grid
 
     del debug  # read where errors are shown
     device, threads = machine(load_config(config, overrides=overrides, flags=flags).settings)
@@ -86,8 +86,8 @@ def decode(
 
 
 def _class_rows(run: TrainedRun) -> list[list[Tile]]:
+    from bench.report.figures.picture_grid import Tile
     from bench.search.interpolation import class_means
-    from bench.search.picture_grid import Tile
 
     gallery = run.gallery()
     found, means = class_means(gallery.vectors, gallery.labels)
@@ -97,8 +97,8 @@ def _class_rows(run: TrainedRun) -> list[list[Tile]]:
 
 
 def _walk_rows(run: TrainedRun, walks: Sequence[tuple[str, str]], steps: int) -> list[list[Tile]]:
+    from bench.report.figures.picture_grid import Tile
     from bench.search.interpolation import spherical_walk
-    from bench.search.picture_grid import Tile
 
     gallery = run.gallery()
     rows = []
@@ -133,7 +133,7 @@ def _image_rows(run: TrainedRun, images: Sequence[Path]) -> list[list[Tile]]:
     """Return a row a file: what the method sees of it, and what is left of that in the vector."""
     import numpy as np
 
-    from bench.search.picture_grid import Tile
+    from bench.report.figures.picture_grid import Tile
 
     seen = np.stack([_prepared(run, path) for path in images])
     vectors = run.embed(seen)
@@ -159,7 +159,7 @@ def _vector_rows(run: TrainedRun, path: Path) -> list[list[Tile]]:
     import numpy as np
 
     from bench.evaluation.ranking.vectors import normalize_rows
-    from bench.search.picture_grid import Tile
+    from bench.report.figures.picture_grid import Tile
 
     try:
         given = np.atleast_2d(np.load(path, allow_pickle=False))

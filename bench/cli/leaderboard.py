@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import configuration, folders, published_target, publishing, wide_tables
+from bench.cli.options import configuration, folders, published_target, publishing, ranking, shown_columns, wide_tables
 from bench.cli.terminal import leaderboard_text
 
 
@@ -15,6 +15,8 @@ from bench.cli.terminal import leaderboard_text
 @folders
 @publishing
 @wide_tables
+@ranking
+@shown_columns
 @click.option("--json", "as_json", is_flag=True, help="Print the table of runs as JSON.")
 @click.option("--latex", "as_latex", is_flag=True, help="Write leaderboard.tex as well: booktabs tables for a paper.")
 @configuration
@@ -25,6 +27,8 @@ def leaderboard(
     publish: str | None,
     force: bool,
     wide: bool,
+    rank_by: str,
+    columns: Sequence[str],
     as_json: bool,
     as_latex: bool,
     config: Path | None,
@@ -46,6 +50,7 @@ def leaderboard(
     simbench leaderboard --runs /shared/runs --report-dir /tmp/tables
     simbench leaderboard --latex
     simbench leaderboard --publish standard
+    simbench leaderboard --rank-by hit@1 --columns map,hit@1,ms,bytes
     """
     from bench.config import load_config
     from bench.report.aggregate.overall_text import overall_section
@@ -55,7 +60,7 @@ def leaderboard(
     del debug  # read where errors are shown
     settings = load_config(config, overrides=overrides, flags={"runs": runs, "report_dir": report_dir}).settings
     target = published_target(publish, force=force)
-    board = board_of(Path(settings.runs))
+    board = board_of(Path(settings.runs), rank_by, columns)
     folder = target or settings.report
     written = write_published(board, folder, force=force) if target else write_board(board, folder)
     if as_latex:
@@ -63,6 +68,6 @@ def leaderboard(
     if as_json:
         click.echo(board.frame.to_json(orient="records", indent=2))
     else:
-        click.echo(leaderboard_text(board.frame, overall_section(board.overall), wide=wide))
+        click.echo(leaderboard_text(board.frame, overall_section(board.overall), wide=wide, columns=columns))
     more = "" if wide or as_json else "; all columns: --wide"
     click.echo(f"\nwritten: {', '.join(map(str, written))}{more}", err=as_json)

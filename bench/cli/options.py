@@ -50,6 +50,43 @@ def published_target(name: str | None, *, force: bool) -> Path | None:
     return None if name is None else published_folder(name)
 
 
+def ranking(command: F) -> F:
+    """Add ``--rank-by``."""
+    return option(
+        "--rank-by",
+        default="map",
+        show_default=True,
+        metavar="METRIC",
+        callback=_rank_by,
+        help="What rows are ranked and tested by: any metric with a value for each query.",
+    )(command)
+
+
+def shown_columns(command: F) -> F:
+    """Add ``--columns``."""
+    return option(
+        "--columns",
+        default="",
+        metavar="A,B,C",
+        callback=_columns,
+        help="Columns to show, such as map,hit@1,ms.  [default: the usual, and every depth asked for with -k]",
+    )(command)
+
+
+def _rank_by(_: click.Context, __: click.Parameter, name: str) -> str:
+    from bench.evaluation.metrics.registry import ranked_by
+
+    return "map" if name == "map" else ranked_by(name).name
+
+
+def _columns(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
+    if not text:
+        return ()
+    from bench.evaluation.metrics.registry import column
+
+    return tuple(column(word.strip()).name for word in text.split(","))
+
+
 def plugin_folders(command: F) -> F:
     """Add ``--methods`` and ``--datasets``, which hold from then on, whatever the command does."""
     for name, help_ in (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import configuration, data_places, folders, image_places, published_target, publishing
+from bench.cli.options import configuration, data_places, folders, image_places, published_target, publishing, ranking
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder
@@ -25,6 +25,7 @@ _TARGET = 3_000_000  # bytes of a page for a suite of runs
 @folders
 @publishing
 @click.option("--figures", is_flag=True, help="Also write each figure as a file, SVG and PNG.")
+@ranking
 @image_places
 @click.option("--no-images", is_flag=True, help="Do not look for the images: no retrieved pictures, much faster.")
 @click.option(
@@ -45,6 +46,7 @@ def report(
     publish: str | None,
     force: bool,
     figures: bool,
+    rank_by: str,
     places: Sequence[str],
     no_images: bool,
     plane: str,
@@ -80,7 +82,13 @@ def report(
     opened = None if no_images else opener(checked, terminal, named)
     folder = _published(publish, Path(checked.settings.runs), force=force) or checked.settings.report
     written = write_report(
-        Path(checked.settings.runs), folder, opened, terminal.progress, plane=plane_by(plane), with_files=figures
+        Path(checked.settings.runs),
+        folder,
+        opened,
+        terminal.progress,
+        plane=plane_by(plane),
+        rank_by=rank_by,
+        with_files=figures,
     )
     for reason in written.missing:
         terminal.log(reason)

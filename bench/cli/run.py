@@ -17,10 +17,13 @@ from bench.cli.options import (
     data_places,
     folders,
     option,
+    ranking,
+    shown_columns,
     whole_numbers,
     wide_tables,
 )
 from bench.cli.terminal import Terminal, leaderboard_text
+from bench.contract import UsageError
 from bench.environment import cache_folder, processors
 
 if TYPE_CHECKING:
@@ -72,6 +75,8 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
 @data_choices
 @data_places
 @folders
+@ranking
+@shown_columns
 @click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
 @click.option("--force", is_flag=True, help="Run again what is finished.")
 @wide_tables
@@ -90,6 +95,8 @@ def run(
     as_json: bool,
     quiet: bool,
     tensorboard: bool,
+    rank_by: str,
+    columns: Sequence[str],
     config: Path | None,
     overrides: Sequence[str],
     debug: bool,
@@ -116,6 +123,7 @@ def run(
     words = [*words, *_training_words(flags)]
     checked = load_config(config, overrides=overrides, flags=_flags(flags, quick=quick))
     settings = checked.settings
+    _check_depth(rank_by, settings)
     device, threads = machine(settings)
     cache = cache_folder()
     chosen = datasets or (DEFAULT_DATASET,)
@@ -145,7 +153,7 @@ def run(
         tensorboard=tensorboard,
     )
     records = list(run_cells(cells, place))
-    _report(records, Path(settings.runs), settings.report, as_json=as_json, wide=wide)
+    _report(records, settings, rank_by, columns, as_json=as_json, wide=wide)
     return int(any(record.status != "done" for record in records))
 
 
@@ -179,17 +187,34 @@ def _say_plan(cells: Sequence[Cell], runs: Path) -> None:
         click.echo(f"{known.status if known else 'to run':7}  {folder}")
 
 
-def _report(records: Sequence[RunRecord], runs: Path, folder: Path, *, as_json: bool, wide: bool) -> None:
+def _check_depth(rank_by: str, settings: Settings) -> None:
+    """Raise UsageError for a metric to rank by at a depth that the runs will not have, before any training."""
+    depth = rank_by.partition("@")[2]
+    if depth.isdigit() and int(depth) not in settings.ks:
+        asked = " ".join(f"-k {k}" for k in sorted({*settings.ks, int(depth)}))
+        raise UsageError(f"--rank-by {rank_by} needs the depth {depth}: add {asked}")
+
+
+def _report(
+    records: Sequence[RunRecord],
+    settings: Settings,
+    rank_by: str,
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    wide: bool,
+) -> None:
     from bench.report.tables.frame import runs_frame
     from bench.report.write import board_of, write_board
 
-    write_board(board_of(runs), folder)
+    runs, folder = Path(settings.runs), settings.report
+    write_board(board_of(runs, rank_by, columns), folder)
     if as_json:
         click.echo(
             json.dumps([{"folder": str(record.folder), **record.result.to_json()} for record in records], indent=2)
         )
         return
-    click.echo(leaderboard_text(runs_frame(records), wide=wide))
+    click.echo(leaderboard_text(runs_frame(records, rank_by), wide=wide, columns=columns))
     click.echo(f"\nleaderboard: {folder / 'leaderboard.md'}   runs: {runs}{'' if wide else '   all columns: --wide'}")
     for record in records:
         if record.status != "done":

@@ -18,8 +18,8 @@ from bench.environment import cache_folder
 
 if TYPE_CHECKING:
     from bench.config import Config
+    from bench.report.figures.picture_grid import Frame, Pictures, Tile
     from bench.search.gallery import OwnGallery
-    from bench.search.picture_grid import Frame, Pictures, Tile
     from bench.search.search import Answer, Hit, Searcher
 
 _ROWS = 100  # queries on one PNG
@@ -205,8 +205,8 @@ def _pictures(
     where: Path, own: OwnGallery | None, dataset: str | None, checked: Config, terminal: Terminal
 ) -> Pictures:
     """Return how what is searched looks: the files of own pictures, or the images of the run's data set."""
+    from bench.report.figures.picture_grid import pictures_in, pictures_of
     from bench.runs.loaded_run import find_run, images_of
-    from bench.search.picture_grid import pictures_in, pictures_of
 
     if own is not None:
         return pictures_in(own.root)
@@ -216,7 +216,7 @@ def _pictures(
 
 def _draw(asked: Sequence[_Asked], pictures: Pictures, save: Path) -> None:
     from bench.files import write_bytes
-    from bench.search.picture_grid import Tile, draw_grid, picture_of_file
+    from bench.report.figures.picture_grid import Tile, draw_grid, picture_of_file
 
     rows = []
     for one in asked:
@@ -226,7 +226,7 @@ def _draw(asked: Sequence[_Asked], pictures: Pictures, save: Path) -> None:
 
 
 def _tile(hit: Hit, label: str | None, pictures: Pictures) -> Tile:
-    from bench.search.picture_grid import Tile
+    from bench.report.figures.picture_grid import Tile
 
     frame: Frame = "none" if label is None else "right" if hit.label == label else "wrong"
     return Tile(pictures(hit.name), (f"{hit.rank}: {hit.similarity:.3f}", hit.label or hit.name), frame)

@@ -64,12 +64,18 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((NARROW, 24)).columns
 
 
-def leaderboard_text(frame: pd.DataFrame, overall: str = "", *, wide: bool) -> str:
-    """Return the tables of some runs for stdout. overall: what is said of all of them, Markdown; wide: every column."""
+def leaderboard_text(frame: pd.DataFrame, overall: str = "", *, wide: bool, columns: Sequence[str] = ()) -> str:
+    """Return the tables of some runs for stdout.
+
+    overall: what is said of all of them, Markdown; wide: every column; columns: these, by name.
+    """
     from bench.report.tables.brief import brief_tables
     from bench.report.tables.leaderboard import tables
 
-    parts = [overall, tables(frame) if wide else brief_tables(frame, more=terminal_width() > NARROW)]
+    parts = [
+        overall,
+        tables(frame, columns) if wide or columns else brief_tables(frame, more=terminal_width() > NARROW),
+    ]
     text = "\n\n".join(part for part in parts if part)
     return text if wide else fitted(text, terminal_width())
 

@@ -14,7 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from bench.contract import UsageError
 from bench.evaluation.metrics import collapse, ranking
-from bench.evaluation.metrics.ties import TIES, score_with_ties, tied_queries
+from bench.evaluation.metrics.metric import TIES
+from bench.evaluation.metrics.ties import score_with_ties, tied_queries
 from bench.evaluation.metrics.verification import pair_metrics
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
 from bench.evaluation.ranking.backend import RankedBlock

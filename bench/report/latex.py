@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.report.aggregate.overall import Overall
-from bench.report.tables.leaderboard import COLUMNS, cell, groups_of, made, ranked_rows, row_labels
+from bench.report.tables.frame import shown_columns
+from bench.report.tables.leaderboard import cell, groups_of, made, ranked_rows, row_labels, titled
 from bench.report.tables.wording import failures
 
-_SHOWN = ("map", "map@10", "hit@1", "embed_1_median_ms", "search_median_ms", "embed_dim", "fit_seconds")
 _ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -36,9 +36,12 @@ _HEAD = r"""% Made by `simbench leaderboard --latex` from the run folders.
 """
 
 
-def latex(frame: pd.DataFrame, overall: Overall) -> str:
-    """Return all tables as LaTeX to be included in a document, rank 1 in bold. frame: the table of runs."""
-    parts = [_table(title, group, number) for number, (title, group) in enumerate(groups_of(frame), start=1)]
+def latex(frame: pd.DataFrame, overall: Overall, columns: Sequence[str] = ()) -> str:
+    """Return all tables as LaTeX to be included in a document, rank 1 in bold.
+
+    frame: the table of runs; columns: names to show, else the few that always are.
+    """
+    parts = [_table(title, group, number, columns) for number, (title, group) in enumerate(groups_of(frame), start=1)]
     if overall.comparable:
         parts.insert(0, _overall(overall))
     return _HEAD + "\n" + "\n".join(parts)
@@ -49,16 +52,16 @@ def escape(text: str) -> str:
     return "".join(_ESCAPES.get(character, character) for character in text)
 
 
-def _table(title: str, group: pd.DataFrame, number: int) -> str:
+def _table(title: str, group: pd.DataFrame, number: int, columns: Sequence[str]) -> str:
     done = group[group["status"] == "done"]
-    shown = [c for c in COLUMNS if c.source in _SHOWN and c.source in done and done[c.source].notna().any()]
+    shown = shown_columns(done, columns, narrow=True)
     labels = row_labels(done)
     rows = []
     for kind, runs in ranked_rows(group):
         rank = int(runs["rank"].iloc[0])
         texts = [str(rank), labels[kind], *(cell(runs, column) for column in shown), str(len(runs))]
         rows.append([rf"\textbf{{{escape(text)}}}" if rank == 1 else escape(text) for text in texts])
-    heads = ["#", "method", *(column.title for column in shown), "seeds"]
+    heads = ["#", "method", *(titled(column) for column in shown), "seeds"]
     below = [escape(made(group)), *(escape(line.replace("`", "")) + "." for line in failures(group))]
     return _environment(title, heads, rows, "rl" + "r" * (len(shown) + 1), below=below, label=f"simbench-{number}")
 
@@ -85,15 +88,10 @@ def _environment(
     """Return one table environment, as wide as the text at most. rows and below: escaped."""
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape(title)}}}", rf"\label{{tab:{label}}}"]
     if rows:
-        lines += [
-            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{{sides}}}",
-            r"\toprule",
-            " & ".join(escape(head) for head in heads) + r" \\",
-            r"\midrule",
-            *(" & ".join(row) + r" \\" for row in rows),
-            r"\bottomrule",
-            r"\end{tabular}}",
-        ]
+        body = pd.DataFrame(rows).to_latex(
+            header=[escape(head) for head in heads], index=False, escape=False, column_format=sides
+        )
+        fitted = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+        lines += [fitted, f"{body.rstrip()}}}"]
     lines += [rf"\par\smallskip\footnotesize {' '.join(below)}", r"\end{table}", ""]
     return "\n".join(lines)

@@ -11,6 +11,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from bench.contract import DataError, UsageError
+from bench.evaluation.metrics.registry import DEFAULT
 from bench.files import write_bytes, write_json, write_rows
 from bench.report.aggregate.overall import Overall, overall_of
 from bench.report.aggregate.overall_text import FIGURE, overall_section
@@ -43,20 +44,25 @@ and machine. `simbench leaderboard --publish NAME` writes a set, and the table b
 
 @dataclass(frozen=True)
 class Board:
-    """All runs as tables. frame: a row a run; overall: what the tables say together."""
+    """All runs as tables. frame: a row a run; overall: what the tables say together; columns: to show."""
 
     records: Sequence[RunRecord]
     frame: pd.DataFrame
     tables: Sequence[Table]
     overall: Overall
+    columns: tuple[str, ...] = ()
 
 
-def board_of(runs: Path) -> Board:
-    """Return the tables of all runs under a folder."""
+def board_of(runs: Path, rank_by: str = DEFAULT, columns: Sequence[str] = ()) -> Board:
+    """Return the tables of all runs under a folder.
+
+    rank_by: the metric that rows are ranked by; columns: what the Markdown and LaTeX tables show, by name, else what is
+    usual.
+    """
     records = all_runs(runs)
-    frame = runs_frame(records)
+    frame = runs_frame(records, rank_by)
     tables = tables_of(records, frame) if records else []
-    return Board(records, frame, tables, overall_of(tables))
+    return Board(records, frame, tables, overall_of(tables), tuple(columns))
 
 
 def write_board(board: Board, folder: Path) -> list[Path]:
@@ -72,7 +78,7 @@ def write_board(board: Board, folder: Path) -> list[Path]:
     _write_csv(folder / TABLE, board.frame)
     pages = {
         "answers.md": answers_page([answers_of(table) for table in board.tables], board.overall),
-        "leaderboard.md": leaderboard(board.frame, overall_section(board.overall)),
+        "leaderboard.md": leaderboard(board.frame, overall_section(board.overall), board.columns),
     }
     for name, text in pages.items():
         write_bytes(folder / name, text.encode())
@@ -86,7 +92,7 @@ def write_board(board: Board, folder: Path) -> list[Path]:
 def write_latex(board: Board, folder: Path) -> Path:
     """Write ``leaderboard.tex`` and return where it is."""
     path = folder / "leaderboard.tex"
-    write_bytes(path, latex(board.frame, board.overall).encode())
+    write_bytes(path, latex(board.frame, board.overall, board.columns).encode())
     return path
 
 

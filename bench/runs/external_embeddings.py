@@ -13,7 +13,8 @@ from bench.contract import Control, DataError, Thresholds, UsageError, to_jsonab
 from bench.data.formats.vector_files import read_names, read_vectors
 from bench.evaluation.evaluate import Evaluation, evaluate_set
 from bench.evaluation.metrics.conventions import DIALECTS, translate
-from bench.evaluation.metrics.registry import METRICS, Metric, describe
+from bench.evaluation.metrics.metric import Metric
+from bench.evaluation.metrics.registry import describe
 from bench.evaluation.ranking.relevance import as_names
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.ranking.vectors import as_vectors
@@ -153,8 +154,8 @@ def dialect_scores(found: Evaluation, dialects: Sequence[str]) -> dict[str, dict
 
 
 def metric_of(name: str) -> Metric:
-    """Return what a score's name means; one that is not described has no better side."""
-    return describe(name) if name in METRICS or "@" in name else Metric(name, None, "")
+    """Return what a score's name means."""
+    return describe(name)
 
 
 def save_judged(folder: Path, query: Side, gallery: Side, judged: Judged) -> None:

@@ -20,6 +20,7 @@ from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.reranking.embedded import Embedded, Shortlist, shortlist_ranks, unit_or_zero
 from bench.evaluation.reranking.whitening import Projection, fit_projection
+from bench.evaluation.statistics.pareto import pareto_front
 
 Clock: TypeAlias = Literal["wall", "processor"]
 _WARM_UP_CALLS = 10
@@ -191,8 +192,4 @@ def neighbor_recall(found: Ints, exact: Ints) -> float:
 def mark_front(points: Sequence[Point], clock: Clock = "wall") -> tuple[Point, ...]:
     """Return the points with ``front`` set: those that no other beats in map@k, p95 latency and bytes together."""
     costs = np.array([(-one.map_at_k, one.latency(clock), one.bytes_per_image) for one in points]).reshape(-1, 3)
-    marked = []
-    for one, cost in zip(points, costs, strict=True):
-        beaten = ((costs <= cost).all(axis=1) & (costs < cost).any(axis=1)).any()
-        marked.append(replace(one, front=not beaten))
-    return tuple(marked)
+    return tuple(replace(one, front=bool(on)) for one, on in zip(points, pareto_front(costs), strict=True))

@@ -6,15 +6,18 @@ not where ties are counted for the method, where a label decides the order, or w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench.evaluation.metrics.ties import score_with_ties
+from bench.evaluation.metrics.metric import Metric
+from bench.evaluation.metrics.registry import describe
+from bench.evaluation.metrics.ties import ExpectedRanks, score_with_ties
 from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
 from bench.evaluation.ranking.backend import RankedBlock
 from bench.evaluation.ranking.engine import rank_gallery
+from bench.evaluation.ranking.ranks import Ranks
 from bench.evaluation.ranking.relevance import build_layout
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.ranking.vectors import check_vectors
@@ -54,18 +57,32 @@ class AgainstChance:
         return self.chance + ERRORS * self.error + 1e-9
 
 
-def expected_average_precision(relevant: Ints, items: Ints) -> Floats:
-    """Return the expected average precision of a random order, float64 ``(q,)``.
+def chance_level(metric: Metric, relevant: Ints, items: Ints) -> Floats:
+    """Return what a metric is expected to be for a random order, float64 ``(q,)``.
 
-    relevant: R, items: N of each query, int64 ``(q,)``, 1 <= R <= N. A place j holds a relevant item with chance R/N,
-    and then (j - 1)(R - 1)/(N - 1) of the places before it do on average, so the mean over R of the P@j is
-    ((N - H(N)) (R - 1)/(N - 1) + H(N)) / N, with the harmonic number H(N). Source: Bestgen, "Exact expected average
-    precision of the random baseline for system evaluation", 2015.
+    relevant: R, items: N of each query, int64 ``(q,)``, 1 <= R <= N. A random order is one in which all is tied. For
+    map that is Bestgen, "Exact expected average precision of the random baseline for system evaluation", 2015. Raises
+    UsageError for one that does not follow from ranks.
     """
-    harmonic = np.concatenate(([0.0], np.cumsum(1.0 / np.arange(1, int(items.max(initial=0)) + 1))))[items]
-    others = (relevant - 1) / np.maximum(items - 1, 1)
-    expected: Floats = (others * (items - harmonic) + harmonic) / items
-    return expected
+    return _of_sizes(metric, relevant, items, ExpectedRanks.shuffled)
+
+
+def perfect_level(metric: Metric, relevant: Ints, items: Ints) -> Floats:
+    """Return a metric's value for a ranking that begins with all relevant items; arguments as ``chance_level``."""
+    return _of_sizes(metric, relevant, items, _perfect)
+
+
+def _perfect(relevant: Ints, items: Ints) -> Ranks:
+    offsets = np.concatenate(([0], np.cumsum(relevant))).astype(np.int64)
+    return Ranks(np.arange(1, offsets[-1] + 1) - np.repeat(offsets[:-1], relevant), offsets, items)
+
+
+def _of_sizes(
+    metric: Metric, relevant: Ints, items: Ints, order: Callable[[Ints, Ints], ExpectedRanks | Ranks]
+) -> Floats:
+    """Return a metric of an order that depends on R and N alone; queries of one R and N are worked out once."""
+    pairs, place = np.unique(np.stack([relevant, items], axis=1), axis=0, return_inverse=True)
+    return metric.of(order(pairs[:, 0], pairs[:, 1]))[place.ravel()]
 
 
 def draw_sample(data: RetrievalSet, *, seed: int) -> Sample:
@@ -143,7 +160,8 @@ def _map_and_chance(sample: Sample, ties: str, threads: int) -> tuple[float, flo
     queries, items = (check_vectors(side, "sample", normalize=False) for side in (sample.query, sample.gallery))
     values = np.concatenate(rank_gallery(queries, items, layout, score, keep=1, threads=threads))
     has = layout.relevant > 0
-    return float(values[has].mean()), float(expected_average_precision(layout.relevant[has], layout.items[has]).mean())
+    by_chance = chance_level(describe("map"), layout.relevant[has], layout.items[has])
+    return float(values[has].mean()), float(by_chance.mean())
 
 
 def _some(rows: Ints, most: int, rng: np.random.Generator) -> Ints:

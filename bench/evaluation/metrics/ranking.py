@@ -1,116 +1,168 @@
-"""Ranks to numbers: every ranking metric as a pure function.
+"""Ranks to numbers: every metric of a ranking, declared where it is computed.
 
-Common to all of them: the argument is a ``Ranks`` (ascending ranks of the R relevant items of each query, among N
-ranked items) and the result is float64 ``(q,)``. A query with R = 0 gives NaN. Ties are settled in the ranks:
-pessimistic ranks give the pessimistic value, optimistic ranks the optimistic one (the expected one: see ``ties``).
-Where k > N the ranking simply ends at N. P@j is the number of hits in the first j, over j.
+Common to all of them: the argument is an ``Order`` of the N items that are ranked for each query, R of them relevant,
+and the result is float64 ``(q,)``. A query with R = 0 gives NaN. Ties are settled in the order: pessimistic ranks give
+the pessimistic value, optimistic ranks the optimistic one, and ``ties.ExpectedRanks`` the mean over all orders of tied
+items. Where k > N the ranking simply ends at N. P@j is the number of hits in the first j, over j.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
+from bench.evaluation.metrics.metric import RANKING, ranking_metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
-from bench.evaluation.ranking.ranks import Ranks
 
 
-def average_precision(ranks: Ranks) -> Floats:
-    """``map``: AP over the whole ranking, 1/R times the sum of P@j over the ranks j of the relevant items.
+class Order(Protocol):
+    """What metrics ask of a ranking: ``Ranks``, or their expectation over tied items. Floats are float64 ``(q,)``."""
+
+    @property
+    def relevant(self) -> Ints:
+        """R of every query, int64 ``(q,)``."""
+
+    @property
+    def items(self) -> Ints:
+        """N of every query, int64 ``(q,)``."""
+
+    @property
+    def depth(self) -> int | None:
+        """Up to which rank the order is known; None for all of it."""
+
+    @property
+    def sums(self) -> Floats:
+        """Float64 ``(q, 4)``: sum of P@j over all relevant ranks j, of j itself, of P@j over j <= R, and hits in R."""
+
+    def hits(self, k: int) -> Floats:
+        """Return how many relevant items are in the first k."""
+
+    def any_hit(self, k: int) -> Floats:
+        """Return 1 where a relevant item is in the first k, else 0."""
+
+    def precisions(self, k: int) -> Floats:
+        """Return the sum of P@j over relevant ranks j <= k."""
+
+    def discounts(self, k: int) -> Floats:
+        """Return the sum of 1 / log2(j + 1) over relevant ranks j <= k."""
+
+    @property
+    def first(self) -> Floats:
+        """The rank of the first relevant item."""
+
+    @property
+    def first_inverse(self) -> Floats:
+        """1 over that rank."""
+
+
+@ranking_metric(
+    "map", "higher", "mean average precision over the whole ranking, divided by R", shown="always", interval=True
+)
+def average_precision(ranks: Order) -> Floats:
+    """AP over the whole ranking, 1/R times the sum of P@j over the ranks j of the relevant items.
 
     Source: Manning, Raghavan and Schütze, Introduction to Information Retrieval, 2008, section 8.4.
     """
     return per_relevant(ranks, ranks.sums[:, 0])
 
 
-def average_precision_at(ranks: Ranks, k: int) -> Floats:
-    """``map@k``: the sum of P@j over relevant ranks j <= k, over min(k, R); a perfect top k scores 1."""
-    top = ranks.within(k)
-    return over(top.total(top.position / top.rank), np.minimum(k, ranks.relevant))
+@ranking_metric(
+    "map@k", "higher", "average precision of the first k, divided by min(k, R)", shown="always", depth=10, interval=True
+)
+def average_precision_at(ranks: Order, k: int) -> Floats:
+    """AP@k: the sum of P@j over relevant ranks j <= k, over min(k, R); a perfect top k scores 1."""
+    return over(ranks.precisions(k), np.minimum(k, ranks.relevant))
 
 
-def average_precision_at_r(ranks: Ranks) -> Floats:
-    """``map@r``: the sum of P@j over relevant ranks j <= R, over R.
+@ranking_metric("hit@k", "higher", "share of queries with a hit in the first k", shown="always", depth=1, interval=True)
+def hit_at(ranks: Order, k: int) -> Floats:
+    """1 if there is a hit in the first k, else 0 (metric learning's Recall@k, re-identification's CMC@k)."""
+    return known(ranks, ranks.any_hit(k))
+
+
+@ranking_metric("precision@k", "higher", "hits in the first k, over k", depth=10)
+def precision_at(ranks: Order, k: int) -> Floats:
+    """Hits in the first k, over k, also where k > N."""
+    return known(ranks, ranks.hits(k) / k)
+
+
+@ranking_metric("recall@k", "higher", "hits in the first k, over R", depth=10, digits=4)
+def recall_at(ranks: Order, k: int) -> Floats:
+    """Hits in the first k, over R (the information-retrieval recall)."""
+    return per_relevant(ranks, ranks.hits(k))
+
+
+@ranking_metric(
+    "ndcg@k",
+    "higher",
+    "discounted cumulative gain of the first k, over that of the ideal ranking",
+    shown="asked",
+    depth=10,
+)
+def ndcg_at(ranks: Order, k: int) -> Floats:
+    """DCG@k over that of the ideal ranking, binary gain, discount 1 / log2(rank + 1).
+
+    The ideal ranking has its min(k, R) first items relevant. Source: Järvelin and Kekäläinen, ACM TOIS 20(4), 2002.
+    """
+    return over(ranks.discounts(k), ideal_dcg(ranks, k))
+
+
+@ranking_metric("map@r", "higher", "average precision of the first R, divided by R", shown="asked")
+def average_precision_at_r(ranks: Order) -> Floats:
+    """The sum of P@j over relevant ranks j <= R, over R.
 
     Source: Musgrave, Belongie and Lim, A Metric Learning Reality Check, ECCV 2020.
     """
     return per_relevant(ranks, ranks.sums[:, 2])
 
 
-def r_precision(ranks: Ranks) -> Floats:
-    """``r_precision``: hits in the first R, over R."""
+@ranking_metric("r_precision", "higher", "hits in the first R, over R", shown="asked")
+def r_precision(ranks: Order) -> Floats:
+    """Hits in the first R, over R."""
     return per_relevant(ranks, ranks.sums[:, 3])
 
 
-def precision_at(ranks: Ranks, k: int) -> Floats:
-    """``precision@k``: hits in the first k, over k, also where k > N."""
-    return known(ranks, ranks.within(k).count / k)
+@ranking_metric("mrr", "higher", "mean of 1 / rank of the first relevant item", shown="asked")
+def reciprocal_rank(ranks: Order) -> Floats:
+    """1 over the rank of the first relevant item; its mean over queries is the mean reciprocal rank."""
+    return known(ranks, ranks.first_inverse)
 
 
-def recall_at(ranks: Ranks, k: int) -> Floats:
-    """``recall@k``: hits in the first k, over R (the information-retrieval recall)."""
-    return per_relevant(ranks, ranks.within(k).count)
+@ranking_metric("first_rank", "lower", "mean rank of the first relevant item", digits=1, shown="asked")
+def first_rank(ranks: Order) -> Floats:
+    """The rank of the first relevant item."""
+    return known(ranks, ranks.first)
 
 
-def hit_at(ranks: Ranks, k: int) -> Floats:
-    """``hit@k``: 1 if there is a hit in the first k, else 0 (metric learning's Recall@k, re-identification's CMC@k)."""
-    return known(ranks, (ranks.within(k).count > 0).astype(np.float64))
-
-
-def first_rank(ranks: Ranks) -> Floats:
-    """``first_rank``: the rank of the first relevant item."""
-    first = np.full(len(ranks), np.nan)
-    has = ranks.relevant > 0
-    first[has] = ranks.values[ranks.offsets[:-1][has]]
-    return first
-
-
-def reciprocal_rank(ranks: Ranks) -> Floats:
-    """``mrr``: 1 over the rank of the first relevant item; its mean over queries is the mean reciprocal rank."""
-    reciprocal: Floats = 1.0 / first_rank(ranks)
-    return reciprocal
-
-
-def ndcg_at(ranks: Ranks, k: int) -> Floats:
-    """``ndcg@k``: DCG@k over that of the ideal ranking, binary gain, discount 1 / log2(rank + 1).
-
-    The ideal ranking has its min(k, R) first items relevant. Source: Järvelin and Kekäläinen, ACM TOIS 20(4), 2002.
-    """
-    top = ranks.within(k)
-    return over(top.total(1.0 / np.log2(top.rank + 1.0)), ideal_dcg(ranks, k))
-
-
-def ideal_dcg(ranks: Ranks, k: int) -> Floats:
-    """Return DCG@k of a ranking that begins with all relevant items; 0 for a query with R = 0."""
-    length = np.minimum(k, ranks.relevant)
-    ideal: Floats = cumulative_discount(int(length.max(initial=0)))[length]
-    return ideal
-
-
-def cumulative_discount(length: int) -> Floats:
-    """Return the sums of 1 / log2(j + 1) over j = 1..i for i = 0..length, float64 ``(length + 1,)``."""
-    return np.concatenate(([0.0], np.cumsum(1.0 / np.log2(np.arange(1, length + 1) + 1.0))))
-
-
-def mean_rank(ranks: Ranks) -> Floats:
-    """``mean_rank``: the mean rank of all R relevant items; (R + 1) / 2 at best, (N + 1) / 2 by chance."""
+@ranking_metric("mean_rank", "lower", "mean rank of all relevant items", digits=1, shown="asked")
+def mean_rank(ranks: Order) -> Floats:
+    """The mean rank of all R relevant items; (R + 1) / 2 at best, (N + 1) / 2 by chance."""
     return per_relevant(ranks, ranks.sums[:, 1])
 
 
-def mean_rank_norm(ranks: Ranks) -> Floats:
-    """``mean_rank_norm``: (mean_rank - (R + 1) / 2) / (N - R); 0 is perfect, 0.5 chance, 1 the worst.
+@ranking_metric("mean_rank_norm", "lower", "mean rank from 0 (perfect) to 1 (the worst)", chance=0.5)
+def mean_rank_norm(ranks: Order) -> Floats:
+    """(mean_rank - (R + 1) / 2) / (N - R); 0 is perfect, 0.5 chance, 1 the worst.
 
     0.0 where R = N: with nothing irrelevant to rank, every ranking is perfect.
     """
-    return normalize_mean_rank(ranks, mean_rank(ranks))
-
-
-def normalize_mean_rank(ranks: Ranks, mean: Floats) -> Floats:
-    """Return ``mean_rank_norm`` of a mean rank that was already computed, float64 ``(q,)``."""
     others = ranks.items - ranks.relevant
-    excess = mean - (ranks.relevant + 1) / 2
+    excess = mean_rank(ranks) - (ranks.relevant + 1) / 2
     return known(ranks, np.where(others > 0, excess / np.maximum(others, 1), 0.0))
+
+
+def score_ranks(ranks: Order, ks: Sequence[int]) -> dict[str, Floats]:
+    """Return every declared metric of an order, by the name it has in files; float64 ``(q,)`` each.
+
+    Where the ranks are known up to a depth only, these are the metrics of the first k.
+    """
+    whole = [metric for metric in RANKING.values() if not metric.general]
+    scores = {metric.name: metric.of(ranks) for metric in whole} if ranks.depth is None else {}
+    for k in ks:
+        scores |= {one.name: one.of(ranks) for one in (m.at(k) for m in RANKING.values() if m.general)}
+    return scores
 
 
 def knn_accuracy_at(neighbor_labels: Ints, similarities: Scores, labels: Ints, relevant: Ints, k: int) -> Floats:
@@ -136,32 +188,19 @@ def knn_accuracy_at(neighbor_labels: Ints, similarities: Scores, labels: Ints, r
     return np.where(relevant > 0, ((own_votes > 0) & ~lost).astype(np.float64), np.nan)
 
 
-def score_ranks(ranks: Ranks, ks: Sequence[int]) -> dict[str, Floats]:
-    """Return every metric that follows from the ranks, by the name it has in files; float64 ``(q,)`` each.
-
-    Where the ranks are known up to a depth only, these are the metrics of the first k.
-    """
-    scores = {}
-    if ranks.depth is None:
-        scores = {
-            "map": average_precision(ranks),
-            "map@r": average_precision_at_r(ranks),
-            "r_precision": r_precision(ranks),
-            "mrr": reciprocal_rank(ranks),
-            "first_rank": first_rank(ranks),
-            "mean_rank": mean_rank(ranks),
-            "mean_rank_norm": mean_rank_norm(ranks),
-        }
-    for k in ks:
-        scores[f"map@{k}"] = average_precision_at(ranks, k)
-        scores[f"precision@{k}"] = precision_at(ranks, k)
-        scores[f"recall@{k}"] = recall_at(ranks, k)
-        scores[f"hit@{k}"] = hit_at(ranks, k)
-        scores[f"ndcg@{k}"] = ndcg_at(ranks, k)
-    return scores
+def ideal_dcg(ranks: Order, k: int) -> Floats:
+    """Return DCG@k of a ranking that begins with all relevant items; 0 for a query with R = 0."""
+    length = np.minimum(k, ranks.relevant)
+    ideal: Floats = cumulative_discount(int(length.max(initial=0)))[length]
+    return ideal
 
 
-def known(ranks: Ranks, values: Floats) -> Floats:
+def cumulative_discount(length: int) -> Floats:
+    """Return the sums of 1 / log2(j + 1) over j = 1..i for i = 0..length, float64 ``(length + 1,)``."""
+    return np.concatenate(([0.0], np.cumsum(1.0 / np.log2(np.arange(1, length + 1) + 1.0))))
+
+
+def known(ranks: Order, values: Floats) -> Floats:
     """Return the values, with NaN for every query that has nothing to find (R = 0)."""
     return np.where(ranks.relevant > 0, values, np.nan)
 
@@ -172,6 +211,6 @@ def over(total: Floats, divisor: Floats | Ints) -> Floats:
     return quotient
 
 
-def per_relevant(ranks: Ranks, total: Floats) -> Floats:
+def per_relevant(ranks: Order, total: Floats) -> Floats:
     """Return total / R, float64 ``(q,)``; NaN where R = 0."""
     return over(total, ranks.relevant)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,21 +20,18 @@ from numpy.typing import NDArray
 
 from bench.contract import UsageError
 from bench.evaluation.metrics import ranking
+from bench.evaluation.metrics.metric import TIES
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.ranking.ranks import Ranks
-
-TIES = ("pessimistic", "mean", "optimistic")
 
 
 def score_with_ties(pessimistic: Ranks, optimistic: Ranks, ks: Sequence[int], ties: str) -> dict[str, Floats]:
     """Return every ranking metric by name, float64 ``(q,)`` each, with ties settled as asked."""
-    if ties == "pessimistic":
-        return ranking.score_ranks(pessimistic, ks)
-    if ties == "optimistic":
-        return ranking.score_ranks(optimistic, ks)
+    if ties not in TIES:
+        raise UsageError(f"unknown ties {ties!r} (known: {', '.join(TIES)})")
     if ties == "mean":
-        return expected_scores(pessimistic, optimistic, ks)
-    raise UsageError(f"unknown ties {ties!r} (known: {', '.join(TIES)})")
+        return ranking.score_ranks(ExpectedRanks.of(pessimistic, optimistic), ks)
+    return ranking.score_ranks(pessimistic if ties == "pessimistic" else optimistic, ks)
 
 
 def tied_queries(pessimistic: Ranks, optimistic: Ranks) -> Floats:
@@ -89,58 +86,109 @@ def _groups(pessimistic: Ranks, optimistic: Ranks) -> _Groups:
     )
 
 
-def expected_scores(pessimistic: Ranks, optimistic: Ranks, ks: Sequence[int]) -> dict[str, Floats]:
-    """Return the expected value of every ranking metric over all orders of tied items, float64 ``(q,)`` each.
+@dataclass(frozen=True)
+class ExpectedRanks:
+    """The expected value of what a metric asks of an order, over all orders of tied items: an ``Order`` itself.
 
-    Denominators do not depend on the order, so each expectation is that of a sum over ranks. NaN where R = 0.
+    Denominators do not depend on the order, so each metric's expectation is that of a sum over ranks. relevant, items:
+    R and N, int64 ``(q,)``.
     """
-    groups, ranks, n = _groups(pessimistic, optimistic), optimistic, len(optimistic)
-    mean = ranking.per_relevant(ranks, groups.total(groups.relevant * (groups.before + (groups.size + 1) / 2), n))
-    first = _expected_first(groups, n, ks)
-    scores = {
-        "map": ranking.per_relevant(ranks, _precision_sum(groups, ranks, int(ranks.items.max(initial=0)))),
-        "map@r": ranking.per_relevant(ranks, _precision_sum(groups, ranks, ranks.relevant)),
-        "r_precision": ranking.per_relevant(ranks, _hits(groups, ranks, ranks.relevant)),
-        "mrr": ranking.known(ranks, first["mrr"]),
-        "first_rank": ranking.known(ranks, first["first_rank"]),
-        "mean_rank": mean,
-        "mean_rank_norm": ranking.normalize_mean_rank(ranks, mean),
-    }
-    for k in ks:
-        scores[f"map@{k}"] = ranking.over(_precision_sum(groups, ranks, k), np.minimum(k, ranks.relevant))
-        scores[f"precision@{k}"] = ranking.known(ranks, _hits(groups, ranks, k) / k)
-        scores[f"recall@{k}"] = ranking.per_relevant(ranks, _hits(groups, ranks, k))
-        scores[f"hit@{k}"] = ranking.known(ranks, first[f"hit@{k}"])
-        scores[f"ndcg@{k}"] = ranking.over(_discounted_hits(groups, ranks, k), ranking.ideal_dcg(ranks, k))
-    return scores
 
+    groups: _Groups
+    relevant: Ints
+    items: Ints
+    depth: None = None
 
-def _hits(groups: _Groups, ranks: Ranks, cutoff: int | Ints) -> Floats:
-    """Expected hits up to the cutoff: any rank of a run holds a relevant item with chance relevant / size."""
-    return groups.total(groups.relevant / groups.size * groups.within(cutoff), len(ranks))
+    @classmethod
+    def of(cls, pessimistic: Ranks, optimistic: Ranks) -> ExpectedRanks:
+        """Return the expectation over the orders that lie between two whole ones."""
+        return cls(_groups(pessimistic, optimistic), optimistic.relevant, optimistic.items)
 
+    @classmethod
+    def shuffled(cls, relevant: Ints, items: Ints) -> ExpectedRanks:
+        """Return the expectation over all orders there are: what a ranking scores by chance."""
+        none = np.zeros(len(items), dtype=np.int64)
+        query = np.arange(len(items), dtype=np.int64)
+        return cls(_Groups(query, none, none, relevant, items - relevant), relevant, items)
 
-def _discounted_hits(groups: _Groups, ranks: Ranks, k: int) -> Floats:
-    """Expected DCG@k: the run's discounts up to k, times the chance that a rank of it holds a relevant item."""
-    table = ranking.cumulative_discount(min(k, int(ranks.items.max(initial=0))))
-    begin = np.minimum(groups.before, len(table) - 1)
-    discounts = table[begin + groups.within(k)] - table[begin]
-    return groups.total(groups.relevant / groups.size * discounts, len(ranks))
+    @cached_property
+    def sums(self) -> Floats:
+        """Expected sums, float64 ``(q, 4)``: see ``ranking.Order``."""
+        places = self.groups.relevant * (self.groups.before + (self.groups.size + 1) / 2)
+        total = self.groups.total(places, len(self.items))
+        every = int(self.items.max(initial=0))
+        parts = (self.precisions(every), total, self.precisions(self.relevant), self.hits(self.relevant))
+        return np.stack(parts, axis=1)
 
+    def hits(self, k: int | Ints) -> Floats:
+        """Expected hits up to k: any rank of a run holds a relevant item with chance relevant / size."""
+        groups = self.groups
+        return groups.total(groups.relevant / groups.size * groups.within(k), len(self.items))
 
-def _precision_sum(groups: _Groups, ranks: Ranks, cutoff: int | Ints) -> Floats:
-    """Expected sum of P@j over relevant ranks j up to the cutoff.
+    def discounts(self, k: int) -> Floats:
+        """Expected DCG@k: the run's discounts up to k, times the chance that a rank of it holds a relevant item."""
+        groups = self.groups
+        table = ranking.cumulative_discount(min(k, int(self.items.max(initial=0))))
+        begin = np.minimum(groups.before, len(table) - 1)
+        discounts = table[begin + groups.within(k)] - table[begin]
+        return groups.total(groups.relevant / groups.size * discounts, len(self.items))
 
-    The p-th rank of a run (t items before it, a of them relevant; r relevant of n in it) holds a relevant item with
-    chance r/n, and then (p - 1)(r - 1)/(n - 1) of the run's others before it are relevant on average. So the run adds
-    r/n * sum over p of (a + 1 + (p - 1)(r - 1)/(n - 1)) / (t + p), which harmonic numbers sum up.
-    """
-    r, n, t, count = groups.relevant, groups.size, groups.before, groups.within(cutoff)
-    harmonic = _harmonic(1 << int(ranks.items.max(initial=0)).bit_length())
-    reciprocal = harmonic[t + count] - harmonic[t]  # sum of 1 / (t + p) over p = 1..count
-    weighted = count - (t + 1) * reciprocal  # sum of (p - 1) / (t + p): two near-equal terms, hence extended precision
-    spread = (r - 1) / np.maximum(n - 1, 1)
-    return groups.total(r / n * ((groups.found + 1) * reciprocal + spread * weighted), len(ranks))
+    def precisions(self, k: int | Ints) -> Floats:
+        """Expected sum of P@j over relevant ranks j up to k.
+
+        The p-th rank of a run (t items before it, a of them relevant; r relevant of n in it) holds a relevant item with
+        chance r/n, and then (p - 1)(r - 1)/(n - 1) of the run's others before it are relevant on average. So the run
+        adds r/n * sum over p of (a + 1 + (p - 1)(r - 1)/(n - 1)) / (t + p), which harmonic numbers sum up.
+        """
+        groups = self.groups
+        r, n, t, count = groups.relevant, groups.size, groups.before, groups.within(k)
+        harmonic = _harmonic(1 << int(self.items.max(initial=0)).bit_length())
+        reciprocal = harmonic[t + count] - harmonic[t]  # sum of 1 / (t + p) over p = 1..count
+        weighted = count - (t + 1) * reciprocal  # sum of (p - 1) / (t + p): near-equal terms, hence extended precision
+        spread = (r - 1) / np.maximum(n - 1, 1)
+        return groups.total(r / n * ((groups.found + 1) * reciprocal + spread * weighted), len(self.items))
+
+    @property
+    def first(self) -> Floats:
+        """Of n items in random order, r of them relevant, the first relevant stands at (n + 1) / (r + 1) on average."""
+        query, before, relevant, others = self._first_runs
+        return self._by_query(query, before + (relevant + others + 1) / (relevant + 1))
+
+    @property
+    def first_inverse(self) -> Floats:
+        """Expected 1 / rank of the first relevant item."""
+        query, before, _, others = self._first_runs
+        inverse = self._by_query(query, 1.0 / (before + 1))
+        for one in np.flatnonzero(others > 0):
+            start, chance = int(before[one]), self._first_places[int(one)]
+            inverse[query[one]] = (chance / np.arange(start + 1, start + 1 + len(chance))).sum()
+        return inverse
+
+    def any_hit(self, k: int) -> Floats:
+        """Return the chance of a relevant item in the first k."""
+        query, before, _, others = self._first_runs
+        hit = self._by_query(query, (before < k).astype(np.float64))
+        for one in np.flatnonzero(others > 0):
+            hit[query[one]] = min(1.0, self._first_places[int(one)][: max(0, k - int(before[one]))].sum())
+        return hit
+
+    @cached_property
+    def _first_runs(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Each query's first run with a relevant item: its query, items before it, relevant ones and others in it."""
+        groups = self.groups
+        runs = np.flatnonzero((groups.found == 0) & (groups.relevant > 0))
+        return groups.query[runs], groups.before[runs], groups.relevant[runs], groups.others[runs]
+
+    @cached_property
+    def _first_places(self) -> dict[int, Floats]:
+        """Where in each first run that is tied its first relevant item stands, by the run: see ``_first_place``."""
+        _, _, relevant, others = self._first_runs
+        return {int(one): _first_place(int(relevant[one]), int(others[one])) for one in np.flatnonzero(others > 0)}
+
+    def _by_query(self, query: Ints, values: NDArray[Any]) -> Floats:
+        found = np.full(len(self.items), np.nan)
+        found[query] = values
+        return found
 
 
 @lru_cache(maxsize=2)
@@ -152,31 +200,11 @@ def _harmonic(length: int) -> NDArray[np.longdouble]:
     return table
 
 
-def _expected_first(groups: _Groups, queries: int, ks: Sequence[int]) -> dict[str, Floats]:
-    """Return the expected mrr, first_rank and hit@k: they depend on each query's first run alone.
-
-    Of n items in random order, r of them relevant, the first relevant one stands at place (n + 1) / (r + 1) on average,
-    and at place x with the negative hypergeometric chance p(1) = r / n, p(x + 1) = p(x) (n - r - x + 1) / (n - x).
-    """
-    runs = np.flatnonzero(groups.found == 0)
-    query, before = groups.query[runs], groups.before[runs]
-    relevant, others = groups.relevant[runs], groups.others[runs]
-    result = {name: np.full(queries, np.nan) for name in ("mrr", "first_rank", *(f"hit@{k}" for k in ks))}
-    result["first_rank"][query] = before + (relevant + others + 1) / (relevant + 1)
-    result["mrr"][query] = 1.0 / (before + 1)
-    for k in ks:
-        result[f"hit@{k}"][query] = before < k
-    for one in np.flatnonzero(others > 0):
-        chance = _first_place(int(relevant[one]), int(others[one]))
-        start = int(before[one])
-        result["mrr"][query[one]] = (chance / np.arange(start + 1, start + 1 + len(chance))).sum()
-        for k in ks:
-            result[f"hit@{k}"][query[one]] = min(1.0, chance[: max(0, k - start)].sum())
-    return result
-
-
 def _first_place(relevant: int, others: int) -> Floats:
-    """Return the chance that the first relevant item stands at place 1, 2, ..., others + 1 of a shuffled run."""
+    """Return the chance that the first relevant item stands at place 1, 2, ..., others + 1 of a shuffled run.
+
+    Negative hypergeometric: p(1) = r / n, p(x + 1) = p(x) (n - r - x + 1) / (n - x), n items, r of them relevant.
+    """
     size = relevant + others
     x = np.arange(1, others + 1)
     steps = np.concatenate(([relevant / size], (others - x + 1) / (size - x)))

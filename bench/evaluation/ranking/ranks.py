@@ -78,6 +78,38 @@ class Ranks:
             self._found[cutoff] = Hits(query[top], place[top] + 1, rank[top], len(self))
         return self._found[cutoff]
 
+    def hits(self, k: int) -> Floats:
+        """Return how many relevant items are in the first k, float64 ``(q,)``."""
+        return self.within(k).count
+
+    def any_hit(self, k: int) -> Floats:
+        """Return 1 where a relevant item is in the first k, else 0, float64 ``(q,)``."""
+        return (self.hits(k) > 0).astype(np.float64)
+
+    def precisions(self, k: int) -> Floats:
+        """Return the sum of P@j over the relevant ranks j <= k, float64 ``(q,)``; P@j: hits in the first j, over j."""
+        top = self.within(k)
+        return top.total(top.position / top.rank)
+
+    def discounts(self, k: int) -> Floats:
+        """Return the sum of 1 / log2(j + 1) over the relevant ranks j <= k, float64 ``(q,)``."""
+        top = self.within(k)
+        return top.total(1.0 / np.log2(top.rank + 1.0))
+
+    @property
+    def first(self) -> Floats:
+        """The rank of the first relevant item, float64 ``(q,)``; NaN where R = 0."""
+        first = np.full(len(self), np.nan)
+        has = self.relevant > 0
+        first[has] = self.values[self.offsets[:-1][has]]
+        return first
+
+    @property
+    def first_inverse(self) -> Floats:
+        """1 over ``first``."""
+        inverse: Floats = 1.0 / self.first
+        return inverse
+
 
 @dataclass(frozen=True)
 class Hits:

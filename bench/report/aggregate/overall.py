@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.evaluation.metrics.registry import DEFAULT
 from bench.evaluation.ranking.arrays import Floats
 from bench.report.aggregate.row_selection import Chosen, chosen_rows
 from bench.report.tables.groups import Table
@@ -25,7 +26,7 @@ FEW = 5  # data sets: with fewer the tests find next to nothing
 class OverallRank:
     """A method over all data sets.
 
-    scores: by data set, the map's way from chance (0) to perfect (1), a mean over the data set's tables; rank: mean
+    scores: by data set, the score's way from chance (0) to perfect (1), a mean over the data set's tables; rank: mean
     over data sets, 1 the best; aggregate: harmonic mean of the scores; worst: the lowest, and on which data set.
     """
 
@@ -55,7 +56,8 @@ class Overall:
     """What all tables say together.
 
     tables: title -> the budget that its rows have in common; friedman: chi-squared and p, None where it cannot be made;
-    critical: the Nemenyi critical difference of mean ranks at 5 %; left_out: tables that are not counted, and why.
+    critical: the Nemenyi critical difference of mean ranks at 5 %; left_out: tables that are not counted, and why;
+    metric: what is counted.
     """
 
     datasets: tuple[str, ...]
@@ -65,6 +67,7 @@ class Overall:
     friedman: tuple[float, float] | None
     critical: float | None
     left_out: tuple[str, ...]
+    metric: str = DEFAULT
 
     @property
     def comparable(self) -> bool:
@@ -97,6 +100,7 @@ def overall_of(tables: Sequence[Table]) -> Overall:
         friedman(table) if len(datasets) > 1 else None,
         critical_difference(len(methods), len(datasets)) if len(datasets) > 1 and len(methods) > 1 else None,
         tuple(left_out),
+        tables[0].metric.name if tables else DEFAULT,
     )
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.contract import DataError
-from bench.evaluation.metrics.chance import expected_average_precision
-from bench.report.tables.groups import RANKED_BY, Row, Table
+from bench.evaluation.metrics.chance import chance_level, perfect_level
+from bench.report.tables.groups import Row, Table
 from bench.report.tables.wording import plain
 from bench.runs.artifacts import PER_QUERY, read_arrays
 
@@ -33,7 +33,7 @@ _ANY = Training()
 class Chosen:
     """What a table gives to the overall one.
 
-    scores: method -> (map - chance) / (1 - chance), not below 0; budget: the training that its rows have in common;
+    scores: method -> (score - chance) / (perfect - chance), not below 0; budget: the training its rows have in common;
     notes: method -> what its row does otherwise than the shared defaults; elsewhere: method -> why it has no score;
     part: whether only a chosen part of the data was used; reason: why the table cannot be counted, or nothing.
     """
@@ -64,27 +64,29 @@ def chosen_rows(table: Table) -> Chosen:
     elsewhere = {run.result.method: "failed" for run in table.failed}
     for row in sorted(table.rows, key=_preference):
         method = row.first.result.method
-        if budget_of(row) in (_ANY, budget):
+        if row.mean(table.metric.name) is None:
+            elsewhere.setdefault(method, f"without {table.metric.name}")
+        elif budget_of(row) in (_ANY, budget):
             chosen.setdefault(method, row)
         else:
             elsewhere[method] = f"only with {budget_of(row)}"
     elsewhere = {method: why for method, why in elsewhere.items() if method not in chosen}
-    chance = chance_level(table)
+    ends = chance_and_perfect(table)
     reason = "has fewer than two methods at one budget" if len(chosen) < 2 else ""
-    if chance is None:
-        reason = "its chance level is not known (no per-query labels)"
-    if reason:
+    if ends is None:
+        reason = "its chance level is not known (no per-query labels, or not a metric of ranks alone)"
+    if reason or ends is None:
         lost = elsewhere | dict.fromkeys(chosen, "")
         return Chosen(table.title, table.dataset, budget, elsewhere=lost, reason=reason)
-    scores = {method: above_chance(row.mean(RANKED_BY) or 0.0, chance or 0.0) for method, row in chosen.items()}
+    scores = {method: above_chance(row.score, *ends) for method, row in chosen.items()}
     notes = {method: text for method, row in chosen.items() if (text := _deviations(row))}
     part = all(row.first.result.spec.data for row in table.rows)
     return Chosen(table.title, table.dataset, budget, scores, notes, elsewhere, part)
 
 
-def above_chance(score: float, chance: float) -> float:
-    """Return how far a score lies from chance (0, also below it) to perfect (1)."""
-    return max(0.0, (score - chance) / (1 - chance)) if chance < 1 else 0.0
+def above_chance(score: float, chance: float, perfect: float = 1.0) -> float:
+    """Return how far a score lies from chance (0, also where it is worse) to perfect (1)."""
+    return max(0.0, (score - chance) / (perfect - chance)) if chance != perfect else 0.0
 
 
 def common_budget(table: Table) -> Training:
@@ -106,8 +108,13 @@ def budget_of(row: Row) -> Training:
     return Training(epochs, "epochs") if epochs is not None else Training(unit="a budget of its own")
 
 
-def chance_level(table: Table) -> float | None:
-    """Return the expected map of a random order of a table's gallery, None where no run has kept its labels."""
+def chance_and_perfect(table: Table) -> tuple[float, float] | None:
+    """Return the score of a random and of a perfect order of a table's gallery, a mean over the queries.
+
+    None where no run has kept its labels, and for a metric that does not follow from ranks.
+    """
+    if table.metric.formula is None:
+        return None
     for row in table.rows:
         try:
             kept = read_arrays(row.first.folder / PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
@@ -119,7 +126,8 @@ def chance_level(table: Table) -> float | None:
         items = len(kept["gallery_labels"]) - itself
         some = relevant > 0
         if some.any():
-            return float(expected_average_precision(relevant[some], items[some]).mean())
+            sizes = relevant[some], items[some]
+            return float(chance_level(table.metric, *sizes).mean()), float(perfect_level(table.metric, *sizes).mean())
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.contract import DataError, UsageError
-from bench.evaluation.metrics.registry import describe
+from bench.evaluation.metrics.registry import ranked_by
 from bench.evaluation.ranking.arrays import Floats
 from bench.evaluation.statistics.bootstrap import interval, seeds_by_queries, units
 from bench.evaluation.statistics.paired_tests import (
@@ -23,12 +23,12 @@ from bench.evaluation.statistics.paired_tests import (
     smallest_p,
 )
 from bench.report.tables.entries import Entry, Queries, entry_of
-from bench.report.tables.groups import RANKED_BY, Row
+from bench.report.tables.groups import Row
 
 
 @dataclass(frozen=True)
 class Rival:
-    """Another row against a winner. found: the winner's values less its own; None where no test can be made."""
+    """Another row against a winner. behind, found: how far the winner is ahead; None where no test can be made."""
 
     row: Row
     behind: float
@@ -41,16 +41,19 @@ class Rival:
 
 
 class Paired:
-    """The per-query values of a table's rows, read once; rows that were asked other queries are left untested."""
+    """The per-query values of a table's rows, read once; rows that were asked other queries are left untested.
+
+    Values of what the table is ranked by, with their signs turned where less is better: more is always better here.
+    """
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self._values: dict[Row, Floats] = {}
         self.queries: Queries | None = None
         where = None
-        for row in sorted(rows, key=lambda row: -mean(row)):
+        for row in sorted(rows, key=lambda row: -row.merit):
             entry = entry_of(row.records)
             try:
-                asked, values = _read(entry)
+                asked, values = entry.queries(), row.metric.sign * entry.values(row.metric.name)
             except DataError:
                 continue
             if self.queries is None:
@@ -77,16 +80,7 @@ class Paired:
             except DataError:  # queries without a value in one of them only
                 tested = []
         by_row = dict(zip(tested, found, strict=True))
-        return [Rival(row, mean(winner) - mean(row), by_row.get(row)) for row in others]
-
-
-def mean(row: Row) -> float:
-    """Return a row's mean of the metric that tables are ranked by."""
-    return row.mean(RANKED_BY) or 0.0
-
-
-def _read(entry: Entry) -> tuple[Queries, Floats]:
-    return entry.queries(), entry.values(RANKED_BY)
+        return [Rival(row, winner.merit - row.merit, by_row.get(row)) for row in others]
 
 
 @dataclass(frozen=True)
@@ -140,9 +134,8 @@ def compare_entries(entries: Sequence[Entry], metric: str, *, changed: int) -> C
     Raises UsageError for a metric that is no contest or entries of different data, protocol, queries or rule for ties;
     DataError for runs without per-query values of the metric.
     """
-    better = describe(metric).better
-    if better is None:
-        raise UsageError(f"{metric} is no contest: neither more nor less of it is better; compare another metric")
+    known = ranked_by(metric)
+    metric, better = known.name, known.better or "higher"
     queries = _same_queries(entries)
     names = _names(entries)
     values = [entry.values(metric) for entry in entries]

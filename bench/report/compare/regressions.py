@@ -79,7 +79,8 @@ def compare_trees(old: Tree, new: Tree, metric: str = "map", *, changed: int = 5
     left over are matched where each side has a single one of their data and method: their options have changed. Raises
     UsageError for a metric that is no contest, DataError where the trees share no data.
     """
-    better = describe(metric).better
+    known = describe(metric)
+    metric, better = known.name, known.better
     if better is None:
         raise UsageError(f"{metric} is no contest: neither more nor less of it is better; compare another metric")
     pairs = _pairs(old, new)

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from bench.evaluation.statistics.pareto import pareto_front
 from bench.report.figures.style import ACCENT, GRID, INK, MUTED, Drawn, finish, style
-from bench.report.tables.groups import RANKED_BY, Row, Table
+from bench.report.tables.groups import Row, Table
 
 _LABEL_STEP = 11  # points between two labels' lines
 _COSTS = (
@@ -20,32 +21,27 @@ _COSTS = (
 
 
 def draw_tradeoffs(table: Table, *only: str) -> list[Drawn]:
-    """Return map against ``latency`` and against ``size``; without those that no two rows have. only: these of them."""
+    """Return the rows' score against ``latency`` and against ``size``; without those that no two rows have.
+
+    only: these of them.
+    """
     found = []
     for name, column, label, what in _COSTS:
         if only and name not in only:
             continue
-        points = [(row, cost, row.mean(RANKED_BY)) for row in table.rows if (cost := row.mean(column))]
-        known = [(row, cost, quality) for row, cost, quality in points if quality is not None]
+        points = [(row, cost, row.score) for row in table.rows if (cost := row.mean(column))]
+        known = [(row, cost, quality) for row, cost, quality in points if not np.isnan(quality)]
         if len(known) > 1:
             found.append(_draw(table, known, f"{table.slug}-{name}", label, what))
     return found
 
 
-def best_buys(costs: Sequence[float], qualities: Sequence[float]) -> list[int]:
-    """Return the positions, by rising cost, of those that nothing as cheap equals or beats (Pareto front)."""
-    order = sorted(range(len(costs)), key=lambda at: (costs[at], -qualities[at]))
-    front: list[int] = []
-    for at in order:
-        if not front or qualities[at] > qualities[front[-1]]:
-            front.append(at)
-    return front
-
-
 def _draw(table: Table, points: Sequence[tuple[Row, float, float]], slug: str, label: str, what: str) -> Drawn:
     rows = [row for row, _, _ in points]
     costs, qualities = [cost for _, cost, _ in points], [quality for _, _, quality in points]
-    front = best_buys(costs, qualities)
+    on_front = pareto_front(np.column_stack([costs, [-row.merit for row in rows]]))
+    front = sorted(np.flatnonzero(on_front).tolist(), key=lambda at: costs[at])
+    metric = table.metric
     named = ", ".join(rows[at].name for at in front)
     with style():
         figure = Figure(figsize=(5.6, 3.5))
@@ -59,19 +55,21 @@ def _draw(table: Table, points: Sequence[tuple[Row, float, float]], slug: str, l
         axes.scatter(costs, qualities, c=colours, s=26, zorder=3, linewidths=0)
         _ticks(axes, costs)
         axes.set_xlabel(label)
-        axes.set_title(f"{RANKED_BY}, by {what}")
+        axes.set_title(f"{metric.name}, by {what}")
+        if metric.sign < 0:
+            axes.invert_yaxis()
         _labels(axes, [row.name for row in rows], costs, qualities, set(front))
         return finish(
             figure,
             slug,
-            alt=f"{RANKED_BY} against {what} on {table.title}. Nothing cheaper is as good as: {named}.",
+            alt=f"{metric.name} against {what} on {table.title}. Nothing cheaper is as good as: {named}.",
             caption=f"Up and left is better. On the line: what nothing as cheap beats ({named}). Bars: 95 % intervals.",
         )
 
 
 def _bars(axes: Axes, rows: Sequence[Row], costs: Sequence[float], qualities: Sequence[float]) -> None:
     for row, cost, quality in zip(rows, costs, qualities, strict=True):
-        ends = row.interval(RANKED_BY) or (quality, quality)
+        ends = row.interval(row.metric.name) or (quality, quality)
         axes.plot([cost, cost], ends, color=MUTED, lw=0.8, alpha=0.55, solid_capstyle="butt")
 
 

@@ -5,46 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.contract import UsageError
-from bench.evaluation.metrics.registry import describe
+import pandas as pd
+
+from bench.evaluation.metrics.metric import Metric
 from bench.report.tables.footnotes import notes
-from bench.report.tables.groups import RANKED_BY, Row, Table
+from bench.report.tables.frame import shown_columns
+from bench.report.tables.groups import Row, Table
 from bench.report.tables.wording import many
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its heading, the run table's column behind it, its better direction, digits, and what it means."""
-
-    heading: str
-    source: str
-    better: str = ""
-    digits: int = 3
-    meaning: str = ""
-    bar: bool = False
-
-    @property
-    def title(self) -> str:
-        return self.meaning or _definition(self.source)
-
-
-COLUMNS = (
-    Column("map", "map", "↑", bar=True),
-    Column("map@10", "map@10", "↑", bar=True),
-    Column("hit@1", "hit@1", "↑", bar=True),
-    Column("precision@10", "precision@10", "↑"),
-    Column("mean rank norm", "mean_rank_norm", "↓"),
-    Column("pair AUC", "pair_auc", "↑"),
-    Column("decode cosine", "decode_cosine", "↑"),
-    Column("shuffled", "decode_cosine_shuffled"),
-    Column("SSIM", "ssim", "↑"),
-    Column("embed ms", "embed_1_median_ms", "↓", 2, "milliseconds to embed one image, median"),
-    Column("images/s", "embed_64_per_second", "↑", 0, "images embedded a second, 64 at a time"),
-    Column("search ms", "search_median_ms", "↓", 2, "milliseconds to search the gallery for one query, median"),
-    Column("bytes", "bytes_per_vector", "↓", 0, "bytes that one vector takes"),
-    Column("parameters", "n_parameters", "↓", 0, "learnt numbers that an embedding takes"),
-    Column("fit s", "fit_seconds", "↓", 0, "seconds of training"),
-)
 
 
 @dataclass(frozen=True)
@@ -78,9 +45,9 @@ class Line:
     notes: str
 
 
-def board(table: Table) -> tuple[list[Column], list[Line]]:
+def board(table: Table) -> tuple[list[Metric], list[Line]]:
     """Return the columns that any row has a value in, and the lines in the order of the table's rows."""
-    columns = [column for column in COLUMNS if any(row.mean(column.source) is not None for row in table.rows)]
+    columns = shown_columns(pd.concat([row.frame for row in table.rows])) if table.rows else []
     made = [_cells(table.rows, column) for column in columns]
     below = table.every_row
     lines = [
@@ -90,13 +57,13 @@ def board(table: Table) -> tuple[list[Column], list[Line]]:
     return columns, lines
 
 
-def _cells(rows: Sequence[Row], column: Column) -> list[Cell]:
-    means = [row.mean(column.source) for row in rows]
+def _cells(rows: Sequence[Row], column: Metric) -> list[Cell]:
+    means = [row.mean(column.name) for row in rows]
+    bar = column.interval or any(column.name == row.metric.name for row in rows)
     known = [mean for mean in means if mean is not None]
-    best = {"↑": max, "↓": min}.get(column.better)
-    winner = best(known) if best and len(known) > 1 else None
-    ends = [row.interval(column.source) if column.bar else None for row in rows]
-    every = [end for both in ends if both for end in both] + (known if column.bar else [])
+    winner = max(known, key=lambda mean: column.sign * mean) if column.better and len(known) > 1 else None
+    ends = [row.interval(column.name) if bar else None for row in rows]
+    every = [end for both in ends if both for end in both] + (known if bar else [])
     low, high = (min(every), max(every)) if every else (0.0, 1.0)
     cells = []
     for mean, both in zip(means, ends, strict=True):
@@ -121,20 +88,16 @@ def number(value: float, digits: int) -> str:
 
 
 def _spread(row: Row) -> str:
-    values = row.frame[RANKED_BY].dropna()
-    return f"± {number(float(values.std(ddof=1)), 3)} sd" if len(values) > 1 else ""
-
-
-def _definition(metric: str) -> str:
-    try:
-        return describe(metric).definition
-    except UsageError:
-        return ""
+    values = row.frame[row.metric.name].dropna() if row.mean(row.metric.name) is not None else ()
+    return f"± {number(float(pd.Series(values).std()), row.metric.digits)} sd" if len(values) > 1 else ""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A table's verdict. value, interval: the best's map; tied: names that cannot be told apart from it."""
+    """A table's verdict. best: the row with the best score; tied: names that cannot be told apart from it.
+
+    value, interval: the best's, of what the table is ranked by.
+    """
 
     table: Table
     best: Row | None
@@ -148,11 +111,11 @@ def finding_of(table: Table) -> Finding:
     """Return what a table says."""
     if not table.rows:
         return Finding(table, None, "", "", (), (f"All {len(table.failed)} runs failed.",))
-    best = max(table.rows, key=lambda row: row.mean(RANKED_BY) or 0.0)
-    ends = best.interval(RANKED_BY)
-    interval = f"{number(ends[0], 3)} to {number(ends[1], 3)}" if ends else ""
+    best, digits = max(table.rows, key=lambda row: row.merit), table.metric.digits
+    ends = best.interval(table.metric.name)
+    interval = f"{number(ends[0], digits)} to {number(ends[1], digits)}" if ends else ""
     tied = tuple(row.name for row in table.tied if row is not best)
-    return Finding(table, best, number(best.mean(RANKED_BY) or 0.0, 3), interval, tied, tuple(_sentences(table, best)))
+    return Finding(table, best, number(best.score, digits), interval, tied, tuple(_sentences(table, best)))
 
 
 def _sentences(table: Table, best: Row) -> list[str]:
@@ -163,8 +126,8 @@ def _sentences(table: Table, best: Row) -> list[str]:
         said.append(f"Of these, {quick.name} embeds fastest ({number(quick.mean('embed_1_median_ms') or 0.0, 2)} ms).")
     plain = [row for row in table.rows if not row.trained and row.rank != 1]
     if plain and best.trained:
-        floor = max(plain, key=lambda row: row.mean(RANKED_BY) or 0.0)
-        said.append(f"The best that trains nothing, {floor.name}, has {number(floor.mean(RANKED_BY) or 0.0, 3)}.")
+        floor = max(plain, key=lambda row: row.merit)
+        said.append(f"The best that trains nothing, {floor.name}, has {number(floor.score, table.metric.digits)}.")
     single = [row for row in table.rows if row.trained and len(row.records) == 1]
     if single:
         said.append(f"{many(len(single), 'row')} of one seed only: other seeds may differ.")

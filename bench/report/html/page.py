@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contract import DataError, Dataset, Progress, SimbenchError
+from bench.evaluation.metrics.registry import DEFAULT
 from bench.files import write_bytes
 from bench.report.aggregate.overall import overall_of
 from bench.report.figures.critical_difference import draw_overall
 from bench.report.figures.curves import draw_overview
-from bench.report.figures.reconstructions import write_reconstructions
+from bench.report.figures.picture_grid import write_reconstructions
 from bench.report.figures.style import Drawn
 from bench.report.figures.tradeoff import draw_tradeoffs
 from bench.report.figures.vectors import PlaneOf, principal_plane
@@ -47,19 +48,21 @@ def write_report(
     progress: Progress,
     *,
     plane: PlaneOf = principal_plane,
+    rank_by: str = DEFAULT,
     with_files: bool = False,
 ) -> Written:
     """Write ``report.html`` into a folder, from all runs under ``runs``.
 
     open_images: loads the data set that a run was scored on, or raises SimbenchError where it cannot; None: no picture
-    is looked for. plane: how vectors are laid out on the embedding maps. with_files: also write each figure, and each
-    decoding run's reconstructions, into ``figures/``. Raises SimbenchError if there is no run, or the folder cannot be
-    written.
+    is looked for. plane: how vectors are laid out on the embedding maps; rank_by: the metric that rows are
+    ranked by. with_files: also write each figure, and each
+    decoding run's reconstructions, into ``figures/``. Raises SimbenchError if there is no run, the folder cannot be
+    written, or no run has the metric.
     """
     records = all_runs(runs)
     if not records:
         raise DataError(f"no runs in {runs}; start with: {FIRST_RUN}")
-    tables = tables_of(records, runs_frame(records))
+    tables = tables_of(records, runs_frame(records, rank_by))
     found = alarms_of(records)
     steps = progress(tables, total=len(tables), what="report")
     views = [_view(table, runs, folder, open_images, found=found, plane=plane, progress=progress) for table in steps]

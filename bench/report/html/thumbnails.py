@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from bench.report.figures.picture_grid import thumbnail
 from bench.report.tables.groups import Answers
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Pictures:
 COLUMNS = 24  # tiles in a row of a sheet
 _LARGEST = 48  # pixels of a tile's side: what the page shows, and a suite of sheets stays below 3 MB
 _QUALITY = 72
+_GREY = 128  # beside an image that is not square
 _MOST_PIXELS = 16_383  # of a WebP image's side
 
 
@@ -59,6 +61,7 @@ class Sheet:
     slug: str
     _places: dict[Hashable, Tile] = field(default_factory=dict)
     _images: list[Image.Image] = field(default_factory=list)
+    _widest: int = 1
 
     def __len__(self) -> int:
         return len(self._images)
@@ -67,7 +70,9 @@ class Sheet:
         """Return the tile of an image, uint8 ``(height, width, 1 or 3)``; one key is kept once."""
         if key not in self._places:
             self._places[key] = Tile(*divmod(len(self._images), COLUMNS)[::-1])
-            self._images.append(_square(pixels))
+            tile = thumbnail(pixels, min(max(pixels.shape[:2]), _LARGEST), _GREY)
+            self._widest = max(self._widest, tile.width)
+            self._images.append(tile)
         return self._places[key]
 
     @property
@@ -77,23 +82,15 @@ class Sheet:
     @property
     def side(self) -> int:
         """Pixels of a tile's side: smaller where there are so many tiles that WebP could not hold the sheet."""
-        return min(max((image.width for image in self._images), default=1), _MOST_PIXELS // max(1, self.rows))
+        return min(self._widest, _MOST_PIXELS // max(1, self.rows))
 
     def data_uri(self) -> str:
         """Return the sheet as a WebP ``data:`` address, which needs no file and no network."""
-        sheet = Image.new("RGB", (COLUMNS * self.side, max(1, self.rows) * self.side), (128, 128, 128))
+        side = self.side
+        sheet = Image.new("RGB", (COLUMNS * side, max(1, self.rows) * side), (_GREY, _GREY, _GREY))
         for image, tile in zip(self._images, self._places.values(), strict=True):
-            scaled = image if image.width == self.side else image.resize((self.side, self.side))
-            sheet.paste(scaled, (tile.x * self.side, tile.y * self.side))
+            scaled = image if image.width == side else image.resize((side, side))
+            sheet.paste(scaled, (tile.x * side, tile.y * side))
         buffer = io.BytesIO()
         sheet.save(buffer, "WEBP", quality=_QUALITY, method=6)
         return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _square(pixels: Pixels) -> Image.Image:
-    """Return an image as a square tile, whole, with grey bars where it is not square, and no larger than is shown."""
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)).convert("RGB")
-    longest = max(image.size)
-    square = Image.new("RGB", (longest, longest), (128, 128, 128))
-    square.paste(image, ((longest - image.width) // 2, (longest - image.height) // 2))
-    return square if longest <= _LARGEST else square.resize((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)

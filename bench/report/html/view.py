@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.evaluation.metrics.metric import Metric
 from bench.report.figures.style import Drawn
 from bench.report.html.details import Detail
-from bench.report.html.leaderboard import Column, Finding, Line
+from bench.report.html.leaderboard import Finding, Line
 from bench.report.html.origins import Audited, Origin
 from bench.report.html.retrievals import Question
 from bench.report.html.thumbnails import Sheet
@@ -19,7 +20,7 @@ class TableView:
 
     table: Table
     finding: Finding
-    columns: tuple[Column, ...]
+    columns: tuple[Metric, ...]
     lines: tuple[Line, ...]
     overview: tuple[Drawn, ...]
     training: Drawn | None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.contract import Baseline
-from bench.report.compare.compared import Paired, Rival, mean
+from bench.report.compare.compared import Paired, Rival
 from bench.report.tables.groups import Row, Table
 
 FAST_MS = 10.0  # embedding one image and searching for it
@@ -30,9 +30,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """The row with the highest map among those that may answer.
+    """The row with the best score among those that may answer.
 
-    winner: None where no row may, and then nearest says why; rivals: the other rows that may, by falling map; to_best:
+    winner: None where no row may, and then nearest says why; rivals: the other rows that may, the best first; to_best:
     how far the best of all rows is ahead of the winner, None where the winner is the best.
     """
 
@@ -78,7 +78,7 @@ class TableAnswers:
 
 def answers_of(table: Table) -> TableAnswers:
     """Return what a table answers. Reads the per-query values of its runs."""
-    rows = sorted(table.rows, key=lambda row: (-mean(row), row.slug))
+    rows = sorted(table.rows, key=lambda row: (-row.merit, row.slug))
     paired = Paired(rows)
     answers = tuple(_answer(question, rows, paired) for question in QUESTIONS)
     asked = None if paired.queries is None else len(paired.queries.ids)

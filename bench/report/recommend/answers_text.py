@@ -10,7 +10,7 @@ from bench.contract import Baseline
 from bench.data.splits.protocols import unseen
 from bench.report.aggregate.overall import ALPHA, Overall
 from bench.report.aggregate.overall_text import caution
-from bench.report.compare.compared import Rival, mean
+from bench.report.compare.compared import Rival
 from bench.report.recommend.answers import QUESTIONS, Answer, TableAnswers, Training
 from bench.report.tables.footnotes import notes
 from bench.report.tables.groups import Row
@@ -23,7 +23,7 @@ def answers_page(found: Sequence[TableAnswers], overall: Overall) -> str:
     """Return the whole page as Markdown."""
     lines = ["# Answers", "", _made(found), ""]
     if found:
-        lines += [_glance(found), "", _LEGEND, ""]
+        lines += [_glance(found), "", _LEGEND.format(metric=found[0].table.metric.name), ""]
     lines += ["## All data sets", "", *_overall(found, overall), "", "## New classes", "", *_new_classes(found), ""]
     for one in found:
         lines += [f"## {one.table.title}", "", *_table(one), ""]
@@ -58,7 +58,7 @@ def _brief(answer: Answer) -> str:
     if answer.winner is None:
         return "none"
     ties = f" (or {len(answer.tied)} more)" if answer.tied else ""
-    return f"`{answer.winner.name}` {mean(answer.winner):.3f}{ties}"
+    return f"`{answer.winner.name}` {_number(answer.winner)}{ties}"
 
 
 def _brief_training(training: Training | None) -> str:
@@ -93,7 +93,7 @@ def _sentence(answer: Answer, best: Answer, below: Collection[str]) -> str:
     if answer is not best and winner is best.winner:
         return f"**{heading}**: `{winner.name}` again{f' ({detail})' if detail else ''}."
     told = notes(winner.frame, below)
-    said = [f"`{winner.name}`, map {_value(winner)}", detail, f"notes: {told}" if told else ""]
+    said = [f"`{winner.name}`, {winner.metric.name} {_value(winner)}", detail, f"notes: {told}" if told else ""]
     parts = [f"**{heading}**: {'; '.join(filter(None, said))}."]
     if answer.to_best is not None and best.winner is not None:
         parts.append(f"`{best.winner.name}`, the best of all, is ahead by {_evidence(answer.to_best)}.")
@@ -115,7 +115,7 @@ def _training(training: Training | None) -> str:
     if training is None:
         return f"{heading} This table has no trained row, or none that trains nothing."
     trained, rival = training.trained, training.rival
-    frozen = f"`{rival.row.name}`, map {_value(rival.row)}"
+    frozen = f"`{rival.row.name}`, {rival.row.metric.name} {_value(rival.row)}"
     if rival.row.baseline is not Baseline.FROZEN:
         frozen += " (no frozen features here: the best row that trains nothing)"
     seconds = trained.mean("fit_seconds")
@@ -154,8 +154,8 @@ def _overall(found: Sequence[TableAnswers], overall: Overall) -> list[str]:
             f"- **Best mean rank** over {len(overall.datasets)} data sets ({', '.join(overall.datasets)}) and "
             f"{len(overall.ranked)} methods: `{first.method}`, {first.rank:.2f}.{test} Critical difference "
             f"{gap:.2f} at {100 * ALPHA:g} %: {verdict}.",
-            f"- **Safest**: `{safest.method}`, harmonic mean {safest.aggregate:.3f} of map between chance and perfect, "
-            f"at worst {safest.worst:.3f} ({safest.worst_on}).",
+            f"- **Safest**: `{safest.method}`, harmonic mean {safest.aggregate:.3f} of {overall.metric} between "
+            f"chance and perfect, at worst {safest.worst:.3f} ({safest.worst_on}).",
         ]
         few = caution(overall)
         lines += [f"- {few}."] if few else []
@@ -184,11 +184,15 @@ def _new_classes(found: Sequence[TableAnswers]) -> list[str]:
 
 
 def _value(row: Row) -> str:
-    """Return a row's map with its interval and how many seeds it is a mean of."""
-    ends = row.interval("map")
-    words = [f"{ends[0]:.3f} to {ends[1]:.3f}"] if ends else []
+    """Return a row's score with its interval and how many seeds it is a mean of."""
+    ends, digits = row.interval(row.metric.name), row.metric.digits
+    words = [f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"] if ends else []
     words.append(many(len(row.records), "seed"))
-    return f"{mean(row):.3f} ({', '.join(words)})"
+    return f"{_number(row)} ({', '.join(words)})"
+
+
+def _number(row: Row) -> str:
+    return f"{row.score:.{row.metric.digits}f}"
 
 
 def _evidence(rival: Rival) -> str:
@@ -207,7 +211,7 @@ def _names(rivals: Sequence[Rival]) -> str:
     return ", ".join(f"`{rival.row.name}`" for rival in rivals)
 
 
-_LEGEND = """Each answer is the row with the highest map that fulfils the constraint. In brackets: the 95 % interval
+_LEGEND = """Each answer is the row with the best {metric} that fulfils the constraint. In brackets: the 95 % interval
 over queries (and seeds), and p of the paired permutation test on the same queries, corrected (Holm) for all rows that
 the winner is compared with; a sign says how far the first of the two is ahead. *Would be seen*: the smallest true
 difference that these queries show with 80 % power. A winner was chosen on the queries that it is judged by, which

@@ -5,19 +5,19 @@ from __future__ import annotations
 import pandas as pd
 from tabulate import tabulate
 
+from bench.evaluation.metrics.registry import describe
 from bench.report.tables.footnotes import notes, shared_notes
-from bench.report.tables.frame import interval_of, mean_over
-from bench.report.tables.leaderboard import COLUMNS, below, cell, groups_of, ranked_rows, row_labels, tables
+from bench.report.tables.frame import interval_of, mean_over, metric_of, shown_columns
+from bench.report.tables.leaderboard import below, cell, groups_of, ranked_rows, row_labels, tables, titled
 from bench.report.tables.wording import failures
 
-_SCORES = ("map", "hit@1")
+_ALWAYS = ("map", "hit@1")
 # heading, columns of the table of runs whose sum it is
 _COSTS = (
     ("ms", ("embed_1_median_ms", "search_median_ms")),
     ("bytes", ("bytes_per_vector",)),
     ("train s", ("fit_seconds",)),
 )
-_OTHERS = tuple(column for column in COLUMNS if column.source not in (*_SCORES, "fit_seconds"))
 
 
 def brief_tables(frame: pd.DataFrame, *, more: bool) -> str:
@@ -38,19 +38,27 @@ def _table(group: pd.DataFrame, *, more: bool) -> str:
     done = group[group["status"] == "done"]
     labels, ranked = row_labels(done), ranked_rows(group)
     shared = shared_notes(runs for _, runs in ranked)
-    others = [column for column in _OTHERS if more and column.source in done and done[column.source].notna().any()]
+    metric = metric_of(group)
+    scores = [describe(name) for name in dict.fromkeys((metric.name, *_ALWAYS))]
+    told = {*(score.name for score in scores), "embed_1_median_ms", "search_median_ms", "fit_seconds"}
+    others = [column for column in shown_columns(done) if more and column.name not in told]
     rows, flagged = [], []
     for kind, runs in ranked:
         row = [str(int(runs["rank"].iloc[0])), labels[kind]]
-        row += [_number(mean_over(runs, name), digits=3) for name in _SCORES]
+        row += [_number(mean_over(runs, score.name), digits=3) for score in scores]
         row += [_number(_cost(runs, names)) for _, names in _COSTS]
         if more:
-            row += [_interval(runs), *(cell(runs, column) for column in others), str(len(runs)), notes(runs, shared)]
+            row += [
+                _interval(runs, metric.name),
+                *(cell(runs, column) for column in others),
+                str(len(runs)),
+                notes(runs, shared),
+            ]
         rows.append(row)
-        flags = sorted({flag for text in runs["flags"] for flag in str(text).split("; ")} - {"", *shared})
+        flags = sorted({flag for flags in runs["flags"] for flag in flags} - {*shared})
         flagged += [f"- `{labels[kind]}`: {'; '.join(flags)}"] if flags else []
-    heads = ["#", "method", *(f"{name} ↑" for name in _SCORES), *(f"{name} ↓" for name, _ in _COSTS)]
-    heads += ["± 95 %", *(column.title for column in others), "seeds", "notes"] if more else []
+    heads = ["#", "method", *(titled(score) for score in scores), *(f"{name} ↓" for name, _ in _COSTS)]
+    heads += ["± 95 %", *(titled(column) for column in others), "seeds", "notes"] if more else []
     sides = ["right" if head not in ("method", "notes") else "left" for head in heads]
     text = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides) if rows else ""
     lines = [*flagged, *(f"- {line}" for line in failures(group))]
@@ -64,9 +72,9 @@ def _cost(runs: pd.DataFrame, names: tuple[str, ...]) -> float | None:
     return None if None in means else sum(mean for mean in means if mean is not None)
 
 
-def _interval(runs: pd.DataFrame) -> str:
-    """Return half the interval of map over queries and seeds; the run's own where there is none over seeds."""
-    ends = interval_of(runs, "map_seeds_ci95") or interval_of(runs, "map_ci95")
+def _interval(runs: pd.DataFrame, metric: str) -> str:
+    """Return half the interval of a metric over queries and seeds; the run's own where there is none over seeds."""
+    ends = interval_of(runs, f"{metric}_seeds_ci95") or interval_of(runs, f"{metric}_ci95")
     return _number(None if ends is None else (ends[1] - ends[0]) / 2, digits=3)
 
 

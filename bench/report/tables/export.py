@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from bench.report.tables.footnotes import notes
-from bench.report.tables.frame import interval_of, without_folders
-from bench.report.tables.leaderboard import COLUMNS, groups_of, made, ranked_rows, row_labels
+from bench.report.tables.frame import interval_of, mean_over, metric_of, shown_columns, without_folders
+from bench.report.tables.leaderboard import groups_of, made, ranked_rows, row_labels
 from bench.report.tables.wording import failed_options
 
 SCHEMA = 1
@@ -67,6 +67,7 @@ def _table(title: str, group: pd.DataFrame) -> dict[str, Any]:
         "dataset": str(first["dataset"]),
         "protocol": str(first["protocol"]),
         "dataset_revision": str(first["dataset_revision"]),
+        "ranked_by": metric_of(group).name,
         "rows": [_row(labels[kind], kind, runs) for kind, runs in ranked_rows(group)],
         "failed": [_failed(run, group) for _, run in group[group["status"] != "done"].iterrows()],
         "rank_note": "; ".join(sorted({text for text in group["rank_note"] if text})),
@@ -76,10 +77,8 @@ def _table(title: str, group: pd.DataFrame) -> dict[str, Any]:
 
 
 def _row(name: str, kind: tuple[str, str], runs: pd.DataFrame) -> dict[str, Any]:
-    present = [column.source for column in COLUMNS if column.source in runs and runs[column.source].notna().any()]
-    extra = [name for name in ("bytes_per_vector",) if name in runs and runs[name].notna().any()]
-    values = {source: float(pd.to_numeric(runs[source]).mean()) for source in (*present, *extra)}
-    spread = {c.source: float(runs[c.source].std(ddof=1)) for c in COLUMNS if c.uncertain and c.source in present}
+    shown = [column for column in shown_columns(runs) if mean_over(runs, column.name) is not None]
+    spread = {c.name: float(runs[c.name].std(ddof=1)) for c in shown if c.interval or c == metric_of(runs)}
     return {
         "rank": int(runs["rank"].iloc[0]),
         "tied_with_best": bool(runs["rank"].iloc[0] == 1),
@@ -87,9 +86,9 @@ def _row(name: str, kind: tuple[str, str], runs: pd.DataFrame) -> dict[str, Any]
         "method": kind[0],
         "key": kind[1],
         "seeds": [int(seed) for seed in runs["seed"]],
-        "values": rounded(values),
+        "values": rounded({c.name: mean_over(runs, c.name) for c in shown}),
         "sd_of_seeds": rounded(spread) if len(runs) > 1 else {},
-        "ci95": rounded({source: ends for source in present if (ends := _ends(runs, source)) is not None}),
+        "ci95": rounded({c.name: ends for c in shown if (ends := _ends(runs, c.name)) is not None}),
         "p_holm_from_best": rounded(_number(runs["p_holm_from_best"].iloc[0])),
         "notes": notes(runs),
         **_choices(runs.iloc[0]),

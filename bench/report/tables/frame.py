@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bench.contract import Audit, RunResult, to_jsonable
+from bench.evaluation.metrics.metric import Metric
+from bench.evaluation.metrics.registry import DEFAULT, columns, describe
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.statistics.bootstrap import interval, seeds_by_queries, units
 from bench.report.tables.rank_groups import columns_of, rank_groups
@@ -34,6 +36,25 @@ def interval_of(runs: pd.DataFrame, kind: str) -> tuple[float, float] | None:
     if len(ends) < 2 or pd.isna(ends).any():
         return None
     return float(ends[0]), float(ends[1])
+
+
+def metric_of(frame: pd.DataFrame) -> Metric:
+    """Return what the rows of a table of runs are ranked by."""
+    return describe(DEFAULT if frame.empty or "ranked_by" not in frame else str(frame["ranked_by"].iloc[0]))
+
+
+def merit(runs: pd.DataFrame) -> float:
+    """Return a row's mean of what it is ranked by, the larger the better; minus infinity where it has none."""
+    metric = metric_of(runs)
+    mean = mean_over(runs, metric.name)
+    return float("-inf") if mean is None else metric.sign * mean
+
+
+def shown_columns(frame: pd.DataFrame, asked: Sequence[str] = (), *, narrow: bool = False) -> list[Metric]:
+    """Return a table's columns: those asked for, by name, else of those that it has (see ``registry.columns``)."""
+    if asked:
+        return [describe(name) for name in asked]
+    return columns({str(name) for name in frame if frame[name].notna().any()}, metric_of(frame).name, narrow=narrow)
 
 
 @dataclass(frozen=True)
@@ -103,18 +124,19 @@ _FIRST = ("dataset", "protocol", "method", "seed", "status")
 _DIGITS = 12  # of what is worked out here by matrix products, which another machine's library rounds otherwise
 
 
-def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
+def runs_frame(runs: Sequence[RunRecord], rank_by: str = DEFAULT) -> pd.DataFrame:
     """Return one row a run: who it is, every metric under its own name, where it stands, cost, where it came from.
 
-    Flags, deviations and leaks are tuples of texts. Ranks and intervals over seeds are those of its table, and the
-    same for all seeds of a row. Reads the runs' per-query values for them.
+    Flags, deviations and leaks are tuples of texts. Ranks (by ``rank_by``) and intervals over seeds are those of its
+    table, and the same for all seeds of a row. Reads the runs' per-query values for them. Raises UsageError for a
+    metric that rows cannot be ranked by.
     """
-    stand, alarmed = rank_groups(runs), alarms(runs)
+    stand, alarmed = rank_groups(runs, rank_by), alarms(runs)
     rows = []
     for run in runs:
         result = run.result
         rank_group = stand.get((*result.place, result.method, result.key)) if run.status == "done" else None
-        rows.append(_row(result, columns_of(rank_group), alarmed.get(run.folder, ())))
+        rows.append(_row(result, columns_of(rank_group, rank_by), alarmed.get(run.folder, ())))
     frame = pd.DataFrame(rows, columns=_columns(rows))
     return frame.sort_values(["dataset", "protocol", "method", "key", "seed"], ignore_index=True)
 

@@ -15,9 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.contract import Baseline
+from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
 from bench.report.tables.footnotes import shared_notes
-from bench.report.tables.frame import interval_of, mean_over
+from bench.report.tables.frame import interval_of, mean_over, merit, metric_of
 from bench.report.tables.leaderboard import data_choices, row_labels
 from bench.runs.artifacts import PER_QUERY, SAMPLES, read_arrays
 from bench.runs.store import RunRecord
@@ -75,9 +76,6 @@ def read_samples(record: RunRecord) -> dict[str, NDArray[Any]] | None:
     return read_arrays(path) if path.is_file() else None
 
 
-RANKED_BY = "map"
-
-
 @dataclass(frozen=True, eq=False)  # a row is itself: its frame is not to be compared
 class Row:
     """One method with one setting: its finished runs by seed, and their rows of the table of runs.
@@ -115,6 +113,22 @@ class Row:
         said = self.frame["baseline"].iloc[0]
         return Baseline(said) if isinstance(said, str) else None  # pandas: not None but NaN
 
+    @property
+    def metric(self) -> Metric:
+        """What it is ranked by."""
+        return metric_of(self.frame)
+
+    @property
+    def score(self) -> float:
+        """Its mean of that metric over seeds; NaN where it has none."""
+        found = self.mean(self.metric.name)
+        return float("nan") if found is None else found
+
+    @property
+    def merit(self) -> float:
+        """Its score, the larger the better; minus infinity where it has none."""
+        return merit(self.frame)
+
     def mean(self, column: str) -> float | None:
         """Return a column's mean over seeds, None where no run has it."""
         return mean_over(self.frame, column)
@@ -126,7 +140,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Runs that may be compared: one data set, one protocol, one revision of the data. rows: by falling map."""
+    """Runs that may be compared: one data set, one protocol, one revision of the data.
+
+    rows: the best first; metric: what they are ranked by.
+    """
 
     slug: str
     title: str
@@ -135,6 +152,7 @@ class Table:
     rows: tuple[Row, ...]
     failed: tuple[RunRecord, ...]
     notes: tuple[str, ...]
+    metric: Metric
 
     @property
     def every_row(self) -> tuple[str, ...]:
@@ -192,7 +210,7 @@ def _table(
     told = {str(text) for row in rows for text in row.frame["rank_note"] if text}
     notes = sorted(told | {"; ".join(texts) for row in rows for texts in row.frame["leaks"] if texts})
     failed = tuple(record for record in records if record.status != "done")
-    return Table(slug, title, dataset, protocol, tuple(rows), failed, tuple(notes))
+    return Table(slug, title, dataset, protocol, tuple(rows), failed, tuple(notes), metric_of(mine))
 
 
 def _rows(slug: str, done: Sequence[RunRecord], frame: pd.DataFrame) -> list[Row]:
@@ -203,7 +221,7 @@ def _rows(slug: str, done: Sequence[RunRecord], frame: pd.DataFrame) -> list[Row
         records = tuple(group)
         mine = (frame["method"] == kind[0]) & (frame["key"] == kind[1])
         rows.append(Row(f"{slug}-{slug_of(kind[0])}-{kind[1]}", names[kind], records, frame[mine].sort_values("seed")))
-    return sorted(rows, key=lambda row: (row.rank, -(row.mean(RANKED_BY) or 0.0)))
+    return sorted(rows, key=lambda row: (row.rank, -row.merit))
 
 
 def _kind(record: RunRecord) -> tuple[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,57 +11,22 @@ from tabulate import tabulate
 
 from bench.contract import Baseline
 from bench.data.splits.protocols import unseen
+from bench.evaluation.metrics.metric import Metric
 from bench.report.tables.footnotes import notes, shared_notes
+from bench.report.tables.frame import interval_of, merit, metric_of, shown_columns
 from bench.report.tables.wording import FIRST_RUN, choices_in_words, days, failures, many, varied_choices
 
 _EMPTY = "-"
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column: its heading, the run table's column behind it, which way is better, and how it is written."""
-
-    heading: str
-    source: str
-    better: str = ""  # ↑ or ↓
-    digits: int = 3
-    uncertain: bool = False
-
-    @property
-    def title(self) -> str:
-        return f"{self.heading} {self.better}".strip()
-
-
-COLUMNS = (
-    Column("map", "map", "↑", uncertain=True),
-    Column("map@10", "map@10", "↑", uncertain=True),
-    Column("hit@1", "hit@1", "↑", uncertain=True),
-    Column("precision@10", "precision@10", "↑"),
-    Column("recall@10", "recall@10", "↑", 4),
-    Column("mean_rank_norm", "mean_rank_norm", "↓"),
-    Column("decode_cosine", "decode_cosine", "↑"),
-    Column("shuffled", "decode_cosine_shuffled"),
-    Column("mse", "pixel_mse", "↓", 4),
-    Column("psnr dB", "psnr", "↑", 1),
-    Column("ssim", "ssim", "↑"),
-    Column("embed ms", "embed_1_median_ms", "↓", 2),
-    Column("p95", "embed_1_p95_ms", "↓", 2),
-    Column("embed img/s", "embed_64_per_second", "↑", 0),
-    Column("search ms", "search_median_ms", "↓", 2),
-    Column("dim", "embed_dim", digits=0),
-    Column("parameters", "n_parameters", "↓", 0),
-    Column("MFLOPs", "mflops", "↓", 1),
-    Column("fit s", "fit_seconds", "↓", 0),
-)
-
-
-def leaderboard(frame: pd.DataFrame, overall: str = "") -> str:
+def leaderboard(frame: pd.DataFrame, overall: str = "", columns: Sequence[str] = ()) -> str:
     """Return the whole leaderboard as Markdown, made from the table of runs; overall: the section about all tables."""
-    return "\n".join([_HEAD, *([overall, ""] if overall else []), tables(frame)]) + "\n"
+    head = _HEAD.format(metric=metric_of(frame).name)
+    return "\n".join([head, *([overall, ""] if overall else []), tables(frame, columns)]) + "\n"
 
 
-def tables(frame: pd.DataFrame) -> str:
-    """Return the leaderboard's tables without its introduction."""
+def tables(frame: pd.DataFrame, columns: Sequence[str] = ()) -> str:
+    """Return the leaderboard's tables without its introduction. columns: names to show, else what is usual."""
     if frame.empty:
         return f"No runs yet. Start with `{FIRST_RUN}`."
     parts = []
@@ -70,7 +34,7 @@ def tables(frame: pd.DataFrame) -> str:
         parts += [
             f"## {title}",
             "",
-            table(group),
+            table(group, columns),
             "",
             *below(group),
             "",
@@ -95,10 +59,10 @@ def groups_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def ranked_rows(group: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
-    """Return a table's finished rows by falling map: (method, key), and the runs of its seeds."""
+    """Return a table's finished rows, the best first: (method, key), and the runs of its seeds."""
     done = group[group["status"] == "done"]
     rows = [((str(method), str(key)), runs) for (method, key), runs in done.groupby(["method", "key"])]
-    return sorted(rows, key=lambda row: -float(row[1]["map"].mean()))
+    return sorted(rows, key=lambda row: -merit(row[1]))
 
 
 def data_choices(group: pd.DataFrame) -> list[str]:
@@ -140,10 +104,10 @@ def _seen_classes(group: pd.DataFrame) -> list[str]:
     ]
 
 
-def table(group: pd.DataFrame) -> str:
-    """Return one table: finished methods by falling map with their ranks, what all rows share, and the failed runs."""
+def table(group: pd.DataFrame, columns: Sequence[str] = ()) -> str:
+    """Return one table: finished methods, the best first, with ranks, what all rows share, and the failed runs."""
     done = group[group["status"] == "done"]
-    shown = [column for column in COLUMNS if column.source in done and done[column.source].notna().any()]
+    shown = shown_columns(done, columns)
     labels = row_labels(done)
     ranked = ranked_rows(group)
     below = shared_notes(runs for _, runs in ranked)
@@ -151,7 +115,7 @@ def table(group: pd.DataFrame) -> str:
     for kind, runs in ranked:
         cells = [cell(runs, column) for column in shown]
         rows.append([str(int(runs["rank"].iloc[0])), labels[kind], *cells, str(len(runs)), notes(runs, below)])
-    heads = ["#", "method", *(column.title for column in shown), "seeds", "notes"]
+    heads = ["#", "method", *(titled(column) for column in shown), "seeds", "notes"]
     sides = ["right", "left", *["right"] * len(shown), "right", "left"]
     text = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides) if rows else ""
     lines = [f"- {line}" for line in failures(group)]
@@ -159,22 +123,26 @@ def table(group: pd.DataFrame) -> str:
     return "\n".join([text, *(["", *lines] if lines else []), *(["", *every] if every else [])]).strip()
 
 
-def cell(runs: pd.DataFrame, column: Column) -> str:
+def titled(column: Metric) -> str:
+    """Return what stands over a column: its heading and which way is better."""
+    return f"{column.heading} {column.arrow}".strip()
+
+
+def cell(runs: pd.DataFrame, column: Metric) -> str:
     """Return a row's value of a column as written: the mean over seeds, with half its interval where it has one."""
-    values = runs[column.source].dropna()
+    values = runs[column.name].dropna() if column.name in runs else pd.Series(dtype=float)
     if values.empty:
         return _EMPTY
     text = _number(float(values.mean()), column.digits)
-    if not column.uncertain:
+    if not column.interval and column.name != metric_of(runs).name:
         return text
     spread = f"{_number(float(values.std(ddof=1)), column.digits)} sd" if len(values) > 1 else ""
-    kind = f"{column.source}_seeds_ci95"
-    if runs[f"{kind}_low"].isna().all():  # no per-query values: the run's own interval, or the seeds' spread alone
-        if spread:
-            return f"{text} ± {spread}"
-        kind = f"{column.source}_ci95"
-    low, high = (float(runs[f"{kind}_{end}"].iloc[0]) for end in ("low", "high"))
-    half = f"{text} ± {_number((high - low) / 2, column.digits)}"
+    ends = interval_of(runs, f"{column.name}_seeds_ci95")
+    if ends is None:  # no per-query values: the run's own interval, or the seeds' spread alone
+        ends = None if spread else interval_of(runs, f"{column.name}_ci95")
+    if ends is None:
+        return f"{text} ± {spread}" if spread else text
+    half = f"{text} ± {_number((ends[1] - ends[0]) / 2, column.digits)}"
     return f"{half} ({spread})" if spread else half
 
 
@@ -212,9 +180,9 @@ _HEAD = """# Leaderboard
 
 Made by `simbench leaderboard` from the run folders. ↑ more is better, ↓ less is better. `±` is half the 95 % bootstrap
 interval over queries (by class where there are ten or more) and, with several seeds, over seeds; the seeds' standard
-deviation (sd) stands behind it. Rows stand in the order of map; those that cannot be told apart from the best of their
-table share its rank 1, the others have their place ([docs/statistics.md](../../docs/statistics.md)). Every number is
-defined in [docs/metrics.md](../../docs/metrics.md); a `+` behind a commit marks uncommitted changes. Protocols:
+deviation (sd) stands behind it. Rows stand in the order of {metric}; those not significantly different from the best of
+their table share its rank 1, the others have their place ([docs/statistics.md](../../docs/statistics.md)). Every number
+is defined in [docs/metrics.md](../../docs/metrics.md); a `+` behind a commit marks uncommitted changes. Protocols:
 `holdout` one fifth of the test images ask, the rest answer; `loo` every test image asks all the others; `database` test
 images ask the training images; `unseen` test images of classes that were not trained on; `given` as the data set says.
 A leak under a table counts images to test on that were seen in training ([docs/audit.md](../../docs/audit.md)). Latency

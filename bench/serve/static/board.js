@@ -24,8 +24,8 @@ export async function showBoard(gallery) {
   const served = new Set(gallery.runs.map((run) => `${run.method} ${run.key}`));
   const heads = [make("th", { scope: "col" }, "#"), make("th", { scope: "col", class: "name" }, "method"),
     ...board.columns.map((column) => make("th", { scope: "col" }, column.heading,
-      make("span", { "aria-hidden": "true" }, column.better === "up" ? " ↑" : " ↓"),
-      make("span", { class: "hidden" }, column.better === "up" ? ", more is better" : ", less is better"))),
+      make("span", { "aria-hidden": "true" }, ` ${column.arrow}`),
+      make("span", { class: "hidden" }, { "↑": ", more is better", "↓": ", less is better" }[column.arrow] ?? ""))),
     make("th", { scope: "col" }, "seeds")];
   const rows = board.rows.map((row) => make("tr", { class: row.rank === 1 ? "tied" : null },
     make("td", {}, row.rank ? String(row.rank) : "–"),

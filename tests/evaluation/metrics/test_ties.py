@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.contract import UsageError
 from bench.evaluation.metrics.ranking import score_ranks
-from bench.evaluation.metrics.ties import expected_scores, score_with_ties, tied_queries
+from bench.evaluation.metrics.ties import score_with_ties, tied_queries
 from bench.evaluation.ranking.ranks import Ranks, ranks_of
 
 KS = (1, 2, 4, 20)
@@ -41,25 +41,25 @@ def means_over_all_permutations(runs: list[list[bool]]) -> dict[str, float]:
 def test_the_expected_value_is_the_mean_over_all_permutations(runs: list[list[bool]]) -> None:
     if not any(map(any, runs)):
         return
-    found = {name: float(values[0]) for name, values in expected_scores(*both(runs), KS).items()}
+    found = {name: float(values[0]) for name, values in score_with_ties(*both(runs), KS, "mean").items()}
     assert found == pytest.approx(means_over_all_permutations(runs), abs=1e-12)
 
 
 def test_a_run_of_seven_by_all_5040_permutations() -> None:
     runs = [[True], [True, False, True, False, False, True, False], [False, True]]
-    found = {name: float(values[0]) for name, values in expected_scores(*both(runs), KS).items()}
+    found = {name: float(values[0]) for name, values in score_with_ties(*both(runs), KS, "mean").items()}
     assert found == pytest.approx(means_over_all_permutations(runs), abs=1e-12)
 
 
 def test_without_ties_the_three_ways_agree() -> None:
     ranks = ranks_of([[1, 3, 6], [], [2, 7, 8]], [9, 9, 9])
     for name, values in score_ranks(ranks, KS).items():
-        np.testing.assert_allclose(expected_scores(ranks, ranks, KS)[name], values, atol=1e-14)
+        np.testing.assert_allclose(score_with_ties(ranks, ranks, KS, "mean")[name], values, atol=1e-14)
 
 
 def test_the_expected_value_lies_between_pessimistic_and_optimistic() -> None:
     worst, best = both([[True, False], [False] * 3 + [True] * 2, [True, False]])
-    low, high, mean = score_ranks(worst, KS), score_ranks(best, KS), expected_scores(worst, best, KS)
+    low, high, mean = score_ranks(worst, KS), score_ranks(best, KS), score_with_ties(worst, best, KS, "mean")
     for name in low:
         bounds = sorted((low[name][0], high[name][0]))
         assert bounds[0] - 1e-12 <= mean[name][0] <= bounds[1] + 1e-12, name
@@ -71,7 +71,7 @@ def test_a_large_collapsed_ranking_has_the_chance_values() -> None:
     offsets = np.array([0, r])
     worst = Ranks(np.arange(n - r + 1, n + 1), offsets, np.array([n]))
     best = Ranks(np.arange(1, r + 1), offsets, np.array([n]))
-    found = {name: float(values[0]) for name, values in expected_scores(worst, best, (1, 10)).items()}
+    found = {name: float(values[0]) for name, values in score_with_ties(worst, best, (1, 10), "mean").items()}
     assert found["precision@10"] == pytest.approx(0.1, abs=1e-12)
     assert found["hit@1"] == pytest.approx(0.1, abs=1e-12)
     assert found["ndcg@10"] == pytest.approx(0.1, abs=1e-12)
@@ -89,11 +89,11 @@ def test_a_deep_tie_keeps_twelve_digits() -> None:
     """The closed form subtracts near-equal numbers; far down a long ranking that must not show."""
     t, n = 1_000_000, 1_000_002
     worst, best = ranks_of([[n]], [n]), ranks_of([[t + 1]], [n])
-    assert expected_scores(worst, best, ())["map"][0] == pytest.approx((1 / (t + 1) + 1 / n) / 2, rel=1e-12)
+    assert score_with_ties(worst, best, (), "mean")["map"][0] == pytest.approx((1 / (t + 1) + 1 / n) / 2, rel=1e-12)
     worst, best = ranks_of([[t + 2, t + 3]], [t + 3]), ranks_of([[t + 1, t + 2]], [t + 3])
     orders = [[t + 1, t + 2], [t + 1, t + 3], [t + 2, t + 3]]
     by_hand = np.mean([score_ranks(ranks_of([one], [t + 3]), ())["map"][0] for one in orders])
-    assert expected_scores(worst, best, ())["map"][0] == pytest.approx(by_hand, rel=1e-9)
+    assert score_with_ties(worst, best, (), "mean")["map"][0] == pytest.approx(by_hand, rel=1e-9)
 
 
 def test_tied_queries_are_those_where_the_ranks_differ() -> None:

@@ -13,7 +13,8 @@ from sklearn.datasets import load_digits
 
 from bench.contract import Control
 from bench.evaluation.evaluate import evaluate_set
-from bench.evaluation.metrics.chance import expected_average_precision
+from bench.evaluation.metrics.chance import chance_level
+from bench.evaluation.metrics.registry import describe
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.sanity.checks import check_evaluation, failures, hubness
 
@@ -164,5 +165,5 @@ def test_the_chance_level_is_the_mean_over_all_orders(pair: tuple[int, int]) -> 
         np.mean([(at + 1) / rank for at, rank in enumerate(ranks)])
         for ranks in combinations(range(1, items + 1), relevant)
     ]
-    found = expected_average_precision(np.array([relevant]), np.array([items]))
+    found = chance_level(describe("map"), np.array([relevant]), np.array([items]))
     assert found[0] == pytest.approx(np.mean(every))

@@ -27,7 +27,7 @@ from bench.report.aggregate.overall import (
     rank_columns,
 )
 from bench.report.aggregate.overall_text import overall_section
-from bench.report.aggregate.row_selection import Training, above_chance, chance_level, chosen_rows
+from bench.report.aggregate.row_selection import Training, above_chance, chance_and_perfect, chosen_rows
 from bench.report.figures.critical_difference import critical_difference_figure, draw_overall
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.groups import Table, tables_of
@@ -115,7 +115,7 @@ def test_scores_lie_between_chance_and_perfect() -> None:
     assert above_chance(1.0, 1.0) == 0.0
 
 
-def test_the_chance_level_is_what_random_vectors_score(tmp_path: Path, write_run: WriteRun, ways: Ways) -> None:
+def test_the_chance_and_perfect_is_what_random_vectors_score(tmp_path: Path, write_run: WriteRun, ways: Ways) -> None:
     write_run(tmp_path, "pixels", ways["raw"])
     (table,) = tables(tmp_path)
     kept = np.load(table.rows[0].first.folder / "per_query.npz")
@@ -125,7 +125,7 @@ def test_the_chance_level_is_what_random_vectors_score(tmp_path: Path, write_run
         vectors = np.random.default_rng(seed).standard_normal((len(ids), 64))
         found = evaluate(vectors, kept["labels"], vectors, kept["labels"], query_ids=ids, gallery_ids=ids, threads=1)
         drawn.append(found.scores["map"])
-    assert chance_level(table) == pytest.approx(np.mean(drawn), abs=0.002)
+    assert chance_and_perfect(table) == pytest.approx((np.mean(drawn), 1.0), abs=0.002)
 
 
 @pytest.fixture
@@ -159,8 +159,8 @@ def test_scores_are_map_between_the_table_s_chance_and_one(grid: Path) -> None:
     found = overall_of(tables(grid))
     table = next(one for one in tables(grid) if one.dataset == "more")
     row = next(one for one in table.rows if one.name == "pca")
-    chance = chance_level(table)
-    assert chance is not None
+    chance, perfect = chance_and_perfect(table) or (0.0, 0.0)
+    assert perfect == 1.0
     pca = next(one for one in found.ranked if one.method == "pca")
     assert pca.scores[1] == pytest.approx(((row.mean("map") or 0) - chance) / (1 - chance))
     assert pca.aggregate == pytest.approx(statistics.harmonic_mean(pca.scores))
@@ -235,8 +235,8 @@ def test_of_several_rows_of_a_method_the_one_by_the_defaults_is_taken_not_the_be
     write_run(tmp_path, "pixels", ways["raw"])
     (table,) = tables(tmp_path)
     worst = min(row.mean("map") or 0 for row in table.rows)
-    chance = chance_level(table) or 0
-    assert chosen_rows(table).scores["triplet"] == pytest.approx(above_chance(worst, chance))
+    ends = chance_and_perfect(table) or (0.0, 0.0)
+    assert chosen_rows(table).scores["triplet"] == pytest.approx(above_chance(worst, *ends))
 
 
 def made_up(ranks: Sequence[float], critical: float) -> Overall:

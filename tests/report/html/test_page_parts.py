@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import sys
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from bench.evaluation.metrics.verification import probabilities
 from bench.evaluation.thresholds.operating_points import fit_thresholds
 from bench.report.figures.classes import class_similarity, confusion, query_similarity, worst_confusions
 from bench.report.figures.style import ACCENT, finish, style
-from bench.report.figures.tradeoff import best_buys
 from bench.report.figures.vectors import plane_by, principal_plane
 from bench.report.html.leaderboard import number
 from bench.report.html.pairs import draw_pairs, examples, most_mistaken
@@ -121,20 +119,6 @@ def test_no_query_is_shown_twice_and_the_extremes_are_shown(values: list[float],
     assert precision[rows[0]] == precision.max()
     if len(values) >= 6:
         assert precision[[at for kind, at in chosen if kind == "worst"]].min() == precision.min()
-
-
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12))
-def test_the_front_is_what_nothing_as_cheap_equals(points: list[tuple[int, int]]) -> None:
-    costs, qualities = [float(c) for c, _ in points], [float(q) for _, q in points]
-    front = best_buys(costs, qualities)
-    for at, (cost, quality) in enumerate(points):
-        beaten = any(
-            (c <= cost and q >= quality and (c, q) != (cost, quality)) or ((c, q) == (cost, quality) and other in front)
-            for other, (c, q) in enumerate(points)
-            if other != at
-        )
-        assert (at in front) == (not beaten)
-    assert all(costs[a] < costs[b] for a, b in pairwise(front))
 
 
 def test_pairs_are_of_the_kind_they_claim_and_never_an_image_with_itself(small: tuple[Answers, Any, Any]) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from bench.contract import Audit, Baseline, Budget, Overlap
 from bench.files import write_arrays
-from bench.report.figures.reconstructions import write_reconstructions
+from bench.report.figures.picture_grid import write_reconstructions
 from bench.report.tables.frame import runs_frame, without_folders
 from bench.report.tables.groups import tables_of
 from bench.report.tables.leaderboard import tables
@@ -250,5 +250,6 @@ def test_reconstructions_are_a_picture_with_originals_above(tmp_path: Path, chan
     assert write_reconstructions(run, picture)
     with Image.open(picture) as image:
         pixels = np.asarray(image.convert("L"))
-    assert pixels[40, 40] == 0
-    assert pixels[130, 40] == 255
+    assert pixels[60, 60] == pixels[60, 190] == 0
+    assert pixels[210, 60] == pixels[210, 190] == 255
+    assert pixels[260:280, 10:120].min() < 128  # the cosines under them

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bench.contract import DataError, Images, Split, UsageError
-from bench.search.picture_grid import SIDE, Tile, draw_grid, pictures_in, pictures_of, thumbnail
+from bench.report.figures.picture_grid import SIDE, Tile, draw_grid, pictures_in, pictures_of, thumbnail
 
 RED, GREEN, GREY = (205, 40, 45), (18, 140, 70), (60, 60, 60)
 

@@ -1,8 +1,9 @@
-"""Rows of captioned pictures as one PNG: queries with their neighbours, vectors with what they decode to."""
+"""Rows of captioned pictures as one PNG: queries with their neighbours, images with what they are decoded to."""
 
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,14 @@ from PIL import Image, ImageDraw, ImageFont
 from bench.contract import DataError, Split, UsageError
 from bench.data.decoding.decode_image import read_picture
 from bench.data.decoding.image_source import UnreadableImageError
+from bench.files import write_bytes
+from bench.runs.artifacts import SAMPLES, read_arrays
 
 if TYPE_CHECKING:
     from bench.contract import Pixels
+    from bench.runs.store import RunRecord
 
+_LOG = logging.getLogger(__name__)
 SIDE = 112  # pixels that a picture is drawn with
 
 Pictures: TypeAlias = "Callable[[str], Pixels]"  # from an item's name to uint8 (height, width, 1 or 3)
@@ -105,14 +110,33 @@ def draw_grid(rows: Sequence[Sequence[Tile]]) -> bytes:
     return buffer.getvalue()
 
 
-def thumbnail(pixels: Pixels) -> Image.Image:
-    """Return a picture fitted into a tile, RGB, on light grey where its proportions differ."""
+def write_reconstructions(run: RunRecord, path: Path) -> bool:
+    """Write a PNG of the run's samples: a column an image, the original above its reconstruction, the cosine below.
+
+    Returns False if the run has no samples, or, with a warning, none that can be read.
+    """
+    source = run.folder / SAMPLES
+    if not source.is_file():
+        return False
+    try:
+        samples = read_arrays(source, "originals", "decoded", "cosines")
+    except DataError as error:
+        _LOG.warning("no reconstructions: %s", error)
+        return False
+    told = zip(samples["decoded"], samples["cosines"], strict=True)
+    below = [Tile(decoded, (f"{cosine:.2f}",)) for decoded, cosine in told]
+    write_bytes(path, draw_grid([[Tile(original) for original in samples["originals"]], below]))
+    return True
+
+
+def thumbnail(pixels: Pixels, side: int = SIDE, sides: int = 236) -> Image.Image:
+    """Return a picture fitted into a square tile, RGB, on grey (of this value) where its proportions differ."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)).convert("RGB")
-    scale = SIDE / max(image.size)
+    scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     sharp = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
-    tile = Image.new("RGB", (SIDE, SIDE), (236, 236, 236))
-    tile.paste(image.resize(size, sharp), ((SIDE - size[0]) // 2, (SIDE - size[1]) // 2))
+    tile = Image.new("RGB", (side, side), (sides, sides, sides))
+    tile.paste(image.resize(size, sharp), ((side - size[0]) // 2, (side - size[1]) // 2))
     return tile
 
 
