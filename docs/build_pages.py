@@ -55,7 +55,7 @@ def index(made: Mapping[str, str]) -> str:
 
 def commands(group: click.Group) -> str:
     """Return the help of a group and of all commands below it."""
-    return _COMMANDS + "".join(_helps(group, click.Context(group, info_name="simbench", max_content_width=_WIDTH)))
+    return _COMMANDS + "".join(_helps(group, _context(group, "simbench")))
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
@@ -77,21 +77,26 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def _line(path: str, page: str) -> str:
     title, _, rest = page.partition("\n")
     first = next(
-        part for part in rest.split("\n\n") if part.strip() and not part.lstrip().startswith(("#", "!", "```"))
+        part
+        for part in rest.split("\n\n")
+        if part.strip() and not part.lstrip().startswith(("#", "!", "```", "|", "- "))
     )
     plain = _LINK.sub(r"\1", " ".join(first.split()))
     return f"- [{title.removeprefix('# ')}]({path}): {re.split(r'(?<=[.!?])(?<!e.g.) ', plain)[0]}\n"
 
 
 def _helps(command: click.Command, context: click.Context) -> list[str]:
-    context.terminal_width = _WIDTH
     found = [f"\n## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"]
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             below = command.get_command(context, name)
             if below is not None:
-                found += _helps(below, click.Context(below, info_name=name, parent=context))
+                found += _helps(below, _context(below, name, context))
     return found
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
+    return click.Context(command, parent, name, terminal_width=_WIDTH, **command.context_settings or {})
 
 
 if __name__ == "__main__":
