@@ -1,4 +1,4 @@
-"""Pictures of every part of results/report.html, light and dark, wide and on a phone: docs/img/report-*.webp.
+"""Pictures of every part of results/standard/report.html, light and dark, wide and on a phone: docs/img/report-*.webp.
 
 ``make screenshots`` runs it; it needs Chromium, and the tests' packages.
 """
@@ -81,7 +81,7 @@ def sheet(pictures: list[tuple[int, Image.Image]]) -> Image.Image:
 
 def main(slug: str) -> None:
     """Write one picture a part of the table called slug (``fashionmnist-loo``)."""
-    report, parts = ROOT / "results" / "report.html", dict[str, list[tuple[int, Image.Image]]]()
+    report, parts = ROOT / "results" / "standard" / "report.html", dict[str, list[tuple[int, Image.Image]]]()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for part, width, picture in shots(browser, report, slug):

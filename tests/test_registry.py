@@ -76,12 +76,12 @@ def test_a_class_that_breaks_the_contract_is_refused_when_it_is_made() -> None:
 
 @pytest.fixture
 def example(checkout: Path) -> str:
-    """The method that docs/adding-a-method.md shows."""
+    """The method that docs/guides/adding-a-method.md shows."""
     return examples(checkout)[0]
 
 
 def examples(checkout: Path) -> list[str]:
-    text = (checkout / "docs" / "adding-a-method.md").read_text(encoding="utf-8")
+    text = (checkout / "docs" / "guides" / "adding-a-method.md").read_text(encoding="utf-8")
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
