@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import filelock
 import hypothesis
 import pytest
+from programs import run_simbench
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -64,14 +64,11 @@ def three_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "three-runs"
     methods = "-m pixels -m autoencoder -m siamese_bce"
     words = f"run {methods} -d digits --protocol loo --limit 160 --epochs 2 -o batch_size=16 --threads 1 -q"
-    code = "import bench.cli; bench.cli.main()"
-    env = {**os.environ, "SIMBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    env = {"SIMBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     with filelock.FileLock(f"{folder}.lock"):
         if not (folder / "results" / "leaderboard.md").is_file():
             folder.mkdir(exist_ok=True)
-            subprocess.run(
-                [sys.executable, "-P", "-c", code, *words.split()], cwd=folder, env=env, check=True, timeout=600
-            )
+            run_simbench(words.split(), folder, env, timeout=600).check_returncode()
     return folder
 
 

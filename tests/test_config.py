@@ -73,7 +73,11 @@ def test_a_setting_out_of_range_is_told(tmp_path: Path, line: str) -> None:
 
 def test_options_go_to_every_method_that_has_them_or_to_the_one_named() -> None:
     shares = options_for(["embedding_dim=32", "arcface.margin=0.4"], ["arcface", "random", "pixels"])
-    assert shares == {"arcface": {"dim": "32", "margin": "0.4"}, "random": {"dim": "32"}, "pixels": {}}
+    assert shares == {
+        "arcface": {"embedding_dim": "32", "margin": "0.4"},
+        "random": {"embedding_dim": "32"},
+        "pixels": {},
+    }
 
 
 @pytest.mark.parametrize(

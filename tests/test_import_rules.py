@@ -9,71 +9,44 @@ from pathlib import Path
 
 import pytest
 
-LAYERS = {
+BASE = {"contract", "naming", "environment", "files", "look"}  # what every room may use
+MAY_IMPORT = {
     "contract": set(),
     "naming": set(),
-    "processors": set(),
-    "online": set(),
-    "places": set(),
+    "environment": set(),
+    "files": {"contract"},
     "look": set(),
-    "registry": {"contract", "naming"},
-    "options": {"contract", "naming", "registry"},
-    "config": {"contract", "naming", "registry", "options"},
-    "data": {"contract", "naming", "processors", "online"},
-    "training": {"contract", "naming", "options", "online"},
-    "evaluation": {"contract", "naming", "processors"},
-    "runs": {
-        "contract",
-        "naming",
-        "processors",
-        "registry",
-        "options",
-        "config",
-        "data",
-        "training",
-        "evaluation",
-        "__init__",
-    },
-    "report": {"contract", "naming", "runs", "evaluation", "data"},
-    "app": {"contract", "naming", "runs", "evaluation", "data"},
-    "cli": {
-        "contract",
-        "naming",
-        "registry",
-        "options",
-        "config",
-        "data",
-        "evaluation",
-        "runs",
-        "report",
-        "app",
-        "places",
-        "processors",
-        "__init__",
-    },
-    "session": {"contract", "naming", "options", "config", "runs", "app", "places", "processors"},
+    "registry": BASE,
+    "options": BASE | {"registry"},
+    "config": BASE | {"registry", "options"},
+    "data": BASE | {"registry"},
+    "training": BASE | {"registry", "options"},
+    "evaluation": BASE | {"registry", "options"},
+    "executors": BASE,
+    "runs": BASE | {"registry", "options", "config", "data", "training", "evaluation"},
 }
-FACE = {"contract", "registry", "evaluation", "session"}
+FINISHED_RUNS = BASE | {"runs", "evaluation", "data"}
+MAY_IMPORT["report"] = FINISHED_RUNS
+MAY_IMPORT["search"] = FINISHED_RUNS | {"executors"}
+MAY_IMPORT["serve"] = FINISHED_RUNS | {"search"}
+MANY_RUNS = MAY_IMPORT["runs"] | {"runs", "executors"}
+MAY_IMPORT["suites"] = MAY_IMPORT["tuning"] = MAY_IMPORT["conformance"] = MANY_RUNS
+MAY_IMPORT["session"] = MANY_RUNS | {"search"}
+MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"session"}
+FACE = {"contract", "registry", "evaluation", "options", "session", "environment"}
+MAY_IMPORT["__init__"] = FACE
 
 
 def imports_of(path: Path, module: str) -> list[str]:
-    """Return the full names of what a file imports from us, those for type checkers only left out."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    """Return the full names of what a file imports from us: at the top, in functions, and for type checkers."""
     found: list[str] = []
-
-    def walk(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found.extend(alias.name for alias in node.names)
         if isinstance(node, ast.ImportFrom):
             package = module.split(".")[: -node.level] if node.level else []
             base = ".".join([*package, *([node.module] if node.module else [])])
             found.extend([base, *(f"{base}.{alias.name}" for alias in node.names)])
-        for child in ast.iter_child_nodes(node):
-            walk(child)
-
-    walk(tree)
     return [name for name in found if name == "bench" or name.startswith("bench.")]
 
 
@@ -91,31 +64,27 @@ def room(name: str) -> str:
     return parts[1] if len(parts) > 1 else "__init__"
 
 
-def test_every_room_of_bench_imports_only_what_the_architecture_allows(checkout: Path) -> None:
+def test_every_room_imports_only_what_the_architecture_allows(checkout: Path) -> None:
     broken = []
     for module, path in modules(checkout).items():
         home = room(module)
-        if home in ("__init__", "methods", "datasets"):
+        if home in ("methods", "datasets"):
             continue
-        for name in imports_of(path, module):
-            target = room(name)
-            if target in {home, "__version__"}:
-                continue
-            if target not in LAYERS[home]:
-                broken.append(f"{module} imports {name}")
+        allowed = MAY_IMPORT[home] | {home, "__init__"}
+        broken += [f"{module} imports {name}" for name in imports_of(path, module) if room(name) not in allowed]
     assert broken == []
 
 
-def test_methods_and_data_sets_import_the_face_their_room_and_private_siblings_only(checkout: Path) -> None:
+def test_plugins_import_the_public_names_their_room_and_private_siblings(checkout: Path) -> None:
     broken = []
-    allowed = {"methods": {"training"}, "datasets": {"data", "contract", "registry"}}
+    allowed = {"methods": {"training"}, "datasets": {"data", "contract", "registry", "naming"}}
     for module, path in modules(checkout).items():
         home = room(module)
         if home not in allowed or module in ("bench.methods", "bench.datasets"):
             continue
         for name in imports_of(path, module):
             parts = name.split(".")
-            if name == "bench" or (len(parts) == 2 and parts[1] not in LAYERS):
+            if name == "bench" or (len(parts) == 2 and parts[1] not in MAY_IMPORT):
                 continue
             private_sibling = parts[1] == home and (len(parts) == 2 or parts[2].startswith("_"))
             if parts[1] not in allowed[home] and not private_sibling:
@@ -137,25 +106,66 @@ def test_nobody_imports_a_plugin_by_name(checkout: Path) -> None:
     assert named == []
 
 
-def test_there_is_no_import_circle(checkout: Path) -> None:
-    known = modules(checkout)
-    graph = {
-        module: {name for name in imports_of(path, module) if name in known and name not in {module, "bench"}}
-        for module, path in known.items()
-    }
+def graph_of(known: dict[str, Path]) -> dict[str, set[str]]:
+    """Return each module's imports among the known ones; a package's own face counts where it is asked for a name."""
+    graph: dict[str, set[str]] = {module: set() for module in known}
+    for module, path in known.items():
+        named = imports_of(path, module)
+        submodules = {name for name in named if name in known}
+        # `from package import module` names the package too, which holds nothing but a docstring then
+        bare = {name for name in submodules if any(other.startswith(f"{name}.") for other in submodules)}
+        graph[module] = {name for name in submodules - bare if name != module and not module.startswith(f"{name}.")}
+    return graph
+
+
+def folder(module: str, known: dict[str, Path]) -> str:
+    """Return the folder of a module; the files beside bench/__init__.py are rooms of their own."""
+    is_package = known[module].name == "__init__.py"
+    return module if is_package or module.count(".") == 1 else module.rpartition(".")[0]
+
+
+def circle_in(graph: dict[str, set[str]]) -> str:
+    """Return the first circle as a line of names, or nothing."""
     done: set[str] = set()
 
-    def visit(module: str, path: tuple[str, ...]) -> None:
-        assert module not in path, f"circle: {' -> '.join([*path, module])}"
-        if module in done:
-            return
-        for target in graph[module]:
-            if not module.startswith(target + "."):  # a package is imported before its modules by necessity
-                visit(target, (*path, module))
-        done.add(module)
+    def visit(name: str, way: tuple[str, ...]) -> str:
+        if name in way:
+            return " -> ".join([*way[way.index(name) :], name])
+        if name in done:
+            return ""
+        for target in sorted(graph[name]):
+            if found := visit(target, (*way, name)):
+                return found
+        done.add(name)
+        return ""
 
-    for module in graph:
-        visit(module, ())
+    return next(filter(None, (visit(name, ()) for name in sorted(graph))), "")
+
+
+def test_there_is_no_import_circle_of_files(checkout: Path) -> None:
+    assert circle_in(graph_of(modules(checkout))) == ""
+
+
+def test_there_is_no_import_circle_of_folders(checkout: Path) -> None:
+    known = modules(checkout)
+    graph: dict[str, set[str]] = {folder(module, known): set() for module in known}
+    for module, targets in graph_of(known).items():
+        home = folder(module, known)
+        graph[home] |= {folder(target, known) for target in targets} - {home}
+    assert circle_in(graph) == ""
+
+
+def test_a_circle_is_found_and_told() -> None:
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == "b -> c -> b"
+    assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == ""
+
+
+def test_the_house_stays_small_enough_to_take_in(checkout: Path) -> None:
+    files = [path for path in (checkout / "bench").rglob("*.py") if path.name != "__init__.py"]
+    assert len(files) <= 220
+    assert [str(path) for path in files if len(path.read_text("utf-8").splitlines()) > 300] == []
+    full = {path.parent for path in files if sum(other.parent == path.parent for other in files) > 26}
+    assert full == set()
 
 
 @pytest.mark.parametrize("heavy", ["torch", "pandas", "sklearn", "faiss"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from programs import run_simbench
 
 from bench.contract import MethodError, UsageError
 from bench.registry import DATASET, METHOD, dataset, get_dataset, get_method, list_plugins, method, plugin_names
@@ -107,9 +108,7 @@ def test_the_example_of_the_docs_is_short(example: str) -> None:
 
 def test_a_method_of_another_package_is_listed_checked_and_run(other_package: dict[str, str], tmp_path: Path) -> None:
     def simbench(*words: str) -> str:
-        done = subprocess.run(
-            [*PROGRAM, *words], cwd=tmp_path, env=other_package, capture_output=True, text=True, check=False
-        )
+        done = run_simbench([*words], tmp_path, other_package)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -120,9 +119,7 @@ def test_a_method_of_another_package_is_listed_checked_and_run(other_package: di
 
 def test_the_trained_method_of_the_docs_keeps_every_promise(checkout: Path, tmp_path: Path) -> None:
     env = installed(tmp_path, "centre", examples(checkout)[1])
-    done = subprocess.run(
-        [*PROGRAM, "check", "centre"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
-    )
+    done = run_simbench(["check", "centre"], tmp_path, env)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -131,14 +128,7 @@ def test_vectors_that_are_not_numbers_are_a_failed_run_that_names_the_method(
 ) -> None:
     broken = example.replace("+ 1e-6", "* float('nan')")
     (tmp_path / "site" / "other_methods.py").write_text(broken, encoding="utf-8")
-    done = subprocess.run(
-        [*PROGRAM, "run", "-m", "colour", "-q"],
-        cwd=tmp_path,
-        env=other_package,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_simbench(["run", "-m", "colour", "-q"], tmp_path, other_package)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("simbench: colour failed: ")
@@ -173,14 +163,7 @@ def test_the_data_set_example_of_the_docs_is_listed_and_run(
     (tmp_path / "site" / "other_methods.py").write_text(code, encoding="utf-8")
     points = tmp_path / "site" / "other_methods-1.0.dist-info" / "entry_points.txt"
     points.write_text("[simbench.datasets]\nstripes = other_methods\n")
-    done = subprocess.run(
-        [*PROGRAM, "run", "-m", "pixels", "-d", "stripes", "-q"],
-        cwd=tmp_path,
-        env=other_package,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_simbench(["run", "-m", "pixels", "-d", "stripes", "-q"], tmp_path, other_package)
     assert done.returncode == 0, done.stderr
     assert "## stripes · holdout" in done.stdout
 
@@ -188,9 +171,7 @@ def test_the_data_set_example_of_the_docs_is_listed_and_run(
 def test_a_name_that_simbench_has_already_is_refused(tmp_path: Path, other_package: dict[str, str]) -> None:
     points = tmp_path / "site" / "other_methods-1.0.dist-info" / "entry_points.txt"
     points.write_text("[simbench.methods]\narcface = other_methods\n")
-    done = subprocess.run(
-        [*PROGRAM, "list"], cwd=tmp_path, env=other_package, capture_output=True, text=True, check=False
-    )
+    done = run_simbench(["list"], tmp_path, other_package)
     assert done.returncode == 1
     assert done.stderr.strip() == (
         "simbench: package other-methods brings a method called 'arcface', which simbench has already"

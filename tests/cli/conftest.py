@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from programs import run_simbench
 
 import bench.cli
 
@@ -45,15 +44,7 @@ def program(tmp_path: Path) -> Callable[..., Outcome]:
     """Run ``simbench WORDS...`` as a program of its own, in an empty folder."""
 
     def call(*words: str, **env: str) -> Outcome:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()", *words],
-            cwd=tmp_path,
-            env={**os.environ, **env},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=800,
-        )
+        done = run_simbench(words, tmp_path, env)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return call

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-SIMBENCH = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()"]
+from programs import run_simbench
 
 
 def simbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*SIMBENCH, *words], cwd=cwd, capture_output=True, text=True, check=False)
+    return run_simbench(words, cwd)
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from programs import run_simbench
 
 pytest.importorskip("optuna")
 
-PROGRAM = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()"]
 METHOD = '''
 """A floor that kills its process at some of its fits."""
 
@@ -53,15 +52,7 @@ def site(tmp_path: Path) -> Path:
 
 def simbench(folder: Path, site: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     folder.mkdir(exist_ok=True)
-    return subprocess.run(
-        [*PROGRAM, *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(site), **env},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=800,
-    )
+    return run_simbench(words, folder, {"PYTHONPATH": str(site), **env})
 
 
 def rows(folder: Path) -> list[dict[str, str]]:

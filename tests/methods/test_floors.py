@@ -99,7 +99,9 @@ def test_pca_learns_from_an_evenly_spaced_sample_where_all_images_would_not_fit(
     assert np.array_equal(some, embedded(fitted("pca", Images(train.take(rows)), dim=5), train))
 
 
-@pytest.mark.parametrize(("name", "options"), [("pca", {"dim": 0}), ("hog", {"cell": 0}), ("hog", {"block": 0})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("pca", {"embedding_dim": 0}), ("hog", {"cell": 0}), ("hog", {"block": 0})]
+)
 def test_options_that_cannot_be_are_refused(name: str, options: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         build(get_method(name), options, owner=name)

@@ -70,7 +70,7 @@ def test_all_share_encoder_dimension_augmentation_and_budget_by_default(name: st
 
 def test_a_run_that_differs_says_so(tmp_path: Path, digits_run: Callable[..., Any]) -> None:
     run = digits_run("siamese", tmp_path, ("encoder=embeddingnet", "embedding_dim=32", "augment=rand"), epochs=0.05)
-    assert run.content["deviations"] == {"encoder": "embeddingnet", "dim": 32, "augment": "rand"}
+    assert run.content["deviations"] == {"encoder": "embeddingnet", "embedding_dim": 32, "augment": "rand"}
     assert run.content["embed_dim"] == 32
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from programs import run_simbench
 
 PROGRAM = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()"]
 
@@ -37,7 +38,7 @@ def project(three_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(three_runs, folder, dirs_exist_ok=True)
     (folder / "scratch").mkdir()
-    subprocess.run([*PROGRAM, "report", "-q"], cwd=folder, env=_environment(folder), check=True, timeout=600)
+    run_simbench(["report", "-q"], folder, _environment(folder), timeout=600).check_returncode()
     return folder
 
 

@@ -62,20 +62,20 @@ def test_a_grid_of_options_is_every_combination_for_the_methods_that_have_them(t
     checked = config(tmp_path, text)
     grids = combinations(find_suite(checked, "a"))
     assert grids["pixels"] == [{}]
-    assert grids["triplet"] == [{"dim": 32}, {"dim": 64}]
-    assert grids["arcface"] == [{"dim": d, "margin": m} for d in (32, 64) for m in (0.2, 0.3)]
+    assert grids["triplet"] == [{"embedding_dim": 32}, {"embedding_dim": 64}]
+    assert grids["arcface"] == [{"embedding_dim": d, "margin": m} for d in (32, 64) for m in (0.2, 0.3)]
     cells = expanded(tmp_path, text).cells
     assert len(cells) == 1 + 2 + 4
     assert {cell.spec.options["scale"] for cell in cells if cell.spec.method == "arcface"} == {20}
-    assert "arcface dim=32 margin=0.2" in {cell.label for cell in cells}
+    assert "arcface embedding_dim=32 margin=0.2" in {cell.label for cell in cells}
 
 
 def test_a_line_of_the_grid_is_changed_by_a_list_as_text_and_other_text_is_one_value(tmp_path: Path) -> None:
     path = tmp_path / "bench.toml"
-    path.write_text("[suite.a]\nmethods = ['arcface']\noptions.dim = [8]\n", encoding="utf-8")
+    path.write_text("[suite.a]\nmethods = ['arcface']\noptions.embedding_dim = [8]\n", encoding="utf-8")
     for text, values in (("[64, 128]", (64, 128)), ("32", ("32",))):
-        found = find_suite(load_config(path, overrides=[f"suite.a.options.dim={text}"]), "a")
-        assert found.grid == {"dim": values}
+        found = find_suite(load_config(path, overrides=[f"suite.a.options.embedding_dim={text}"]), "a")
+        assert found.grid == {"embedding_dim": values}
 
 
 def test_a_bad_option_of_a_method_is_a_cell_to_fail_not_an_end(tmp_path: Path) -> None:

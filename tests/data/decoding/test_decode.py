@@ -253,7 +253,7 @@ def test_what_a_killed_process_left_is_trusted_as_far_as_its_checksums_hold(
 PROGRAM = """
 import sys, pathlib
 from bench.contract import DataPlace
-from bench.data import building, under_way
+from bench.data.decoding import decode_job, decode_journal
 from bench.data.decoding.decode import DecodeRecipe, decode_files
 decode_job.MOST_IN_BLOCK, decode_journal.EVERY, decode_job.CREW_FROM = 5, 0, int(sys.argv[3])
 def tell(items, *, total, what):

@@ -77,7 +77,7 @@ def test_arguments_that_do_not_fit_are_refused_and_not_read() -> None:
 
 
 def test_the_twins_are_used_when_asked_for() -> None:
-    told = "from bench.evaluation import kernel; print(kernel.NAME)"
+    told = "from bench.evaluation.ranking import kernel; print(kernel.NAME)"
     environment = {**os.environ, "SIMBENCH_KERNEL": "numpy"}
     done = subprocess.run(
         [sys.executable, "-P", "-c", told], env=environment, capture_output=True, text=True, check=True

@@ -131,8 +131,8 @@ def test_several_settings_of_a_method_are_not_matched_by_guess(tmp_path: Path, w
     found = compared(tmp_path / "old", tmp_path / "new")
     assert found.changes == ()
     text = against_text(found)
-    assert "- digits · loo · pca [dim=10]: only in the old results" in text
-    assert "- digits · loo · pca [dim=64]: only in the new results" in text
+    assert "- digits · loo · pca [embedding_dim=10]: only in the old results" in text
+    assert "- digits · loo · pca [embedding_dim=64]: only in the new results" in text
 
 
 def test_settings_that_differ_in_how_they_were_scored_are_all_told(

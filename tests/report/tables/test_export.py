@@ -42,16 +42,16 @@ def test_a_failed_run_stands_everywhere_with_its_reason_and_its_options(runs: Pa
     results = tmp_path / "results"
     write_results(runs, results)
     text = (results / "leaderboard.md").read_text(encoding="utf-8")
-    assert "- `random` seed 0: failed: out of memory: 3 GB (with dim=4096)\n" in text
+    assert "- `random` seed 0: failed: out of memory: 3 GB (with embedding_dim=4096)\n" in text
     assert "- `lda` seed 7: failed: singular (with epochs=5)\n" in text
     failed = {run["name"]: run for run in content_of(results)["tables"][0]["failed"]}
-    assert failed["random (dim=4096)"]["options"] == {"dim": 4096}
-    assert failed["random (dim=4096)"]["reason"] == "out of memory: 3 GB\nTraceback ..."
+    assert failed["random (embedding_dim=4096)"]["options"] == {"embedding_dim": 4096}
+    assert failed["random (embedding_dim=4096)"]["reason"] == "out of memory: 3 GB\nTraceback ..."
     assert failed["lda (epochs=5)"]["budget"]["epochs"] == 5.0
     frame = pd.read_csv(results / "leaderboard.csv")
     lost = frame[frame["status"] == "failed"].set_index("name")
-    assert str(lost.loc["random (dim=4096)", "reason"]).startswith("out of memory")
-    assert json.loads(str(lost.loc["random (dim=4096)", "options"])) == {"dim": 4096}
+    assert str(lost.loc["random (embedding_dim=4096)", "reason"]).startswith("out of memory")
+    assert json.loads(str(lost.loc["random (embedding_dim=4096)", "options"])) == {"embedding_dim": 4096}
 
 
 def test_an_option_that_most_other_methods_have_otherwise_names_a_method_that_only_failed(
@@ -62,7 +62,7 @@ def test_an_option_that_most_other_methods_have_otherwise_names_a_method_that_on
     write_run(tmp_path / "runs", "arcface", None, options={"batch_size": 9999, "margin": 0.5}, reason="out of memory")
     write_results(tmp_path / "runs", tmp_path / "results")
     text = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
-    assert "- `arcface` seed 0: failed: out of memory (with batch=9999)\n" in text
+    assert "- `arcface` seed 0: failed: out of memory (with batch_size=9999)\n" in text
 
 
 def test_the_json_holds_the_values_intervals_and_ties_of_the_table_of_runs(runs: Path, tmp_path: Path) -> None:
