@@ -27,7 +27,7 @@ class Settings:
     metrics; threads: None for all processors; image_size: ``64`` or ``64x48`` (height x width) for own images;
     classes, per_class, labels_per_class, balance, limit, drop_leaks: what of the data is used; split_seed: of every
     choice of images, apart from the seeds of training; broken: see DataPlace; engine: what computes the vectors of a
-    fitted method.
+    fitted method; report_dir: where tables and the page go, None for ``report`` in the folder of the runs.
     """
 
     protocol: str = "auto"
@@ -51,7 +51,7 @@ class Settings:
     image_size: str | None = None
     data_root: str | None = None
     runs: str = "runs"
-    results: str = "results"
+    report_dir: str | None = None
 
     def __post_init__(self) -> None:
         if self.budget is not None:
@@ -74,6 +74,11 @@ class Settings:
             raise ValueError(f"labels_per_class must be 1 or more, got {self.labels_per_class}")
         if self.split_seed < 0:
             raise ValueError(f"split_seed must be 0 or more, got {self.split_seed}")
+
+    @property
+    def report(self) -> Path:
+        """The folder that tables and the page are written to."""
+        return Path(self.report_dir) if self.report_dir else Path(self.runs) / "report"
 
 
 @dataclass(frozen=True)

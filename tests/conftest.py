@@ -66,7 +66,7 @@ def three_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = f"run {methods} -d digits --protocol loo --limit 160 --epochs 2 -o batch_size=16 --threads 1 -q"
     env = {"SIMBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     with filelock.FileLock(f"{folder}.lock"):
-        if not (folder / "results" / "leaderboard.md").is_file():
+        if not (folder / "runs" / "report" / "leaderboard.md").is_file():
             folder.mkdir(exist_ok=True)
             run_simbench(words.split(), folder, env, timeout=600).check_returncode()
     return folder

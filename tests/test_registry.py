@@ -133,7 +133,7 @@ def test_vectors_that_are_not_numbers_are_a_failed_run_that_names_the_method(
     (line,) = done.stderr.splitlines()
     assert line.startswith("simbench: colour failed: ")
     assert "Colour.embed" in line
-    assert "failed: " in (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+    assert "failed: " in (tmp_path / "runs" / "report" / "leaderboard.md").read_text(encoding="utf-8")
 
 
 def test_one_new_file_in_methods_is_a_method_without_any_other_edit(

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.board import Board, duration
-from bench.cli.options import configuration, data_places, folders, option
+from bench.cli.options import configuration, data_places, folders, option, wide_tables
 from bench.cli.robustness import sweep_all
 from bench.cli.run import machine
-from bench.cli.terminal import Terminal
+from bench.cli.terminal import StatusLine, Terminal, duration, leaderboard_text
 from bench.contract import UsageError
 from bench.environment import cache_folder
 
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 @option("--threads", type=int, help="Processors a cell uses.  [default: all, divided among the jobs]")
 @data_places
 @folders
+@wide_tables
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
 @configuration
 def bench(
@@ -51,6 +51,7 @@ def bench(
     address: str | None,
     cell_time: str | None,
     cell_memory: str | None,
+    wide: bool,
     quiet: bool,
     config: Path | None,
     overrides: Sequence[str],
@@ -91,9 +92,9 @@ def bench(
     device, cores = machine(settings)
     threads = settings.threads or max(1, cores // jobs)
     place = Workplace(Path(settings.runs), device, threads, terminal.progress, terminal.log, cache=cache_folder())
-    ensure_writable(Path(settings.results))
+    ensure_writable(settings.report)
     asked = Asked(jobs, budget, cell_time, cell_memory, predicted=dry_run, here=executor == "local")
-    trials = Board(place.root, {}, 1, quiet=quiet)
+    trials = StatusLine(place.root, {}, 1, quiet=quiet)
     try:
         plan = plan_suite(name, checked, place, asked, Reporter(trials.show, trials.tell))
     finally:
@@ -106,13 +107,13 @@ def bench(
     expected = {cell.folder(place.root): one for cell, one in zip(plan.cells, plan.predictions, strict=True)}
     cluster = (address, max(cores, jobs * threads)) if executor == "ray" else None
     made = _executor(plan, place, checked.datasets, jobs, cluster)
-    board = Board(place.root, expected, made.slots, quiet=quiet)
+    board = StatusLine(place.root, expected, made.slots, quiet=quiet)
     try:
         outcomes = Runner(plan.cells, place, made, plan.limits, Reporter(board.show, board.tell)).run()
     finally:
         board.close()
     swept = not plan.suite.keys.robustness or _sweep(outcomes, place, terminal, debug=debug)
-    return _report(outcomes, plan, place.root, Path(settings.results)) or int(not swept)
+    return _report(outcomes, plan, place.root, settings.report, wide=wide) or int(not swept)
 
 
 def _sweep(outcomes: Sequence[Outcome], place: Workplace, terminal: Terminal, *, debug: bool) -> bool:
@@ -169,17 +170,16 @@ def _say_plan(plan: Plan, root: Path, jobs: int) -> None:
         click.echo(f"not predicted: {reason}")
 
 
-def _report(outcomes: Sequence[Outcome], plan: Plan, runs: Path, results: Path) -> int:
+def _report(outcomes: Sequence[Outcome], plan: Plan, runs: Path, folder: Path, *, wide: bool) -> int:
     """Rebuild the tables, print the suite's, then what failed and what was skipped; return the exit code."""
     from tabulate import tabulate
 
     from bench.report.tables.frame import runs_frame
-    from bench.report.tables.leaderboard import tables
-    from bench.report.write import write_board
+    from bench.report.write import board_of, write_board
 
-    for path in write_board(runs, results).curves:
-        click.echo(f"written: {path}", err=True)
-    click.echo(tables(runs_frame([outcome.record for outcome in outcomes if outcome.record is not None])))
+    written = write_board(board_of(runs), folder)
+    frame = runs_frame([outcome.record for outcome in outcomes if outcome.record is not None])
+    click.echo(leaderboard_text(frame, wide=wide))
     failed = [outcome for outcome in outcomes if not outcome.done]
     if failed:
         rows = [[*_names(outcome), outcome.why] for outcome in failed]
@@ -187,7 +187,7 @@ def _report(outcomes: Sequence[Outcome], plan: Plan, runs: Path, results: Path) 
         click.echo(tabulate(rows, ["data set", "protocol", "method", "seed", "failed"], disable_numparse=True))
     if plan.skipped:
         click.echo("\nskipped: " + "\nskipped: ".join(plan.skipped))
-    click.echo(f"\nleaderboard: {results / 'leaderboard.md'}   runs: {runs}")
+    click.echo(f"\nwritten: {', '.join(map(str, written))}; runs: {runs}{'' if wide else '; all columns: --wide'}")
     sys.stdout.flush()
     return int(bool(failed))
 

@@ -18,7 +18,7 @@ from bench.contract import UsageError
 @click.option(
     "--against",
     metavar="OLD",
-    help="Compare all runs with those of OLD: a runs or results folder, or a commit of this repository.",
+    help="Compare all runs with those of OLD: a folder of runs, a published set, or a commit of this repository.",
 )
 @click.option("--metric", default="map", show_default=True, metavar="NAME", help="Any metric with per-query values.")
 @click.option(
@@ -50,13 +50,15 @@ def compare(
     seeds are averaged for each query. All must have been asked the same queries of the same data by one protocol.
 
     With --against and no words: what got better or worse since OLD, cell by cell, and query by query where both sides
-    are run folders; a results folder or a commit (its results/runs.csv) is compared by the values in its table.
+    are run folders; a published set, or a commit (its set standard; COMMIT:results/NAME for another), is compared by
+    the values in its table.
 
     \b
     simbench compare triplet arcface supcon
     simbench compare runs/digits/holdout/hog runs/digits/holdout/pixels --metric hit@1
     simbench compare runs/digits/loo/arcface/1781976899/seed0 runs/digits/loo/arcface/1781976899/seed1 --json
     simbench compare --against HEAD~3
+    simbench compare --against results/unseen
     simbench compare --against ../before/runs --runs runs --metric map@10
     """
     from bench.config import load_config

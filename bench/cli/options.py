@@ -21,9 +21,33 @@ def option(*names: str, envvar: str | None = None, **settings: Any) -> Callable[
 
 
 def folders(command: F) -> F:
-    """Add ``--runs`` and ``--results``."""
-    command = option("--results", metavar="DIR", help="Where tables go.  [default: results]")(command)
+    """Add ``--runs`` and ``--report-dir``."""
+    command = option("--report-dir", metavar="DIR", help="Where tables go.  [default: report in the folder of --runs]")(
+        command
+    )
     return option("--runs", metavar="DIR", help="Where runs are kept.  [default: runs]")(command)
+
+
+def wide_tables(command: F) -> F:
+    """Add ``--wide``."""
+    return click.option("--wide", is_flag=True, help="Print every column, however wide the terminal is.")(command)
+
+
+def publishing(command: F) -> F:
+    """Add ``--publish`` and ``--force``."""
+    command = click.option("--force", is_flag=True, help="Publish even if rows of the set are lost by it.")(command)
+    return click.option(
+        "--publish", metavar="NAME", help="Write to results/NAME, the set to be committed, instead of --report-dir."
+    )(command)
+
+
+def published_target(name: str | None, *, force: bool) -> Path | None:
+    """Return the folder that ``--publish`` names, None without it. Raises UsageError for --force alone, or a path."""
+    from bench.report.write import published_folder
+
+    if name is None and force:
+        raise UsageError("--force drops rows of a published set; give --publish NAME too")
+    return None if name is None else published_folder(name)
 
 
 def configuration(command: F) -> F:

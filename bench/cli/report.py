@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import configuration, data_places, folders, image_places
+from bench.cli.options import configuration, data_places, folders, image_places, published_target, publishing
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder
@@ -23,6 +23,8 @@ _TARGET = 3_000_000  # bytes of a page for a suite of runs
 
 @click.command()
 @folders
+@publishing
+@click.option("--figures", is_flag=True, help="Also write each figure as a file, SVG and PNG.")
 @image_places
 @click.option("--no-images", is_flag=True, help="Do not look for the images: no retrieved pictures, much faster.")
 @click.option(
@@ -39,7 +41,10 @@ _TARGET = 3_000_000  # bytes of a page for a suite of runs
 def report(
     *,
     runs: str | None,
-    results: str | None,
+    report_dir: str | None,
+    publish: str | None,
+    force: bool,
+    figures: bool,
     places: Sequence[str],
     no_images: bool,
     plane: str,
@@ -50,37 +55,50 @@ def report(
     overrides: Sequence[str],
     debug: bool,
 ) -> None:
-    """Write results/report.html: leaderboards, plots, retrieved pictures, checks and provenance of all runs.
+    """Write report.html beside the runs: leaderboards, plots, retrieved pictures, checks and provenance of all of them.
 
-    The page is one file that needs no network. Its figures are also written to results/figures, as SVG and PNG.
-    Pictures come from the data sets themselves; where one cannot be loaded, the page says why and goes without.
+    The page is one file that needs no network; --figures also writes its figures as files, into figures/. Pictures of
+    queries come from the data sets themselves; where one cannot be loaded, the page says why and goes without.
 
     \b
     simbench report
-    simbench report --runs /shared/runs --results /shared/results
+    simbench report --runs /shared/runs --report-dir /shared/report
     simbench report --images pictures=path/to/pictures
-    simbench report --no-images
+    simbench report --no-images --figures
+    simbench report --publish standard           the page of a published set, beside its tables
     """
     from bench.config import load_config
     from bench.report.figures.vectors import plane_by
     from bench.report.html.page import write_report
 
     del debug  # read where errors are shown
-    flags = {"runs": runs, "results": results, "data_root": data_root, "image_size": image_size}
+    if publish and figures:
+        raise UsageError("--figures and --publish: the page of a published set has its figures inside")
+    flags = {"runs": runs, "report_dir": report_dir, "data_root": data_root, "image_size": image_size}
     checked = load_config(config, overrides=overrides, flags=flags)
     terminal, named = Terminal(quiet=quiet), places_by_name(places)
     opened = None if no_images else opener(checked, terminal, named)
-    settings = checked.settings
+    folder = _published(publish, Path(checked.settings.runs), force=force) or checked.settings.report
     written = write_report(
-        Path(settings.runs), Path(settings.results), opened, terminal.progress, plane=plane_by(plane)
+        Path(checked.settings.runs), folder, opened, terminal.progress, plane=plane_by(plane), with_files=figures
     )
     for reason in written.missing:
         terminal.log(reason)
     large = f", more than {_TARGET / 1e6:.0f} MB" if written.size > _TARGET else ""
-    click.echo(
-        f"report: {written.page} ({written.size / 1e6:.1f} MB{large}; {written.figures} figures in "
-        f"{written.page.parent / 'figures'})"
-    )
+    where = f" in {written.page.parent / 'figures'}" if figures else ""
+    click.echo(f"report: {written.page} ({written.size / 1e6:.1f} MB{large}; {written.figures} figures{where})")
+
+
+def _published(name: str | None, runs: Path, *, force: bool) -> Path | None:
+    """Return the folder of a published set, if one is meant, and see that these runs have its rows."""
+    from bench.report.tables.frame import runs_frame
+    from bench.report.write import refuse_to_drop
+    from bench.runs.store import all_runs
+
+    folder = published_target(name, force=force)
+    if folder is not None and not force:
+        refuse_to_drop(runs_frame(all_runs(runs)), folder)
+    return folder
 
 
 def places_by_name(places: Sequence[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import click
 
 from bench.cli.options import configuration, data_places, folders, option
 from bench.cli.run import machine
-from bench.cli.terminal import Terminal
+from bench.cli.terminal import Terminal, fitted, terminal_width
 from bench.contract import SimbenchError, UsageError
 from bench.environment import cache_folder
 
@@ -46,11 +46,11 @@ def robustness(
 
     A RUN is a run's folder, or a folder above several. Nothing is trained: the fitted method embeds queries corrupted
     in three severities. Writes robustness.json into each run, then robustness.md, robustness.csv and figures into
-    results/. A finished sweep is not repeated; one that was stopped goes on.
+    the folder of the tables. A finished sweep is not repeated; one that was stopped goes on.
 
     \b
     simbench robustness runs/digits/loo/triplet
-    simbench robustness runs/fashionmnist/loo --results robust
+    simbench robustness runs/fashionmnist/loo --report-dir robust
     simbench robustness runs/pictures/holdout/arcface -d ~/pictures
     simbench bench --suite robustness                  the same for a whole suite, trained first where it is not yet
     """
@@ -62,8 +62,7 @@ def robustness(
     records = _runs(targets)
     checked = load_config(config, overrides=overrides, flags=flags)
     settings, terminal = checked.settings, Terminal(quiet=quiet)
-    results = Path(settings.results)
-    ensure_writable(results)
+    ensure_writable(settings.report)
     device, threads = machine(settings)
     loaded: dict[str, Dataset] = {}  # the runs of one data set follow each other: one is enough
 
@@ -78,9 +77,9 @@ def robustness(
 
     pairs = [(record, lambda record=record: queries(record)) for record in records]
     failed = sweep_all(pairs, device, threads, terminal, force=force, debug=debug)
-    for path in write_curves(_with_those_of(Path(settings.runs), records), results):
+    for path in write_curves(_with_those_of(Path(settings.runs), records), settings.report):
         click.echo(f"written: {path}", err=True)
-    click.echo("\n\n".join(robustness_text(panel) for panel in robustness_panels(records)))
+    click.echo(fitted("\n\n".join(robustness_text(panel) for panel in robustness_panels(records)), terminal_width()))
     return int(failed)
 
 

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import chosen_data, configuration, data_choices, data_places, folders, option, whole_numbers
-from bench.cli.terminal import Terminal
+from bench.cli.options import (
+    chosen_data,
+    configuration,
+    data_choices,
+    data_places,
+    folders,
+    option,
+    whole_numbers,
+    wide_tables,
+)
+from bench.cli.terminal import Terminal, leaderboard_text
 from bench.environment import cache_folder, processors
 
 if TYPE_CHECKING:
@@ -65,6 +74,7 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
 @folders
 @click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
 @click.option("--force", is_flag=True, help="Run again what is finished.")
+@wide_tables
 @click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON instead of tables.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
 @configuration
@@ -76,6 +86,7 @@ def run(
     quick: bool,
     dry_run: bool,
     force: bool,
+    wide: bool,
     as_json: bool,
     quiet: bool,
     tensorboard: bool,
@@ -120,7 +131,7 @@ def run(
     if tensorboard:
         require_tensorboard()
     ensure_writable(Path(settings.runs))
-    ensure_writable(Path(settings.results))
+    ensure_writable(settings.report)
     place = Workplace(
         Path(settings.runs),
         device,
@@ -133,7 +144,7 @@ def run(
         tensorboard=tensorboard,
     )
     records = list(run_cells(cells, place))
-    _report(records, Path(settings.runs), Path(settings.results), as_json=as_json)
+    _report(records, Path(settings.runs), settings.report, as_json=as_json, wide=wide)
     return int(any(record.status != "done" for record in records))
 
 
@@ -167,17 +178,16 @@ def _say_plan(cells: Sequence[Cell], runs: Path) -> None:
         click.echo(f"{known.status if known else 'to run':7}  {folder}")
 
 
-def _report(records: Sequence[RunRecord], runs: Path, results: Path, *, as_json: bool) -> None:
+def _report(records: Sequence[RunRecord], runs: Path, folder: Path, *, as_json: bool, wide: bool) -> None:
     from bench.report.tables.frame import runs_frame
-    from bench.report.tables.leaderboard import tables
-    from bench.report.write import write_results
+    from bench.report.write import board_of, write_board
 
-    write_results(runs, results)
+    write_board(board_of(runs), folder)
     if as_json:
         click.echo(json.dumps([{"folder": str(record.folder), **record.content} for record in records], indent=2))
         return
-    click.echo(tables(runs_frame(records)))
-    click.echo(f"\nleaderboard: {results / 'leaderboard.md'}   runs: {runs}")
+    click.echo(leaderboard_text(runs_frame(records), wide=wide))
+    click.echo(f"\nleaderboard: {folder / 'leaderboard.md'}   runs: {runs}{'' if wide else '   all columns: --wide'}")
     for record in records:
         if record.status != "done":
             click.echo(f"simbench: {record.content['method']} failed: {record.content['reason']}", err=True)

@@ -83,7 +83,7 @@ def serve(
     galleries = _galleries(chosen, checked, opened, terminal)
     for gallery in galleries:
         terminal.log(f"{gallery.title}: {len(gallery):,} images, {', '.join(one.name for one in gallery.contestants)}")
-    application = _application(galleries, Path(checked.settings.results), host)
+    application = _application(galleries, checked.settings.report, host)
     serve_on(application, listening, lambda: _announce(host, listening))
     terminal.log("stopped")
 
@@ -118,12 +118,12 @@ def _path(text: str) -> Path:
     return Path(text).expanduser()
 
 
-def _application(galleries: Sequence[SharedGallery], results: Path, host: str) -> Any:
+def _application(galleries: Sequence[SharedGallery], report: Path, host: str) -> Any:
     from bench.serve.application import Site, build
     from bench.serve.running import is_loopback
 
     hosts = frozenset({"localhost", "127.0.0.1", "::1", host.lower()}) if is_loopback(host) else None
-    return build(Site(galleries, results, hosts))
+    return build(Site(galleries, report, hosts))
 
 
 def _announce(host: str, listening: Any) -> None:

@@ -1,15 +1,34 @@
-"""What the user sees while work goes on: bars and lines on stderr, results on stdout."""
+"""What the user sees: bars and lines on stderr while work goes on, tables no wider than the terminal on stdout."""
 
 from __future__ import annotations
 
 import logging
+import re
+import shutil
 import sys
-from collections.abc import Iterable
-from typing import TypeVar
+import textwrap
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, TypeVar
 
+import click
 from tqdm import tqdm
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.suites.cost_model import Prediction
+    from bench.suites.expansion import SuiteCell
+    from bench.suites.runner import SuiteProgress
+
 T = TypeVar("T")
+
+NARROW = 100  # characters: up to here the leaderboard has its seven columns and no more
+_KEPT = 7  # columns that a table keeps while its widest names can be cut
+_NAME = 12  # characters that such a name keeps
 
 
 class _Warnings(logging.Handler):
@@ -38,3 +57,138 @@ class Terminal:
     def log(self, line: str) -> None:
         if not self.quiet:
             tqdm.write(line, file=sys.stderr)
+
+
+def terminal_width() -> int:
+    """Return the characters of a line: of the terminal, or COLUMNS; where there is neither, 100."""
+    return shutil.get_terminal_size((NARROW, 24)).columns
+
+
+def leaderboard_text(frame: pd.DataFrame, overall: str = "", *, wide: bool) -> str:
+    """Return the tables of some runs for stdout. overall: what is said of all of them, Markdown; wide: every column."""
+    from bench.report.tables.brief import brief_tables
+    from bench.report.tables.leaderboard import tables
+
+    parts = [overall, tables(frame) if wide else brief_tables(frame, more=terminal_width() > NARROW)]
+    text = "\n\n".join(part for part in parts if part)
+    return text if wide else fitted(text, terminal_width())
+
+
+def fitted(text: str, width: int) -> str:
+    """Return Markdown for a terminal: tables cut to its width, prose wrapped, pictures left out."""
+    parts: list[str] = []
+    for is_table, lines in groupby(text.splitlines(), key=lambda line: line.startswith("|")):
+        if is_table:
+            parts += _cut(list(lines), width)
+            continue
+        for line in lines:
+            indent = "  " if line.startswith("- ") else ""
+            wrapped = textwrap.wrap(
+                line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            )
+            parts += [] if line.startswith("![") else wrapped or [""]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts))
+
+
+def _cut(lines: Sequence[str], width: int) -> list[str]:
+    """Return a table without its last columns, and with its widest left column cut, as far as the width asks for it."""
+    rows = [line.strip("|").split("|") for line in lines]
+    if len({len(row) for row in rows}) > 1:  # a name has a bar in it
+        return list(lines)
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    while _width(columns) > width and len(columns) > _KEPT:
+        columns.pop()
+    left = [column for column in columns if column[1].startswith(":")]
+    over = _width(columns) - width
+    if over > 0 and left:
+        widest = max(left, key=lambda column: len(column[0]))
+        kept = max(_NAME, len(widest[0]) - 2 - over)
+        widest[:] = [_shortened(cell, kept) for cell in widest]
+    while _width(columns) > width and len(columns) > 2:
+        columns.pop()
+    return [f"|{'|'.join(row)}|" for row in zip(*columns, strict=True)]
+
+
+def _width(columns: Sequence[Sequence[str]]) -> int:
+    return sum(len(column[0]) + 1 for column in columns) + 1
+
+
+def _shortened(cell: str, kept: int) -> str:
+    """Return a cell of a left column in so many characters between its spaces; the second line's dashes likewise."""
+    if cell.startswith(":"):
+        return cell[: kept + 2]
+    text = cell.strip()
+    return f" {text if len(text) <= kept else f'{text[: kept - 1]}…':{kept}} "
+
+
+_CLEAR = "\r\x1b[K"
+
+
+class StatusLine:
+    """Tells events on stderr, and, where that is a terminal, keeps a line below them with what runs and what is left.
+
+    expected: what is known of each cell's time, by its folder under ``root``; slots: cells that run at once.
+    """
+
+    def __init__(self, root: Path, expected: Mapping[Path, Prediction], slots: int, *, quiet: bool) -> None:
+        self._root, self._expected, self._slots, self._quiet = root, expected, slots, quiet
+        self._line = not quiet and sys.stderr.isatty()
+        self._told = time.monotonic()
+
+    def tell(self, line: str) -> None:
+        if not self._quiet:
+            click.echo(f"{_CLEAR if self._line else ''}{line}", err=True)
+
+    def show(self, progress: SuiteProgress) -> None:
+        if self._line:
+            width = shutil.get_terminal_size().columns - 1
+            click.echo(f"{_CLEAR}{self.words(progress)[:width]}", err=True, nl=False)
+
+    def close(self) -> None:
+        if self._line:
+            click.echo(_CLEAR, err=True, nl=False)
+
+    def words(self, progress: SuiteProgress) -> str:
+        """Return the line: cells done, failed, running, left, the time left, and what the first one running says."""
+        done = sum(outcome.done for outcome in progress.outcomes)
+        failed = len(progress.outcomes) - done
+        parts = [f"{done} done", *([f"{failed} failed"] if failed else []), f"{len(progress.running)} running"]
+        left = f"{len(progress.waiting)} left"
+        if progress.elsewhere:
+            left += f" ({progress.elsewhere} with another runner)"
+        seconds = self._seconds_left(progress)
+        parts += [left, *([f"about {duration(seconds)}"] if seconds is not None else [])]
+        running = [f"{cell}, {duration(spent)}: {line}" for cell, spent, line in progress.running]
+        return " | ".join([", ".join(parts), *running])
+
+    def _seconds_left(self, progress: SuiteProgress) -> float | None:
+        """Return the time left, or None before there is anything to go by."""
+        left = 0.0
+        for cell, spent in [
+            *((cell, spent) for cell, spent, _ in progress.running),
+            *((c, 0.0) for c in progress.waiting),
+        ]:
+            whole = self._whole(cell, progress)
+            if whole is None:
+                return None
+            left += max(0.0, whole - spent)
+        return left / max(1, min(self._slots, len(progress.running) + len(progress.waiting)))
+
+    def _whole(self, cell: SuiteCell, progress: SuiteProgress) -> float | None:
+        """Return the seconds of a cell: as predicted, else as the likest cells have taken that are done."""
+        known = self._expected.get(cell.folder(self._root))
+        if known is not None and known.known:
+            return known.seconds
+        timed = [outcome for outcome in progress.outcomes if outcome.seconds and outcome.done]
+        same_data = [o for o in timed if o.cell.spec.dataset == cell.spec.dataset]
+        same_method = [o for o in same_data if o.cell.spec.method == cell.spec.method]
+        likest = same_method or same_data or timed
+        return fmean(outcome.seconds for outcome in likest) if likest else None
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as ``42 s``, ``12 min`` or ``3 h 05 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

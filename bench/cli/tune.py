@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="TOML file for the best options.  [default: RESULTS/tuned/DATASET.toml]",
+    help="TOML file for the best options.  [default: tuned/DATASET.toml in REPORT-DIR]",
 )
 @data_choices
 @data_places
@@ -76,7 +76,7 @@ def tune(
     simbench tune -m arcface -d fashionmnist --budget 2m
     simbench tune -m arcface -m triplet -d fashionmnist --trials 30 --epochs 2 --phases 1
     simbench tune -m arcface -o batch_size=64 --trials 5
-    simbench run -m arcface -d fashionmnist --config results/tuned/fashionmnist.toml
+    simbench run -m arcface -d fashionmnist --config runs/report/tuned/fashionmnist.toml
     """
     from bench.config import load_config
     from bench.runs.run_plan import chosen_data, chosen_methods, load_collection
@@ -97,7 +97,7 @@ def tune(
     from bench.tuning.search import tune as tune_method
     from bench.tuning.write import require_toml, save_section
 
-    target = output or Path(settings.results) / "tuned" / f"{data.name}.toml"
+    target = output or settings.report / "tuned" / f"{data.name}.toml"
     require_toml(target)
     ensure_writable(target.parent)
     place = Workplace(Path(settings.runs), device, threads, terminal.progress, terminal.log, debug=debug, cache=cache)

@@ -79,7 +79,7 @@ def test_a_suite_is_predicted_fitted_to_a_budget_run_once_and_told(program: Call
     runs = {run.content["method"]: run for run in all_runs(tmp_path / "runs")}
     assert {run.content["provenance"]["threads"] for run in runs.values()} == {1}
     assert runs["triplet"].content["provenance"]["command"].endswith("bench --threads 1 --budget 3h")
-    assert (tmp_path / "results" / "leaderboard.md").is_file()
+    assert (tmp_path / "runs" / "report" / "leaderboard.md").is_file()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("run.json")}
 
     (plan,) = (tmp_path / "runs" / ".plans").glob("*.json")

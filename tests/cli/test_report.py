@@ -21,20 +21,21 @@ def test_own_pictures_are_found_where_they_are_named_and_missed_with_a_reason_wh
     moved = pictures.rename(pictures.with_name("moved"))
     without = simbench("report")
     assert without.code == 0
-    assert without.out.startswith("report: results/report.html (0.")
+    assert without.out.startswith("report: runs/report/report.html (0.")
     assert "pictures of queries and neighbours are left out" in without.err
-    named = simbench("report", "--images", f"pictures={moved}")
+    assert not Path("runs/report/figures").exists()
+    named = simbench("report", "--images", f"pictures={moved}", "--figures")
     assert named.code == 0
     assert "left out" not in named.err
-    page = Path("results/report.html").read_text(encoding="utf-8")
+    page = Path("runs/report/report.html").read_text(encoding="utf-8")
     assert "data:image/webp" in page
     assert str(pictures.parent) not in page  # a page is published, folders are private
-    assert list(Path("results/figures").glob("pictures-loo-pixels-*-map.svg"))
+    assert list(Path("runs/report/figures").glob("pictures-loo-pixels-*-map.svg"))
 
 
 @pytest.mark.usefixtures("one_run")
 def test_the_images_need_not_be_looked_for(simbench: Callable[..., Any]) -> None:
-    done = simbench("report", "--no-images", "--results", "elsewhere", "-q")
+    done = simbench("report", "--no-images", "--report-dir", "elsewhere", "-q")
     assert done.code == 0
     assert done.err == ""
     assert "as asked" in Path("elsewhere/report.html").read_text(encoding="utf-8")

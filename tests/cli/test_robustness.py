@@ -25,7 +25,7 @@ def test_a_run_is_swept_told_and_not_swept_again(simbench: Callable[..., Any], t
     assert "## digits · loo · limit 200" in first.out
     (path,) = (tmp_path / "runs").rglob("robustness.json")
     written = path.stat().st_mtime_ns
-    assert (tmp_path / "results" / "robustness.csv").is_file()
+    assert (tmp_path / "runs" / "report" / "robustness.csv").is_file()
     again = simbench("robustness", str(path.parent), "--threads", "1")
     assert "done already" in again.err
     assert again.out == first.out
@@ -52,10 +52,10 @@ def test_a_suite_runs_its_budgets_then_sweeps_them_once(program: Callable[..., A
     assert first.code == 0, first.err
     swept = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("robustness.json")}
     assert len(swept) == 4
-    text = (tmp_path / "results" / "labels.md").read_text()
+    text = (tmp_path / "runs" / "report" / "labels.md").read_text()
     assert "pixels" in text
     assert "pca" in text
-    assert (tmp_path / "results" / "robustness.md").is_file()
+    assert (tmp_path / "runs" / "report" / "robustness.md").is_file()
     again = program(*words)
     assert again.code == 0, again.err
     assert again.err.count("done already") == 4
@@ -68,7 +68,7 @@ def test_a_label_budget_of_the_command_line_is_a_row_of_its_own(simbench: Callab
     few = simbench(*words, "--labels-per-class", "5")
     assert few.code == 0, few.err
     assert "## digits · loo · labels per class 5" in few.out
-    assert "| pixels | 0." in (tmp_path / "results" / "labels.md").read_text().replace("  ", " ")
+    assert "| pixels | 0." in (tmp_path / "runs" / "report" / "labels.md").read_text().replace("  ", " ")
     both = simbench(*words, "--labels-per-class", "5", "--per-class", "5")
     assert both.code == 2
     assert "not both" in both.err

@@ -23,7 +23,7 @@ def test_lr_weight_decay_and_augment_are_options_of_every_method_that_trains(
     runs = {run["method"]: run for run in json.loads(done.out)}
     assert runs["siamese"]["deviations"] == {"augment": "none", "lr": 0.001, "weight_decay": 0.1}
     assert runs["pixels"]["deviations"] == {}
-    table = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+    table = (tmp_path / "runs" / "report" / "leaderboard.md").read_text(encoding="utf-8")
     assert "augment none; lr 0.001; weight_decay 0.1" in table
     assert "**Every row**: epochs 0.05." in table
 

@@ -56,7 +56,7 @@ def simbench(folder: Path, site: Path, *words: str, **env: str) -> subprocess.Co
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "results" / "tuned" / "digits-mortal.csv").open(encoding="utf-8") as file:
+    with (folder / "runs" / "report" / "tuned" / "digits-mortal.csv").open(encoding="utf-8") as file:
         return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
 
 
@@ -68,7 +68,7 @@ def test_killed_twice_the_same_command_ends_with_the_trials_of_one_that_was_not(
     for finished in (0, 1):
         done = simbench(broken, site, *words, KILL_AT="1 3")
         assert done.returncode == -9
-        assert not (broken / "results" / "tuned" / "digits.toml").exists()
+        assert not (broken / "runs" / "report" / "tuned" / "digits.toml").exists()
         assert finished == 0 or len(rows(broken)) == finished
     rest = simbench(broken, site, *words)
     assert rest.returncode == 0, rest.stderr
@@ -81,7 +81,7 @@ def test_killed_twice_the_same_command_ends_with_the_trials_of_one_that_was_not(
     assert len(lines) == len(others)
     assert (lines[0], *lines[2:]) == (others[0], *others[2:])  # the second holds the commit and the date
     # and `simbench run` takes the file that was written
-    toml = broken / "results" / "tuned" / "digits.toml"
+    toml = broken / "runs" / "report" / "tuned" / "digits.toml"
     best = tomllib.loads(toml.read_text(encoding="utf-8"))["methods"]["mortal"]["power"]
     ran = simbench(broken, site, "run", "-m", "mortal", "--limit", "300", "--config", str(toml), "--json")
     assert ran.returncode == 0, ran.stderr

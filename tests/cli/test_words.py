@@ -80,11 +80,11 @@ def test_a_run_prints_its_table_and_writes_every_file(simbench: Callable[..., An
     assert {"run.json", "per_query.npz", "embeddings.safetensors", "weights.safetensors", "latency.npz"} <= {
         path.name for path in pixels.folder.iterdir()
     }
-    frame = pd.read_csv(tmp_path / "results" / "runs.csv")
+    frame = pd.read_csv(tmp_path / "runs" / "report" / "runs.csv")
     assert list(frame.columns[:5]) == ["dataset", "protocol", "method", "seed", "status"]
     assert frame.set_index("method").loc["pixels", "map@10"] == pytest.approx(pixels.content["scores"]["map@10"])
-    assert (tmp_path / "results" / "digits.csv").is_file()
-    assert "simbench leaderboard" in (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+    assert not (tmp_path / "results").exists()
+    assert "simbench leaderboard" in (tmp_path / "runs" / "report" / "leaderboard.md").read_text(encoding="utf-8")
 
 
 def test_a_finished_run_is_not_repeated_unless_forced(simbench: Callable[..., Any], tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_check_tells_leaks_and_a_run_records_them_until_they_are_dropped(
     }
     assert leaks[False]
     assert leaks[True] == []
-    text = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+    text = (tmp_path / "runs" / "report" / "leaderboard.md").read_text(encoding="utf-8")
     assert "## pictures · holdout · drop leaks" in text
     assert text.count("**Leak**") == 1
 
@@ -210,7 +210,7 @@ def test_a_results_folder_that_cannot_be_written_is_told_before_anything_runs(
     simbench: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "taken").write_text("a file, not a folder", encoding="utf-8")
-    for option in ("--results", "--runs"):
+    for option in ("--report-dir", "--runs"):
         outcome = simbench("run", "-m", "pixels", option, "taken/inner")
         assert outcome.code == FAILURE
         assert "taken/inner" in outcome.err
@@ -224,7 +224,9 @@ def test_a_method_that_fails_is_a_row_with_its_reason_and_exit_code_1(
     outcome = simbench("run", "-m", "arcface", "-m", "pixels", "-o", "lr=1e9", "--epochs", "0.2", "-q")
     assert outcome.code in (0, FAILURE)  # a rate this absurd usually diverges; if not, nothing failed
     if outcome.code == FAILURE:
-        assert "`arcface` seed 0: failed: " in (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+        assert "`arcface` seed 0: failed: " in (tmp_path / "runs" / "report" / "leaderboard.md").read_text(
+            encoding="utf-8"
+        )
         assert "| pixels" in outcome.out
 
 

@@ -38,7 +38,7 @@ def project(three_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(three_runs, folder, dirs_exist_ok=True)
     (folder / "scratch").mkdir()
-    run_simbench(["report", "-q"], folder, _environment(folder), timeout=600).check_returncode()
+    run_simbench(["report", "--figures", "-q"], folder, _environment(folder), timeout=600).check_returncode()
     return folder
 
 

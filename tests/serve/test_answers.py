@@ -176,11 +176,11 @@ def test_the_leaderboard_is_that_of_the_results_folder(client: Any, project: Pat
 
 def test_the_report_and_its_figures_are_on_the_site_under_policies_of_their_own(client: Any, project: Path) -> None:
     page = client.get("/report")
-    assert page.content == (project / "results" / "report.html").read_bytes()
+    assert page.content == (project / "runs" / "report" / "report.html").read_bytes()
     policy = page.headers["content-security-policy"]
     assert "script-src 'sha256-" in policy
     assert "script-src 'unsafe-inline'" not in policy
-    for path in (project / "results" / "figures").iterdir():
+    for path in (project / "runs" / "report" / "figures").iterdir():
         assert client.get(f"/figures/{path.name}").content == path.read_bytes()
 
 

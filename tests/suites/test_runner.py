@@ -322,7 +322,7 @@ def test_each_way_of_failing_is_a_row_with_its_reason_and_the_others_complete(fo
     assert {how: record.status for how, record in done.items()} == dict.fromkeys(expected, "failed")
     for how, reason in expected.items():
         assert reason in done[how].content["reason"]
-        assert reason in (folder / "results" / "leaderboard.md").read_text(), "never hidden"
+        assert reason in (folder / "runs" / "report" / "leaderboard.md").read_text(), "never hidden"
     assert sorted(fits(folder)) == sorted(
         f"{how} 1.0 0" for how in ("raise", "hang", "eat", "exit", "crash", "killed", "killed", "well")
     )

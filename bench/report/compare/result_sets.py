@@ -22,7 +22,8 @@ TABLE = "runs.csv"
 _KIND = ("dataset", "protocol", "method", "key")
 _PLACE = ("dataset", "protocol", "dataset_revision", "method")
 _NEEDED = (*_KIND, "seed", "status", "dataset_revision", "options", "budget")
-PUBLISHED = f"results/{TABLE}"  # where a revision of a repository keeps it
+PUBLISHED = Path("results")  # what was published, a folder a set
+_STANDARD = (f"results/standard/{TABLE}", f"results/{TABLE}")  # below a checkout; the second before sets had names
 
 
 @dataclass(frozen=True)
@@ -90,22 +91,25 @@ class Tree:
 def open_tree(word: str) -> Tree:
     """Return the results that a word stands for.
 
-    A folder of runs; a folder with ``runs.csv``, or with ``results/runs.csv``; such a file itself; else a revision of
-    the git repository of the current folder that holds ``results/runs.csv``. Raises UsageError if it is none of these,
-    DataError for a table that cannot be read.
+    A folder of runs; a folder with ``runs.csv``; such a file itself; a checkout with the published set ``standard``;
+    else a revision of the git repository of the current folder, which has that set (``HEAD~3``) or another folder with
+    ``runs.csv`` (``HEAD~3:results/unseen``). Raises UsageError if it is none of these, DataError for a table that
+    cannot be read.
     """
     path = Path(word)
     if path.is_file():
-        return _tree(word, _read(path.read_bytes(), word))
+        return _tree(word, read_table(path))
     if not path.is_dir():
-        return _tree(f"commit {word}", _read(_from_git(word), f"{word}:{PUBLISHED}"))
+        return _tree(f"commit {word}", _parsed(*_from_git(word)))
     if any(path.glob(f"*/*/*/*/seed*/{RUN_FILE}")):
         runs = all_runs(path)
         return _tree(word, runs_frame(runs), _entries(runs))
-    for table in (path / TABLE, path / PUBLISHED):
+    for table in (path / TABLE, *(path / name for name in _STANDARD)):
         if table.is_file():
-            return _tree(word, _read(table.read_bytes(), str(table)))
-    raise UsageError(f"{word} holds no runs and no {TABLE}; give a runs folder, a results folder, or a commit")
+            return _tree(word, read_table(table))
+    raise UsageError(
+        f"{word} holds no runs and no {TABLE}; give a runs folder, a set such as results/standard, or a commit"
+    )
 
 
 def _tree(name: str, frame: pd.DataFrame, entries: Mapping[tuple[str, ...], Entry] | None = None) -> Tree:
@@ -135,8 +139,12 @@ def _entries(runs: Iterable[RunRecord]) -> dict[tuple[str, ...], Entry]:
     return {kind: entry_of(same) for kind, same in found.items()}
 
 
-def _read(content: bytes, where: str) -> pd.DataFrame:
-    """Return a published table of runs."""
+def read_table(path: Path) -> pd.DataFrame:
+    """Return a published table of runs. Raises DataError where it is none."""
+    return _parsed(path.read_bytes(), str(path))
+
+
+def _parsed(content: bytes, where: str) -> pd.DataFrame:
     try:
         frame = pd.read_csv(io.BytesIO(content), dtype={"key": str})
     except (ValueError, pd.errors.ParserError) as error:
@@ -147,8 +155,9 @@ def _read(content: bytes, where: str) -> pd.DataFrame:
     return frame
 
 
-def _from_git(revision: str) -> bytes:
-    """Return the table of runs that a revision holds."""
+def _from_git(word: str) -> tuple[bytes, str]:
+    """Return the table of runs that a revision holds, and what git calls it. word: REVISION or REVISION:FOLDER."""
+    revision, _, folder = word.partition(":")
     top = _git("rev-parse", "--show-toplevel")
     if top.returncode:
         raise UsageError(
@@ -156,10 +165,12 @@ def _from_git(revision: str) -> bytes:
         )
     if revision.startswith("-") or _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").returncode:
         raise UsageError(f"{revision} is no folder and no commit of {top.stdout.decode().strip()}")
-    shown = _git("show", f"{revision}:{PUBLISHED}")
-    if shown.returncode:
-        raise DataError(f"commit {revision} has no {PUBLISHED}: no results were published there")
-    return shown.stdout
+    wanted = [f"{folder.rstrip('/')}/{TABLE}"] if folder else _STANDARD
+    for name in wanted:
+        shown = _git("show", f"{revision}:{name}")
+        if not shown.returncode:
+            return shown.stdout, f"{revision}:{name}"
+    raise DataError(f"commit {revision} has no {wanted[0]}: no such results were published there")
 
 
 def _git(*words: str) -> subprocess.CompletedProcess[bytes]:

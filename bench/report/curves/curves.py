@@ -1,4 +1,4 @@
-"""Label-budget curves and robustness sweeps in ``results/``: tables and figures, made from run folders alone."""
+"""Label-budget curves and robustness sweeps: tables and the figures in them, made from run folders alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write_curves(records: Sequence[RunRecord], results: Path) -> list[Path]:
     """Write what the runs have to show of both, and return the tables' Markdown files; nothing where there is nothing.
 
     Writes ``labels.csv`` and ``labels.md``, ``robustness.csv`` and ``robustness.md``, and a figure for each test into
-    ``figures/``, as SVG and PNG. Raises DataError where a run's files are missing, SimbenchError where nothing can be
+    ``figures/``. Raises DataError where a run's files are missing, SimbenchError where nothing can be
     written.
     """
     return [*_write_labels(records, results), *_write_robustness(records, results)]
@@ -53,9 +53,8 @@ def _write_robustness(records: Sequence[RunRecord], results: Path) -> list[Path]
 
 
 def _with_figure(text: str, drawn: Drawn, results: Path) -> str:
-    """Write a figure's files, and return its table with the figure behind it."""
+    """Write a figure, and return its table with the figure behind it."""
     write_bytes(results / FIGURES / f"{drawn.slug}.svg", drawn.svg)
-    write_bytes(results / FIGURES / f"{drawn.slug}.png", drawn.png)
     return f"{text}\n\n![{drawn.alt}]({FIGURES}/{drawn.slug}.svg)"
 
 
@@ -69,11 +68,11 @@ _LABELS = """# Label budgets
 Made from the run folders. Each method learnt from so many labelled images a class, validation included, and was asked
 the same test. `±` is half the 95 % interval over queries (by class where there are ten or more) and seeds of training;
 which images are labelled is one draw, the same for all, and not part of it. Methods that use no labels get the same
-images ([labels and robustness](../../docs/guides/labels-and-robustness.md))."""
+images ([label budgets and robustness](../../docs/guides/labels-and-robustness.md))."""
 
 _ROBUSTNESS = """# Robustness
 
 Made from the run folders. The queries are corrupted, each in three severities, and ranked against the run's clean
 gallery; nothing was trained for it. Drops are paired, query by query, with the clean queries; a corruption's is the
 mean of its severities, the mean drop that of all corruptions. `±` is half the 95 % interval over queries (by class
-where there are ten or more) and seeds ([labels and robustness](../../docs/guides/labels-and-robustness.md))."""
+where there are ten or more) and seeds ([label budgets and robustness](../../docs/guides/labels-and-robustness.md))."""

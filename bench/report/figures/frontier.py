@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,26 +13,15 @@ from bench.report.figures.style import CLASS_COLOURS, INK, MUTED, Drawn, finish,
 from bench.report.tables.groups import Row
 
 _BELOW = 0.1  # how far below the best the figure reaches
-_OF_RUN = ("dataset", "protocol", "method", "key")
 
 
-def find_frontier(row: Row, results: Path) -> list[dict[str, str]]:
-    """Return the rows of a run's frontier.csv: in the run's ``index/``, or anywhere under ``results/frontier``."""
-    wanted = {name: str(row.first.content[name]) for name in _OF_RUN}
-    for path in (row.first.folder / "index" / "frontier.csv", *sorted(results.glob("frontier/**/frontier.csv"))):
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                points = list(csv.DictReader(file))
-        except FileNotFoundError:
-            continue
-        if points and all(points[0].get(name) == value for name, value in wanted.items()):
-            return points
-    return []
-
-
-def draw_frontier(row: Row, results: Path) -> Drawn | None:
+def draw_frontier(row: Row) -> Drawn | None:
     """Return label map@k against latency and bytes of every index that was tried, or None if none was."""
-    points = find_frontier(row, results)
+    try:
+        with (row.first.folder / "index" / "frontier.csv").open(encoding="utf-8", newline="") as file:
+            points = list(csv.DictReader(file))
+    except FileNotFoundError:
+        return None
     if not points:
         return None
     quality = next(name for name in points[0] if name.startswith("map@"))

@@ -19,10 +19,12 @@ _COSTS = (
 )
 
 
-def draw_tradeoffs(table: Table) -> list[Drawn]:
-    """Return map against latency and against size; without those that no two rows have."""
+def draw_tradeoffs(table: Table, *only: str) -> list[Drawn]:
+    """Return map against ``latency`` and against ``size``; without those that no two rows have. only: these of them."""
     found = []
     for name, column, label, what in _COSTS:
+        if only and name not in only:
+            continue
         points = [(row, cost, row.mean(RANKED_BY)) for row in table.rows if (cost := row.mean(column))]
         known = [(row, cost, quality) for row, cost, quality in points if quality is not None]
         if len(known) > 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -121,13 +120,8 @@ class Shared:
         return cls(draw_pairs(answers, seed=seed), mapped, plane, queries)
 
 
-def detail_of(
-    row: Row, answers: Answers, shared: Shared, pictures: Pictures | None, sheet: Sheet, *, results: Path
-) -> Detail:
-    """Return one row's detail; results: where frontiers of approximate search may lie, besides in the run's folder.
-
-    Raises DataError where its vectors cannot be read.
-    """
+def detail_of(row: Row, answers: Answers, shared: Shared, pictures: Pictures | None, sheet: Sheet) -> Detail:
+    """Return one row's detail. Raises DataError where its vectors cannot be read."""
     vectors = read_vectors(row.first.folder)
     query, gallery = vectors["query"], vectors["gallery"]
     facts = row.first.content.get("thresholds")
@@ -144,7 +138,7 @@ def detail_of(
     if shared.pairs.same.any() and not shared.pairs.same.all():
         same = shared.pairs.same
         figures.append(draw_histogram(row, alike[same], alike[~same], threshold))
-    figures.append(draw_frontier(row, results))
+    figures.append(draw_frontier(row))
     named = [("drawn by seed", int(at)) for at in examples(shared.pairs)] + most_mistaken(shared.pairs, alike)
     chosen = shared.pairs.take([at for _, at in named])
     own = own_probabilities(row.first, chosen, pictures) if pictures else None

@@ -42,15 +42,15 @@ class Audited:
     done: bool
 
 
-def origins(row: Row, runs: Path, results: Path, found: Mapping[Path, tuple[str, ...]]) -> list[Origin]:
-    """Return each run of a row. found: the alarms across runs."""
+def origins(row: Row, runs: Path, folder: Path, found: Mapping[Path, tuple[str, ...]]) -> list[Origin]:
+    """Return each run of a row. folder: where the page will lie; found: the alarms across runs."""
     commands = dict(zip(row.frame["seed"], row.frame["command"], strict=True))
     return [
         Origin(
             f"{row.slug}-seed{record.content['seed']}",
             int(record.content["seed"]),
             record.folder.relative_to(runs).as_posix(),
-            _link(record.folder, results),
+            _link(record.folder, folder),
             _facts(record, str(commands.get(record.content["seed"], ""))),
             without_folders(json.dumps(record.content["spec"]["options"], indent=1, sort_keys=True)),
             found.get(record.folder, ()),
@@ -101,8 +101,8 @@ def _facts(record: RunRecord, command: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in facts.items() if value)
 
 
-def _link(folder: Path, results: Path) -> str | None:
+def _link(folder: Path, page: Path) -> str | None:
     """Return the way from the page to a run.json in the same project; a longer one would name private folders."""
-    project = results.resolve().parent
+    project = page.resolve().parent
     target = folder.resolve() / "run.json"
-    return os.path.relpath(target, results.resolve()) if target.is_relative_to(project) else None
+    return os.path.relpath(target, page.resolve()) if target.is_relative_to(project) else None

@@ -11,6 +11,8 @@ from bench.files import write_bytes
 from bench.report.aggregate.overall import overall_of
 from bench.report.figures.critical_difference import draw_overall
 from bench.report.figures.curves import draw_overview
+from bench.report.figures.reconstructions import write_reconstructions
+from bench.report.figures.style import Drawn
 from bench.report.figures.tradeoff import draw_tradeoffs
 from bench.report.figures.vectors import PlaneOf, principal_plane
 from bench.report.html.details import Detail, Shared, detail_of
@@ -29,7 +31,7 @@ OpenImages = Callable[[RunRecord], Dataset]
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: the page, its size in bytes, how many figures beside it, and what is left out and why."""
+    """What was written: the page, its size in bytes, how many figures it has, and what is left out and why."""
 
     page: Path
     size: int
@@ -38,13 +40,20 @@ class Written:
 
 
 def write_report(
-    runs: Path, results: Path, open_images: OpenImages | None, progress: Progress, *, plane: PlaneOf = principal_plane
+    runs: Path,
+    folder: Path,
+    open_images: OpenImages | None,
+    progress: Progress,
+    *,
+    plane: PlaneOf = principal_plane,
+    with_files: bool = False,
 ) -> Written:
-    """Write ``report.html`` and its figures as files into a results folder, from all runs under ``runs``.
+    """Write ``report.html`` into a folder, from all runs under ``runs``.
 
     open_images: loads the data set that a run was scored on, or raises SimbenchError where it cannot; None: no picture
-    is looked for. plane: how vectors are laid out on the embedding maps. Raises SimbenchError if there is no run, or
-    the folder cannot be written.
+    is looked for. plane: how vectors are laid out on the embedding maps. with_files: also write each figure, and each
+    decoding run's reconstructions, into ``figures/``. Raises SimbenchError if there is no run, or the folder cannot be
+    written.
     """
     records = all_runs(runs)
     if not records:
@@ -52,23 +61,31 @@ def write_report(
     tables = tables_of(records, runs_frame(records))
     found = alarms_of(records)
     steps = progress(tables, total=len(tables), what="report")
-    views = [_view(table, runs, results, open_images, found=found, plane=plane, progress=progress) for table in steps]
+    views = [_view(table, runs, folder, open_images, found=found, plane=plane, progress=progress) for table in steps]
     overall = overall_of(tables)
     diagram = draw_overall(overall) if overall.comparable else None
-    page = render(views, overview(tables), _newest(records), overall, diagram).encode()
+    page = render(views, overview(tables), _newest(records), overall, diagram, with_files=with_files).encode()
     figures = [*([diagram] if diagram else []), *(figure for view in views for figure in view.figures)]
-    for figure in figures:
-        write_bytes(results / "figures" / f"{figure.slug}.svg", figure.svg)
-        write_bytes(results / "figures" / f"{figure.slug}.png", figure.png)
-    write_bytes(results / "report.html", page)
+    if with_files:
+        _write_figures(figures, records, folder / "figures")
+    write_bytes(folder / "report.html", page)
     missing = tuple(f"{view.table.title}: {reason}" for view in views for reason in view.missing)
-    return Written(results / "report.html", len(page), len(figures), missing)
+    return Written(folder / "report.html", len(page), len(figures), missing)
+
+
+def _write_figures(figures: Sequence[Drawn], records: Sequence[RunRecord], folder: Path) -> None:
+    for figure in figures:
+        write_bytes(folder / f"{figure.slug}.svg", figure.svg)
+        write_bytes(folder / f"{figure.slug}.png", figure.png)
+    for record in records:
+        names = [str(record.content[name]) for name in ("dataset", "protocol", "method", "key")]
+        write_reconstructions(record, folder / f"{'-'.join(names)}-seed{record.content['seed']}-reconstructions.png")
 
 
 def _view(
     table: Table,
     runs: Path,
-    results: Path,
+    folder: Path,
     open_images: OpenImages | None,
     *,
     found: dict[Path, tuple[str, ...]],
@@ -84,9 +101,7 @@ def _view(
     if others:
         missing.append(f"asked other queries than {table.rows[0].name}, and so not beside it: {', '.join(others)}")
     asked = questions(same, pictures) if same else []
-    details, mapped = _details(
-        same, asked, pictures, sheet, plane=plane, results=results, missing=missing, progress=progress
-    )
+    details, mapped = _details(same, asked, pictures, sheet, plane=plane, missing=missing, progress=progress)
     return TableView(
         table,
         finding_of(table),
@@ -98,7 +113,7 @@ def _view(
         tuple(details),
         tuple(mapped),
         audited(table),
-        tuple((row, tuple(origins(row, runs, results, found))) for row in table.rows),
+        tuple((row, tuple(origins(row, runs, folder, found))) for row in table.rows),
         sheet,
         tuple(missing),
     )
@@ -140,7 +155,6 @@ def _details(
     sheet: Sheet,
     *,
     plane: PlaneOf,
-    results: Path,
     missing: list[str],
     progress: Progress,
 ) -> tuple[list[Detail], list[tuple[int, int, str, str]]]:
@@ -152,7 +166,7 @@ def _details(
     details = []
     for row, answers in progress(same.items(), total=len(same), what="methods"):
         try:
-            details.append(detail_of(row, answers, shared, pictures, sheet, results=results))
+            details.append(detail_of(row, answers, shared, pictures, sheet))
         except DataError as error:
             missing.append(f"{row.name}: {error}")
     mapped = []

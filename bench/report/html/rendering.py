@@ -42,10 +42,19 @@ def fold(page: str) -> str:
     return short.replace(_STORE, f'<script type="text/plain" id="folded">{packed}</script>')
 
 
-def render(views: Sequence[TableView], made_from: str, newest: str, overall: Overall, diagram: Drawn | None) -> str:
+def render(
+    views: Sequence[TableView],
+    made_from: str,
+    newest: str,
+    overall: Overall,
+    diagram: Drawn | None,
+    *,
+    with_files: bool,
+) -> str:
     """Return the whole page, its folded parts packed.
 
-    newest: the day of the newest run; diagram: of the methods' mean ranks, None where tables cannot be compared.
+    newest: the day of the newest run; diagram: of the methods' mean ranks, None where tables cannot be compared;
+    with_files: whether its figures also lie beside it, in ``figures/``.
     """
     environment = Environment(
         loader=PackageLoader("bench.report.html"),
@@ -65,6 +74,7 @@ def render(views: Sequence[TableView], made_from: str, newest: str, overall: Ove
         newest=newest,
         overall=overall,
         diagram=diagram,
+        with_files=with_files,
         caution=caution(overall),
         sheet_columns=COLUMNS,
         css=_ours(shared / "theme.css", own / "report.css"),

@@ -1,4 +1,4 @@
-"""``results/README.md``: the answers in plain words, each with its evidence."""
+"""``answers.md``: the answers in plain words, each with its evidence."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from bench.report.compare.compared import Rival, mean
 from bench.report.recommend.answers import FROZEN, QUESTIONS, Answer, TableAnswers, Training, method_of
 from bench.report.tables.footnotes import notes
 from bench.report.tables.groups import Row
-from bench.report.tables.wording import many, p_value
+from bench.report.tables.wording import days, many, p_value
 
-MARK = "<!-- made by simbench leaderboard; it is written anew each time -->"
 _SHOWN = 3  # of the rows that can be told from a winner: the nearest
 
 
 def answers_page(found: Sequence[TableAnswers], overall: Overall) -> str:
     """Return the whole page as Markdown."""
-    lines = [MARK, "# Answers", "", _made(found), ""]
+    lines = ["# Answers", "", _made(found), ""]
     if found:
         lines += [_glance(found), "", _LEGEND, ""]
     lines += ["## All data sets", "", *_overall(found, overall), "", "## New classes", "", *_new_classes(found), ""]
@@ -34,14 +33,13 @@ def _made(found: Sequence[TableAnswers]) -> str:
     if not records:
         return "No finished runs yet. Start with `simbench run -m pixels -m random -m arcface -d digits`."
     failed = sum(len(one.table.failed) for one in found)
-    days = sorted(str(record.content["provenance"]["date"])[:10] for record in records)
     lost = f" and {many(failed, 'failed run')}" if failed else ""
-    when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+    when = days(record.content["provenance"]["date"] for record in records)
     made = f"{many(len(records), 'finished run')}{lost}"
     return (
         f"Which method should you use? Made by `simbench leaderboard` from {made} ({when}) and from nothing else. "
-        "All rows: [leaderboard.md](leaderboard.md); one line a run: [runs.csv](runs.csv); figures and retrieved "
-        "pictures: [report.html](report.html), made by `simbench report`."
+        "All rows: [leaderboard.md](leaderboard.md); one line a run: [runs.csv](runs.csv). "
+        "`simbench report` shows figures and retrieved pictures."
     )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from bench.report.tables.footnotes import notes, shared_notes
-from bench.report.tables.wording import choices_in_words, failures, many, varied_choices
+from bench.report.tables.wording import choices_in_words, days, failures, many, varied_choices
 
 _EMPTY = "-"
 
@@ -70,13 +70,15 @@ def tables(frame: pd.DataFrame) -> str:
             "",
             table(group),
             "",
-            *_ranks(group),
-            *_leaks(group),
-            *_seen_classes(group),
-            made(group),
+            *below(group),
             "",
         ]
     return "\n".join(parts).rstrip()
+
+
+def below(group: pd.DataFrame) -> list[str]:
+    """Return the lines under a table: what its ranks can tell, leaks, classes that were trained on, how it was made."""
+    return [*_ranks(group), *_leaks(group), *_seen_classes(group), made(group)]
 
 
 def groups_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -193,10 +195,8 @@ def made(group: pd.DataFrame) -> str:
         {f"{str(c)[:10]}{'+' if d else ''}" for c, d in zip(runs["commit"], runs["dirty"], strict=True) if c}
     )
     machines = sorted({f"{cpu}, {many(n, 'thread')}" for cpu, n in zip(runs["cpu"], runs["threads"], strict=True)})
-    when = sorted({str(date)[:10] for date in runs["date"]})
-    days = when[0] if len(when) == 1 else f"{when[0]} to {when[-1]}"
     data = group["dataset_revision"].iloc[0][:12]
-    return f"Made {days} on {_list(machines)}; commit {_list(commits) or 'unknown'}; data {data}."
+    return f"Made {days(runs['date'])} on {_list(machines)}; commit {_list(commits) or 'unknown'}; data {data}."
 
 
 def _list(items: Sequence[str]) -> str:

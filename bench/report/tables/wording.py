@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -23,6 +23,12 @@ def p_value(p: float) -> str:
 def many(count: int, noun: str, plural: str = "") -> str:
     """Return a count with its noun: 1 row, 2 rows, 1 query, 10,000 queries (plural given)."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def days(dates: Iterable[object]) -> str:
+    """Return the day of some dates as ISO text, or the first and the last of several."""
+    when = sorted({str(date)[:10] for date in dates})
+    return when[0] if len(when) == 1 else f"{when[0]} to {when[-1]}"
 
 
 def varied_choices(runs: pd.DataFrame) -> dict[tuple[str, str], dict[str, str]]:

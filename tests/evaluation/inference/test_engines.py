@@ -340,7 +340,7 @@ def test_a_run_on_an_engine_scores_as_one_on_torch_and_says_so(
         assert records[engine]["has_weights"]
         assert records[engine]["n_parameters"] == records["torch"]["n_parameters"]
         assert records[engine]["scores"].keys() == records["torch"]["scores"].keys(), "decoding scores too"
-    board = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+    board = (tmp_path / "runs" / "report" / "leaderboard.md").read_text(encoding="utf-8")
     assert "engine openvino" in board
     assert "engine onnx" in board
     assert "engine torch" not in board

@@ -20,7 +20,7 @@ from bench.evaluation.statistics.paired_tests import compare
 from bench.report.compare.regressions import BY_VALUES, PAIRED, Against, compare_trees
 from bench.report.compare.regressions_text import against_text
 from bench.report.compare.result_sets import open_tree
-from bench.report.write import write_results
+from bench.report.write import board_of, write_board
 
 WriteRun = Callable[..., Path]
 Ways = dict[str, NDArray[Any]]
@@ -99,7 +99,7 @@ def test_cells_on_one_side_and_failures_are_listed(trees: tuple[Path, Path]) -> 
 
 
 def test_a_published_table_is_compared_by_its_values_and_says_so(trees: tuple[Path, Path], tmp_path: Path) -> None:
-    write_results(trees[0], tmp_path / "published")
+    write_board(board_of(trees[0]), tmp_path / "published")
     found = compared(tmp_path / "published", trees[1])
     assert {one.how for one in found.changes} == {BY_VALUES}
     for one in found.changes:
@@ -189,7 +189,7 @@ def repository(trees: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.Mon
     top.mkdir()
     git(top, "init", "-q")
     git(top, "commit", "-q", "--allow-empty", "-m", "Nothing yet")
-    write_results(trees[0], top / "results")
+    write_board(board_of(trees[0]), top / "results" / "standard")
     git(top, "add", "results")
     git(top, "commit", "-q", "-m", "Results")
     shutil.copytree(trees[1], top / "runs")
@@ -210,7 +210,7 @@ def test_what_is_no_commit_or_has_no_results_is_an_error_of_one_line(tmp_path: P
         open_tree("nosuch")
     with pytest.raises(UsageError, match="no folder and no commit"):
         open_tree("--output=stolen")
-    with pytest.raises(DataError, match=r"commit HEAD~1 has no results/runs\.csv"):
+    with pytest.raises(DataError, match=r"commit HEAD~1 has no results/standard/runs\.csv"):
         open_tree("HEAD~1")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"holds no runs and no runs\.csv"):

@@ -54,7 +54,7 @@ def project(three_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def written(project: Path) -> Written:
-    return write_report(project / "runs", project / "results", open_digits, no_progress)
+    return write_report(project / "runs", project / "results", open_digits, no_progress, with_files=True)
 
 
 @pytest.fixture(scope="module")
@@ -162,14 +162,14 @@ def test_a_method_that_gives_probabilities_is_asked_and_the_others_read_them_off
 
 def test_every_figure_is_also_a_file_in_both_forms(written: Written, html: str) -> None:
     files = (written.page.parent / "figures").iterdir()
-    names = {one.name for one in files if "-reconstructions" not in one.name}  # those are `simbench run`'s
+    names = {one.name for one in files if "-reconstructions" not in one.name}  # those are drawn for the folder alone
     stems = {name.partition(".")[0] for name in names}
     assert names == {f"{stem}.{form}" for stem in stems for form in ("svg", "png")}
     assert len(stems) == html.count('<figure class="drawn"') == written.figures == 2 + 1 + 3 * 4 + 2
 
 
 def test_the_same_runs_give_the_same_page(project: Path, html: str) -> None:
-    again = write_report(project / "runs", project / "again", open_digits, no_progress)
+    again = write_report(project / "runs", project / "again", open_digits, no_progress, with_files=True)
     assert unfold(again.page.read_text(encoding="utf-8")) == html
 
 

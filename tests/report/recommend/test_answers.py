@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.evaluation.statistics.paired_tests import compare
 from bench.report.aggregate.overall import overall_of
 from bench.report.recommend.answers import TableAnswers, answers_of, latency
-from bench.report.recommend.answers_text import MARK, answers_page
+from bench.report.recommend.answers_text import answers_page
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.groups import tables_of
 from bench.runs.store import all_runs
@@ -154,7 +154,7 @@ def test_rows_without_values_for_every_query_are_told_as_untested(
 
 def test_a_page_of_no_runs_says_how_to_start(tmp_path: Path) -> None:
     text = page_of(tmp_path)
-    assert text.startswith(MARK)
+    assert text.startswith("# Answers")
     assert "No finished runs yet. Start with `simbench run" in text
 
 

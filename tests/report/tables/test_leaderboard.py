@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from bench.files import write_arrays, write_json
+from bench.report.figures.reconstructions import write_reconstructions
 from bench.report.tables.frame import runs_frame, without_folders
 from bench.report.tables.groups import tables_of
 from bench.report.tables.leaderboard import tables
-from bench.report.write import write_results
+from bench.report.write import board_of, write_board
 from bench.runs.store import SCHEMA, all_runs
 
 
@@ -106,7 +107,7 @@ def test_a_leak_is_a_footnote_and_a_column(tmp_path: Path) -> None:
     record(tmp_path / "runs", data={"audit": {"leaks": [LEAK]}})
     record(tmp_path / "runs", "clean", dataset="other", data={"audit": {"leaks": []}})
     record(tmp_path / "runs", "older", dataset="third")
-    write_results(tmp_path / "runs", tmp_path / "results")
+    write_board(board_of(tmp_path / "runs"), tmp_path / "results")
     text = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
     assert text.count("**Leak**") == 1
     assert "**Leak**: 12 of 2,000 query images have a copy in train (10 exact, 2 near). `--drop-leaks`" in text
@@ -184,7 +185,7 @@ def test_a_table_says_when_where_and_from_which_commit_it_was_made(tmp_path: Pat
 
 def test_the_flat_table_begins_with_who_it_is_and_holds_every_score_under_its_name(tmp_path: Path) -> None:
     record(tmp_path / "runs")
-    write_results(tmp_path / "runs", tmp_path / "results")
+    write_board(board_of(tmp_path / "runs"), tmp_path / "results")
     frame = pd.read_csv(tmp_path / "results" / "runs.csv")
     assert list(frame.columns[:9]) == [
         "dataset",
@@ -208,7 +209,7 @@ def test_the_commands_of_published_tables_name_no_private_folder(tmp_path: Path)
     content["spec"]["options"] = {"weights": "/home/me/two words/w.pt", "dim": 8}
     content["provenance"]["command"] = "simbench run -d /home/me/secret/pictures --runs=/data/x/runs -o weights=a/b.pt"
     (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
-    write_results(tmp_path / "runs", tmp_path / "results")
+    write_board(board_of(tmp_path / "runs"), tmp_path / "results")
     frame = pd.read_csv(tmp_path / "results" / "runs.csv")
     assert frame["command"].item() == "simbench run -d pictures --runs=runs -o weights=a/b.pt"
     assert json.loads(frame["options"].item()) == {"weights": "w.pt", "dim": 8}
@@ -242,13 +243,13 @@ def test_tables_do_not_depend_on_the_order_of_the_folders(tmp_path: Path) -> Non
     for root, methods in (("a", ("x", "y", "z")), ("b", ("z", "x", "y"))):
         for name in methods:
             record(tmp_path / root, name)
-        write_results(tmp_path / root, tmp_path / f"results-{root}")
+        write_board(board_of(tmp_path / root), tmp_path / f"results-{root}")
     for name in ("runs.csv", "leaderboard.md"):
         assert (tmp_path / "results-a" / name).read_bytes() == (tmp_path / "results-b" / name).read_bytes()
 
 
 def test_no_runs_give_a_leaderboard_that_says_how_to_start(tmp_path: Path) -> None:
-    write_results(tmp_path / "none", tmp_path / "results")
+    write_board(board_of(tmp_path / "none"), tmp_path / "results")
     assert "No runs yet" in (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
 
 
@@ -257,8 +258,9 @@ def test_reconstructions_are_a_picture_with_originals_above(tmp_path: Path, chan
     folder = record(tmp_path / "runs", "arcface")
     black, white = (np.full((2, 8, 8, channels), value, np.uint8) for value in (0, 255))
     write_arrays(folder / "samples.npz", {"originals": black, "decoded": white, "cosines": np.array([0.5, 0.25])})
-    write_results(tmp_path / "runs", tmp_path / "results")
-    (picture,) = (tmp_path / "results" / "figures").glob("*.png")
+    picture = tmp_path / "reconstructions.png"
+    (run,) = all_runs(tmp_path / "runs")
+    assert write_reconstructions(run, picture)
     with Image.open(picture) as image:
         pixels = np.asarray(image.convert("L"))
     assert pixels[40, 40] == 0
