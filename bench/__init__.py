@@ -21,15 +21,23 @@ _HOME = {
     "SimbenchError": "bench.contract",
     "Split": "bench.contract",
     "UsageError": "bench.contract",
-    "dataset": "bench.registry",
-    "method": "bench.registry",
+    "dataset": "bench.plugins",
+    "encoder": "bench.plugins",
+    "engine": "bench.plugins",
+    "index": "bench.plugins",
+    "method": "bench.plugins",
+    "use_folders": "bench.registry",
+    "Encoder": "bench.training.encoders.encoder",
+    "IndexRecipe": "bench.evaluation.indexes.recipes",
     "tunable": "bench.options",
     "Evaluation": "bench.evaluation.evaluate",
     "evaluate": "bench.evaluation.evaluate",
     "load": "bench.session",
     "open_run": "bench.session",
+    "open_search": "bench.session",
+    "per_query": "bench.session",
     "run": "bench.session",
-    "search": "bench.session",
+    "runs_frame": "bench.session",
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605 - one list of names is enough
 
@@ -46,13 +54,26 @@ if TYPE_CHECKING:
     from bench.contract import UsageError as UsageError
     from bench.evaluation.evaluate import Evaluation as Evaluation
     from bench.evaluation.evaluate import evaluate as evaluate
+    from bench.evaluation.indexes.recipes import IndexRecipe as IndexRecipe
     from bench.options import tunable as tunable
-    from bench.registry import dataset as dataset
-    from bench.registry import method as method
+    from bench.plugins import dataset as dataset
+    from bench.plugins import encoder as encoder
+    from bench.plugins import engine as engine
+    from bench.plugins import index as index
+    from bench.plugins import method as method
+    from bench.registry import use_folders as use_folders
     from bench.session import load as load
     from bench.session import open_run as open_run
+    from bench.session import open_search as open_search
+    from bench.session import per_query as per_query
     from bench.session import run as run
-    from bench.session import search as search
+    from bench.session import runs_frame as runs_frame
+    from bench.training.encoders.encoder import Encoder as Encoder
+
+
+def __dir__() -> list[str]:
+    """The public API, whatever else has been imported."""
+    return [*__all__, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,13 +6,15 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 from bench.contract import UsageError
 from bench.naming import canonical, did_you_mean
 from bench.options import build, option_types
-from bench.registry import DATASET, METHOD, Kind, get_dataset, get_method, plugin_names
+from bench.plugins import DATASET, ENGINE, METHOD, Kind
+from bench.registry import get_dataset, get_method, plugin_names, require_known
 
 _SECTIONS = ("run", "methods", "datasets", "suite")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", re.ASCII)
@@ -46,7 +48,7 @@ class Settings:
     ks: tuple[int, ...] = (1, 10, 50)
     ties: Literal["pessimistic", "optimistic", "mean"] = "pessimistic"
     device: str = "auto"
-    engine: Literal["torch", "openvino", "onnx"] = "torch"
+    engine: str = "torch"
     threads: int | None = None
     image_size: str | None = None
     data_root: str | None = None
@@ -54,6 +56,7 @@ class Settings:
     report_dir: str | None = None
 
     def __post_init__(self) -> None:
+        require_known(ENGINE, self.engine)
         if self.budget is not None:
             seconds(self.budget)
         if self.image_size is not None:
@@ -85,7 +88,7 @@ class Settings:
 class Config:
     """A checked configuration: the settings, and the options that the file gives to methods and data sets by name.
 
-    suites: the ``[suite.NAME]`` sections as written; `bench.suites.suite` checks the one that is asked for.
+    suites: simbench's and those of ``[suite.NAME]``, as written; `bench.suites.suite` checks the one that is asked for.
     """
 
     settings: Settings
@@ -98,9 +101,12 @@ def load_config(path: Path | None, *, overrides: Sequence[str] = (), flags: Mapp
     """Read bench.toml (``path``, or ``./bench.toml`` where there is one), then apply ``--set`` words, then flags.
 
     overrides: words such as ``run.protocol=loo`` or ``methods.arcface.margin=0.4``; flags: settings given on the
-    command line, None where not given. Raises UsageError with one line for each problem found.
+    command line, None where not given. Suites are those that come with simbench, and the file's, which replace those of
+    the same name. Raises UsageError with one line for each problem found.
     """
     where, document = _read(path)
+    if isinstance(document.get("suite", {}), dict):
+        document["suite"] = {**_shipped_suites(), **document.get("suite", {})}
     problems: list[str] = []
     for word in overrides:
         _apply(document, word, problems)
@@ -117,12 +123,12 @@ def load_config(path: Path | None, *, overrides: Sequence[str] = (), flags: Mapp
     settings = _checked(problems, where, lambda: build(Settings, given, owner="[run]"))
     methods = _plugin_sections(METHOD, document.get("methods", {}), get_method, problems, where)
     datasets = _plugin_sections(DATASET, document.get("datasets", {}), get_dataset, problems, where)
-    suites = document.get("suite", {})
-    if not isinstance(suites, dict):
-        problems.append(f"{where}: [suite] holds sections such as [suite.quick], got {suites!r}")
+    known = document.get("suite", {})
+    if not isinstance(known, dict):
+        problems.append(f"{where}: [suite] holds sections such as [suite.quick], got {known!r}")
     if problems or settings is None:
         raise UsageError("\n".join(problems))
-    return Config(settings, methods, datasets, suites)
+    return Config(settings, methods, datasets, known)
 
 
 def seconds(duration: str) -> float:
@@ -168,6 +174,10 @@ def options_for(words: Sequence[str], names: Sequence[str]) -> dict[str, dict[st
     if problems:
         raise UsageError("\n".join(problems))
     return shares
+
+
+def _shipped_suites() -> dict[str, Any]:
+    return tomllib.loads(files("bench.suites").joinpath("suites.toml").read_text(encoding="utf-8"))
 
 
 def _read(path: Path | None) -> tuple[str, dict[str, Any]]:

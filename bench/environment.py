@@ -1,4 +1,4 @@
-"""What surrounds a process: its processors, the cache folder, the network."""
+"""What surrounds a process: its processors, the cache folder, folders of plugins, the network."""
 
 from __future__ import annotations
 
@@ -26,6 +26,21 @@ def cache_folder() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library/Caches/simbench"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simbench"
+
+
+METHOD_FOLDERS, DATASET_FOLDERS = "SIMBENCH_METHODS", "SIMBENCH_DATASETS"
+
+
+def folders_named_by(variable: str) -> list[Path]:
+    """Return the folders that an environment variable names, absolute, none where it is not set."""
+    named = os.environ.get(variable, "").split(os.pathsep)
+    return [Path(one).expanduser().absolute() for one in named if one]
+
+
+def plugin_folders() -> dict[str, str]:
+    """Return the variables that name folders of the user's plugins, for a process elsewhere."""
+    found = {variable: folders_named_by(variable) for variable in (METHOD_FOLDERS, DATASET_FOLDERS)}
+    return {variable: os.pathsep.join(map(str, folders)) for variable, folders in found.items() if folders}
 
 
 _WITHIN = 0.7  # seconds in which a host must take a connection

@@ -1,157 +1,232 @@
-"""A file's name is its plugin's name. Listing imports nothing; getting imports one.
+"""Plugins of every kind through one door. Listing imports nothing; getting imports one.
 
-Built-in plugins are the files of ``methods/`` and ``datasets/``; other packages add theirs through the entry-point
-groups ``simbench.methods`` and ``simbench.datasets``. Both come through the same door.
+Three places bring plugins: simbench's own files, the user's folders (``--methods DIR`` and ``--datasets DIR``, or the
+variables ``SIMBENCH_METHODS`` and ``SIMBENCH_DATASETS``), and packages, by entry points. A class is named after its
+file, a function by its own name; both carry their kind's decorator, which is read off the source text.
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import importlib.util
+import os
+import re
 import sys
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TypeVar
+from types import ModuleType
+from typing import Any
 
 from bench.contract import Loader, Method, MethodError, SimbenchError, UsageError
+from bench.environment import folders_named_by
 from bench.naming import canonical, did_you_mean
-
-C = TypeVar("C", bound=type)
-
-_MARK = "__simbench_plugin__"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of plugin: its decorator's name, the word users read, its package of files, its entry-point group."""
-
-    decorator: str
-    word: str
-    package: str
-    group: str
-
-
-METHOD = Kind("method", "method", "bench.methods", "simbench.methods")
-DATASET = Kind("dataset", "data set", "bench.datasets", "simbench.datasets")
+from bench.plugins import DATASET, METHOD, Kind, is_marked
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """What listing knows of a plugin without importing it: its name, its first docstring line, who brings it."""
+    """What is known of a plugin before it is imported.
+
+    summary: its first docstring line; origin: who brings it; source: the module that it is in, or its entry point.
+    """
 
     name: str
     summary: str
     origin: str
+    source: str | EntryPoint = ""
 
 
-def method(cls: C) -> C:
-    """Mark a dataclass as the method that its file is named after."""
-    return _mark(cls, METHOD, ("fit", "embed"))
+def use_folders(
+    *, methods: Sequence[str | os.PathLike[str]] = (), datasets: Sequence[str | os.PathLike[str]] = ()
+) -> None:
+    """Use plugins from files of one's own, as ``--methods`` and ``--datasets`` do, in this process and those it starts.
+
+    Args:
+        methods: folders with files of methods, encoders, engines and indexes; none leaves those in use as they are.
+        datasets: folders with files of data sets; likewise.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    for kind, given in ((METHOD, methods), (DATASET, datasets)):
+        if given:
+            os.environ[kind.folders] = os.pathsep.join(str(Path(one).expanduser().absolute()) for one in given)
+            _own_folders(kind)
 
 
-def dataset(cls: C) -> C:
-    """Mark a dataclass as the data set loader that its file is named after."""
-    return _mark(cls, DATASET, ("load",))
+def find_plugins(kind: Kind) -> dict[str, Plugin]:
+    """Return all plugins of a kind by name, without importing any: simbench's own first, in the order of the source.
+
+    Raises SimbenchError where two bring the same name, UsageError where a folder of the user's is not there.
+    """
+    found = dict(_builtin(kind))
+    for folder in _own_folders(kind):
+        if folder.resolve() == _home(kind).resolve():
+            continue  # a checkout's own methods/ or datasets/
+        for path in _files(folder):
+            for name, summary in _in_file(path, kind):
+                if name in found:
+                    raise SimbenchError(f"{path} brings a {kind.word} called {name!r}, which simbench has already")
+                found[name] = Plugin(name, summary, str(path), f"{_package_of(folder)}.{path.stem}")
+    for name, point in _entry_points(kind).items():
+        owner = point.dist.name if point.dist else "another package"
+        if name in found:
+            raise SimbenchError(f"package {owner} brings a {kind.word} called {name!r}, which simbench has already")
+        found[name] = Plugin(name, _distribution_summary(point), owner, point)
+    return found
 
 
 def plugin_names(kind: Kind) -> list[str]:
     """Return the names of all plugins of a kind, sorted."""
-    return sorted({*_builtin_files(kind), *_entry_points(kind)})
+    return sorted(find_plugins(kind))
 
 
 def list_plugins(kind: Kind) -> list[Plugin]:
-    """Return all plugins of a kind without importing any of them."""
-    found = [Plugin(name, _first_line(path), "simbench") for name, path in _builtin_files(kind).items()]
-    found += [
-        Plugin(name, _distribution_summary(point), point.dist.name if point.dist else "another package")
-        for name, point in _entry_points(kind).items()
-    ]
-    return sorted(found, key=lambda plugin: plugin.name)
+    """Return all plugins of a kind, sorted by name, and the names that stand for none, without importing anything."""
+    standing = [Plugin(name, meaning, "simbench") for name, meaning in kind.standing]
+    return sorted([*find_plugins(kind).values(), *standing], key=lambda plugin: plugin.name)
+
+
+def get_plugin(kind: Kind, name: str) -> Any:
+    """Import one plugin and return its class, or its function.
+
+    Raises UsageError with the likeliest name if there is none, MethodError where its file cannot be imported.
+    """
+    found = find_plugins(kind).get(canonical(name))
+    if found is None:
+        raise unknown(kind, name)
+    try:
+        loaded = importlib.import_module(found.source) if isinstance(found.source, str) else found.source.load()
+    except SimbenchError:
+        raise
+    except Exception as error:  # a file of somebody else's may raise anything
+        first = (str(error).splitlines() or [""])[0]
+        raise MethodError(
+            f"cannot import the {kind.word} {found.name} of {found.origin}: {type(error).__name__}: {first}"
+        ) from error
+    return _marked(loaded, kind, found.name) if isinstance(loaded, ModuleType) else loaded
 
 
 def get_method(name: str) -> type[Method]:
     """Import one method and return its class. Raises UsageError with the likeliest name if there is none."""
-    return _get(METHOD, name)
+    cls: type[Method] = get_plugin(METHOD, name)
+    return cls
 
 
 def get_dataset(name: str) -> type[Loader]:
     """Import one data set and return its loader class. Raises UsageError with the likeliest name if there is none."""
-    return _get(DATASET, name)
-
-
-def _mark(cls: C, kind: Kind, needed: tuple[str, ...]) -> C:
-    missing = [name for name in needed if not callable(getattr(cls, name, None))]
-    if missing:
-        raise MethodError(f"{kind.word} {cls.__module__}.{cls.__qualname__} lacks {' and '.join(missing)}()")
-    if not is_dataclass(cls):
-        raise MethodError(f"{kind.word} {cls.__qualname__} is no dataclass; write @{kind.decorator} above @dataclass")
-    no_default = [f.name for f in fields(cls) if not _has_default(f)]
-    if no_default:
-        raise MethodError(f"{kind.word} {cls.__qualname__}: every option needs a default, {no_default[0]!r} has none")
-    setattr(cls, _MARK, kind.decorator)
+    cls: type[Loader] = get_plugin(DATASET, name)
     return cls
 
 
-def _has_default(one: Field[object]) -> bool:
-    return not (one.default is MISSING and one.default_factory is MISSING)
+def require_known(kind: Kind, name: str) -> None:
+    """Raise UsageError, with the likeliest name, unless a name is a plugin's, or stands for something else."""
+    if name not in dict(kind.standing) and canonical(name) not in find_plugins(kind):
+        raise unknown(kind, name)
+
+
+def unknown(kind: Kind, name: str) -> UsageError:
+    """Return the error for a name that no plugin has: the likeliest one, and all."""
+    unmarked = [
+        path for folder in _own_folders(kind) for path in _files(folder) if canonical(path.stem) == canonical(name)
+    ]
+    if unmarked:
+        return UsageError(f"unknown {kind.word} {name!r}: {unmarked[0]} has no top-level @{kind.decorator}")
+    known = sorted([*find_plugins(kind), *dict(kind.standing)])
+    return UsageError(f"unknown {kind.word} {name!r}{did_you_mean(canonical(name), known)} (known: {', '.join(known)})")
 
 
 @cache
-def _builtin_files(kind: Kind) -> dict[str, Path]:
-    package = kind.package
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise SimbenchError(f"simbench is not installed here ({package} is missing): run 'make setup'")
-    folder = Path(next(iter(spec.submodule_search_locations)))
-    return {path.stem: path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")}
+def _home(kind: Kind) -> Path:
+    """Return the folder, or the one file, of simbench's own plugins of a kind."""
+    spec = importlib.util.find_spec(kind.home)
+    if spec is None:
+        raise SimbenchError(f"simbench is not installed here ({kind.home} is missing): run 'make setup'")
+    return Path(next(iter(spec.submodule_search_locations or [str(spec.origin)])))
+
+
+@cache
+def _builtin(kind: Kind) -> dict[str, Plugin]:
+    home = _home(kind)
+    files = _files(home) if home.is_dir() else [home]
+    modules = {path: f"{kind.home}.{path.stem}" if home.is_dir() else kind.home for path in files}
+    return {
+        name: Plugin(name, summary, "simbench", module)
+        for path, module in modules.items()
+        for name, summary in _in_file(path, kind)
+    }
 
 
 @cache
 def _entry_points(kind: Kind) -> dict[str, EntryPoint]:
-    builtin = _builtin_files(kind)
-    found = {canonical(point.name): point for point in entry_points(group=kind.group)}
-    clash = sorted(set(found) & set(builtin))
-    if clash:
-        dist = found[clash[0]].dist
-        owner = dist.name if dist else "?"
-        raise SimbenchError(f"package {owner} brings a {kind.word} called {clash[0]!r}, which simbench has already")
+    return {canonical(point.name): point for point in entry_points(group=kind.group)}
+
+
+def _own_folders(kind: Kind) -> list[Path]:
+    """Return the user's folders of a kind, simbench's own left out. Raises UsageError for one that is not there."""
+    found = folders_named_by(kind.folders)
+    for folder in found:
+        if not folder.is_dir():
+            option = "--datasets" if kind is DATASET else "--methods"
+            raise UsageError(f"{option}: no such folder: {folder} (also said by {kind.folders})")
     return found
 
 
-def _first_line(path: Path) -> str:
-    """Return the first line of a file's docstring, reading its text only."""
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
+
+
+def _in_file(path: Path, kind: Kind) -> Iterator[tuple[str, str]]:
+    """Yield the name and the summary of each plugin of a kind in a file, from its text alone."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not re.search(rf"^@([\w.]+\.)?{kind.decorator}\b", text, re.MULTILINE):
+        return
     try:
-        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    except SyntaxError as error:
-        return f"(does not parse: line {error.lineno})"
-    return text.partition("\n")[0]
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError) as error:  # a null byte is a ValueError
+        yield canonical(path.stem), f"(does not parse: line {getattr(error, 'lineno', '?')})"
+        return
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and kind.decorator in _decorators(node):
+            yield canonical(path.stem), _first_line(tree) or _first_line(node)
+        elif isinstance(node, ast.FunctionDef) and kind.decorator in _decorators(node):
+            yield canonical(node.name), _first_line(node)
+
+
+def _decorators(node: ast.ClassDef | ast.FunctionDef) -> set[str]:
+    called = (one.func if isinstance(one, ast.Call) else one for one in node.decorator_list)
+    return {ast.unparse(one).rpartition(".")[2] for one in called}
+
+
+def _first_line(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> str:
+    return (ast.get_docstring(node) or "").partition("\n")[0]
 
 
 def _distribution_summary(point: EntryPoint) -> str:
     return (point.dist.metadata["Summary"] if point.dist else None) or ""
 
 
-def _get(kind: Kind, name: str) -> type:
-    wanted, builtin, others = canonical(name), _builtin_files(kind), _entry_points(kind)
-    if wanted in builtin:
-        module_name = f"{kind.package}.{wanted}"
-        return _marked_class(importlib.import_module(module_name).__name__, kind)
-    if wanted in others:
-        loaded = others[wanted].load()
-        return loaded if isinstance(loaded, type) else _marked_class(loaded.__name__, kind)
-    known = plugin_names(kind)
-    raise UsageError(f"unknown {kind.word} {name!r}{did_you_mean(wanted, known)} (known: {', '.join(known)})")
+def _package_of(folder: Path) -> str:
+    """Return the package, made here, as whose modules a folder's files are imported: each folder has one of its own."""
+    name = f"simbench_files_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    if name not in sys.modules:
+        sys.modules[name] = ModuleType(name, f"Plugins of {folder}.")
+        sys.modules[name].__path__ = [str(folder)]
+    return name
 
 
-def _marked_class(module_name: str, kind: Kind) -> type:
-    found = [
-        value
-        for value in vars(sys.modules[module_name]).values()
-        if isinstance(value, type) and value.__module__ == module_name and vars(value).get(_MARK) == kind.decorator
-    ]
+def _marked(module: ModuleType, kind: Kind, name: str) -> Any:
+    """Return a module's plugin: the function of that name, or the one class that is marked in it."""
+    mine = [value for value in vars(module).values() if is_marked(value, kind)]
+    found = [value for value in mine if value.__module__ == module.__name__]
+    functions = [one for one in found if not isinstance(one, type) and canonical(one.__name__) == name]
+    if functions:
+        return functions[0]
     if len(found) != 1:
-        raise SimbenchError(f"{module_name} must define exactly one @{kind.decorator} class, it has {len(found)}")
+        raise SimbenchError(f"{module.__name__} must define exactly one @{kind.decorator} class, it has {len(found)}")
     return found[0]

@@ -6,23 +6,41 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bench.config import Config, Settings
 from bench.contract import Dataset, SimbenchError, UsageError, Workplace, no_progress
 from bench.environment import cache_folder, processors
 from bench.options import build
-from bench.runs.loaded_run import TrainedRun
+from bench.report.tables.frame import runs_frame as frame_of
+from bench.runs.artifacts import PER_QUERY, read_arrays
+from bench.runs.loaded_run import TrainedRun, find_run
 from bench.runs.loaded_run import open_run as open_run_on
 from bench.runs.provenance import choose_device
 from bench.runs.run import execute
 from bench.runs.run_plan import chosen_data, chosen_methods, load_collection, plan_cells
-from bench.runs.store import RunRecord
+from bench.runs.store import RunRecord, all_runs
 from bench.search.search import Searcher
 
 
 def load(dataset: str = "digits", **settings: Any) -> Dataset:
     """Return a data set cut into train, validation, query and gallery.
 
-    dataset: a name, or a path to pictures or a manifest. settings: as of `run`. Raises like `run`.
+    Args:
+        dataset: a name, or a path to pictures or a manifest.
+        settings: as of ``run``.
+
+    Returns:
+        The four parts, with what is known of them.
+
+    Raises:
+        UsageError: an unknown name or value.
+        DataError: data that is missing or broken, or does not fit the protocol.
+
+    Example:
+        >>> data = load("digits", protocol="loo", limit=300)
+        >>> data.query.images.shape
+        ImageShape(height=8, width=8, channels=1)
     """
     chosen = _settings(settings)
     return chosen_data(load_collection(dataset, Config(chosen), no_progress, cache_folder()), chosen, cache_folder())
@@ -37,12 +55,29 @@ def run(
     log: Callable[[str], None] = lambda line: None,
     **settings: Any,
 ) -> RunRecord:
-    """Train a method, rank the gallery for every query, score, and return the run: its folder, and ``content``.
+    """Train a method, rank the gallery for every query, score, and return the run; a finished one is not repeated.
 
-    A finished run is returned, not repeated. options: of the method. settings: what bench.toml may say under ``[run]``,
-    such as ``protocol="loo"``, ``epochs=3``, ``budget="2m"``, ``limit=2000``, ``runs="runs"``; bench.toml is not read.
-    log: is told one line at a time how it goes on.
-    Raises UsageError for unknown names or values, DataError for data that is missing, SimbenchError for a failed run.
+    Args:
+        method: a name.
+        dataset: a name, or a path to pictures or a manifest.
+        seed: of training.
+        options: of the method, by name.
+        log: is told one line at a time how it goes on.
+        settings: what bench.toml may say under ``[run]``, such as ``protocol="loo"``, ``epochs=3``, ``budget="2m"``,
+            ``limit=2000``, ``runs="runs"``; bench.toml itself is not read.
+
+    Returns:
+        The run: its ``folder``, and its ``content`` as run.json has it.
+
+    Raises:
+        UsageError: an unknown name or value.
+        DataError: data that is missing or broken.
+        SimbenchError: the run failed.
+
+    Example:
+        >>> record = run("pixels", "digits", protocol="loo", limit=300)
+        >>> record.content["scores"]["map"] > 0.5
+        True
     """
     chosen = _settings({**settings, "seeds": (seed,)})
     names = chosen_methods([method])
@@ -61,16 +96,87 @@ def run(
 
 
 def open_run(where: Path | str, device: str = "cpu") -> TrainedRun:
-    """Open a finished run's folder: its method as it was fitted, which embeds, and decodes if it learnt to.
+    """Open a finished run: its method as it was fitted, which embeds, and decodes if it learnt to.
 
-    Raises UsageError where there is no run, SimbenchError for one that failed or kept no weights.
+    Args:
+        where: the run's folder, or one with a single run anywhere under it.
+        device: what to compute on: cpu, cuda, mps or auto.
+
+    Returns:
+        The run, with ``embed``, ``decode`` and ``gallery``.
+
+    Raises:
+        UsageError: there is no run, or its method is not known here.
+        SimbenchError: it failed, or kept no weights.
     """
     return open_run_on(Path(where), choose_device(device))
 
 
-def search(where: Path | str, device: str = "cpu") -> Searcher:
-    """Return what finds the nearest of a finished run's gallery for any picture."""
+def open_search(where: Path | str, device: str = "cpu") -> Searcher:
+    """Open a finished run for search: what finds the nearest of its gallery for any picture.
+
+    Args:
+        where: as of ``open_run``.
+        device: likewise.
+
+    Returns:
+        What searches ``by_file``, ``by_name`` and by vectors.
+
+    Raises:
+        UsageError: as ``open_run`` does; so with SimbenchError.
+    """
     return Searcher.of(open_run(where, device))
+
+
+def runs_frame(runs: Path | str = "runs") -> pd.DataFrame:
+    """Return every run under a folder as a table, one row a run: what runs.csv holds.
+
+    Args:
+        runs: the folder that runs are kept in.
+
+    Returns:
+        Which run it is (data set, protocol, method, seed), each metric under its own name, its rank, costs, options,
+        and what made it. Failed runs have a ``status`` and a ``reason``, and no scores.
+
+    Raises:
+        UsageError: there is no such folder.
+
+    Example:
+        >>> record = run("pixels", "digits", protocol="loo", limit=300)
+        >>> runs_frame("runs")[["method", "protocol", "seed"]].to_dict("records")
+        [{'method': 'pixels', 'protocol': 'loo', 'seed': 0}]
+    """
+    if not Path(runs).is_dir():
+        raise UsageError(f"{runs}: no such folder of runs")
+    return frame_of(all_runs(Path(runs)))
+
+
+def per_query(run: RunRecord | Path | str) -> pd.DataFrame:
+    """Return what a finished run scored for each query, one row a query.
+
+    Args:
+        run: the run, its folder, or a folder with a single run anywhere under it.
+
+    Returns:
+        ``id`` and ``label`` (the class's name), then each metric as float64, NaN where a query has nothing relevant.
+
+    Raises:
+        UsageError: there is no run.
+        SimbenchError: it failed.
+        DataError: its file of values is missing or damaged.
+
+    Example:
+        >>> record = run("pixels", "digits", protocol="loo", limit=300)
+        >>> frame = per_query(record)
+        >>> list(frame.columns[:2]), len(frame)
+        (['id', 'label'], 300)
+        >>> bool(abs(frame["map"].mean() - record.content["scores"]["map"]) < 1e-9)
+        True
+    """
+    folder = find_run(run.folder if isinstance(run, RunRecord) else Path(run)).folder
+    kept = read_arrays(folder / PER_QUERY)
+    metrics = {name: values for name, values in kept.items() if values.dtype == "float64" and values.ndim == 1}
+    return pd.DataFrame({"id": kept["ids"], "label": kept["classes"][kept["labels"]], **metrics})
 
 
 def _settings(given: Mapping[str, Any]) -> Settings:

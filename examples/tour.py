@@ -111,7 +111,7 @@ axis.set_title("all test images, two main directions")
 # %%
 from bench.search.picture_grid import Tile, draw_grid, pictures_of
 
-searcher = bench.search(arcface.folder)
+searcher = bench.open_search(arcface.folder)
 picture = pictures_of(data.gallery)
 label_of = dict(zip(gallery.ids.tolist(), (gallery.classes[label] for label in gallery.labels), strict=True))
 

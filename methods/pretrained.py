@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from bench import ImageShape, RunContext, Split, method
 from bench.training.batches import in_chunks
 from bench.training.embedder import EmbeddingNetwork
-from bench.training.encoders.backbones import Backbone, check_backbone
+from bench.training.encoders.timm import Backbone, check_backbone
 from bench.training.precision import Precision, mixed_precision
 from bench.training.whitening import Whitening, fit_whitening
 

@@ -33,7 +33,7 @@ def test_a_run_is_made_once_opened_and_searched(tmp_path: Path) -> None:
     gallery = bench.open_run(record.folder).gallery()
     embedded = bench.open_run(record.folder).embed(data.gallery.images.take(slice(0, 5)))
     np.testing.assert_allclose(embedded, gallery.vectors[:5], atol=1e-5)
-    hits = bench.search(record.folder).by_name(str(gallery.ids[0]), k=3).hits
+    hits = bench.open_search(record.folder).by_name(str(gallery.ids[0]), k=3).hits
     order = np.argsort(-(gallery.vectors[1:] @ gallery.vectors[0]), kind="stable")[:3] + 1
     assert [hit.name for hit in hits] == gallery.ids[order].tolist()
 

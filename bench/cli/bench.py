@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.listing import say_suites
 from bench.cli.options import configuration, data_places, folders, option, wide_tables
 from bench.cli.robustness import sweep_all
 from bench.cli.run import machine
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 
 
 @click.command(name="bench")
-@option(
-    "--suite", "name", default="quick", metavar="NAME", help="The section [suite.NAME] of bench.toml.  [default: quick]"
-)
+@option("--suite", "name", default="quick", metavar="NAME", help="A suite of `simbench list suites`.  [default: quick]")
+@click.option("--list", "listed", is_flag=True, help="List the suites, and stop.")
 @click.option("--dry-run", is_flag=True, help="List every cell with its predicted time and memory, and stop.")
 @option("--budget", metavar="2h", help="Fit the suite into this time: fewer epochs, equally many for all methods.")
 @option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Cells at once; they share the processors.")
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 def bench(
     *,
     name: str,
+    listed: bool,
     dry_run: bool,
     budget: str | None,
     jobs: int,
@@ -58,7 +59,7 @@ def bench(
     debug: bool,
     **flags: Any,
 ) -> int:
-    """Run a suite: methods x data sets x protocols x seeds, as [suite.NAME] of bench.toml says.
+    """Run a suite: methods x data sets x protocols x seeds, one that comes with simbench or [suite.NAME] of bench.toml.
 
     Finished cells are skipped and half-done ones go on, whatever ended the last start. A cell that fails, hangs or
     takes too much memory is a failed row with its reason; the others complete. Several starts share the work.
@@ -73,6 +74,12 @@ def bench(
     simbench bench --set suite.quick.seeds=0,1,2          another value for a line of bench.toml
     simbench bench --executor ray --address auto          on the Ray cluster that this machine is part of
     """
+    from bench.config import load_config
+
+    checked = load_config(config, overrides=overrides, flags=flags)
+    if listed:
+        say_suites(checked.suites)
+        return 0
     if sys.platform == "win32":
         raise UsageError("simbench bench needs Linux or macOS; use simbench run")
     if executor == "ray":
@@ -81,13 +88,11 @@ def bench(
         require_ray()
     elif address is not None:
         raise UsageError("--address is that of a Ray cluster; give --executor ray too")
-    from bench.config import load_config
     from bench.contract import Workplace
     from bench.files import ensure_writable
     from bench.suites.planning import Asked, plan_suite
     from bench.suites.runner import Reporter, Runner
 
-    checked = load_config(config, overrides=overrides, flags=flags)
     settings, terminal = checked.settings, Terminal(quiet=quiet)
     device, cores = machine(settings)
     threads = settings.threads or max(1, cores // jobs)

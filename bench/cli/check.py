@@ -15,7 +15,8 @@ from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder
 from bench.naming import canonical, did_you_mean
-from bench.registry import DATASET, METHOD, plugin_names
+from bench.plugins import DATASET, ENCODER, METHOD, Kind
+from bench.registry import plugin_names
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True, metavar="METHOD|DATASET|PATH...")
+@click.argument("targets", nargs=-1, required=True, metavar="METHOD|ENCODER|DATASET|PATH...")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @data_choices
 @data_places
@@ -38,13 +39,14 @@ def check(
     debug: bool,
     **flags: Any,
 ) -> int:
-    """Run the conformance suite on a method, or tell what a data set or a folder of yours holds.
+    """Run the conformance suite on a method or an encoder, or tell what a data set or a folder of yours holds.
 
     Of data: images, classes, what is broken or imbalanced, copies, leaks from test to train, labels that disagree, and
     which protocols are possible. What --protocol, --limit and the like choose is what is audited.
 
     \b
     simbench check arcface
+    simbench check mine --methods my_methods
     simbench check ~/pictures
     simbench check fashionmnist --protocol loo --json
     """
@@ -53,37 +55,38 @@ def check(
     del debug  # read where errors are shown
     settings = load_config(config, overrides=overrides, flags=chosen_data(flags))
     good, found = True, []
+    known = {kind: plugin_names(kind) for kind in (METHOD, ENCODER, DATASET)}
     for target in targets:
-        known = plugin_names(METHOD)
-        if canonical(target) in known and not Path(target).exists():
-            fine, facts = _check_method(canonical(target), quiet=as_json)
-            good &= fine
-        elif (
-            canonical(target) in plugin_names(DATASET) or Path(target).exists() or any(mark in target for mark in "/:")
-        ):
-            facts = _check_data(target, settings, quiet=as_json)
+        name = canonical(target)
+        promising = [kind for kind in (METHOD, ENCODER) if name.partition("/")[0] in known[kind]]
+        if promising and not Path(target).exists():
+            for kind in promising:
+                fine, facts = _check_promises(kind, target, quiet=as_json)
+                good &= fine
+                found.append(facts)
+        elif name in known[DATASET] or Path(target).exists() or any(mark in target for mark in "/:"):
+            found.append(_check_data(target, settings, quiet=as_json))
         else:
-            both = [*known, *plugin_names(DATASET)]
+            names = list(dict.fromkeys(one for some in known.values() for one in some))
             raise UsageError(
-                f"{target!r} is no method, no data set, and no path{did_you_mean(canonical(target), both)} "
-                f"(methods and data sets: {', '.join(both)})"
+                f"{target!r} is no method, no encoder, no data set, and no path{did_you_mean(name, names)} "
+                f"(known: {', '.join(names)})"
             )
-        found.append(facts)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     return int(not good)
 
 
-def _check_method(name: str, *, quiet: bool) -> tuple[bool, dict[str, Any]]:
-    from bench.conformance import check_method
+def _check_promises(kind: Kind, name: str, *, quiet: bool) -> tuple[bool, dict[str, Any]]:
+    from bench.conformance import check_encoder, check_method
 
     findings = []
-    for finding in check_method(name):
+    for finding in (check_method if kind is METHOD else check_encoder)(name):
         findings.append(finding)
         if not quiet:
             detail = f": {finding.detail}" if finding.detail else ""
             click.echo(f"{'ok    ' if finding.good else 'FAILED'}  {name}: {finding.promise}{detail}")
-    return all(one.good for one in findings), {"method": name, "findings": [asdict(one) for one in findings]}
+    return all(one.good for one in findings), {kind.word: name, "findings": [asdict(one) for one in findings]}
 
 
 def _check_data(target: str, config: Config, *, quiet: bool) -> dict[str, Any]:

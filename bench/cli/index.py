@@ -7,16 +7,14 @@ from typing import Literal
 
 import click
 
-from bench.cli.options import whole_numbers
+from bench.cli.options import plugin_folders, whole_numbers
 from bench.cli.terminal import Terminal
 
 
 @click.command()
 @click.argument("run_folder", type=click.Path(path_type=Path))
 @click.option("-k", "--k", type=int, default=10, show_default=True, help="How many images a search returns.")
-@click.option(
-    "--only", metavar="A,B", default="", help="Families: flat, fp16, int8, hnsw, nsg, ivf, pq, ivfpq, rabitq."
-)
+@click.option("--only", metavar="A,B", default="", help="Families, such as hnsw,ivf; all: simbench list indexes.")
 @click.option("--dims", callback=whole_numbers, metavar="D,E", help="Dimensions.  [default: all, a half, a quarter]")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of every search.")
 @click.option(
@@ -32,6 +30,7 @@ from bench.cli.terminal import Terminal
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Where to write.  [default: index/ in the run]"
 )
+@plugin_folders
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the tables.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def index(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
-from bench.registry import DATASET, METHOD, Kind, list_plugins
+from bench.cli.options import plugin_folders
+from bench.plugins import DATASET, ENCODER, ENGINE, INDEX, METHOD, Kind
+from bench.registry import list_plugins
 
 PREFACE = """
 Made by `simbench list datasets --markdown` from the cards in `datasets/*.py`; a test compares it with them.
@@ -17,32 +22,53 @@ checksum is compared with it.
 """
 
 
+_KINDS = {"methods": METHOD, "datasets": DATASET, "encoders": ENCODER, "engines": ENGINE, "indexes": INDEX}
+
+
 @click.command("list")
-@click.argument("what", type=click.Choice(["all", "methods", "datasets"]), default="all")
+@click.argument("what", type=click.Choice(["all", *_KINDS, "suites"]), default="all")
 @click.option("-v", "--verbose", is_flag=True, help="Also every option with its default, and data sets' cards.")
 @click.option("--markdown", is_flag=True, help="The data sets' cards as the page docs/reference/datasets.md.")
+@plugin_folders
 def listing(what: str, *, verbose: bool, markdown: bool) -> None:
-    """List methods and data sets.
+    """List methods, data sets, encoders, inference engines, approximate indexes and suites.
 
     \b
     simbench list
     simbench list methods -v
     simbench list datasets -v
+    simbench list encoders --methods my_methods
     """
+    from bench.config import load_config
+
     if markdown:
         click.echo(_page(), nl=False)
         return
-    shown = {"methods": [METHOD], "datasets": [DATASET], "all": [METHOD, DATASET]}[what]
-    for kind in shown:
-        click.echo(f"{kind.word}s:")
-        plugins = list_plugins(kind)
-        width = max(len(plugin.name) for plugin in plugins)
-        for plugin in plugins:
-            origin = "" if plugin.origin == "simbench" else f"  [{plugin.origin}]"
-            click.echo(f"  {plugin.name:{width}}  {plugin.summary}{origin}")
-            if verbose:
-                _options(kind, plugin.name)
-    if what != "methods":
+    for name, kind in _KINDS.items():
+        if what in (name, "all"):
+            _say_plugins(kind, verbose=verbose)
+    if what in ("suites", "all"):
+        click.echo("suites:")
+        say_suites(load_config(None).suites)
+
+
+def say_suites(suites: Mapping[str, Any]) -> None:
+    """Print the suites' names and what they are for."""
+    for name, said in suites.items():
+        summary = said.get("summary", "") if isinstance(said, Mapping) else ""
+        click.echo(f"  {name:{max(map(len, suites))}}  {summary}".rstrip())
+
+
+def _say_plugins(kind: Kind, *, verbose: bool) -> None:
+    click.echo(f"{kind.words}:")
+    plugins = list_plugins(kind)
+    width = max(len(plugin.name) for plugin in plugins)
+    for plugin in plugins:
+        origin = "" if plugin.origin == "simbench" else f"  [{plugin.origin}]"
+        click.echo(f"  {plugin.name:{width}}  {plugin.summary}{origin}")
+        if verbose and kind.options:
+            _options(kind, plugin.name)
+    if kind is DATASET:
         click.echo("  or a path: a folder with one subfolder a class, a CSV manifest, or a folder with JSON manifests")
         click.echo("  or hf:<owner>/<name> of Hugging Face's Hub, or torchvision:<Class>")
 

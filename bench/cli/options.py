@@ -50,8 +50,35 @@ def published_target(name: str | None, *, force: bool) -> Path | None:
     return None if name is None else published_folder(name)
 
 
+def plugin_folders(command: F) -> F:
+    """Add ``--methods`` and ``--datasets``, which hold from then on, whatever the command does."""
+    for name, help_ in (
+        ("--datasets", "Folder with files of your own data sets; repeatable."),
+        ("--methods", "Folder with files of your own methods, encoders, engines and indexes; repeatable."),
+    ):
+        command = option(
+            name,
+            f"{name[2:]}_folders",
+            multiple=True,
+            type=click.Path(path_type=Path),  # so that the variable is split like PATH
+            metavar="DIR",
+            help=help_,
+            is_eager=True,
+            expose_value=False,
+            callback=_use_folders,
+        )(command)
+    return command
+
+
+def _use_folders(_: click.Context, parameter: click.Parameter, folders: tuple[Path, ...]) -> None:
+    from bench.registry import use_folders
+
+    use_folders(**{str(parameter.name).removesuffix("_folders"): folders})
+
+
 def configuration(command: F) -> F:
-    """Add ``--config``, ``--set`` and ``--debug``."""
+    """Add ``--methods``, ``--datasets``, ``--config``, ``--set`` and ``--debug``."""
+    command = plugin_folders(command)
     command = click.option("--debug", is_flag=True, help="Show tracebacks.")(command)
     command = option(
         "--set", "overrides", multiple=True, metavar="SECTION.NAME=VALUE", help="Override one line of bench.toml."

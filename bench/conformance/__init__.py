@@ -1,7 +1,7 @@
-"""The promises every method makes, checked by using it: what ``simbench check METHOD`` and our own tests run."""
+"""The promises every method and every encoder makes, checked by using it: for ``simbench check`` and our own tests."""
 
 from __future__ import annotations
 
-from bench.conformance.suite import Finding, check_class, check_method
+from bench.conformance.suite import Finding, check_class, check_encoder, check_method
 
-__all__ = ["Finding", "check_class", "check_method"]
+__all__ = ["Finding", "check_class", "check_encoder", "check_method"]

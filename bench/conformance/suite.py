@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+import torch
+
 from bench.conformance import devices, embedding
 from bench.conformance.trial import COLOUR, GREY, Surroundings, Trial, fresh, require_same, try_out
 from bench.contract import (
@@ -23,8 +25,11 @@ from bench.contract import (
 )
 from bench.options import build, values_of
 from bench.registry import get_method
+from bench.training.encoders.encoder import Encoder, build_encoder
 
 T = TypeVar("T")
+
+_DIM = 16  # of the vectors that encoders are asked for
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,62 @@ _ABLE: tuple[tuple[str, Callable[[Method], object], Callable[[Trial], None]], ..
         embedding.scores_pairs,
     ),
 )
+
+
+def encodes_any_size(name: str) -> None:
+    """Grey and colour images of any size become vectors of the length that was asked for, all numbers finite."""
+    for shape in (GREY, COLOUR, _TINY):
+        vectors = _encoder(name, shape)(_pixels(shape))
+        if tuple(vectors.shape) != (3, _DIM) or not bool(torch.isfinite(vectors).all()):
+            raise SimbenchError(f"images of {shape}: {tuple(vectors.shape)} numbers for (3, {_DIM}), or one not finite")
+
+
+def encodes_alone_as_in_a_batch(name: str) -> None:
+    """In eval mode an image's vector does not depend on what else is in the batch."""
+    made, pixels = _encoder(name, GREY), _pixels(GREY)
+    require_same(made(pixels)[:1].numpy(), made(pixels[:1]).numpy(), "vectors")
+
+
+def survives_its_state(name: str) -> None:
+    """Another encoder with the same state gives the same vectors."""
+    one, other = _encoder(name, GREY), _encoder(name, GREY)
+    other.load_state_dict(one.state_dict())
+    require_same(one(_pixels(GREY)).numpy(), other(_pixels(GREY)).numpy(), "vectors")
+
+
+def learns(name: str) -> None:
+    """In training mode a gradient reaches its weights, and those it calls pretrained are its own."""
+    made = _encoder(name, GREY).train()
+    with torch.enable_grad():
+        made(_pixels(GREY)).square().sum().backward()
+    if all(one.grad is None for one in made.parameters()):
+        raise SimbenchError("no weight has a gradient")
+    own = {id(one) for one in made.parameters()}
+    if not all(id(one) in own for one in made.pretrained()):
+        raise SimbenchError("pretrained() names weights that are not among its parameters")
+
+
+def _encoder(name: str, shape: ImageShape) -> Encoder:
+    return build_encoder(name, shape, _DIM, weights="none").eval()
+
+
+def _pixels(shape: ImageShape) -> torch.Tensor:
+    return torch.rand(3, shape.channels, shape.height, shape.width, generator=torch.Generator().manual_seed(0))
+
+
+_ENCODES: tuple[tuple[str, Callable[[str], None]], ...] = (
+    ("encodes grey and colour images of any size as finite vectors of the length asked for", encodes_any_size),
+    ("encodes an image alike alone and in a batch", encodes_alone_as_in_a_batch),
+    ("encodes the same after saving and loading", survives_its_state),
+    ("can be trained", learns),
+)
+
+
+def check_encoder(name: str) -> Iterator[Finding]:
+    """Yield one finding a promise of an encoder, by its name or ``name/model``, with random weights."""
+    for promise, keeps in _ENCODES:
+        with torch.no_grad():
+            yield _try(promise, partial(keeps, name))[0]
 
 
 def check_method(name: str) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import torch
 
 from bench.contract import SimbenchError, Workplace, no_progress
+from bench.environment import plugin_folders
 from bench.executors.executor import TOLD
 from bench.executors.memory import WATCHED
 
@@ -68,6 +69,7 @@ def job_text(module: str, place: Workplace, facts: Mapping[str, Any]) -> str:
         "device": str(place.device),
         "threads": place.threads,
         "command": sys.argv,
+        "plugins": plugin_folders(),
         **facts,
     }
     return json.dumps(job)
@@ -80,6 +82,7 @@ def serve(run: Callable[[Mapping[str, Any], Workplace], int]) -> NoReturn:
     """
     die_with(os.getppid())
     job = json.load(sys.stdin)
+    os.environ.update(job["plugins"])
     sys.argv = job["command"]  # a run's provenance names what the user typed
     place = Workplace(
         Path(job["root"]),

@@ -180,7 +180,12 @@ def open_run(where: Path, device: torch.device) -> TrainedRun:
     """
     record = find_run(where)
     name, data = str(record.content["method"]), record.content["data"]
-    method: Method = build(get_method(name), record.content["spec"]["options"], owner=f"method {name}")
+    try:
+        method: Method = build(get_method(name), record.content["spec"]["options"], owner=f"method {name}")
+    except UsageError as error:
+        raise UsageError(
+            f"{record.folder}: {error}; a method or an encoder from a file of your own needs its folder: --methods DIR"
+        ) from error
     saver = saver_of(method)
     if saver is None or not record.content["has_weights"]:
         raise SimbenchError(f"{record.folder}: the method {name} keeps no weights, so that it cannot be used again")

@@ -17,7 +17,8 @@ from bench.data.splits.subsets import Subset
 from bench.evaluation.inference.engines import require_engine
 from bench.naming import canonical, did_you_mean
 from bench.options import build, values_of
-from bench.registry import DATASET, METHOD, get_dataset, get_method, plugin_names
+from bench.plugins import DATASET, METHOD
+from bench.registry import get_dataset, get_method, plugin_names, unknown
 from bench.runs.run import execute
 from bench.runs.store import RunRecord
 
@@ -41,9 +42,7 @@ def chosen_methods(patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         hits = fnmatch.filter(known, canonical(pattern))
         if not hits:
-            raise UsageError(
-                f"unknown method {pattern!r}{did_you_mean(canonical(pattern), known)} (known: {', '.join(known)})"
-            )
+            raise unknown(METHOD, pattern)
         found += hits
     return list(dict.fromkeys(found))
 

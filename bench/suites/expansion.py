@@ -14,7 +14,8 @@ from bench.data.layouts.locate import plugin_of
 from bench.evaluation.inference.engines import require_engine
 from bench.naming import canonical
 from bench.options import build, values_of
-from bench.registry import DATASET, get_method, plugin_names
+from bench.plugins import DATASET
+from bench.registry import get_method, plugin_names
 from bench.runs.run_plan import Cell, chosen_data, load_collection, loader_for, spec_of
 from bench.runs.store import run_folder
 from bench.suites.suite import Suite, combinations

@@ -1,4 +1,4 @@
-"""Suites: named sets of cells in bench.toml, as ``[suite.NAME]``. Their cells: `bench.suites.expansion`."""
+"""Suites: named sets of cells, of suites.toml here and of bench.toml. Their cells: `bench.suites.expansion`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ _LABELS = "labels_per_class"
 class SuiteKeys:
     """What ``[suite.NAME]`` may say, but for its grid of options.
 
-    methods, without: names and globs; datasets: words as ``--dataset`` takes them, a path also below the data root;
-    epochs or budget: of each cell, the same for every method; limit: images kept of train and of test; cell_time: the
-    longest a cell may take; cell_memory: the most it may hold, None for its share of the machine; labels_per_class:
-    label budgets, each a cell, None for all labels; robustness: whether each finished run is also asked corrupted
-    queries.
+    summary: what it is for, in a line; methods, without: names and globs; datasets: words as ``--dataset`` takes them,
+    a path also below the data root; epochs or budget: of each cell, the same for every method; limit: images kept of
+    train and of test; cell_time: the longest a cell may take; cell_memory: the most it may hold, None for its share of
+    the machine; labels_per_class: label budgets, each a cell, None for all labels; robustness: whether each finished
+    run is also asked corrupted queries.
     """
 
+    summary: str = ""
     methods: tuple[str, ...] = ("*",)
     without: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ("digits",)
@@ -68,10 +69,10 @@ class Suite:
 
 
 def find_suite(config: Config, name: str) -> Suite:
-    """Return a suite of bench.toml. Raises UsageError for an unknown name and for every key that does not fit."""
+    """Return a suite by its name. Raises UsageError for an unknown one and for every key that does not fit."""
     if name not in config.suites:
-        there = f"there are: {', '.join(config.suites)}" if config.suites else "bench.toml has no [suite.NAME] section"
-        raise UsageError(f"unknown suite {name!r}{did_you_mean(name, config.suites)} ({there})")
+        known = ", ".join(config.suites) or "none"
+        raise UsageError(f"unknown suite {name!r}{did_you_mean(name, config.suites)} (there are: {known})")
     said = config.suites[name]
     if not isinstance(said, Mapping):
         raise UsageError(f"suite.{name} must be a section, got {said!r}")

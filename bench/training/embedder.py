@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from bench.contract import Images, ImageShape, Split
 from bench.training.batches import in_chunks
-from bench.training.encoders import build_encoder
+from bench.training.encoders.encoder import build_encoder
 from bench.training.precision import Precision, mixed_precision
 
 _SAMPLE = 10_000  # images that the mean and the spread of the pixels are measured on

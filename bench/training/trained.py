@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from bench.contract import ImageShape, RunContext, Split, uses_labels
 from bench.options import tunable
+from bench.plugins import ENCODER
+from bench.registry import require_known
 from bench.training.augment import Augment, Augmentation
 from bench.training.batches import Batch, Batches
 from bench.training.embedder import Embedder, EmbeddingNetwork
@@ -46,11 +48,10 @@ class TrainedMethod(Generic[H]):
     batch's raw vectors into named scalars; ``validation_metrics`` adds numbers to the
     validation. Everything else is the same for all.
 
-    encoder: resnet, simplecnn, embeddingnet, or timm/<model>, which starts from ``weights`` (pretrained, none, or a
-    file), stands still for the share ``freeze_fraction`` of the training and then moves at ``backbone_lr_mult``
-    times ``lr``. samples_per_class: images of a class that a batch is to hold. ema_decay: of the weights' moving
-    average, 0 for none. patience: epochs without a better validation map before training stops. compile:
-    torch.compile the encoder.
+    encoder: one of ``simbench list encoders``; timm/<model> starts from ``weights`` (pretrained, none, or a file),
+    stands still for the share ``freeze_fraction`` of the training and then moves at ``backbone_lr_mult`` times ``lr``.
+    samples_per_class: images of a class that a batch is to hold. ema_decay: of the weights' moving average, 0 for none.
+    patience: epochs without a better validation map before training stops. compile: torch.compile the encoder.
     """
 
     encoder: str = "resnet"
@@ -78,6 +79,7 @@ class TrainedMethod(Generic[H]):
     monitor = "val_map"
 
     def __post_init__(self) -> None:
+        require_known(ENCODER, self.encoder.partition("/")[0])
         for name in ("embedding_dim", "epochs", "lr", "patience"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")

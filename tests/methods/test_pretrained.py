@@ -20,7 +20,7 @@ from bench.options import build
 from bench.registry import get_method
 from bench.runs.history import MemoryHistory
 from bench.training.checkpoints import FolderCheckpoints
-from bench.training.encoders.backbones import Backbone
+from bench.training.encoders.timm import Backbone
 from bench.training.whitening import fit_whitening
 
 T = TypeVar("T")

@@ -31,7 +31,7 @@ from bench.evaluation.cost.timing import fixed_threads
 from bench.evaluation.inference.embed import embed_images, to_floats
 from bench.evaluation.inference.engines import on_engine
 from bench.runs.provenance import cpu_name
-from bench.training.encoders.backbones import LITE0, Backbone
+from bench.training.encoders.timm import LITE0, Backbone
 
 CPU = torch.device("cpu")
 SIDE = 224

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.contract import ImageShape, SimbenchError, UsageError
-from bench.training.encoders.backbones import Backbone
+from bench.training.encoders.timm import Backbone
 
 PHOTO = ImageShape(224, 224, 3)
 SMALL = "test_resnet"  # timm's own for tests: half a million numbers

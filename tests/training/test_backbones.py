@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contract import ImageShape, UsageError
-from bench.training.encoders.backbones import LITE0, Backbone, lite0_file
+from bench.training.encoders.timm import LITE0, Backbone, lite0_file
 
 PHOTO, TINY = ImageShape(224, 224, 3), ImageShape(28, 28, 1)
 SMALL = "test_resnet"  # timm's own for tests: half a million numbers

@@ -10,7 +10,7 @@ from PIL import Image
 from timm.data.transforms_factory import create_transform
 from torchvision.transforms import InterpolationMode, v2
 
-from bench.training.encoders.backbones import fit_to_input
+from bench.training.encoders.timm import fit_to_input
 
 
 @pytest.fixture(autouse=True)

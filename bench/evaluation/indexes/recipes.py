@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import faiss
 
 from bench.contract import DataError, UsageError
 from bench.evaluation.ranking.arrays import Ints, Scores, Vectors
-from bench.naming import did_you_mean
+from bench.naming import canonical
+from bench.plugins import INDEX, index
+from bench.registry import find_plugins, get_plugin, require_known
 
-FAMILIES = ("flat", "fp16", "int8", "hnsw", "nsg", "ivf", "pq", "ivfpq", "rabitq")
 _NSG_NEEDS = 100  # vectors; with no more faiss builds no such graph
 _PER_CENTROID = 39  # training vectors that faiss asks for, below which its k-means warns
 REFINE = ",Refine(SQfp16)"  # a second, near-exact look at the best: 2 bytes a dimension more
@@ -25,8 +26,8 @@ _FACTOR = 4  # so many times k are looked at again
 class IndexRecipe:
     """How to build one index and how to search it.
 
-    family: one of ``FAMILIES``; factory: faiss's own description of the index; settings: search parameters by their
-    names in faiss, one mapping a point of the sweep.
+    family: what it is listed under; factory: faiss's own description of the index; settings: search parameters by
+    their names in faiss, one mapping a point of the sweep.
     """
 
     family: str
@@ -83,41 +84,105 @@ def build(recipe: IndexRecipe, gallery: Vectors) -> Index:
     return Index(recipe, index, seconds, len(faiss.serialize_index(index)))
 
 
+def families() -> list[str]:
+    """Return the names of all families, simbench's own first."""
+    return list(find_plugins(INDEX))
+
+
 def recipes(n: int, d: int, k: int, only: Sequence[str] = ()) -> tuple[IndexRecipe, ...]:
     """Return the recipes for n vectors of d dimensions, searched for k items; those of some families, or of all.
 
-    Each lossy code comes alone and refined. Product quantisers have 8-bit codes where there are vectors enough to
-    train 256 centroids, else 4-bit ones; the number of inverted lists follows 4 sqrt(n), with vectors enough for each
-    (Jegou, Douze and Schmid 2011; faiss's guidelines). Raises UsageError for an unknown family.
+    Raises UsageError for an unknown family.
     """
-    for family in only:
-        if family not in FAMILIES:
-            raise UsageError(f"unknown index {family!r}{did_you_mean(family, FAMILIES)} (known: {', '.join(FAMILIES)})")
-    lists = max(1, min(round(4 * math.sqrt(n)), n // _PER_CENTROID))
-    ivf, probes = f"IVF{lists}", _sweep("nprobe", [p for p in (1, 4, 16) if p <= lists])
-    beam = _sweep("efSearch", (max(k + 1, 16), 32 + k, 128))
-    depth = _sweep("search_L", (max(k + 1, 16), 32 + k, 128))
-    found = [
-        IndexRecipe("flat", "Flat"),
-        IndexRecipe("fp16", "SQfp16"),
-        *_both("int8", "SQ8"),
-        IndexRecipe("hnsw", "HNSW32,Flat", beam),
-        *_both("hnsw", "HNSW16,SQ8", beam),
-        *([IndexRecipe("nsg", "NSG32,Flat", depth), *_both("nsg", "NSG16,SQ8", depth)] if n > _NSG_NEEDS else []),
-        IndexRecipe("ivf", f"{ivf},Flat", probes),
-        *_both("ivf", f"{ivf},SQ8", probes),
-        *(one for code in _product_codes(n, d) for one in _both("pq", code)),
-        *(one for code in _product_codes(n, d)[:1] for one in _both("ivfpq", f"{ivf},{code}", probes)),
-        *_both("rabitq", f"RR{d},RaBitQ"),
-        *_both("rabitq", f"RR{d},RaBitQ4"),
-        *_both("rabitq", f"RR{d},{ivf},RaBitQ", probes),
+    wanted = [canonical(name) for name in only]
+    for name in wanted:
+        require_known(INDEX, name)
+    return tuple(
+        replace(one, family=name)
+        for name in families()
+        if not only or name in wanted
+        for one in get_plugin(INDEX, name)(n, d, k)
+    )
+
+
+@index
+def flat(n: int, d: int, k: int) -> list[IndexRecipe]:
+    """Exact search of float32 vectors."""
+    return [IndexRecipe("flat", "Flat")]
+
+
+@index
+def fp16(n: int, d: int, k: int) -> list[IndexRecipe]:
+    """Exact search of float16 vectors."""
+    return [IndexRecipe("fp16", "SQfp16")]
+
+
+@index
+def int8(n: int, d: int, k: int) -> list[IndexRecipe]:
+    """One byte a dimension."""
+    return _both("int8", "SQ8")
+
+
+@index
+def hnsw(n: int, d: int, k: int) -> list[IndexRecipe]:
+    """A navigable small-world graph in layers (Malkov and Yashunin 2018)."""
+    return [
+        IndexRecipe("hnsw", "HNSW32,Flat", _beam("efSearch", k)),
+        *_both("hnsw", "HNSW16,SQ8", _beam("efSearch", k)),
     ]
-    return tuple(one for one in found if not only or one.family in only)
+
+
+@index
+def nsg(n: int, d: int, k: int) -> list[IndexRecipe]:
+    """A navigating spreading-out graph (Fu et al. 2019)."""
+    if n <= _NSG_NEEDS:
+        return []
+    return [IndexRecipe("nsg", "NSG32,Flat", _beam("search_L", k)), *_both("nsg", "NSG16,SQ8", _beam("search_L", k))]
+
+
+@index
+def ivf(n: int, d: int, k: int) -> list[IndexRecipe]:
+    """Inverted lists: only the lists of the nearest centroids are searched."""
+    lists, probes = _lists(n)
+    return [IndexRecipe("ivf", f"{lists},Flat", probes), *_both("ivf", f"{lists},SQ8", probes)]
+
+
+@index
+def pq(n: int, d: int, k: int) -> list[IndexRecipe]:
+    """A product quantiser: a few bits for each part of a vector (Jegou, Douze and Schmid 2011)."""
+    return [one for code in _product_codes(n, d) for one in _both("pq", code)]
+
+
+@index
+def ivfpq(n: int, d: int, k: int) -> list[IndexRecipe]:
+    """Product codes in inverted lists."""
+    lists, probes = _lists(n)
+    return [one for code in _product_codes(n, d)[:1] for one in _both("ivfpq", f"{lists},{code}", probes)]
+
+
+@index
+def rabitq(n: int, d: int, k: int) -> list[IndexRecipe]:
+    """One to four bits a dimension after a random rotation (Gao and Long 2024)."""
+    lists, probes = _lists(n)
+    plain = [*_both("rabitq", f"RR{d},RaBitQ"), *_both("rabitq", f"RR{d},RaBitQ4")]
+    return [*plain, *_both("rabitq", f"RR{d},{lists},RaBitQ", probes)]
+
+
+def _lists(n: int) -> tuple[str, tuple[Mapping[str, int], ...]]:
+    """Return inverted lists, 4 sqrt(n) with vectors enough for each (faiss's guidelines), and how many to probe."""
+    lists = max(1, min(round(4 * math.sqrt(n)), n // _PER_CENTROID))
+    return f"IVF{lists}", _sweep("nprobe", [probes for probes in (1, 4, 16) if probes <= lists])
+
+
+def _beam(name: str, k: int) -> tuple[Mapping[str, int], ...]:
+    """Return how wide a graph is searched: hardly more than k items, and more."""
+    return _sweep(name, (max(k + 1, 16), 32 + k, 128))
 
 
 def _product_codes(n: int, d: int) -> list[str]:
     """Return product quantisers of d/4 and d/8 bytes, as far as d divides; none for fewer than 16 vectors.
 
+    Codes have 8 bits where there are vectors enough to train 256 centroids, else 4.
     np: without polysemous training, which takes faiss a minute and changes the numbering of the codes only.
     """
     bits = 8 if n >= 256 * _PER_CENTROID else 4

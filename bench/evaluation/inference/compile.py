@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bench.contract import ImageShape
 from bench.evaluation.ranking.arrays import Vectors
+from bench.plugins import engine
 
 Run = Callable[[Tensor], Tensor]
 
@@ -24,20 +25,21 @@ Run = Callable[[Tensor], Tensor]
 _PORTION_PIXELS = 8 * 224 * 224
 
 
-def openvino_runs(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[str, Run]]:
-    """Yield (number format, function from float32 ``(n, c, h, w)`` to float32 ``(n, d)``): bfloat16, then float32.
+@engine("openvino")
+def openvino(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[str, Run]]:
+    """OpenVINO on the CPU: bfloat16 where the processor multiplies it, else float32.
 
-    bfloat16 only where the processor multiplies it. One request at a time with every thread on it, not several side by
-    side: that was as fast for batches of 64, and faster for one image.
+    Yields (number format, function from float32 ``(n, c, h, w)`` to float32 ``(n, d)``). One request at a time with every
+    thread on it, not several side by side: that was as fast for batches of 64, and faster for one image.
     """
-    openvino = import_openvino()
+    runtime = import_package("openvino")
     with _quiet_tracing():
-        model = openvino.convert_model(
+        model = runtime.convert_model(
             _ChannelsLast(network).eval(),
             example_input=_example(shape),
             input=[-1, shape.height, shape.width, shape.channels],
         )
-    core = openvino.Core()
+    core = runtime.Core()
     native = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     for name, precision in (("bfloat16", "bf16"), ("float32", "f32")) if native else (("float32", "f32"),):
         choices = {
@@ -51,9 +53,10 @@ def openvino_runs(network: nn.Module, shape: ImageShape, threads: int) -> Iterat
         yield name, _portioned(_openvino_call(request), shape)
 
 
-def onnx_runs(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[str, Run]]:
-    """Yield the same for ONNX Runtime: float32 alone, as its CPU kernels have no bfloat16."""
-    runtime = import_module("onnxruntime")
+@engine("onnxruntime", "onnx", "onnxscript")
+def onnx(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[str, Run]]:
+    """ONNX Runtime on the CPU: float32 alone, as its CPU kernels have no bfloat16."""
+    runtime = import_package("onnxruntime")
     with _quiet_tracing():
         program = torch.onnx.export(
             _ChannelsLast(network).eval(),
@@ -75,16 +78,17 @@ def onnx_runs(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[t
     yield "float32", _portioned(lambda pixels: session.run(None, {"pixels": pixels})[0], shape)
 
 
-def import_openvino() -> Any:
-    """Import OpenVINO without its telemetry: it tells its makers of every import, and a benchmark asks nobody outside.
+def import_package(package: str) -> Any:
+    """Import what an engine needs, OpenVINO without its telemetry. Raises ImportError.
 
-    It takes the missing package ``openvino_telemetry`` for granted, so that is what it is shown. Raises ImportError.
+    OpenVINO tells its makers of every import, and a benchmark asks nobody outside. It takes the missing package
+    ``openvino_telemetry`` for granted, so that is what it is shown.
     """
     name = "openvino_telemetry"
     before = {name: sys.modules[name]} if name in sys.modules else {}
     sys.modules[name] = None  # type: ignore[assignment]  # Python's own way to say that there is no such module
     try:
-        return import_module("openvino")
+        return import_module(package)
     finally:
         del sys.modules[name]
         sys.modules.update(before)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
-from importlib.metadata import version
-from typing import Any
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -26,30 +24,18 @@ from bench.contract import (
     exporter_of,
     network_of,
 )
-from bench.evaluation.inference.compile import Run, import_openvino, onnx_runs, openvino_runs
+from bench.evaluation.inference.compile import Run, import_package
 from bench.evaluation.inference.embed import embed_pixels, name_of, to_floats
 from bench.evaluation.ranking.rows import normalize_rows
+from bench.naming import canonical
+from bench.plugins import ENGINE, packages_of
+from bench.registry import find_plugins, get_plugin
 
 LEAST_COSINE = 0.998  # of every sample to torch's vector; bfloat16 keeps .9989 on a network of 49 layers
 _SAMPLES = 32
 
 
-@dataclass(frozen=True)
-class Engine:
-    """An engine other than torch.
-
-    packages: what it imports, the first of which has the version to record; runs: compile a network, from the fastest
-    number format to the most exact.
-    """
-
-    packages: Mapping[str, Callable[[], Any]]
-    runs: Callable[[nn.Module, ImageShape, int], Iterator[tuple[str, Run]]]
-
-
-ENGINES: Mapping[str, Engine] = {
-    "openvino": Engine({"openvino": import_openvino}, openvino_runs),
-    "onnx": Engine({name: partial(import_module, name) for name in ("onnxruntime", "onnx", "onnxscript")}, onnx_runs),
-}
+Engine: TypeAlias = Callable[[nn.Module, ImageShape, int], Iterator[tuple[str, Run]]]
 
 
 @dataclass(frozen=True)
@@ -86,13 +72,13 @@ def require_engine(engine: str, device: str, methods: Mapping[str, Method]) -> N
         raise UsageError(
             f"--engine {engine} computes on the CPU, not on {device}: give --device cpu, or --engine torch"
         )
-    for package, load in _known(engine).packages.items():
+    for package in packages_of(_known(engine)):
         try:
-            load()
+            import_package(package)
         except ImportError as error:
-            raise UsageError(
-                f"--engine {engine} needs the package {package}: pip install 'simbench-retrieval[{engine}]'"
-            ) from error
+            own = find_plugins(ENGINE)[canonical(engine)].origin == "simbench"
+            wanted = f"'simbench-retrieval[{engine}]'" if own else package
+            raise UsageError(f"--engine {engine} needs the package {package}: pip install {wanted}") from error
     unable = [name for name, method in methods.items() if exporter_of(method) is None]
     if unable:
         raise UsageError(f"--engine {engine} needs methods with a network to compile: not {', '.join(unable)}")
@@ -117,7 +103,7 @@ def on_engine(method: Method, engine: str, images: Images, *, threads: int) -> t
     )
     return EngineMethod(method, compiled.run), {
         "name": engine,
-        "version": version(next(iter(_known(engine).packages))),
+        "version": _version(engine),
         "precision": compiled.precision,
         "lowest_cosine": round(compiled.cosine, 6),
     }
@@ -134,7 +120,7 @@ def compile_network(
     """
     cosine = float("nan")
     try:
-        for precision, run in _known(engine).runs(network, shape, threads):
+        for precision, run in _known(engine)(network, shape, threads):
             cosine = _lowest_cosine(run, samples, expected)
             if cosine >= LEAST_COSINE:
                 return Compiled(run, precision, cosine)
@@ -155,7 +141,14 @@ def _lowest_cosine(run: Run, samples: Tensor, expected: Tensor) -> float:
     return float(F.cosine_similarity(found, wanted).min())
 
 
-def _known(engine: str) -> Engine:
-    if engine not in ENGINES:
-        raise UsageError(f"unknown engine {engine!r} (known: torch, {', '.join(ENGINES)})")
-    return ENGINES[engine]
+def _version(engine: str) -> str:
+    """Return the version of an engine's first package, nothing where it has none."""
+    try:
+        return next((version(package) for package in packages_of(_known(engine))), "")
+    except PackageNotFoundError:
+        return ""
+
+
+def _known(name: str) -> Engine:
+    found: Engine = get_plugin(ENGINE, name)
+    return found

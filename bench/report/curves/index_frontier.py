@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from tabulate import tabulate
 
-from bench.evaluation.indexes.recipes import FAMILIES, REFINE
+from bench.evaluation.indexes.recipes import REFINE, families
 from bench.evaluation.indexes.sweep import Clock, Labelled, Point, Sweep, mark_front, plan
 from bench.evaluation.reranking.embedded import Embedded
 from bench.files import write_arrays, write_json, write_rows
@@ -85,7 +85,7 @@ def tables(points: Sequence[Point], *, k: int, clock: Clock) -> str:
     """Return two tables as text: each family at its best map@k, and the Pareto front, the fewest bytes first."""
     best = [
         max((one for one in points if one.family == family), key=lambda one: (one.map_at_k, -one.latency(clock)))
-        for family in FAMILIES
+        for family in families()
         if any(one.family == family for one in points)
     ]
     front = sorted((one for one in points if one.front), key=lambda one: one.bytes_per_image)
@@ -145,16 +145,16 @@ def _plain_ticks(axes: Axes) -> None:
 
 
 def _legend(axes: Axes, points: Sequence[Point]) -> tuple[list[Any], list[str]]:
-    families = [family for family in FAMILIES if any(one.family == family for one in points)]
+    present = [family for family in families() if any(one.family == family for one in points)]
     reductions = [name for name in _SHAPES if any(one.reduction == name for one in points)]
-    handles = [axes.plot([], [], marker="o", color=_color(family), linestyle="")[0] for family in families]
+    handles = [axes.plot([], [], marker="o", color=_color(family), linestyle="")[0] for family in present]
     handles += [axes.plot([], [], marker=_SHAPES[name], **_HOLLOW)[0] for name in reductions]
     handles += axes.plot([], [], marker="o", markersize=8, markeredgewidth=2, **_HOLLOW)
-    return handles, [*families, *reductions, "Pareto front"]
+    return handles, [*present, *reductions, "Pareto front"]
 
 
 def _color(family: str) -> str:
-    return f"C{FAMILIES.index(family)}"
+    return f"C{families().index(family)}"
 
 
 def _row(point: Point, k: int) -> dict[str, Any]:

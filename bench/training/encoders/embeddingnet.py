@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contract import ImageShape
+from bench.plugins import encoder
 from bench.training.encoders.encoder import Encoder
 
 _WIDTHS = (32, 64)
 
 
+@encoder
 class EmbeddingNet(Encoder):
     """Two blocks of 3x3 convolution, batch norm, ReLU, 2x2 max pooling; then linear, batch norm, ReLU.
 

@@ -1,23 +1,63 @@
-"""What every encoder is: images to raw vectors, and which of its weights it brought along."""
+"""What every encoder is: images to raw vectors, and which of its weights it brought along; making one by its name."""
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from torch import nn
+
+from bench.contract import ImageShape, MethodError, UsageError
+from bench.plugins import ENCODER
+from bench.registry import get_plugin
+
+E = TypeVar("E", bound="Encoder")
 
 
 class Encoder(nn.Module):
-    """Float ``(n, channels, height, width)`` to float ``(n, dim)``, of any scale.
+    """What trained methods train: images to raw vectors, made as ``cls(shape, dim)``.
 
-    standardises: whether it expects raw pixels in [0, 1] and standardises them itself; otherwise it is given pixels
-    standardised by the training images' mean and spread. hold: keep (or stop keeping) pretrained weights still, with
-    no gradient computed for them; nothing to do where there are none.
+    ``forward`` takes float ``(n, channels, height, width)`` and returns float ``(n, dim)``, of any scale.
+
+    Attributes:
+        standardises: whether it expects raw pixels in [0, 1] and standardises them itself; otherwise it is given pixels
+            standardised by the training images' mean and spread.
     """
 
     standardises = False
+
+    @classmethod
+    def make(cls: type[E], shape: ImageShape, dim: int, *, model: str, weights: str) -> E:
+        """Return a fresh encoder; by default one without choice of model and without weights of its own.
+
+        Args:
+            shape: of the images.
+            dim: length of a vector.
+            model: what ``-o encoder=NAME/MODEL`` says behind the slash, "" for nothing.
+            weights: the method's option ``weights``: ``pretrained``, ``none``, or a file.
+
+        Raises:
+            UsageError: there is no such model.
+        """
+        if model:
+            raise UsageError(f"the encoder {cls.__name__} has no models to choose from, got {model!r}")
+        return cls(shape, dim)
 
     def pretrained(self) -> list[nn.Parameter]:
         """Return the parameters that were trained elsewhere; none by default."""
         return []
 
     def hold(self, still: bool) -> None:
-        """Keep pretrained weights still, or let them move."""
+        """Keep pretrained weights still, with no gradient computed for them, or let them move."""
+
+
+def build_encoder(name: str, shape: ImageShape, dim: int, *, weights: str = "pretrained") -> Encoder:
+    """Return a fresh encoder for images of ``shape`` by its name, or ``name/model`` where it has models, as timm's has.
+
+    weights: as ``Encoder.make`` takes them. Raises UsageError with the likeliest name if there is none.
+    """
+    plugin, _, model = name.partition("/")
+    cls = get_plugin(ENCODER, plugin)
+    if not issubclass(cls, Encoder):
+        raise MethodError(f"the encoder {plugin} is no subclass of bench.Encoder")
+    made: Encoder = cls.make(shape, dim, model=model, weights=weights)
+    return made

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contract import ImageShape
+from bench.plugins import encoder
 from bench.training.encoders.encoder import Encoder
 
 # Full resolution is the costly part of a small network on a CPU: from this size on the stem halves first.
@@ -33,6 +34,7 @@ class ResidualBlock(nn.Module):
         return F.relu(inner + self.skip(x))
 
 
+@encoder
 class ResNetEncoder(Encoder):
     """The default encoder: a stem, then a residual block at half and at quarter resolution, average pool, projection.
 

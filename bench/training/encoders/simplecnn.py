@@ -8,11 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contract import ImageShape
+from bench.plugins import encoder
 from bench.training.encoders.encoder import Encoder
 
 _WIDTHS = (32, 64, 128, 256)
 
 
+@encoder
 class SimpleCNN(Encoder):
     """Four 3x3 convolutions (32, 64, 128, 256 channels), each with ReLU and 2x2 max pooling, then a linear layer.
 

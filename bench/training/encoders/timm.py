@@ -1,4 +1,4 @@
-"""Any timm model as features for retrieval: right preprocessing, any image size, weights from where they are."""
+"""``timm/<model>``: any timm model for retrieval, its own preprocessing, any image size, weights from anywhere."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from bench.contract import ImageShape, SimbenchError, UsageError
 from bench.naming import did_you_mean
+from bench.plugins import encoder
+from bench.training.encoders.encoder import Encoder
 from bench.training.encoders.weight_files import hub_file, load_weights, read_weights
 
 Size = tuple[int, int]  # height, width
@@ -160,6 +162,51 @@ class Backbone(nn.Module):
         if not isinstance(vectors, Tensor) or vectors.ndim != 2:
             raise UsageError(f"{name} gives no pooled feature vector")
         return int(vectors.shape[1])
+
+
+@encoder
+class TimmEncoder(Encoder):
+    """``timm/<model>``: a timm model's pooled features, projected linearly to ``dim`` and batch-normalised.
+
+    weights: as ``Backbone`` takes them. Pretrained batch norms keep the statistics they came with: batches of a few
+    images would only blur them. It standardises and resizes pixels as its own model was trained.
+    """
+
+    standardises = True
+
+    def __init__(self, name: str, shape: ImageShape, dim: int, *, weights: str) -> None:
+        super().__init__()
+        self.backbone = Backbone(name, shape, weights=weights)
+        self.projection = nn.Linear(self.backbone.features, dim, bias=False)
+        self.norm = nn.BatchNorm1d(dim)
+        self._is_pretrained = weights != "none"
+        self._still = False
+
+    @classmethod
+    def make(cls, shape: ImageShape, dim: int, *, model: str, weights: str) -> TimmEncoder:
+        if not model:
+            raise UsageError("the encoder timm needs a model's name behind it, such as timm/resnet18")
+        return cls(model, shape, dim, weights=weights)
+
+    def pretrained(self) -> list[nn.Parameter]:
+        return list(self.backbone.parameters()) if self._is_pretrained else []
+
+    def hold(self, still: bool) -> None:
+        self._still = still and self._is_pretrained
+
+    def train(self, mode: bool = True) -> TimmEncoder:
+        super().train(mode)
+        if self._is_pretrained:
+            for module in self.backbone.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._still):
+            features = self.backbone(x)
+        out: Tensor = self.norm(self.projection(features))
+        return out
 
 
 def check_backbone(name: str) -> None:

@@ -1,0 +1,177 @@
+"""The kinds of plugins, and the decorators that mark one. What finds them: `bench.registry`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from types import FunctionType
+from typing import Any, TypeVar
+
+from bench.contract import MethodError
+from bench.environment import DATASET_FOLDERS, METHOD_FOLDERS
+
+C = TypeVar("C", bound=type)
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK = "__simbench_plugin__"
+_PACKAGES = "__simbench_packages__"  # of an engine's function: what it imports
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of plugin.
+
+    decorator: what marks it; word, words: what users read; home: the package of files, or the one module, of simbench's
+    own; needs: what a class must be able to do; options: whether it is a dataclass whose fields are options; folders:
+    the variable that names the user's folders of such files; standing: names that stand for no plugin, with what they
+    mean.
+    """
+
+    decorator: str
+    word: str
+    words: str
+    home: str
+    needs: tuple[str, ...] = ()
+    options: bool = False
+    folders: str = METHOD_FOLDERS
+    standing: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def group(self) -> str:
+        """The entry-point group through which packages bring plugins of this kind."""
+        return f"simbench.{self.words.replace(' ', '')}"
+
+
+METHOD = Kind("method", "method", "methods", "bench.methods", ("fit", "embed"), options=True)
+DATASET = Kind("dataset", "data set", "data sets", "bench.datasets", ("load",), options=True, folders=DATASET_FOLDERS)
+ENCODER = Kind("encoder", "encoder", "encoders", "bench.training.encoders", ("forward", "pretrained", "hold", "make"))
+ENGINE = Kind(
+    "engine",
+    "engine",
+    "engines",
+    "bench.evaluation.inference.compile",
+    standing=(("torch", "The method as it was fitted, nothing compiled."),),
+)
+INDEX = Kind("index", "index", "indexes", "bench.evaluation.indexes.recipes")
+
+
+def method(cls: C) -> C:
+    """Mark a dataclass as the method that its file is named after.
+
+    Args:
+        cls: a dataclass with ``fit(train, validation, run)`` and ``embed(pixels)``; its fields, each with a default,
+            are the method's options.
+
+    Returns:
+        The same class.
+
+    Raises:
+        MethodError: it is no dataclass, lacks one of the two, or an option has no default.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @method
+        ... @dataclass
+        ... class Colour:
+        ...     power: float = 1.0
+        ...     def fit(self, train, validation, run): pass
+        ...     def embed(self, pixels): return pixels.pow(self.power).mean(dim=(2, 3)) + 1e-6
+    """
+    return _mark(_checked(cls, METHOD), METHOD)
+
+
+def dataset(cls: C) -> C:
+    """Mark a dataclass as the data set loader that its file is named after.
+
+    Args:
+        cls: a dataclass with ``load(place)``, which returns a ``Collection``; its fields, each with a default, are the
+            data set's options.
+
+    Returns:
+        The same class.
+
+    Raises:
+        MethodError: it is no dataclass, has no ``load``, or an option has no default.
+    """
+    return _mark(_checked(cls, DATASET), DATASET)
+
+
+def encoder(cls: C) -> C:
+    """Mark a subclass of ``bench.Encoder`` as the encoder that its file is named after: ``-o encoder=NAME``.
+
+    Args:
+        cls: made as ``cls(shape, dim)``; turns float ``(n, channels, height, width)`` into float ``(n, dim)``.
+
+    Returns:
+        The same class.
+
+    Raises:
+        MethodError: it is no subclass of ``bench.Encoder``.
+    """
+    return _mark(_checked(cls, ENCODER), ENCODER)
+
+
+def engine(*packages: str) -> Callable[[F], F]:
+    """Mark a function as the inference engine of its name: ``--engine NAME``.
+
+    Args:
+        packages: the modules that it imports when it is called; the version of the first is recorded in runs.
+
+    Returns:
+        A decorator for a function of a network, its ``ImageShape`` and a number of threads, which yields pairs of a
+        number format and a function from float32 pixels ``(n, c, h, w)`` to float32 vectors ``(n, d)``, the fastest
+        first: the first that gives torch's vectors is taken.
+    """
+
+    def marked(function: F) -> F:
+        setattr(function, _PACKAGES, packages)
+        return _mark(function, ENGINE)
+
+    return marked
+
+
+def index(function: F) -> F:
+    """Mark a function as the family of approximate indexes of its name: ``simbench index --only NAME``.
+
+    Args:
+        function: of n vectors, d dimensions and k items to find; returns the ``IndexRecipe`` objects to try.
+
+    Returns:
+        The same function.
+    """
+    return _mark(function, INDEX)
+
+
+def packages_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return what an engine said that it imports."""
+    packages: tuple[str, ...] = getattr(function, _PACKAGES, ())
+    return packages
+
+
+def is_marked(thing: object, kind: Kind) -> bool:
+    """Return whether a class or a function itself, no parent of it, bears a kind's decorator."""
+    return isinstance(thing, (type, FunctionType)) and vars(thing).get(_MARK) == kind.decorator
+
+
+def _mark(thing: T, kind: Kind) -> T:
+    setattr(thing, _MARK, kind.decorator)
+    return thing
+
+
+def _checked(cls: C, kind: Kind) -> C:
+    missing = [name for name in kind.needs if not callable(getattr(cls, name, None))]
+    if missing:
+        raise MethodError(f"{kind.word} {cls.__module__}.{cls.__qualname__} lacks {' and '.join(missing)}()")
+    if not kind.options:
+        return cls
+    if not is_dataclass(cls):
+        raise MethodError(f"{kind.word} {cls.__qualname__} is no dataclass; write @{kind.decorator} above @dataclass")
+    no_default = [f.name for f in fields(cls) if not _has_default(f)]
+    if no_default:
+        raise MethodError(f"{kind.word} {cls.__qualname__}: every option needs a default, {no_default[0]!r} has none")
+    return cls
+
+
+def _has_default(one: Field[object]) -> bool:
+    return not (one.default is MISSING and one.default_factory is MISSING)
