@@ -1,6 +1,7 @@
 """Write the pages that are made from something else: the index, the commands' help, the data sets' cards.
 
-    python docs/build_pages.py
+    python docs/build_pages.py            write them
+    python docs/build_pages.py --check    name those that are out of date, and fail if there is one
 
 mkdocs.yml names this file as a hook too: a link that leaves docs/ has no page on the site and becomes the file's name.
 """
@@ -8,6 +9,7 @@ mkdocs.yml names this file as a hook too: a link that leaves docs/ has no page o
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,9 +36,8 @@ variable too ([environment](environment.md)).
 def pages() -> dict[str, str]:
     """Return every generated page's text by its path under docs/."""
     from bench.cli import cli  # noqa: PLC0415 - the site is built without simbench's own packages
-    from bench.cli.listing import listing  # noqa: PLC0415
 
-    cards = CliRunner().invoke(listing, ["datasets", "--markdown"], catch_exceptions=False).output
+    cards = CliRunner().invoke(cli, ["list", "datasets", "--markdown"], catch_exceptions=False).output
     made = {"reference/cli.md": commands(cli), "reference/datasets.md": cards}
     return {"index.md": index(made), **made}
 
@@ -47,9 +48,7 @@ def index(made: Mapping[str, str]) -> str:
     for section in yaml.safe_load((DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]:
         for title, entries in section.items():
             if isinstance(entries, list):
-                text += f"\n## {title}\n\n" + "".join(
-                    _line(path, made.get(path) or (DOCS / path).read_text(encoding="utf-8")) for path in entries
-                )
+                text += f"\n## {title}\n\n" + "".join(_line(path, made.get(path) or _read(path)) for path in entries)
     return text
 
 
@@ -95,10 +94,18 @@ def _helps(command: click.Command, context: click.Context) -> list[str]:
     return found
 
 
+def _read(name: str) -> str:
+    path = DOCS / name
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
 def _context(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
     return click.Context(command, parent, name, terminal_width=_WIDTH, **command.context_settings or {})
 
 
 if __name__ == "__main__":
-    for name, text in pages().items():
+    old = {name: text for name, text in pages().items() if _read(name) != text}
+    if "--check" in sys.argv[1:]:
+        sys.exit(f"out of date, run `make docs`: {', '.join(old)}" if old else 0)
+    for name, text in old.items():
         (DOCS / name).write_text(text, encoding="utf-8", newline="\n")
