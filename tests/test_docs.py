@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,3 +94,28 @@ def test_the_workflow_runs_what_there_is(name: str) -> None:
     for step in steps:
         assert set(re.findall(r"^make ([a-z-]+)", step, re.MULTILINE)) <= targets
         assert all((CHECKOUT / path).exists() for path in re.findall(r"(?<=\s)(?:tests|\.ci)/\S+", step))
+
+
+def test_the_python_examples_of_the_guide_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (CHECKOUT / "docs" / "guides" / "python.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for example in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        exec(example, names)
+    assert len(names["vectors"]) == len(names["found"].per_query["map@10"])
+
+
+def test_the_encoder_of_the_guide_passes_the_check_as_a_file_of_ones_own(tmp_path: Path) -> None:
+    page = (CHECKOUT / "docs" / "guides" / "adding-an-encoder.md").read_text(encoding="utf-8")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "plain.py").write_text(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0])
+    checked = subprocess.run(
+        [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()", "check", "plain", "--methods", "mine"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
