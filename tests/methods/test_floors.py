@@ -67,7 +67,7 @@ def test_pca_equals_scikit_learns_on_more_images_than_pixels_and_on_fewer(
     whiten: bool, count: int, side: int, channels: int
 ) -> None:
     train, unseen = images(count, side, side, channels), images(10, side, side, channels, seed=1)
-    ours = embedded(fitted("pca", train, dim=8, whiten=whiten), unseen)
+    ours = embedded(fitted("pca", train, embedding_dim=8, whiten=whiten), unseen)
     theirs = PCA(8, whiten=whiten, svd_solver="full").fit(rows_of(train)).transform(rows_of(unseen))
     signs = np.sign((ours * theirs).sum(axis=0))  # a direction's sign is nobody's to choose
     np.testing.assert_allclose(ours * signs, theirs, atol=2e-3)
@@ -93,10 +93,10 @@ def test_pca_learns_from_an_evenly_spaced_sample_where_all_images_would_not_fit(
     train = images(50, 8, 8)
     cls = get_method("pca")
     monkeypatch.setitem(cls.fit.__globals__, "_NUMBERS", 64 * 10)
-    some = embedded(fitted("pca", train, dim=5), train)
+    some = embedded(fitted("pca", train, embedding_dim=5), train)
     monkeypatch.undo()
     rows = np.linspace(0, 49, 10).astype(np.int64)
-    assert np.array_equal(some, embedded(fitted("pca", Images(train.take(rows)), dim=5), train))
+    assert np.array_equal(some, embedded(fitted("pca", Images(train.take(rows)), embedding_dim=5), train))
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_a_suite_is_every_method_data_set_protocol_and_seed_once(tmp_path: Path)
 def test_a_grid_of_options_is_every_combination_for_the_methods_that_have_them(tmp_path: Path) -> None:
     text = (
         "[methods.arcface]\nscale = 20\n[suite.a]\nmethods = ['arcface', 'triplet', 'pixels']\nepochs = 1\n"
-        "[suite.a.options]\ndim = [32, 64]\narcface.margin = [0.2, 0.3]\n"
+        "[suite.a.options]\nembedding_dim = [32, 64]\narcface.margin = [0.2, 0.3]\n"
     )
     checked = config(tmp_path, text)
     grids = combinations(find_suite(checked, "a"))
@@ -100,7 +100,7 @@ def test_a_bad_option_of_a_method_is_a_cell_to_fail_not_an_end(tmp_path: Path) -
         ("[suite.a]\nlimit = 0", "\\[suite.a\\]: limit must be 1 or more"),
         ("[suite.a]\nseeds = [-1]", "seeds must be whole numbers from 0"),
         ("[suite.a]\nbudget = 'soon'", "expected a duration"),
-        ("[suite.a]\noptions.dim = '[64,'", "\\[64, is no list of values such as"),
+        ("[suite.a]\noptions.embedding_dim = '[64,'", "\\[64, is no list of values such as"),
         ("[suite.a]\nepochs = 1\nbudget = '5m'", "not both"),
         ("[suite.a]\ncell_time = 'soon'", "expected a duration"),
         ("[suite.a]\ncell_memory = 'much'", "expected an amount of memory"),

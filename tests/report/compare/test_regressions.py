@@ -119,9 +119,9 @@ def test_a_setting_whose_options_have_changed_is_compared_and_the_change_told(
     write_run(tmp_path / "old", "pca", ways["ten"], options={"embedding_dim": 10})
     write_run(tmp_path / "new", "pca", ways["centred"], options={"embedding_dim": 64, "whiten": False})
     found = compared(tmp_path / "old", tmp_path / "new")
-    assert found.changes[0].otherwise == ("dim 10 -> 64", "whiten unset -> False")
+    assert found.changes[0].otherwise == ("embedding_dim 10 -> 64", "whiten unset -> False")
     assert found.lone == ()
-    assert "Options have changed: dim 10 -> 64" in against_text(found)
+    assert "Options have changed: embedding_dim 10 -> 64" in against_text(found)
 
 
 def test_several_settings_of_a_method_are_not_matched_by_guess(tmp_path: Path, write_run: WriteRun, ways: Ways) -> None:
