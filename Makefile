@@ -39,7 +39,7 @@ data: setup ## get FashionMNIST: download, or Debian's package where apt is ther
 	    $$(command -v sudo) apt-get update -qq; $$(command -v sudo) apt-get install -y -qq dataset-fashion-mnist >/dev/null; } && \
 	  $(BIN)/simbench fetch fashionmnist; }
 
-demo: data ## train arcface on FashionMNIST beside two baselines; print the leaderboard, make the report (about 8 minutes)
+demo: data ## train arcface on FashionMNIST beside two baselines; print the leaderboard, make the report in runs/report (about 8 minutes)
 	$(BIN)/simbench run -m arcface -m random -m pixels -d fashionmnist --protocol loo --budget 200s
 	$(BIN)/simbench report
 

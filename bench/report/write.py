@@ -149,15 +149,19 @@ def _write_index(root: Path) -> Path:
     path = root / "README.md"
     text = path.read_text(encoding="utf-8") if path.is_file() else _INDEX
     rows = [_listed(file.parent.name, read_table(file)) for file in sorted(root.glob(f"*/{TABLE}"))]
-    listed = tabulate(rows, ["set", "tables", "runs", "made", "commit", "machine"], tablefmt="pipe")
+    heads = ["set", "tables", "runs", "made", "commit", "machine"]
+    sides = ["left", "left", "right", "left", "left", "left"]
+    listed = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides)
     write_bytes(path, _LISTED.sub(lambda _: f"\n{listed}\n\n", text).encode())
     return path
 
 
 def _listed(name: str, frame: pd.DataFrame) -> list[str]:
     """Return a published set as a row of the index."""
-    tables = frame.groupby(["dataset", "protocol"])["method"].nunique()
-    told = [f"{dataset} · {protocol} ({many(count, 'method')})" for (dataset, protocol), count in tables.items()]
+    told = [
+        f"{dataset} · {protocol} ({many(same['method'].nunique(), 'method')})"
+        for (dataset, protocol), same in frame.groupby(["dataset", "protocol"])
+    ]
     failed = int((frame["status"] != "done").sum())
     runs = f"{len(frame):,}" + (f", {failed:,} failed" if failed else "")
     commits = sorted({str(commit)[:10] for commit in frame["commit"].dropna()})

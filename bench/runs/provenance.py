@@ -70,7 +70,7 @@ def git_commit(folder: Path) -> tuple[str | None, bool | None]:
     if not (folder / ".git").exists():
         return None, None
     commit = _git(folder, "rev-parse", "HEAD")
-    # results/ is written by the very runs that record this: it does not make the code dirty.
+    # results/ holds what was published, no code: it does not make the code dirty.
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
     return commit or None, None if changed is None else bool(changed)
 

@@ -1,4 +1,4 @@
-"""The leaderboard of a gallery's data set and protocol, as `simbench leaderboard` left it in the results folder."""
+"""The leaderboard of a gallery's data set and protocol, as `simbench leaderboard` left it beside the runs."""
 
 from __future__ import annotations
 

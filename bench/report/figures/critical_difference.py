@@ -16,7 +16,7 @@ _STEP = 0.5  # height of a line of text, in the figure's own unit
 
 
 def draw_overall(found: Overall) -> Drawn:
-    """Return the diagram as the page and the results folder take it. found: must be comparable."""
+    """Return the diagram as the page and the folder of tables take it. found: must be comparable."""
     from bench.report.aggregate.overall_text import alternative  # noqa: PLC0415 - tabulate is not needed to draw
 
     with style():

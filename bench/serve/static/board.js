@@ -1,4 +1,4 @@
-// The leaderboard of the gallery's data set and protocol, as the results folder has it.
+// The leaderboard of the gallery's data set and protocol, as `simbench leaderboard` left it beside the runs.
 
 import { get, Trouble } from "./asking.js";
 import { make, number } from "./elements.js";
@@ -18,7 +18,7 @@ export async function showBoard(gallery) {
     return;
   }
   if (!board || !board.rows.length) {
-    place.replaceChildren(make("p", { class: "lead" }, "There is no leaderboard of this data set and protocol in the results folder. Make one with: simbench leaderboard"));
+    place.replaceChildren(make("p", { class: "lead" }, "There is no leaderboard of this data set and protocol beside the runs. Make one with: simbench leaderboard"));
     return;
   }
   const served = new Set(gallery.runs.map((run) => `${run.method} ${run.key}`));

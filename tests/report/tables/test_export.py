@@ -12,13 +12,12 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from bench.report.recommend.answers_text import MARK
 from bench.report.tables.export import rounded
-from bench.report.write import write_board, write_latex, write_results
+from bench.report.write import board_of, write_board, write_latex
 
 WriteRun = Callable[..., Path]
 Ways = dict[str, NDArray[Any]]
-FILES = {"README.md", "leaderboard.md", "leaderboard.csv", "leaderboard.json", "runs.csv", "digits.csv", "more.csv"}
+FILES = {"answers.md", "leaderboard.md", "leaderboard.csv", "leaderboard.json", "runs.csv"}
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def content_of(results: Path) -> Any:
 
 def test_a_failed_run_stands_everywhere_with_its_reason_and_its_options(runs: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
-    write_results(runs, results)
+    write_board(board_of(runs), results)
     text = (results / "leaderboard.md").read_text(encoding="utf-8")
     assert "- `random` seed 0: failed: out of memory: 3 GB (with embedding_dim=4096)\n" in text
     assert "- `lda` seed 7: failed: singular (with epochs=5)\n" in text
@@ -60,13 +59,15 @@ def test_an_option_that_most_other_methods_have_otherwise_names_a_method_that_on
     for method in ("triplet", "supcon"):
         write_run(tmp_path / "runs", method, ways["raw"], options={"batch_size": 128})
     write_run(tmp_path / "runs", "arcface", None, options={"batch_size": 9999, "margin": 0.5}, reason="out of memory")
-    write_results(tmp_path / "runs", tmp_path / "results")
+    write_board(board_of(tmp_path / "runs"), tmp_path / "results")
     text = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
     assert "- `arcface` seed 0: failed: out of memory (with batch_size=9999)\n" in text
 
 
 def test_the_json_holds_the_values_intervals_and_ties_of_the_table_of_runs(runs: Path, tmp_path: Path) -> None:
-    frame = write_results(runs, tmp_path / "results")
+    board = board_of(runs)
+    frame = board.frame
+    write_board(board, tmp_path / "results")
     table = content_of(tmp_path / "results")["tables"][0]
     assert [row["method"] for row in table["rows"]] == ["pca", "random"]
     pca = table["rows"][0]
@@ -82,7 +83,8 @@ def test_the_json_holds_the_values_intervals_and_ties_of_the_table_of_runs(runs:
 
 
 def test_the_json_holds_the_overall_table(runs: Path, tmp_path: Path) -> None:
-    board = write_board(runs, tmp_path / "results")
+    board = board_of(runs)
+    write_board(board, tmp_path / "results")
     overall = content_of(tmp_path / "results")["overall"]
     assert overall["datasets"] == ["digits", "more"]
     assert (
@@ -97,32 +99,19 @@ def test_a_moved_tree_of_runs_gives_the_same_files(runs: Path, tmp_path: Path) -
     moved = Path(shutil.copytree(runs, tmp_path / "elsewhere" / "deep" / "runs"))
     made = []
     for root, results in ((runs, tmp_path / "a"), (moved, tmp_path / "b")):
-        write_latex(write_board(root, results), results)
+        write_board(board_of(root), results)
+        write_latex(board_of(root), results)
         made.append({str(p.relative_to(results)): p.read_bytes() for p in results.rglob("*") if p.is_file()})
     assert made[0] == made[1]
     assert set(made[0]) == FILES | {"leaderboard.tex", "figures/critical-difference.svg"}
 
 
-def test_a_readme_of_somebody_else_is_never_overwritten(
-    runs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    readme = tmp_path / "results" / "README.md"
-    readme.parent.mkdir()
-    readme.write_text("# My project\n", encoding="utf-8")
-    write_results(runs, readme.parent)
-    assert readme.read_text(encoding="utf-8") == "# My project\n"
-    assert "stays as it is" in caplog.text
-    readme.write_text(f"{MARK}\nold\n", encoding="utf-8")
-    write_results(runs, readme.parent)
-    assert "# Answers" in readme.read_text(encoding="utf-8")
-
-
 def test_a_diagram_goes_when_there_is_nothing_to_compare_any_more(runs: Path, tmp_path: Path) -> None:
     diagram = tmp_path / "results" / "figures" / "critical-difference.svg"
-    write_results(runs, tmp_path / "results")
+    write_board(board_of(runs), tmp_path / "results")
     assert diagram.is_file()
     shutil.rmtree(runs / "more")
-    write_results(runs, tmp_path / "results")
+    write_board(board_of(runs), tmp_path / "results")
     assert not diagram.exists()
 
 
