@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import threading
 import urllib.request
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import platformdirs
 
 
 def processors() -> int:
@@ -18,14 +19,10 @@ def processors() -> int:
 
 
 def cache_folder() -> Path:
-    """Return our folder in the user's cache directory (``SIMBENCH_CACHE``, else the system's own place)."""
+    """Return ``SIMBENCH_CACHE`` if that is set, else our folder in the user's cache directory, as the system has it."""
     if os.environ.get("SIMBENCH_CACHE"):
         return Path(os.environ["SIMBENCH_CACHE"]).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "simbench"
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/simbench"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simbench"
+    return platformdirs.user_cache_path("simbench", appauthor=False, opinion=False)
 
 
 METHOD_FOLDERS, DATASET_FOLDERS = "SIMBENCH_METHODS", "SIMBENCH_DATASETS"
@@ -47,24 +44,27 @@ _WITHIN = 0.7  # seconds in which a host must take a connection
 _TRUE = {"1", "on", "yes", "true"}  # as huggingface_hub reads its variables
 
 
-def unreachable(address: str) -> str:
-    """Return why a host cannot be reached, or nothing; through a proxy, which answers for it, always nothing."""
+def unreachable(address: str, seconds: float = _WITHIN) -> str:
+    """Return why a host cannot be reached, or nothing; through a proxy, which answers for it, always nothing.
+
+    seconds: in which it must take a connection, however many addresses it has.
+    """
     parts = urlsplit(address)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     if urllib.request.getproxies().get(parts.scheme) and not urllib.request.proxy_bypass(host):
         return ""
-    outcome = [f"{host} does not answer"]
+    outcome = [f"{host} does not answer within {seconds:g} s"]
 
     def knock() -> None:
         try:
-            socket.create_connection((host, port), timeout=_WITHIN).close()
+            socket.create_connection((host, port), timeout=seconds).close()
             outcome[0] = ""
         except OSError as error:
             outcome[0] = f"{host} cannot be reached ({error.strerror or error})"
 
     thread = threading.Thread(target=knock, daemon=True)  # looking up a name may take longer than any time limit
     thread.start()
-    thread.join(_WITHIN)
+    thread.join(seconds)
     return outcome[0]
 
 

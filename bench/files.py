@@ -1,4 +1,4 @@
-"""Files written whole or not at all: to a temporary name, synced to the disk, then renamed."""
+"""Files and folders written whole or not at all: to a temporary name, synced to the disk, then renamed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,40 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def making_once(folder: Path, proof: str = ".") -> Iterator[Path | None]:
+    """Yield a new folder to fill, which becomes ``folder`` if nothing was raised; None if that is there already.
+
+    Other processes that want the same wait meanwhile; what a killed one has left half done is thrown away, and so is a
+    folder that lacks the file ``proof``. Raises SimbenchError where nothing can be written.
+    """
+    if (folder / proof).exists():
+        yield None
+        return
+    from filelock import FileLock  # noqa: PLC0415 - reading the store must not cost its start-up
+
+    partial = folder.with_name(f"{folder.name}.partial")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+        lock.acquire()
+    except OSError as error:
+        raise SimbenchError(f"{folder.parent}: cannot be written to ({error.strerror or error})") from error
+    try:
+        if (folder / proof).exists():  # made while we waited
+            yield None
+            return
+        for leftover in (partial, folder):
+            shutil.rmtree(leftover, ignore_errors=True)
+        partial.mkdir()
+        yield partial
+        partial.rename(folder)
+        sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        lock.release()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import Collection, DataError, DataPlace
-from bench.data.download.archive_files import Bundle, read_bundle
+from bench.data.download.download import Bundle, read_bundle
 from bench.data.formats.safe_pickle import read_pickled
 
 from ._numbered import numbered

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from bench import Collection, DataPlace, dataset
 from bench.contract import Card
-from bench.data.download.archive_files import Bundle, fetch_bundle
+from bench.data.download.download import Bundle, fetch_bundle
 from bench.data.download.sources import Upstream, UpstreamFile
 
 from ._cifar import load_cifar

@@ -19,8 +19,7 @@ from bench import Collection, DataPlace, dataset
 from bench.contract import Card, DataError
 from bench.data.download.download import provide
 from bench.data.download.sources import Upstream, UpstreamFile, check_whole
-from bench.data.formats.archives import read_members
-from bench.data.formats.gzip_io import unpack
+from bench.data.formats.archives import read_members, unpack
 from bench.data.formats.idx import pair
 
 from ._numbered import IMAGES, LABELS, numbered

@@ -20,7 +20,7 @@ from PIL import Image
 from bench import Collection, DataError, DataPlace, dataset
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.download.torchvision_parts import Opened, class_called, open_parts
-from bench.data.formats.archives import fresh_folder
+from bench.data.formats.archives import extracted_folder
 from bench.data.layouts.listing import Listing, Part, collect
 from bench.naming import slug
 
@@ -62,7 +62,7 @@ def _taken_out(name: str, part: str, opened: Opened, cache: Path) -> Part:
     for row in np.linspace(0, max(count - 1, 0), min(SAMPLES, count)).astype(int).tolist():
         image, label = _pair(name, opened, row)
         digest.update(f"{image.mode} {image.size} {label}".encode() + image.tobytes())
-    with fresh_folder(cache, f"{slug('torchvision', name)}-{part}-{digest.hexdigest()[:16]}") as (folder, new):
+    with extracted_folder(cache, f"{slug('torchvision', name)}-{part}-{digest.hexdigest()[:16]}") as (folder, new):
         if new is not None:
             (new / LABELS).write_text(json.dumps(list(_written(name, opened, new))), "utf-8")
     labels = json.loads((folder / LABELS).read_text("utf-8"))

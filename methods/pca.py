@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from bench import ImageShape, RunContext, Split, method
+from bench.principal_components import principal_axes
 
 _NUMBERS = 2**26  # of float32 that the sample may hold, 256 MiB: 85,000 images of 28x28, 445 photographs of 224x224
-_RANK = 1e-6  # variances below this share of the largest are rounding, not directions
 
 
 @method
@@ -54,24 +54,6 @@ class PCA:
 
     def restore(self, state: Mapping[str, Tensor], shape: ImageShape, device: torch.device) -> None:
         self.mean, self.axes = state["mean"].to(device), state["axes"].to(device)
-
-
-def principal_axes(centred: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Return the directions of largest variance of centred rows float32 ``(n, p)``, at most ``most`` of them.
-
-    Returns (orthonormal columns float32 ``(p, d)``, their variances float32 ``(d,)``, falling), where d is no more than
-    the rank and at least 1. The smaller of the two Gram matrices has the same eigenvalues: photographs have far more
-    pixels than there are images.
-    """
-    n, p = centred.shape
-    gram = centred.T @ centred if p <= n else centred @ centred.T
-    values, vectors = torch.linalg.eigh(gram.double())
-    d = max(1, min(most, int((values > _RANK * values[-1]).sum())))
-    values, vectors = values[-d:].flip(0).clamp_min(0.0), vectors[:, -d:].flip(1)
-    axes = vectors.float()
-    if p > n:
-        axes = torch.nn.functional.normalize(centred.T @ axes, dim=0)  # of length 0 stays 0: images without variance
-    return axes, (values / max(1, n - 1)).float()
 
 
 def _sample(train: Split) -> Tensor:

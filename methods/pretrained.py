@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench import ImageShape, RunContext, Split, method
+from bench.principal_components import PrincipalComponents, fit_components
 from bench.training.batches import in_chunks
 from bench.training.embedder import EmbeddingNetwork
 from bench.training.encoders.timm import Backbone, check_backbone
 from bench.training.precision import Precision, mixed_precision
-from bench.training.whitening import Whitening, fit_whitening
 
+_TRACE = 1e-6  # keeps the mean vector itself from having no direction; a feature of a unit vector is some 1e-2
 _AT_ONCE = 16  # images: batches of 128 photographs leave a CPU's cache, take 1.8 times as long an image, and gigabytes
 
 
@@ -65,15 +66,18 @@ class Pretrained:
         height, width = self.backbone.input_size
         run.log(f"{self.model} at {height}x{width} pixels: {self.backbone.features} features an image")
         if not self.center:
-            self.whitening = Whitening(torch.zeros(self.backbone.features, device=run.device))
+            self.components = PrincipalComponents(torch.zeros(self.backbone.features, device=run.device))
             return
         vectors = self._features_of_sample(train, run)
-        fitted = fit_whitening(vectors, dims=self.pca, whiten=self.whiten)
-        self.whitening = fitted.to(run.device)
+        if self.pca is None and not self.whiten:
+            fitted = PrincipalComponents(vectors.cpu().double().mean(dim=0).float())
+        else:
+            fitted = fit_components(vectors, dims=self.pca, whiten=self.whiten)
+        self.components = fitted.to(run.device)
         dims = self.backbone.features if fitted.axes is None else len(fitted.axes)
         run.log(
             f"centred on {len(vectors)} of {len(train)} training images, whose mean vector has length "
-            f"{float(fitted.mean.norm()):.3f} (1 would be all alike); {dims} dimensions{_kept(vectors, fitted)}"
+            f"{float(fitted.mean.norm()):.3f} (1 would be all alike); {dims} dimensions{_variance(vectors, fitted)}"
         )
 
     def embed(self, pixels: Tensor) -> Tensor:
@@ -81,16 +85,16 @@ class Pretrained:
 
     def embed_at_once(self, pixels: Tensor) -> Tensor:
         """Return what ``embed`` does without taking the batch apart."""
-        return self.whitening(self._unit_features(pixels))
+        return self.components(self._unit_features(pixels)) + _TRACE
 
     def network(self) -> nn.Module:
         return EmbeddingNetwork(self.embed_at_once, self.backbone)
 
     def count_parameters(self) -> int:
-        return sum(p.numel() for p in self.backbone.parameters()) + self.whitening.count_parameters()
+        return sum(p.numel() for p in self.backbone.parameters()) + self.components.count_parameters()
 
     def state(self) -> Mapping[str, Tensor]:
-        named = {"backbone": self.backbone.state_dict(), "whitening": self.whitening.state()}
+        named = {"backbone": self.backbone.state_dict(), "whitening": self.components.state()}
         flat = {f"{part}.{name}": tensor for part, tensors in named.items() for name, tensor in tensors.items()}
         return flat | {"mirrors": torch.tensor(self.mirrors)}
 
@@ -99,7 +103,7 @@ class Pretrained:
         self.backbone = Backbone(self.model, shape, weights="none", size=self.size)
         self.backbone.load_state_dict(_part(state, "backbone."))
         self.backbone.to(device).eval()
-        self.whitening = Whitening.restored(_part(state, "whitening.")).to(device)
+        self.components = PrincipalComponents.restored(_part(state, "whitening.")).to(device)
 
     @torch.no_grad()
     def _features_of_sample(self, train: Split, run: RunContext) -> Tensor:
@@ -124,7 +128,7 @@ def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def _kept(vectors: Tensor, fitted: Whitening) -> str:
+def _variance(vectors: Tensor, fitted: PrincipalComponents) -> str:
     """Return the share of variance that the principal axes hold, in words; nothing without axes."""
     if fitted.axes is None:
         return ""

@@ -36,9 +36,9 @@ def _folder(folder: str | None) -> Path:
 @place
 def list_kept(folder: str | None) -> None:
     """Tell what is in the cache, how large it is, and when it was last used."""
-    from bench.data.decoding.cache_admin import kept_in
+    from bench.data.decoding.cache_admin import cache_items
 
-    found = kept_in(_folder(folder))
+    found = cache_items(_folder(folder))
     for one in found:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used))
         click.echo(
@@ -51,10 +51,10 @@ def list_kept(folder: str | None) -> None:
 @place
 def verify(folder: str | None) -> int:
     """Compare decoded images with the checksums that were taken when they were written; exit code 1 if one differs."""
-    from bench.data.decoding.cache_admin import kept_in, problem_of
+    from bench.data.decoding.cache_admin import cache_items, problem_of
 
     failed = False
-    for one in kept_in(_folder(folder)):
+    for one in cache_items(_folder(folder)):
         problem = problem_of(one)
         failed |= problem is not None
         state = "ok    " if problem is None else "FAILED"
@@ -71,14 +71,14 @@ def verify(folder: str | None) -> int:
 @click.option("--all", "everything", is_flag=True, help="Every entry that `cache list` shows.")
 def prune(folder: str | None, *, older_than: float | None, to_size: str | None, everything: bool) -> None:
     """Remove entries, without asking; your own files are never touched, and downloads stay."""
-    from bench.data.decoding.cache_admin import kept_in, remove, to_prune
+    from bench.data.decoding.cache_admin import cache_items, remove, to_prune
 
     if not everything and older_than is None and to_size is None:
         raise UsageError("say what to remove: --older-than DAYS, --to-size SIZE, or --all")
     where = _folder(folder)
     most = None if to_size is None else _bytes(to_size)
     removed = 0
-    for one in to_prune(kept_in(where), everything=everything, days=older_than, most=most):
+    for one in to_prune(cache_items(where), everything=everything, days=older_than, most=most):
         if remove(one, where):
             removed += one.bytes
             click.echo(f"removed {one.key[:12]}  {_size(one.bytes):>9}  {one.what}")

@@ -158,7 +158,7 @@ def _prepared(run: TrainedRun, path: Path) -> Any:
 def _vector_rows(run: TrainedRun, path: Path) -> list[list[Tile]]:
     import numpy as np
 
-    from bench.evaluation.ranking.rows import normalize_rows
+    from bench.evaluation.ranking.vectors import normalize_rows
     from bench.search.picture_grid import Tile
 
     try:

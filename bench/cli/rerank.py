@@ -42,12 +42,12 @@ def rerank(*, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, thr
     from threadpoolctl import threadpool_limits
 
     from bench.evaluation.cost.timing import fixed_threads
-    from bench.report.curves.index_frontier import labelled
+    from bench.report.curves.index_frontier import ranked_set
     from bench.report.curves.reranked import as_table
     from bench.report.curves.reranked import rerank as measure
     from bench.runs.loaded_run import find_run
 
     del debug  # read where errors are shown
-    data = labelled(find_run(run_folder))
+    data = ranked_set(find_run(run_folder))
     with fixed_threads(threads), threadpool_limits(limits=threads, user_api="blas"):
         click.echo(as_table(measure(data, chains or CHAINS, k=k, depth=depth), k))

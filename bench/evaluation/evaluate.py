@@ -1,8 +1,9 @@
-"""The public face: vectors and labels in, every number of METRICS out."""
+"""``bench.evaluate``: vectors and labels in, every metric out; the metrics are defined in ``metrics/``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from bench.contract import DataError, UsageError
+from bench.contract import UsageError
 from bench.evaluation.metrics import collapse, ranking
 from bench.evaluation.metrics.ties import TIES, score_with_ties, tied_queries
 from bench.evaluation.metrics.verification import pair_metrics
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
 from bench.evaluation.ranking.backend import RankedBlock
-from bench.evaluation.ranking.engine import rank_gallery
-from bench.evaluation.ranking.inputs import as_vectors, check_ks, check_threads, number_sides
-from bench.evaluation.ranking.relevance import Layout, build_layout
-from bench.evaluation.ranking.rows import Rows, check_vectors, refuse_overflow
+from bench.evaluation.ranking.engine import check_threads, rank_gallery
+from bench.evaluation.ranking.relevance import Layout
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.statistics.bootstrap import ci95, macro_means
 
 if TYPE_CHECKING:
-    from bench.evaluation.ranking.inputs import NamesLike, VectorsLike
+    from bench.evaluation.ranking.relevance import NamesLike
+    from bench.evaluation.ranking.vectors import VectorsLike
 
 COLLAPSED = "collapsed"
 UNINFORMATIVE = "uninformative: every item is relevant to every query"
@@ -35,15 +36,26 @@ _FEWEST_NEIGHBORS = 50  # what the search page shows
 class Evaluation:
     """The scores of one ranking, and what they were made of.
 
-    scores: metric name -> mean over the queries that have something to find; also ``queries_without_relevant`` (a
-    count), ``pair_auc``, ``pair_eer``, ``effective_rank`` and ``mean_pairwise_cosine`` (of the gallery).
-    macro: metric name -> mean of the per-class means. ci95: metric name -> bootstrap interval of the mean.
-    per_query: metric name -> float64 ``(q,)`` in the caller's order, NaN where R = 0; also ``relevant`` (R) and
-    ``items`` (N), int64.
-    neighbors: int32 ``(q, K)`` gallery positions, best first, -1 where there are no more, K = max(50, largest k) but
-    at most the gallery; similarities: float32 ``(q, K)``, NaN where there are no more. Equal similarities are
-    ordered against the query, whatever ``ties`` says, and so ``knn_accuracy@k`` is pessimistic always.
-    flags: short warnings that belong beside the scores.
+    Attributes:
+        scores: Metric name -> mean over the queries that have something to find; also ``queries_without_relevant`` (a
+            count), ``pair_auc``, ``pair_eer``, and of the gallery ``effective_rank`` and ``mean_pairwise_cosine``.
+        macro: Metric name -> mean of the per-class means.
+        ci95: Metric name -> 95 % bootstrap interval of the mean.
+        per_query: Metric name -> float64 ``(q,)`` in the caller's order, NaN where a query has nothing to find; also
+            ``relevant`` (R, how many items are relevant) and ``items`` (N, how many were ranked), int64 ``(q,)``.
+        neighbors: Gallery positions int32 ``(q, K)``, best first, -1 where there are no more; K is max(50, largest k),
+            but at most the gallery.
+        similarities: float32 ``(q, K)``, NaN where there are no more. Equal similarities are ordered against the query,
+            whatever ``ties`` says, and so ``knn_accuracy@k`` is pessimistic always.
+        flags: Short warnings that belong beside the scores, such as ``collapsed``.
+
+    Examples:
+        >>> from bench import evaluate
+        >>> found = evaluate([[1, 0], [0, 1]], [0, 1], [[1, 0], [1, 1], [0, 1]], [0, 0, 1], ks=[1])
+        >>> found.per_query["relevant"].tolist(), found.per_query["map"].tolist()
+        ([2, 1], [1.0, 1.0])
+        >>> found.neighbors.tolist()
+        [[0, 1, 2], [2, 1, 0]]
     """
 
     scores: Mapping[str, float]
@@ -73,38 +85,75 @@ def evaluate(
 ) -> Evaluation:
     """Rank the whole gallery for every query by inner product and score the rankings.
 
-    query ``(q, d)``, gallery ``(N, d)``: real arrays, memory maps or torch tensors; compared as float32, each row
-    scaled to unit length if ``normalize``. Labels and ids: whole numbers or text, one a row; an item is relevant if its
-    label is the query's. With ids on both sides, every gallery item with the query's id is excluded for that query, be
-    it one or several; two queries with one id each exclude it, and an id found on one side only excludes nothing.
-    ties: "pessimistic", "mean" (expected value) or "optimistic". full: False leaves out what needs more than the first
-    max(ks) items of a ranking (map, map@r, r_precision, mrr, ranks, counts of ties). threads: CPU threads of the whole
-    evaluation. device: "cpu", or a torch device such as "cuda" that multiplies and sorts: exact ranks, of scores that
-    may differ in the last bit. seed: for bootstrap, pairs and samples.
+    Args:
+        query: Real numbers ``(q, d)``: array, memory map, torch tensor or lists; compared as float32.
+        query_labels: Whole numbers or text ``(q,)``. An item is relevant if its label is the query's.
+        gallery: ``(N, d)``, likewise.
+        gallery_labels: ``(N,)``, likewise.
+        query_ids: Whole numbers or text ``(q,)``, given together with ``gallery_ids``.
+        gallery_ids: ``(N,)``. Every gallery item with the query's id is excluded for that query, be it one or several;
+            an id found on one side only excludes nothing.
+        ks: Cutoffs of ``map@k``, ``hit@k`` and the like.
+        normalize: Whether each row is scaled to unit length, so that similarities are cosines.
+        ties: How equal similarities count: "pessimistic", "mean" (the expected value) or "optimistic".
+        full: False leaves out what needs more than the first max(ks) items of a ranking (map, map@r, r_precision, mrr,
+            ranks, counts of ties).
+        threads: CPU threads of the whole evaluation; by default one a processor, but at most 8.
+        device: "cpu", or a torch device such as "cuda" that multiplies and sorts: exact ranks, of scores that may
+            differ in the last bit.
+        seed: For the bootstrap, pairs and samples.
 
-    Raises DataError for vectors, labels or ids that do not fit or cannot be ranked, and if no query has anything
-    relevant; UsageError for wrong ``ks``, ``ties`` or ``threads``, or ids on one side only.
+    Returns:
+        The scores, per-query values and nearest neighbours.
+
+    Raises:
+        DataError: Vectors, labels or ids do not fit or cannot be ranked, or no query has anything relevant.
+        UsageError: Wrong ``ks``, ``ties`` or ``threads``, or ids on one side only.
+
+    Examples:
+        Each of four images asks the other three; the third is nearest to an image of another class.
+
+        >>> vectors = [[1.0, 0.0], [0.9, 0.1], [0.8, 0.6], [0.0, 1.0]]
+        >>> labels, ids = ["cat", "cat", "dog", "dog"], range(4)
+        >>> found = evaluate(vectors, labels, vectors, labels, query_ids=ids, gallery_ids=ids, ks=[1])
+        >>> round(found.scores["map"], 4), found.scores["hit@1"]
+        (0.8333, 0.75)
     """
-    if ties not in TIES:
-        raise UsageError(f"unknown ties {ties!r} (known: {', '.join(TIES)})")
-    if not full and ties != "pessimistic":
-        raise UsageError(f"ties={ties!r} needs the full ranking; leave out full=False")
-    cutoffs, workers = check_ks(ks), check_threads(threads)
-    queries, items = _check_both(query, gallery, normalize=normalize)
-    labels, gallery_numbers = number_sides(query_labels, gallery_labels, (len(queries), len(items)), "labels")
-    layout = build_layout(labels, gallery_numbers, *_number_ids(query_ids, gallery_ids, queries, items))
-    if not layout.relevant.any():
-        raise DataError(f"none of the {len(queries)} queries has a relevant item in the gallery: do the labels match?")
+    _check_options(ks, ties=ties, full=full, threads=threads)  # before any vector is read
+    data = RetrievalSet.of(
+        query,
+        query_labels,
+        gallery,
+        gallery_labels,
+        query_ids=query_ids,
+        gallery_ids=gallery_ids,
+        normalize=normalize,
+    )
+    return evaluate_set(data, ks=ks, ties=ties, full=full, threads=threads, device=device, seed=seed)
 
-    keep = min(len(items), max(_FEWEST_NEIGHBORS, *cutoffs))
+
+def evaluate_set(
+    data: RetrievalSet,
+    *,
+    ks: Sequence[int] = (1, 10, 50),
+    ties: str = "pessimistic",
+    full: bool = True,
+    threads: int | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+) -> Evaluation:
+    """Do what ``evaluate`` does with vectors, labels and ids that are checked already; arguments as there."""
+    cutoffs, workers = _check_options(ks, ties=ties, full=full, threads=threads)
+    layout, labels, size = data.layout, data.query_labels, len(data.gallery)
+    keep = min(size, max(_FEWEST_NEIGHBORS, *cutoffs))
     score = partial(_score_block, labels=labels, ks=cutoffs, ties=ties)
-    parts = rank_gallery(queries, items, layout, score, keep=keep, full=full, threads=workers, device=device)
+    parts = rank_gallery(data.query, data.gallery, layout, score, keep=keep, full=full, threads=workers, device=device)
     per_query = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
     with threadpool_limits(limits=workers, user_api="blas"):
-        state = collapse.inspect_sample(items.take(layout.order[collapse.sample_rows(len(items), seed)]))
+        state = collapse.inspect_sample(data.gallery.take(layout.order[collapse.sample_rows(size, seed)]))
         interval = ci95(per_query, labels, seed=seed)
     return Evaluation(
-        scores=_means(per_query) | _whole(queries, items, layout, state, seed),
+        scores=_means(per_query) | _whole(data, state, seed),
         macro=macro_means(per_query, labels),
         ci95=interval,
         per_query=per_query | {"relevant": layout.relevant, "items": layout.items},
@@ -112,6 +161,25 @@ def evaluate(
         similarities=np.concatenate([part.similarities for part in parts]),
         flags=_flags(layout, state),
     )
+
+
+def _check_options(ks: Iterable[int], *, ties: str, full: bool, threads: int | None) -> tuple[tuple[int, ...], int]:
+    """Return the cutoffs, ascending and each once, and the number of threads. Raises UsageError for what is wrong."""
+    if ties not in TIES:
+        raise UsageError(f"unknown ties {ties!r} (known: {', '.join(TIES)})")
+    if not full and ties != "pessimistic":
+        raise UsageError(f"ties={ties!r} needs the full ranking; leave out full=False")
+    cutoffs = set()
+    for k in ks:
+        if isinstance(k, bool):
+            raise UsageError(f"every k must be a whole number above 0, got {k!r}")
+        try:
+            cutoffs.add(operator.index(k))
+        except TypeError:
+            raise UsageError(f"every k must be a whole number above 0, got {k!r}") from None
+    if not cutoffs or min(cutoffs) < 1:
+        raise UsageError(f"every k must be a whole number above 0, got {sorted(cutoffs)}")
+    return tuple(sorted(cutoffs)), check_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -136,39 +204,16 @@ def _score_block(block: RankedBlock, labels: Ints, ks: tuple[int, ...], ties: st
     return _Part(values, block.neighbors, block.similarities)
 
 
-def _check_both(query: VectorsLike, gallery: VectorsLike, *, normalize: bool) -> tuple[Rows, Rows]:
-    query_array, gallery_array = as_vectors(query, "query"), as_vectors(gallery, "gallery")
-    if query_array.shape[1] != gallery_array.shape[1]:
-        raise DataError(
-            f"query vectors have {query_array.shape[1]} dimensions, gallery vectors {gallery_array.shape[1]}"
-        )
-    queries = check_vectors(query_array, "query vectors", normalize=normalize)
-    items = check_vectors(gallery_array, "gallery vectors", normalize=normalize)
-    refuse_overflow(queries, items)
-    return queries, items
-
-
-def _number_ids(
-    query_ids: NamesLike | None, gallery_ids: NamesLike | None, queries: Rows, items: Rows
-) -> tuple[Ints, Ints] | tuple[None, None]:
-    if query_ids is None and gallery_ids is None:
-        return None, None
-    if query_ids is None or gallery_ids is None:
-        given, missing = ("gallery", "query") if query_ids is None else ("query", "gallery")
-        raise UsageError(f"{given}_ids given without {missing}_ids: give both, so that self-matches can be excluded")
-    return number_sides(query_ids, gallery_ids, (len(queries), len(items)), "ids")
-
-
 def _means(per_query: Mapping[str, Floats]) -> dict[str, float]:
     """Return the mean of every metric over the queries that have a value, of which there is at least one."""
     return {name: float(np.nanmean(values)) for name, values in per_query.items()}
 
 
-def _whole(queries: Rows, items: Rows, layout: Layout, state: collapse.Health, seed: int) -> dict[str, float]:
+def _whole(data: RetrievalSet, state: collapse.Health, seed: int) -> dict[str, float]:
     """Return the scores that belong to the whole evaluation, not to a query."""
-    auc, eer = pair_metrics(queries, items, layout, seed=seed)
+    auc, eer = pair_metrics(data, seed=seed)
     return {
-        "queries_without_relevant": float((layout.relevant == 0).sum()),
+        "queries_without_relevant": float((data.layout.relevant == 0).sum()),
         "pair_auc": auc,
         "pair_eer": eer,
         "effective_rank": state.effective_rank,

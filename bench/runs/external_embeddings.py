@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.contract import DataError, UsageError
-from bench.evaluation.evaluate import Evaluation, evaluate
+from bench.data.formats.vector_files import read_names, read_vectors
+from bench.evaluation.evaluate import Evaluation, evaluate_set
 from bench.evaluation.metrics.conventions import DIALECTS, translate
 from bench.evaluation.metrics.registry import METRICS, Metric, describe
-from bench.evaluation.ranking.inputs import as_names, as_vectors
-from bench.evaluation.ranking.vector_files import read_names, read_vectors
+from bench.evaluation.ranking.relevance import as_names
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
+from bench.evaluation.ranking.vectors import as_vectors
 from bench.evaluation.sanity.checks import Control, check_evaluation, failures
 from bench.evaluation.thresholds.operating_points import fit_thresholds, measure_thresholds
 from bench.files import write_arrays, write_json
@@ -108,34 +110,28 @@ def judge_vectors(
 
     validation: vectors that thresholds may be fitted on; train: vectors of images that were learnt from.
     """
-    words = (query.vectors, query.labels, gallery.vectors, gallery.labels)
-    own, other = query.ids, gallery.ids
-    for name, vectors in (("validation", None if validation is None else validation.vectors), ("train", train)):
-        if vectors is not None and vectors.shape[1] != query.vectors.shape[1]:
-            raise DataError(
-                f"{name} vectors have {vectors.shape[1]} dimensions, query vectors {query.vectors.shape[1]}"
-            )
-    found = evaluate(
-        *words,
-        query_ids=own,
-        gallery_ids=other,
-        ks=ks,
-        ties=ties,
+    if validation is not None and validation.vectors.shape[1] != query.vectors.shape[1]:
+        raise DataError(
+            f"validation vectors have {validation.vectors.shape[1]} dimensions, query vectors {query.vectors.shape[1]}"
+        )
+    data = RetrievalSet.of(
+        query.vectors,
+        query.labels,
+        gallery.vectors,
+        gallery.labels,
+        query_ids=query.ids,
+        gallery_ids=gallery.ids,
         normalize=normalize,
-        threads=threads,
-        device=device,
-        seed=seed,
+        train=train,
     )
-    controls = check_evaluation(
-        found, *words, query_ids=own, gallery_ids=other, ties=ties, threads=threads, seed=seed, train=train
-    )
+    found = evaluate_set(data, ks=ks, ties=ties, threads=threads, device=device, seed=seed)
+    controls = check_evaluation(found, data, ties=ties, threads=threads, seed=seed)
     thresholds, flags = None, [*found.flags, *failures(controls)]
     if validation is not None:
         fitted = fit_thresholds(validation.vectors, validation.labels, normalize=normalize, seed=seed)
         if fitted is None:
             raise DataError("validation has no pairs of one label and of two: no threshold can be fitted")
-        measured = measure_thresholds(fitted, *words, query_ids=own, gallery_ids=other, normalize=normalize, seed=seed)
-        thresholds = thresholds_facts(fitted, measured)
+        thresholds = thresholds_facts(fitted, measure_thresholds(fitted, data, seed=seed))
     return Judged(found, controls, thresholds, tuple(flags))
 
 

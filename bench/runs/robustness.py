@@ -19,11 +19,12 @@ import numpy as np
 from bench.contract import DataError, SimbenchError
 from bench.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from bench.evaluation.cost.timing import fixed_threads
-from bench.evaluation.evaluate import evaluate
+from bench.evaluation.evaluate import evaluate_set
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.statistics.bootstrap import ci95
 from bench.files import write_arrays, write_json
 from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
-from bench.runs.loaded_run import RunGallery, TrainedRun, open_run
+from bench.runs.loaded_run import TrainedRun, open_run
 from bench.runs.provenance import provenance
 from bench.runs.store import RunRecord, locked
 
@@ -117,11 +118,14 @@ def sweep_run(
 
 @dataclass(frozen=True)
 class _Sweep:
-    """A run under way. clean: the values of its own, clean queries, by metric, float64 ``(q,)``."""
+    """A run that is asked corrupted queries.
+
+    data: its clean queries and its gallery; clean: their values by metric, float64 ``(q,)``.
+    """
 
     run: TrainedRun
     query: Split
-    gallery: RunGallery
+    data: RetrievalSet
     clean: Mapping[str, Floats]
     threads: int
 
@@ -131,14 +135,24 @@ class _Sweep:
         kept = read_arrays(record.folder / PER_QUERY, "ids", "labels", *METRICS)
         if not (np.array_equal(kept["ids"], query.ids) and np.array_equal(kept["labels"], query.labels)):
             raise DataError(f"{record.folder}: these are not the queries that the run was asked")
-        some = query.images.take(slice(0, _CHECKED))
-        cosines = (run.embed(some) * read_vectors(record.folder)["query"][: len(some)]).sum(axis=1)
+        some, vectors = query.images.take(slice(0, _CHECKED)), read_vectors(record.folder)["query"]
+        cosines = (run.embed(some) * vectors[: len(some)]).sum(axis=1)
         if cosines.min() < _LEAST_COSINE:
             raise SimbenchError(
                 f"{record.folder}: the method does not embed clean queries as it did when the run was scored (cosine "
                 f"{cosines.min():.4f}); run it again (--force)"
             )
-        return cls(run, query, run.gallery(), {metric: kept[metric] for metric in METRICS}, threads)
+        gallery = run.gallery()
+        data = RetrievalSet.of(
+            vectors,
+            query.labels,
+            gallery.vectors,
+            gallery.labels,
+            query_ids=query.ids,  # the clean original is no answer to its corrupted copy
+            gallery_ids=gallery.ids,
+            normalize=False,
+        )
+        return cls(run, query, data, {metric: kept[metric] for metric in METRICS}, threads)
 
     @property
     def conditions(self) -> list[Condition]:
@@ -155,19 +169,9 @@ class _Sweep:
         return values
 
     def _scored(self, condition: Condition) -> dict[str, Floats]:
-        spec, gallery = self.run.record.content["spec"], self.gallery
-        found = evaluate(
-            self._embedded(condition),
-            self.query.labels,
-            gallery.vectors,
-            gallery.labels,
-            query_ids=self.query.ids,  # the clean original is no answer to its corrupted copy
-            gallery_ids=gallery.ids,
-            ks=(1,),
-            normalize=False,
-            ties=spec.get("ties", "pessimistic"),
-            threads=self.threads,
-        )
+        ties = self.run.record.content["spec"].get("ties", "pessimistic")
+        asked = self.data.with_query(self._embedded(condition))
+        found = evaluate_set(asked, ks=(1,), ties=ties, threads=self.threads)
         return {f"{condition.name}/{metric}": found.per_query[metric] for metric in METRICS}
 
     def _embedded(self, condition: Condition) -> Vectors:

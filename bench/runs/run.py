@@ -24,11 +24,12 @@ from bench.contract import (
     uses_labels,
 )
 from bench.data.audit.audit import audit
-from bench.evaluation.evaluate import evaluate
+from bench.evaluation.evaluate import evaluate_set
 from bench.evaluation.inference.embed import embed_images
 from bench.evaluation.inference.engines import on_engine
 from bench.evaluation.metrics.reconstruction import score_decoding
 from bench.evaluation.ranking.arrays import Vectors
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.statistics.bootstrap import ci95, macro_means
 from bench.files import write_json, write_rows
 from bench.runs.artifacts import save_per_query, save_samples, save_vectors, save_weights
@@ -87,25 +88,21 @@ def _run(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, folder: P
     clock.lap("compile")
     query, gallery = _embed(embedder, dataset, place)
     clock.lap("embed")
-    evaluation = evaluate(
+    data = RetrievalSet.of(
         query,
         dataset.query.labels,
         gallery,
         dataset.gallery.labels,
         query_ids=dataset.query.ids,
         gallery_ids=dataset.gallery.ids,
-        ks=spec.ks,
         normalize=False,  # they are unit vectors already
-        ties=spec.ties,
-        threads=place.threads,
-        seed=seed,
     )
+    evaluation = evaluate_set(data, ks=spec.ks, ties=spec.ties, threads=place.threads, seed=seed)
     clock.lap("evaluate")
     judged = judge_run(
         embedder,
         dataset,
-        query,
-        gallery,
+        data,
         evaluation,
         audit=checked,
         ties=spec.ties,

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from bench.data.audit.audit import Audit
     from bench.evaluation.evaluate import Evaluation
     from bench.evaluation.ranking.arrays import Vectors
+    from bench.evaluation.ranking.retrieval_set import RetrievalSet
 
 
 def judge_run(
     embedder: Method,
     dataset: Dataset,
-    query: Vectors,
-    gallery: Vectors,
+    data: RetrievalSet,
     evaluation: Evaluation,
     *,
     audit: Audit,
@@ -42,32 +42,20 @@ def judge_run(
 ) -> dict[str, Any]:
     """Return the parts of run.json called controls, thresholds, digests, and the flags of the controls that failed.
 
-    query, gallery: unit vectors float32, the same array for both where they are the same images. At most 1,000
-    images of the validation split are embedded; with fewer than two there are no thresholds.
+    data: the unit vectors that were ranked. At most 1,000 images of the validation split are embedded; with fewer than
+    two there are no thresholds.
     """
-    names = dataset.query.labels, dataset.gallery.labels
-    ids = {"query_ids": dataset.query.ids, "gallery_ids": dataset.gallery.ids}
     controls = check_evaluation(
-        evaluation,
-        query,
-        names[0],
-        gallery,
-        names[1],
-        **ids,
-        ties=ties,
-        threads=threads,
-        seed=seed,
-        train_copies=_share_learnt(audit),
+        evaluation, data, ties=ties, threads=threads, seed=seed, train_copies=_share_learnt(audit)
     )
     fitted = _fit(embedder, dataset, device, seed)
     thresholds = None
     if fitted is not None:
-        found = measure_thresholds(fitted, query, names[0], gallery, names[1], **ids, normalize=False, seed=seed)
-        thresholds = thresholds_facts(fitted, found)
+        thresholds = thresholds_facts(fitted, measure_thresholds(fitted, data, seed=seed))
     return {
         "controls": controls_facts(controls),
         "thresholds": thresholds,
-        "digests": digests(query, gallery, evaluation.per_query),
+        "digests": digests(data.query.source, data.gallery.source, evaluation.per_query),
         "flags": list(failures(controls)),
     }
 

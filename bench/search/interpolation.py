@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.contract import DataError, UsageError
 from bench.evaluation.ranking.arrays import Ints, Vectors
-from bench.evaluation.ranking.rows import normalize_rows
+from bench.evaluation.ranking.vectors import normalize_rows
 
 _OPPOSITE = 1e-3  # radians from pi below which there is no one shortest way
 

@@ -6,26 +6,20 @@ In comes a line of JSON and the picture's bytes, out a line of JSON and the pixe
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
-import warnings
+from io import BufferedWriter
 
 import numpy as np
 from PIL import Image
 
+from bench.data.decoding.block import READY, open_answers
 from bench.data.decoding.decode_image import decode_picture
 from bench.data.decoding.image_source import UnreadableImageError
-
-READY = b"ready\n"
 
 
 def main(memory: int, pixels: int) -> None:
     """Decode until standard input ends, which it also does when the server is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server ends us
-    warnings.simplefilter("ignore")  # Pillow's remarks on odd files; what cannot be decoded is reported as such
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
+    answers = BufferedWriter(open_answers())
     Image.MAX_IMAGE_PIXELS = pixels
     _confine(memory)
     answers.write(READY)

@@ -12,8 +12,8 @@ from contextlib import suppress
 import numpy as np
 
 from bench.contract import DataError, SimbenchError
+from bench.data.decoding.block import READY
 from bench.search.preparation import Preparation
-from bench.serve.decoder_process import READY
 from bench.serve.limits import Limits, RefusalError
 
 PROGRAM = "import sys; sys.path[:] = {path!r}; from bench.serve.decoder_process import main; main({memory}, {pixels})"

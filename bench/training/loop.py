@@ -12,19 +12,18 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor, nn
 
 from bench.contract import MethodError, RunContext
-from bench.training.averaging import AveragedWeights, copy_into, floating_tensors
 from bench.training.batches import Batch, Batches
 from bench.training.checkpoints import pack_optimizer, unpack_optimizer
-from bench.training.phase import Phase
+from bench.training.phase import Phase, plateau_factor, rate_factor
 from bench.training.precision import mixed_precision, number_type
-from bench.training.schedule import plateau_factor, rate_factor
 
 _LOOK_EVERY = 50  # steps between looks at the loss, so that a GPU is not made to wait for its own numbers
 _RETRY_RATE = 0.3  # of the learning rate, for the one retry after a phase went wrong
@@ -72,17 +71,17 @@ def seconds_per_epoch(phase: Phase, batches: Batches, run: RunContext, *, warm_u
     before = {name: tensor.detach().clone() for name, tensor in phase.module.state_dict().items()}
     trainer = _Trainer(phase, batches, run)
     phase.module.train()
-    laps = []
+    times = []
     started = time.perf_counter()
     for batch in itertools.islice(batches.epoch(0), warm_up + timed):
         trainer.step(batch, 0.5)
-        laps.append(time.perf_counter() - started)
+        times.append(time.perf_counter() - started)
         started = time.perf_counter()
     phase.module.eval()  # as it is validated, and so that nothing of the validation images stays in it
     phase.validate()
     validation = time.perf_counter() - started
     phase.module.load_state_dict(before)
-    return statistics.median(laps[warm_up:] or laps) * batches.per_epoch + validation
+    return statistics.median(times[warm_up:] or times) * batches.per_epoch + validation
 
 
 class _Trainer:
@@ -226,3 +225,47 @@ class _Trainer:
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+class AveragedWeights:
+    """An exponential moving average of weights: the one that is validated, kept and used.
+
+    Follows a module's floating-point parameters and buffers (Polyak averaging with a warm-up).
+
+    After step k the average keeps ``min(decay, (1 + k) / (10 + k))`` of itself: short memory first, long memory later.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self._live = floating_tensors(module)
+        self._average = {name: tensor.detach().clone() for name, tensor in self._live.items()}
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        keep = min(self._decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self._average.values()), list(self._live.values()), 1.0 - keep)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within the context the module computes with the average instead of its own weights."""
+        own = {name: tensor.detach().clone() for name, tensor in self._live.items()}
+        copy_into(self._live, self._average)
+        try:
+            yield
+        finally:
+            copy_into(self._live, own)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self._average
+
+
+def floating_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Return the module's floating-point parameters and buffers by name, live."""
+    return {name: t for name, t in module.state_dict(keep_vars=True).items() if t.dtype.is_floating_point}
+
+
+@torch.no_grad()
+def copy_into(live: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+    """Overwrite live tensors with values of the same names."""
+    for name, tensor in live.items():
+        tensor.copy_(values[name])

@@ -18,10 +18,9 @@ from bench.registry import require_known
 from bench.training.augment import Augment, Augmentation
 from bench.training.batches import Batch, Batches
 from bench.training.embedder import Embedder, EmbeddingNetwork
-from bench.training.phase import Group, Optimization, Optimizer, Phase
+from bench.training.phase import Group, Optimization, Optimizer, Phase, Schedule
 from bench.training.phases import Stage, run_stages
 from bench.training.precision import Precision
-from bench.training.schedule import Schedule
 from bench.training.validation import mean_cosine, retrieval_map
 
 H = TypeVar("H", bound=nn.Module)

@@ -44,8 +44,9 @@ def test_mistakes_are_told_in_one_line(simbench: Callable[..., Any], tmp_path: P
     run_folder = tmp_path / "seed0"
     run = {"dataset": "digits", "protocol": "loo", "method": "pca", "key": "k", "seed": 0}
     write_json(run_folder / "run.json", {"schema": SCHEMA, "status": "done", **run})
-    names = ("ids", "labels", "gallery_ids", "gallery_labels")
-    write_arrays(run_folder / "per_query.npz", {name: np.arange(20) for name in names})
+    ids, labels = np.arange(20), np.arange(20) // 2
+    arrays = {"ids": ids, "labels": labels, "gallery_ids": ids, "gallery_labels": labels}
+    write_arrays(run_folder / "per_query.npz", arrays)
     vectors = np.random.default_rng(0).standard_normal((20, 8)).astype(np.float32)
     save_file({"gallery": vectors}, run_folder / "embeddings.safetensors")
     for words, code, said in (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -45,20 +44,6 @@ def tar_gz() -> Callable[[Path, Mapping[str, bytes]], bytes]:
                 info = tarfile.TarInfo(name)
                 info.size = len(content)
                 archive.addfile(info, io.BytesIO(content))
-        return path.read_bytes()
-
-    return write
-
-
-@pytest.fixture
-def zipped() -> Callable[[Path, Mapping[str, bytes]], bytes]:
-    """Write a zip of these members, and return its bytes."""
-
-    def write(path: Path, members: Mapping[str, bytes]) -> bytes:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, content in members.items():
-                archive.writestr(name, content)
         return path.read_bytes()
 
     return write

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -252,3 +254,10 @@ def test_3000_queries_over_30000_items_never_make_the_whole_matrix() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 190e6
+
+
+def test_the_examples_in_the_docstrings_run_as_shown() -> None:
+    module = importlib.import_module("bench.evaluation.evaluate")
+    found = doctest.testmod(module)
+    assert found.failed == 0
+    assert found.attempted >= 6

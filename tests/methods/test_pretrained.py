@@ -21,7 +21,6 @@ from bench.registry import get_method
 from bench.runs.history import MemoryHistory
 from bench.training.checkpoints import FolderCheckpoints
 from bench.training.encoders.timm import Backbone
-from bench.training.whitening import fit_whitening
 
 T = TypeVar("T")
 CPU = torch.device("cpu")
@@ -78,13 +77,6 @@ def test_components_of_the_training_images_are_scikit_learns(tmp_path: Path, whi
     oracle = PCA(8, whiten=whiten, svd_solver="full").fit(features(train).double().numpy())
     expected = F.normalize(torch.from_numpy(oracle.transform(features(query).double().numpy())), dim=1)
     assert np.allclose(embed_images(method, query.images, device=CPU), expected, atol=1e-3)
-
-
-def test_whitening_alone_keeps_every_direction_that_the_vectors_span_with_variance_one() -> None:
-    vectors = torch.randn(12, 30)
-    whitened = fit_whitening(vectors, whiten=True)(vectors)
-    assert whitened.shape == (12, 11)
-    assert torch.allclose(whitened.var(dim=0), torch.ones(11), atol=1e-3)
 
 
 def test_the_sample_is_evenly_spaced_over_the_training_images(tmp_path: Path) -> None:

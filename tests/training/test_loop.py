@@ -19,10 +19,9 @@ from bench.runs.history import MemoryHistory
 from bench.training.batches import Batch, Batches
 from bench.training.checkpoints import FolderCheckpoints
 from bench.training.loop import run_phase, seconds_per_epoch
-from bench.training.phase import Group, Optimization, Phase
+from bench.training.phase import Group, Optimization, Phase, one_cycle, plateau_factor
 from bench.training.phases import plan_epochs
 from bench.training.precision import number_type
-from bench.training.schedule import one_cycle, plateau_factor
 
 T = TypeVar("T")
 CPU = torch.device("cpu")

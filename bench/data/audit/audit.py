@@ -194,18 +194,18 @@ def _conflicts(dataset: Dataset, view: _View, copies: Copies) -> tuple[int, tupl
     np.maximum.at(high, copies.group, view.labels)
     equal = np.flatnonzero(low < high)
     apart = np.flatnonzero((low[copies.first] != low[copies.second]) | (high[copies.first] != high[copies.second]))
-    told: list[tuple[int, int, str]] = []
+    examples: list[tuple[int, int, str]] = []
     for group in equal[:_EXAMPLES]:
         rows = np.flatnonzero(copies.group == group)
-        told.append((int(rows[0]), int(rows[np.argmax(view.labels[rows] != view.labels[rows[0]])]), "equals"))
-    for pair in apart[: _EXAMPLES - len(told)]:
+        examples.append((int(rows[0]), int(rows[np.argmax(view.labels[rows] != view.labels[rows[0]])]), "equals"))
+    for pair in apart[: _EXAMPLES - len(examples)]:
         one, other = (int(np.argmax(copies.group == end[pair])) for end in (copies.first, copies.second))
-        told.append((one, other, "is a near copy of"))
+        examples.append((one, other, "is a near copy of"))
 
     def named(row: int) -> str:
         return f"{view.names[row]} ({dataset.classes[view.labels[row]]})"
 
-    return len(equal) + len(apart), tuple(f"{named(one)} {how} {named(other)}" for one, other, how in told)
+    return len(equal) + len(apart), tuple(f"{named(one)} {how} {named(other)}" for one, other, how in examples)
 
 
 def _copies(dataset: Dataset, view: _View, cache: Path | None, progress: Progress | None) -> Copies:

@@ -5,10 +5,16 @@ What a worker process runs, so it imports little; tasks and outcomes are plain e
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import sys
+import warnings
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
+from io import FileIO
 from typing import Any, Literal
 
 import numpy as np
@@ -107,3 +113,27 @@ def fill_block(task: Task) -> Outcome:
         file.seek(task.offset)
         file.write(block.data)
     return Outcome(task.start, count, tuple(broken), zlib.crc32(block.data), digest.hexdigest())
+
+
+READY = b"ready\n"
+
+
+def main() -> None:
+    """Do tasks, a line of JSON each, until standard input ends, which it also does when our parent is killed."""
+    answers = open_answers()
+    answers.write(READY)
+    for line in sys.stdin.buffer:
+        try:
+            answer = fill_block(Task.from_json(json.loads(line))).as_json()
+        except OSError as error:
+            answer = {"errno": error.errno, "error": error.strerror or str(error)}
+        answers.write(json.dumps(answer).encode() + b"\n")
+
+
+def open_answers() -> FileIO:
+    """Make this process one that answers its parent in what is returned, unbuffered, and prints nothing else there."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; who started us tells us when to stop
+    warnings.simplefilter("ignore")  # Pillow's remarks on odd files; what cannot be decoded is reported as such
+    answers = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
+    return FileIO(answers, "wb")

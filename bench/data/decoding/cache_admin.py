@@ -32,7 +32,7 @@ STEP = 4 << 20  # bytes read at a time
 
 
 @dataclass(frozen=True)
-class Kept:
+class CacheItem:
     """One folder of the cache, or an audit's file. used: seconds since the epoch, when it was last made or read."""
 
     kind: Kind
@@ -47,7 +47,7 @@ class Kept:
         return self.folder.name
 
 
-def kept_in(cache: Path) -> list[Kept]:
+def cache_items(cache: Path) -> list[CacheItem]:
     """Return all that is decoded, unpacked, under way, extracted from archives, audited, or embedded to be searched.
 
     The last used comes first.
@@ -57,11 +57,13 @@ def kept_in(cache: Path) -> list[Kept]:
         ("unpacked", cache / UNPACKED),
         ("under way", cache / DECODED / UNDER_WAY),
     )
-    found = [_kept(kind, folder) for kind, place in places for folder in _folders(place)]
-    found += [_tree("extracted", folder) for folder in _folders(cache / EXTRACTED)]
-    found += [_tree("audit", file) for file in (cache / AUDITS).glob("*.npz")]
-    found += [_tree("gallery", file) for file in (cache / GALLERIES).glob("*.safetensors")]
-    found += [_tree("gallery", folder) for folder in (cache / GALLERIES).glob("*.shards")]  # of one that was stopped
+    found = [_item(kind, folder) for kind, place in places for folder in _folders(place)]
+    found += [_plain_item("extracted", folder) for folder in _folders(cache / EXTRACTED)]
+    found += [_plain_item("audit", file) for file in (cache / AUDITS).glob("*.npz")]
+    found += [_plain_item("gallery", file) for file in (cache / GALLERIES).glob("*.safetensors")]
+    found += [
+        _plain_item("gallery", folder) for folder in (cache / GALLERIES).glob("*.shards")
+    ]  # of one that was stopped
     return sorted(found, key=lambda one: -one.used)
 
 
@@ -70,38 +72,38 @@ def _folders(place: Path) -> Iterator[Path]:
         yield from (one for one in place.iterdir() if one.is_dir() and one.name not in (BY_FILES, UNDER_WAY))
 
 
-def _kept(kind: Kind, folder: Path) -> Kept:
+def _item(kind: Kind, folder: Path) -> CacheItem:
     files = [path.stat() for path in folder.iterdir() if path.is_file()]
     taken = sum(getattr(about, "st_blocks", about.st_size // 512) * 512 for about in files)  # files may have holes
     try:
         facts = read_facts(folder)
         images = facts["files"] if kind == "unpacked" else facts["shape"][0]
         used = (folder / ENTRY).stat().st_mtime
-        return Kept(kind, folder, str(facts["what"]), int(images), taken, used)
+        return CacheItem(kind, folder, str(facts["what"]), int(images), taken, used)
     except (OSError, ValueError, KeyError, TypeError):
         used = max((about.st_mtime for about in files), default=folder.stat().st_mtime)
-        return Kept(kind, folder, "(not finished)" if kind == "under way" else "(damaged)", 0, taken, used)
+        return CacheItem(kind, folder, "(not finished)" if kind == "under way" else "(damaged)", 0, taken, used)
 
 
-def _tree(kind: Kind, place: Path) -> Kept:
+def _plain_item(kind: Kind, place: Path) -> CacheItem:
     """Return what carries no facts of its own: the files of an archive, an audit, a gallery; it is made again."""
     files = [path for path in (place.rglob("*") if place.is_dir() else [place]) if path.is_file()]
     taken = sum(path.stat().st_size for path in files)
     used = max(path.stat().st_mtime for path in (place, *files))
-    return Kept(kind, place, place.name, len(files) if kind == "extracted" else 0, taken, used)
+    return CacheItem(kind, place, place.name, len(files) if kind == "extracted" else 0, taken, used)
 
 
-def problem_of(kept: Kept) -> str | None:
+def problem_of(item: CacheItem) -> str | None:
     """Return what is wrong with an entry, or None if every checksum holds."""
-    if kept.kind in ("under way", "extracted", "audit", "gallery"):  # checked if resumed, or without sums
+    if item.kind in ("under way", "extracted", "audit", "gallery"):  # checked if resumed, or without sums
         return None
     try:
-        facts = read_facts(kept.folder)
-        if kept.kind == "unpacked":
+        facts = read_facts(item.folder)
+        if item.kind == "unpacked":
             return (
-                None if _crc(kept.folder / PACKED_IMAGES) == facts["crc"] else f"{PACKED_IMAGES}: not what was written"
+                None if _crc(item.folder / PACKED_IMAGES) == facts["crc"] else f"{PACKED_IMAGES}: not what was written"
             )
-        return _problem_of_pixels(kept.folder / PIXELS, facts)
+        return _problem_of_pixels(item.folder / PIXELS, facts)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         return f"cannot be read ({error})"
 
@@ -109,11 +111,11 @@ def problem_of(kept: Kept) -> str | None:
 def _problem_of_pixels(path: Path, facts: dict[str, Any]) -> str | None:
     rows, *shape = facts["shape"]
     each = shape[0] * shape[1] * shape[2]
-    told, size = facts["start"] + rows * each, path.stat().st_size
-    if size != told:
-        return f"{PIXELS}: {size:,} bytes, not {told:,}"
+    expected, size = facts["start"] + rows * each, path.stat().st_size
+    if size != expected:
+        return f"{PIXELS}: {size:,} bytes, not {expected:,}"
     if sum(count for _, count, _ in facts["blocks"]) != rows:
-        return f"{ENTRY}: it does not tell of all images"
+        return f"{ENTRY}: it does not list all images"
     with path.open("rb") as file:
         for start, count, crc in facts["blocks"]:
             file.seek(facts["start"] + start * each)
@@ -130,13 +132,13 @@ def _crc(path: Path) -> int:
     return crc
 
 
-def to_prune(kept: Sequence[Kept], *, everything: bool, days: float | None, most: int | None) -> list[Kept]:
+def to_prune(item: Sequence[CacheItem], *, everything: bool, days: float | None, most: int | None) -> list[CacheItem]:
     """Choose what is to go, the longest unused first.
 
     everything: all of it; days: what was not used for so long; most: as much as it takes to leave so many bytes.
     """
-    oldest = sorted(kept, key=lambda one: one.used)
-    now, left = time.time(), sum(one.bytes for one in kept)
+    oldest = sorted(item, key=lambda one: one.used)
+    now, left = time.time(), sum(one.bytes for one in item)
     chosen = []
     for one in oldest:
         old = days is not None and now - one.used > days * 86_400
@@ -146,28 +148,28 @@ def to_prune(kept: Sequence[Kept], *, everything: bool, days: float | None, most
     return chosen
 
 
-def remove(kept: Kept, cache: Path) -> bool:
+def remove(item: CacheItem, cache: Path) -> bool:
     """Remove an entry; whoever maps it keeps its pages. Returns False for one that another process is writing."""
-    if kept.kind == "under way":
+    if item.kind == "under way":
         try:
-            with locked(cache, kept.key, wait=False):
-                shutil.rmtree(kept.folder)
+            with locked(cache, item.key, wait=False):
+                shutil.rmtree(item.folder)
         except TimeoutError:
             return False
         return True
-    if kept.kind == "gallery":
+    if item.kind == "gallery":
         try:
-            with FileLock(kept.folder.with_suffix(".lock"), timeout=0):
-                shutil.rmtree(kept.folder) if kept.folder.is_dir() else kept.folder.unlink()
+            with FileLock(item.folder.with_suffix(".lock"), timeout=0):
+                shutil.rmtree(item.folder) if item.folder.is_dir() else item.folder.unlink()
         except Timeout:
             return False
         return True
-    if kept.folder.is_file():
-        kept.folder.unlink()
+    if item.folder.is_file():
+        item.folder.unlink()
     else:
-        shutil.rmtree(kept.folder)
-    if kept.kind == "decoded":
+        shutil.rmtree(item.folder)
+    if item.kind == "decoded":
         for alias in (cache / DECODED / BY_FILES).glob("*"):
-            if alias.read_text("ascii", "replace").strip() == kept.key:
+            if alias.read_text("ascii", "replace").strip() == item.key:
                 alias.unlink()
     return True

@@ -25,7 +25,7 @@ JOURNAL = "blocks.jsonl"
 EVERY = 1.0  # seconds between two visits to the disk: what a kill costs at most
 
 
-class UnderWay:
+class DecodeJournal:
     """The folder of one decode: ``files`` rows of one frame. To be used with its lock held."""
 
     def __init__(self, folder: Path, files: int, facts: Mapping[str, object]) -> None:

@@ -16,12 +16,11 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from bench.data.decoding.block import Outcome, Task, fill_block
-from bench.data.decoding.worker import READY
+from bench.data.decoding.block import READY, Outcome, Task, fill_block
 
 logger = logging.getLogger(__name__)
 
-PROGRAM = "import sys; sys.path[:] = {path!r}; from bench.data.decoding.worker import main; main()"
+PROGRAM = "import sys; sys.path[:] = {path!r}; from bench.data.decoding.block import main; main()"
 CRASHED = "the decoder crashed on it"
 
 
@@ -90,7 +89,7 @@ class _Worker:
             process.wait()
 
 
-class Crew:
+class WorkerPool:
     """As many workers as there are threads that ask."""
 
     def __init__(self, workers: int) -> None:

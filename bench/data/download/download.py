@@ -1,4 +1,4 @@
-"""Get a published data set: from where it lies, or from the first mirror that gives the published bytes."""
+"""Get a published data set: from where it lies, unpacked or in an archive, or from the first mirror that has it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import hashlib
 import http.client
 import logging
 import os
-import queue
 import tempfile
-import threading
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.contract import DataError, DataPlace
-from bench.data.download.sources import Upstream, UpstreamFile, find, incomplete
+from bench.data.decoding.cache import EXTRACTED
+from bench.data.download.sources import Upstream, UpstreamFile, find, incomplete, is_published, read_checked
+from bench.data.formats.archives import extracted_folder, read_members
+from bench.environment import unreachable
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 20.0  # seconds until a mirror must answer, and between two pieces of an answer
 PIECE = 1 << 18  # bytes read at a time: 0.25 MiB, about a hundred steps of a progress bar for the largest file
-
-Opened = http.client.HTTPResponse | Exception
 
 
 def provide(upstream: Upstream, place: DataPlace, mirrors: Callable[[], Sequence[str]]) -> dict[str, Path]:
@@ -83,7 +82,10 @@ def download(url: str, place: DataPlace, target: Path) -> str:
     if not url.startswith(("http://", "https://")):
         raise ValueError("neither http nor https")
     digest = hashlib.md5(usedforsecurity=False)
-    with _open(url) as response, target.open("wb") as file:
+    obstacle = unreachable(url, TIMEOUT)  # urllib alone waits that long for each address of a host, and for its name
+    if obstacle:
+        raise OSError(obstacle)
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as response, target.open("wb") as file:  # noqa: S310 - see above
         size = int(response.headers.get("Content-Length") or 0)
         pieces: Iterable[bytes] = iter(lambda: response.read(PIECE), b"")
         if place.progress is not None:
@@ -94,28 +96,6 @@ def download(url: str, place: DataPlace, target: Path) -> str:
         if response.length:
             raise OSError(f"the connection ended {response.length} bytes early")
     return digest.hexdigest()
-
-
-def _open(url: str) -> http.client.HTTPResponse:
-    """Open an address within TIMEOUT in all; the standard library alone waits that long for each address of a host."""
-    answer: queue.SimpleQueue[Opened] = queue.SimpleQueue()
-
-    def open_it() -> None:
-        try:
-            answer.put(urllib.request.urlopen(url, timeout=TIMEOUT))  # noqa: S310 - _get let only http and https through
-        except Exception as error:  # handed over, and raised there
-            answer.put(error)
-
-    threading.Thread(target=open_it, daemon=True).start()
-    try:
-        opened = answer.get(timeout=TIMEOUT)
-    except queue.Empty:
-        raise TimeoutError(f"no answer within {TIMEOUT:g} s") from None
-    if isinstance(opened, urllib.error.HTTPError):
-        opened.close()  # it is a response as well
-    if isinstance(opened, Exception):
-        raise opened
-    return opened
 
 
 def _how_to_provide(upstream: Upstream, place: DataPlace, why: str) -> str:
@@ -130,3 +110,56 @@ def _how_to_provide(upstream: Upstream, place: DataPlace, why: str) -> str:
     partly = incomplete(upstream, place)
     remark = f" ({partly})" if partly else ""
     return f"{upstream.dataset}: not found under {', '.join(looked)}{remark}, and {why}. Do one of: {'; '.join(ways)}"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One archive and the files in it that are read.
+
+    archive: of one file; folder: what the files are in, in the archive and after unpacking; files: with md5 each.
+    keep: put the files into the cache when they are read from the archive, because the archive is much larger.
+    """
+
+    archive: Upstream
+    folder: str
+    files: tuple[UpstreamFile, ...]
+    keep: bool = False
+
+    @property
+    def unpacked(self) -> Upstream:
+        layouts = [*(f"{layout}/{self.folder}" for layout in self.archive.layouts), f"{EXTRACTED}/{self.kept_as}"]
+        return replace(self.archive, files=self.files, layouts=tuple(layouts))
+
+    @property
+    def kept_as(self) -> str:
+        return f"{self.archive.dataset}-{self.folder}"
+
+
+def fetch_bundle(bundle: Bundle, place: DataPlace, mirrors: Callable[[], Sequence[str]]) -> Path:
+    """Return where a bundle lies, after a check of its files: the unpacked folder, or the archive."""
+    read_bundle(bundle, place, mirrors)
+    found = find(bundle.unpacked, place)
+    return next(iter(found.values())).parent if found else next(iter(provide(bundle.archive, place, mirrors).values()))
+
+
+def read_bundle(
+    bundle: Bundle, place: DataPlace, mirrors: Callable[[], Sequence[str]]
+) -> dict[str, tuple[bytes, Path]]:
+    """Return each file's content, compared with its checksum, and the path to name in errors."""
+    unpacked = find(bundle.unpacked, place)
+    if unpacked is not None:
+        return read_checked(bundle.unpacked, unpacked)
+    (archive,) = provide(bundle.archive, place, mirrors).values()
+    again = f"delete it and run `simbench fetch {bundle.archive.dataset}`"
+    contents = read_members(archive, [file.name for file in bundle.files])
+    for file in bundle.files:
+        if not is_published(contents[file.name], file):
+            raise DataError(
+                f"{archive}: its {file.name} has not the md5 {file.md5} (damaged, or another file); {again}"
+            )
+    if bundle.keep:
+        with extracted_folder(place.cache, bundle.kept_as) as (_, new):
+            for file in bundle.files:
+                if new is not None:
+                    (new / file.name).write_bytes(contents[file.name])
+    return {name: (content, archive / bundle.folder / name) for name, content in contents.items()}

@@ -25,13 +25,13 @@ def hub_snapshot(repository: str, revision: str, place: DataPlace, kinds: Sequen
     Raises DataError in under a second where there is neither copy nor network.
     """
     hub = _hub(repository)
-    kept = _kept(hub, repository, revision, kinds)
-    if kept is not None and _marker(place, repository, kept).is_file():
-        return kept
+    cached = _cached_snapshot(hub, repository, revision, kinds)
+    if cached is not None and _marker(place, repository, cached).is_file():
+        return cached
     obstacle = _obstacle(place)
-    if obstacle and kept is not None:
+    if obstacle and cached is not None:
         logger.warning("%s: the copy on this machine may be part of it; not compared, for %s", repository, obstacle)
-        return kept
+        return cached
     if obstacle:
         raise DataError(_how_to_provide(repository, obstacle, name))
     try:
@@ -59,9 +59,9 @@ def hub_snapshot(repository: str, revision: str, place: DataPlace, kinds: Sequen
     return whole
 
 
-def _kept(hub: Any, repository: str, revision: str, kinds: Sequence[Sequence[str]]) -> Path | None:
+def _cached_snapshot(hub: Any, repository: str, revision: str, kinds: Sequence[Sequence[str]]) -> Path | None:
     """Return the snapshot in Hugging Face's cache that has files of a kind, None where none has."""
-    for kind in kinds:  # by the patterns of the download: newer versions compare with the list of files, where kept
+    for kind in kinds:  # by the patterns of the download: newer versions compare with the list of files, where cached
         with suppress(Exception):  # of the many kinds, all mean the same: it is not there
             folder = hub.snapshot_download(
                 repository,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contract import DataError, DataPlace
-from bench.data.formats.gzip_io import GZIP_MAGIC, read_raw, unpack
+from bench.data.formats.archives import GZIP_MAGIC, read_raw, unpack
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Zip and tar files of data sets: read in memory, or unpacked into the cache; never a byte outside of it.
+"""Zip, tar and gzip files of data sets: read in memory, or unpacked into the cache; never a byte outside of it.
 
 Refused, the whole archive, whatever else is in it: members with ``..``, absolute paths or drive letters, links and
 devices, encryption, more bytes than announced or than the disk has.
@@ -6,6 +6,7 @@ devices, encryption, more bytes than announced or than the disk has.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -13,20 +14,22 @@ import re
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from bench.contract import DataError
 from bench.data.decoding.cache import EXTRACTED
+from bench.files import making_once
 from bench.naming import readable
 
+GZIP_MAGIC = b"\x1f\x8b"
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 PIECE = 1 << 20
 SPARE = 1 << 28  # bytes that unpacking leaves on the disk
@@ -49,11 +52,15 @@ def is_archive(path: Path) -> bool:
 
 def members(path: Path) -> Iterator[Member]:
     """Yield the regular files of a zip or tar file, in its order. Raises DataError for one to be refused."""
+    with _reading(path):
+        yield from _zip_members(path) if path.name.lower().endswith(".zip") else _tar_members(path)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say in the user's words what is wrong with an archive that cannot be read."""
     try:
-        if path.name.lower().endswith(".zip"):
-            yield from _zip_members(path)
-        else:
-            yield from _tar_members(path)
+        yield
     except NotImplementedError as error:
         raise DataError(f"{path}: {error}; unpack it yourself and give the folder") from error
     except DAMAGED as error:
@@ -73,7 +80,7 @@ def read_members(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
         name = member.path.name
         if name in missing:
             with _reading(path), member.open() as file:
-                found[name] = file.read(member.size + 1)
+                found[name] = file.read()
             missing.discard(name)
             if not missing:
                 return found
@@ -87,10 +94,8 @@ def unpack_archive(path: Path, cache: Path, keep: Callable[[PurePosixPath], bool
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     facts = os.fsencode(path.resolve()) + f"\0{about.st_size}\0{about.st_mtime_ns}".encode()
-    with fresh_folder(cache, f"{path.name.partition('.')[0]}-{hashlib.sha256(facts).hexdigest()[:16]}") as (
-        folder,
-        new,
-    ):
+    name = f"{path.name.partition('.')[0]}-{hashlib.sha256(facts).hexdigest()[:16]}"
+    with extracted_folder(cache, name) as (folder, new):
         if new is not None:
             room = shutil.disk_usage(new).free - SPARE
             for member in members(path):
@@ -104,28 +109,11 @@ def unpack_archive(path: Path, cache: Path, keep: Callable[[PurePosixPath], bool
 
 
 @contextmanager
-def fresh_folder(cache: Path, name: str) -> Iterator[tuple[Path, Path | None]]:
-    """Give the folder ``name`` of what is unpacked, and, where it is not there yet, a new one to write into.
-
-    The new one is moved to its place if that ends well, and removed if not: what is there is whole.
-    """
+def extracted_folder(cache: Path, name: str) -> Iterator[tuple[Path, Path | None]]:
+    """Give the folder ``name`` of what is unpacked, and, where it is not there yet, a new one to write into."""
     folder = cache / EXTRACTED / name
-    if folder.is_dir():
-        yield folder, None
-        return
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder.parent}: the cache cannot be written ({error.strerror or error})") from error
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{name}-partial-") as partial:
-        inner = Path(partial) / "whole"
-        inner.mkdir()
-        yield folder, inner
-        try:
-            inner.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster, with the same files
-                raise
+    with making_once(folder) as new:
+        yield folder, new
 
 
 def _write(archive: Path, member: Member, folder: Path) -> None:
@@ -143,23 +131,8 @@ def _write(archive: Path, member: Member, folder: Path) -> None:
 
 
 def _pieces(archive: Path, member: Member) -> Iterator[bytes]:
-    left = member.size
-    with _reading(archive), member.open() as source:
-        while piece := source.read(PIECE):
-            left -= len(piece)
-            if left < 0:
-                raise DataError(f"{archive}: {readable(str(member.path))} is longer than it announces")
-            yield piece
-
-
-@contextmanager
-def _reading(archive: Path) -> Iterator[None]:
-    try:
-        yield
-    except DataError:
-        raise
-    except DAMAGED as error:
-        raise DataError(f"{archive}: a damaged archive ({error}); delete it and get it again") from error
+    with _reading(archive), member.open() as source:  # which never gives more bytes than the archive announces
+        yield from iter(partial(source.read, PIECE), b"")
 
 
 def _inside(path: Path, name: str) -> PurePosixPath:
@@ -196,3 +169,24 @@ def _tar_members(path: Path) -> Iterator[Member]:
             if not info.isreg() or inner is None:
                 raise DataError(f"{path}: refused, its member {readable(info.name)!r} is a link or a device")
             yield Member(inner, info.size, lambda info=info: archive.extractfile(info) or io.BytesIO())  # type: ignore[misc] # mypy cannot infer a lambda's default
+
+
+def read_raw(path: Path) -> bytes:
+    """Return the bytes of a file as they lie there. Raises DataError with the operating system's reason."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def unpack(raw: bytes, path: Path) -> bytes:
+    """Return the content of a file: gunzipped where it begins like gzip, whatever its suffix says.
+
+    Raises DataError, naming ``path``, for a gzip stream that is cut off, damaged, or followed by something else.
+    """
+    if not raw.startswith(GZIP_MAGIC):
+        return raw
+    try:
+        return gzip.decompress(raw)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: a damaged gzip file ({error}); delete it and download it again") from error

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import shutil
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
-from bench.contract import DataError
+from bench.contract import DataError, SimbenchError
 from bench.data.decoding.cache import ENTRY, PACKED_IMAGES, UNPACKED
 from bench.data.decoding.image_source import Piece
-from bench.files import replacing, sync_folder
+from bench.files import making_once, replacing
 from bench.naming import did_you_mean
 
 USUAL = ("label", "labels", "fine_label", "class", "target")  # label columns, the likeliest first
@@ -133,7 +131,7 @@ def read_parquet(source: Path, cache: Path, label_column: str, image_column: str
             cells = file.read(columns=wanted).to_pydict()
             cells[label_column] = _named(file.schema_arrow.metadata, label_column, cells[label_column])
             folder = _unpacked(source, cache, file, image_column)
-    except DataError:
+    except SimbenchError:
         raise
     except OSError as error:  # pyarrow's own errors among them, which have lines
         raise DataError(f"{source}: cannot be read ({error.strerror or _line(error)})") from error
@@ -162,20 +160,10 @@ def _unpacked(source: Path, cache: Path, file: Any, column: str) -> Path:
     about = source.stat()
     state = [os.path.abspath(source), about.st_size, about.st_mtime_ns, about.st_ctime_ns, column]
     folder = cache / UNPACKED / sha256(json.dumps(state).encode()).hexdigest()[:32]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if not (folder / ENTRY).is_file():
-            partial = folder.with_suffix(".partial")
-            for leftover in (partial, folder):
-                shutil.rmtree(leftover, ignore_errors=True)
-            partial.mkdir()
-            try:
-                _unpack(file, partial, source, column)
-                partial.rename(folder)
-                sync_folder(folder.parent)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-        os.utime(folder / ENTRY)
+    with making_once(folder, proof=ENTRY) as new:
+        if new is not None:
+            _unpack(file, new, source, column)
+    os.utime(folder / ENTRY)
     return folder
 
 

@@ -14,7 +14,7 @@ from bench.contract import DataError, Images, ImageShape, Method
 from bench.evaluation.cost.timing import Latency, Timing, time_calls
 from bench.evaluation.inference.embed import embed_pixels, name_of, to_floats
 from bench.evaluation.ranking.arrays import Ints, Vectors
-from bench.evaluation.ranking.rows import normalize_rows
+from bench.evaluation.ranking.vectors import normalize_rows
 
 if TYPE_CHECKING:
     from bench.contract import Pixels

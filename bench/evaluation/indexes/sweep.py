@@ -12,33 +12,17 @@ from typing import Literal, TypeAlias
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bench.contract import DataError, UsageError
+from bench.contract import UsageError
 from bench.evaluation.cost.timing import fixed_threads
 from bench.evaluation.indexes.recipes import Index, IndexRecipe, build, recipes
 from bench.evaluation.metrics import ranking
 from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
-from bench.evaluation.ranking.ranks import Ranks
-from bench.evaluation.ranking.relevance import Layout, build_layout
-from bench.evaluation.reranking.embedded import Embedded, Shortlist, unit_or_zero
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
+from bench.evaluation.reranking.embedded import Embedded, Shortlist, shortlist_ranks, unit_or_zero
 from bench.evaluation.reranking.whitening import Projection, fit_projection
 
 Clock: TypeAlias = Literal["wall", "processor"]
 _WARM_UP_CALLS = 10
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Vectors to search, and the number of each image's label, int64 ``(q,)`` and ``(N,)``."""
-
-    vectors: Embedded
-    query_labels: Ints
-    gallery_labels: Ints
-
-    @cached_property
-    def layout(self) -> Layout:
-        """Who is relevant to whom, and R and N of every query."""
-        ids = self.vectors.query_ids, self.vectors.gallery_ids
-        return build_layout(self.query_labels, self.gallery_labels, *ids)
 
 
 @dataclass(frozen=True)
@@ -98,51 +82,61 @@ class Point:
         return float(np.percentile(self.wall_ms if clock == "wall" else self.cpu_ms, percentile))
 
 
-def plan(data: Embedded, k: int, dims: Sequence[int] = (), only: Sequence[str] = ()) -> tuple[Task, ...]:
-    """Return every index to build: reductions x recipes.
-
-    dims: dimensions to search in, by default all, a half and a quarter of them; fewer than all come by PCA and by
-    truncation. PCA is fitted on the training vectors if there are any, else on the gallery's, whose labels it does not
-    see: an index is built from its gallery. Raises UsageError for a k, dimension or family that cannot be.
-    """
-    n, d = data.gallery.shape
-    if not 1 <= k < n:
-        raise UsageError(f"k must be from 1 to {n - 1} for a gallery of {n}, got {k}")
-    wanted = list(dict.fromkeys(dims or (d, d // 2, d // 4)))
-    impossible = [one for one in wanted if not 1 <= one <= d]
-    if impossible:
-        raise UsageError(f"dims must be from 1 to {d}, which the vectors have, got {impossible[0]}")
-    source = data.gallery if data.train is None else data.train
-    reductions: list[Reduction] = []
-    for one in wanted:
-        if one == d:
-            reductions.append(Reduction("full", d))
-        else:
-            reductions += [Reduction("pca", one, fit_projection(source, dims=one)), Reduction("truncate", one)]
-    return tuple(Task(one, recipe) for one in reductions for recipe in recipes(n, one.dims, k, only))
-
-
 @dataclass(frozen=True)
 class Sweep:
     """What all points of a sweep share: the data, k, threads, and how many single queries are timed."""
 
-    data: Labelled
+    data: RetrievalSet
     k: int
     threads: int = 1
     timed: int = 1_000
 
     @cached_property
+    def vectors(self) -> Embedded:
+        """The unit vectors that are searched."""
+        return Embedded.of(self.data)
+
+    @cached_property
     def exact(self) -> Shortlist:
         """The k nearest of every query by exact search in all dimensions."""
-        return self.data.vectors.shortlist(self.k)
+        return self.vectors.shortlist(self.k)
+
+    def plan(self, dims: Sequence[int] = (), only: Sequence[str] = ()) -> tuple[Task, ...]:
+        """Return every index to build: reductions x recipes.
+
+        PCA is fitted on the training vectors if there are any, else on the gallery's, whose labels it does not see: an
+        index is built from its gallery.
+
+        Args:
+            dims: Dimensions to search in, by default all, a half and a quarter of them; fewer than all come by PCA and
+                by truncation.
+            only: Families of indexes, by default all.
+
+        Raises:
+            UsageError: A k, dimension or family that cannot be.
+        """
+        gallery, train = self.vectors.gallery, self.vectors.train
+        n, d = gallery.shape
+        if not 1 <= self.k < n:
+            raise UsageError(f"k must be from 1 to {n - 1} for a gallery of {n}, got {self.k}")
+        wanted = list(dict.fromkeys(dims or (d, d // 2, d // 4)))
+        impossible = [one for one in wanted if not 1 <= one <= d]
+        if impossible:
+            raise UsageError(f"dims must be from 1 to {d}, which the vectors have, got {impossible[0]}")
+        source = gallery if train is None else train
+        reductions: list[Reduction] = []
+        for one in wanted:
+            if one == d:
+                reductions.append(Reduction("full", d))
+            else:
+                reductions += [Reduction("pca", one, fit_projection(source, dims=one)), Reduction("truncate", one)]
+        return tuple(Task(one, recipe) for one in reductions for recipe in recipes(n, one.dims, self.k, only))
 
     def measure(self, tasks: Sequence[Task]) -> Iterator[list[Point]]:
         """Build each index and yield its points, one list a task. Neighbouring tasks share their reduced vectors."""
-        if not self.data.layout.relevant.any():
-            raise DataError("no query has a relevant item in the gallery: do the labels match?")
         with fixed_threads(self.threads), threadpool_limits(limits=self.threads, user_api="blas"):
             for reduction, group in groupby(tasks, key=lambda task: task.reduction):
-                whole = self.data.vectors
+                whole = self.vectors
                 query, gallery = (np.ascontiguousarray(reduction(one)) for one in (whole.query, whole.gallery))
                 reduced = replace(whole, query=query, gallery=gallery)
                 for task in group:
@@ -174,7 +168,7 @@ class Sweep:
 
     def _latencies(self, reduction: Reduction, index: Index, k: int) -> tuple[Floats, Floats]:
         """Return wall-clock and processor ms of single queries, evenly spaced ones, float64 ``(timed,)`` each."""
-        queries = self.data.vectors.query
+        queries = self.vectors.query
         rows = np.linspace(0, len(queries) - 1, self.timed).astype(np.int64)
         wall, processor = np.zeros(len(rows)), np.zeros(len(rows))
         for turn, row in enumerate([*rows[:_WARM_UP_CALLS], *rows], start=-min(_WARM_UP_CALLS, len(rows))):
@@ -185,25 +179,6 @@ class Sweep:
             if turn >= 0:
                 wall[turn], processor[turn] = (ended - begun) / 1e6, (done - worked) / 1e6
         return wall, processor
-
-
-def shortlist_ranks(found: Shortlist, data: Labelled, k: int) -> Ranks:
-    """Return the ranks up to k of the relevant items that were found.
-
-    Among equal similarities the items that are not relevant stand first, as everywhere; items that were not found
-    count as not relevant, and the denominator of map@k stays min(k, R).
-    """
-    relevant = (found.items >= 0) & (data.gallery_labels[found.items] == data.query_labels[:, None])
-    order = np.lexsort((relevant, -found.similarities), axis=1)[:, :k]
-    row, column = np.nonzero(np.take_along_axis(relevant, order, 1))
-    hits = np.bincount(row, minlength=len(relevant))
-    return Ranks(
-        values=(column + 1).astype(np.int64),
-        offsets=np.concatenate(([0], np.cumsum(hits))).astype(np.int64),
-        items=data.layout.items,
-        relevant_in_all=data.layout.relevant,
-        depth=k,
-    )
 
 
 def neighbor_recall(found: Ints, exact: Ints) -> float:

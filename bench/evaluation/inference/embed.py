@@ -10,7 +10,7 @@ import torch
 
 from bench.contract import DataError, Decodes, Images, Method, MethodError, Progress
 from bench.evaluation.ranking.arrays import Vectors
-from bench.evaluation.ranking.rows import normalize_rows
+from bench.evaluation.ranking.vectors import normalize_rows
 
 if TYPE_CHECKING:
     from bench.contract import Pixels

@@ -26,7 +26,7 @@ from bench.contract import (
 )
 from bench.evaluation.inference.compile import Run, import_package
 from bench.evaluation.inference.embed import embed_pixels, name_of, to_floats
-from bench.evaluation.ranking.rows import normalize_rows
+from bench.evaluation.ranking.vectors import normalize_rows
 from bench.naming import canonical
 from bench.plugins import ENGINE, packages_of
 from bench.registry import find_plugins, get_plugin

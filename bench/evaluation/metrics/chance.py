@@ -16,7 +16,8 @@ from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
 from bench.evaluation.ranking.backend import RankedBlock
 from bench.evaluation.ranking.engine import rank_gallery
 from bench.evaluation.ranking.relevance import build_layout
-from bench.evaluation.ranking.rows import Rows, check_vectors
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
+from bench.evaluation.ranking.vectors import check_vectors
 
 _CLASSES, _QUERIES, _ITEMS = 64, 128, 512  # enough to see a bias of a few hundredths, in a fraction of a second
 TURNS = 16  # draws of labels or vectors; the error of their mean comes from their spread
@@ -67,21 +68,17 @@ def expected_average_precision(relevant: Ints, items: Ints) -> Floats:
     return expected
 
 
-def draw_sample(
-    queries: Rows, items: Rows, labels: tuple[Ints, Ints], images: tuple[Ints, Ints], usable: Ints, *, seed: int
-) -> Sample:
-    """Return at most 128 queries and 512 items of at most 64 classes, drawn evenly.
-
-    labels, images: int64 numbers of the queries and of the items; usable: queries with something relevant, by row.
-    """
+def draw_sample(data: RetrievalSet, *, seed: int) -> Sample:
+    """Return at most 128 queries and 512 items of at most 64 classes, drawn evenly; queries have something relevant."""
     rng = np.random.default_rng((seed, 4))
+    labels, images = (data.query_labels, data.gallery_labels), data.images
+    usable = np.flatnonzero(data.layout.relevant)
     known = np.unique(labels[0][usable])
     classes = rng.permutation(known)[:_CLASSES]
     query = _some(usable[np.isin(labels[0][usable], classes)], _QUERIES, rng)
     item = _some(np.flatnonzero(np.isin(labels[1], classes)), _ITEMS, rng)
-    return Sample(
-        queries.take(query), items.take(item), labels[0][query], labels[1][item], images[0][query], images[1][item]
-    )
+    vectors = data.query.take(query), data.gallery.take(item)
+    return Sample(*vectors, labels[0][query], labels[1][item], images[0][query], images[1][item])
 
 
 def shuffled_labels(sample: Sample, *, ties: str, seed: int, threads: int = 1) -> AgainstChance:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from bench.contract import DataError, Decodes, Images, Method, MethodError, Progress
 from bench.evaluation.inference.embed import batches, decode_batch, embed_pixels, name_of, to_floats
 from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
-from bench.evaluation.ranking.rows import normalize_rows
+from bench.evaluation.ranking.vectors import normalize_rows
 
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2  # (K1 L)^2 and (K2 L)^2 for a data range L of 1

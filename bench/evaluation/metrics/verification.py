@@ -11,22 +11,21 @@ from sklearn.metrics import auc, roc_curve
 
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
 from bench.evaluation.ranking.relevance import Layout
-from bench.evaluation.ranking.rows import Rows
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
+from bench.evaluation.ranking.vectors import Rows
 
 PAIRS_OF_A_KIND = 10_000  # the standard error of the area is then below 0.004
 _BLOCK = 1_000  # pairs whose vectors are held at once
 
 
-def pair_metrics(
-    queries: Rows, gallery: Rows, layout: Layout, *, pairs: int = PAIRS_OF_A_KIND, seed: int = 0
-) -> tuple[float, float]:
+def pair_metrics(data: RetrievalSet, *, pairs: int = PAIRS_OF_A_KIND, seed: int = 0) -> tuple[float, float]:
     """Return ``pair_auc`` and ``pair_eer`` over seeded query-gallery pairs, as many same-label as different-label ones.
 
     A pair: a query drawn evenly from those that have an item of that kind, and one such item drawn evenly; items
     excluded for the query (its own image) are never drawn. Similarity: the inner product in float32. Both are NaN where
     no pair of one kind exists; see ``area_and_equal_error`` for ties.
     """
-    rng = np.random.default_rng((seed, 2))
+    layout, rng = data.layout, np.random.default_rng((seed, 2))
     same, different = layout.relevant, layout.items - layout.relevant
     if not same.any() or not different.any():
         return float("nan"), float("nan")
@@ -35,7 +34,7 @@ def pair_metrics(
         query = rng.choice(np.flatnonzero(sizes), size=pairs)
         place = rng.integers(0, sizes[query])
         column = _same(layout, query, place) if sizes is same else _different(layout, query, place)
-        scores[half] = _similarity(queries, gallery, query, layout.order[column])
+        scores[half] = _similarity(data.query, data.gallery, query, layout.order[column])
     return area_and_equal_error(np.repeat([1, 0], pairs), scores)
 
 

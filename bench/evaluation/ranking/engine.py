@@ -1,8 +1,8 @@
 """The exact ranking of the whole gallery for every query, a block of queries at a time.
 
-No matrix of all scores is ever made: a block of queries is ranked (``rankers``: on the CPU, from windows of a gallery
-too large to hold, or on a GPU), handed to the caller's ``reduce``, and forgotten. Given the scores, ranks are exact
-whole numbers, whatever the block size and the number of threads.
+No matrix of all scores is ever made: a block of queries is ranked (``backend``: whole rows on the CPU; ``streaming``:
+windows of a gallery too large to hold; ``gpu``), handed to the caller's ``reduce``, and forgotten. Given the scores,
+ranks are exact whole numbers, whatever the block size and the number of threads.
 """
 
 from __future__ import annotations
@@ -15,13 +15,24 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from bench.evaluation.ranking.backend import TILE_ROWS, Problem, RankedBlock, Ranker, WholeRows, fitting_rows, round_up
-from bench.evaluation.ranking.gallery_columns import equal_rows, grouped_columns
+from bench.contract import UsageError
+from bench.environment import processors
+from bench.evaluation.ranking.backend import (
+    TILE_ROWS,
+    Problem,
+    RankedBlock,
+    Ranker,
+    WholeRows,
+    fitting_rows,
+    grouped_columns,
+    round_up,
+)
 from bench.evaluation.ranking.relevance import Layout
-from bench.evaluation.ranking.rows import Rows
 from bench.evaluation.ranking.streaming import Windows, window_rows
+from bench.evaluation.ranking.vectors import Rows, equal_rows
 
 T = TypeVar("T")
+_MOST_THREADS = 8  # each has a buffer of 64 to 128 MB
 
 
 def rank_gallery(
@@ -65,6 +76,15 @@ def rank_gallery(
             return list(itertools.chain.from_iterable(pool.map(work, blocks)))
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def check_threads(threads: int | None) -> int:
+    """Return how many threads to use: as asked, or one a processor but at most 8."""
+    if threads is None:
+        return min(_MOST_THREADS, processors())
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise UsageError(f"threads must be a whole number above 0, got {threads!r}")
+    return threads
 
 
 def _ranker(problem: Problem, device: str) -> tuple[int, Callable[[int], Ranker]]:

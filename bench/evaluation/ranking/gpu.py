@@ -68,7 +68,7 @@ class OnDevice:
 def _against_the_query(start: torch.Tensor, stop: torch.Tensor, columns: int) -> torch.Tensor:
     """Return all columns with each row's relevant ones moved to the end, int64 ``(queries, N)``.
 
-    A stable sort of scores in this order puts equal ones as ``neighbors.nearest_columns`` does.
+    A stable sort of scores in this order puts equal ones as ``kernel.nearest_columns`` does.
     """
     size = stop - start
     place = torch.arange(columns, device=start.device)[None]

@@ -45,7 +45,7 @@ class Ranks:
 
     @cached_property
     def sums(self) -> Floats:
-        """Sums over all ranks of each query, float64 ``(q, 4)``; see ``rank_sums.sum_ranks``."""
+        """Sums over all ranks of each query, float64 ``(q, 4)``; see ``kernel.sum_ranks``."""
         if self.depth is not None:
             raise DataError(f"ranks are known up to {self.depth} only: metrics of the whole ranking need all of them")
         return sum_ranks(self.values, self.offsets)

@@ -1,16 +1,26 @@
-"""Who is relevant to whom: the gallery grouped by label, and what each query may not see.
+"""Who is relevant to whom: labels and ids as numbers, the gallery grouped by label, and what each query may not see.
 
 Grouping makes the relevant items of a query neighbouring columns, so that a query needs two numbers and not a mask.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.evaluation.ranking.arrays import Ints
+from bench.contract import DataError
+from bench.evaluation.ranking.arrays import Ints, Names
+from bench.evaluation.ranking.vectors import as_array
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    NamesLike: TypeAlias = NDArray[Any] | Tensor | Sequence[int] | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,19 @@ class Layout:
         row = np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
         return row, self.excluded_columns[offsets[0] : offsets[-1]]
 
+    def subset(self, queries: Ints) -> Layout:
+        """Return the layout of some queries, int64 row numbers; the gallery's columns stay as they are."""
+        sizes = np.diff(self.excluded_offsets)[queries]
+        offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        place = np.arange(offsets[-1]) + np.repeat(self.excluded_offsets[queries] - offsets[:-1], sizes)
+        return replace(
+            self,
+            start=self.start[queries],
+            stop=self.stop[queries],
+            excluded_columns=self.excluded_columns[place],
+            excluded_offsets=offsets,
+        )
+
 
 def build_layout(
     query_labels: Ints, gallery_labels: Ints, query_ids: Ints | None = None, gallery_ids: Ints | None = None
@@ -95,3 +118,42 @@ def _matches(query_ids: Ints, column_ids: Ints) -> tuple[Ints, Ints]:
     offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
     place = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], sizes)
     return by_id[place].astype(np.int64, copy=False), offsets
+
+
+def as_names(value: NamesLike, n: int, what: str) -> Names:
+    """Return ``n`` labels or ids as int64 or text ``(n,)``. Floats are refused: above 16,777,216 they merge labels."""
+    array = as_array(value, floating=False)
+    if array.dtype.kind in "OT":  # pandas keeps text as objects
+        array = _from_objects(array)
+    if array.shape != (n,):
+        raise DataError(f"{n} {what.split(maxsplit=1)[0]} vectors, but {what} have shape {array.shape}")
+    if array.dtype.kind == "U":
+        return array
+    if array.dtype.kind not in "iu":
+        raise DataError(f"{what} must be whole numbers or text, got {array.dtype}")
+    if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
+        raise DataError(f"{what} must fit int64, got {array.max()}")
+    return array.astype(np.int64, copy=False)
+
+
+def number_names(query: Names, gallery: Names, what: str) -> tuple[Ints, Ints]:
+    """Return both sides as int64 numbers in sorted order of the names; equal names have equal numbers."""
+    if query.dtype.kind != gallery.dtype.kind:
+        raise DataError(
+            f"{what} must be of one kind, got {query.dtype} in the query and {gallery.dtype} in the gallery"
+        )
+    _, number = np.unique(np.concatenate((query, gallery)), return_inverse=True)
+    number = number.astype(np.int64, copy=False)
+    return number[: len(query)], number[len(query) :]
+
+
+def _from_objects(array: NDArray[Any]) -> NDArray[Any]:
+    values = array.tolist()
+    if all(isinstance(value, str) for value in values):
+        return array.astype(np.str_)
+    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        try:
+            return array.astype(np.int64)
+        except OverflowError:
+            return array
+    return array

@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.evaluation.ranking.arrays import Neighbors, Scores, Vectors
 from bench.evaluation.ranking.backend import (
+    TILE,
     TILE_ROWS,
     Problem,
     RankedBlock,
@@ -22,7 +23,6 @@ from bench.evaluation.ranking.backend import (
     round_up,
     tiled,
 )
-from bench.evaluation.ranking.gallery_columns import TILE
 from bench.evaluation.ranking.kernel import count_block, nearest_columns
 from bench.evaluation.ranking.relevance import Layout
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bench.contract import DataError
 from bench.evaluation.ranking.arrays import Ints, Scores, Vectors
-from bench.evaluation.ranking.inputs import as_names, as_vectors, number_names
-from bench.evaluation.ranking.rows import normalize_rows
-
-if TYPE_CHECKING:
-    from bench.evaluation.ranking.inputs import NamesLike, VectorsLike
+from bench.evaluation.ranking.ranks import Ranks
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
 
 
 @dataclass(frozen=True)
@@ -52,31 +48,12 @@ class Embedded:
     train: Vectors | None = None
 
     @classmethod
-    def of(
-        cls,
-        query: VectorsLike,
-        gallery: VectorsLike,
-        *,
-        query_ids: NamesLike | None = None,
-        gallery_ids: NamesLike | None = None,
-        train: VectorsLike | None = None,
-    ) -> Embedded:
-        """Check and scale vectors of any real dtype; without ids on both sides no query is in the gallery.
-
-        Raises DataError for vectors that are empty, not finite, all zero or of different dimensions, and for ids that
-        do not fit.
-        """
-        unit = normalize_rows(as_vectors(query, "query"), "query vectors")
-        others = unit if gallery is query else normalize_rows(as_vectors(gallery, "gallery"), "gallery vectors")
-        if unit.shape[1] != others.shape[1]:
-            raise DataError(f"query vectors have {unit.shape[1]} dimensions, gallery vectors {others.shape[1]}")
-        if query_ids is None or gallery_ids is None:
-            own, their = -1 - np.arange(len(unit), dtype=np.int64), np.arange(len(others), dtype=np.int64)
-        else:
-            names = as_names(query_ids, len(unit), "query ids"), as_names(gallery_ids, len(others), "gallery ids")
-            own, their = number_names(*names, "ids")
-        learnt = None if train is None else normalize_rows(as_vectors(train, "train"), "training vectors")
-        return cls(unit, others, own, their, learnt)
+    def of(cls, data: RetrievalSet) -> Embedded:
+        """Make all of a set's vectors, of unit length whatever the set's are; one array where query and gallery are."""
+        unit, every = data.unit, slice(None)
+        query = unit.query.take(every)
+        gallery = query if unit.gallery is unit.query else unit.gallery.take(every)
+        return cls(query, gallery, *unit.images, None if unit.train is None else unit.train.take(every))
 
     @cached_property
     def spare(self) -> int:
@@ -100,6 +77,25 @@ class Embedded:
         index.add(self.gallery)
         similarities, items = index.search(self.query, min(k + self.spare, len(self.gallery)))
         return self.without_own(items, similarities, k)
+
+
+def shortlist_ranks(found: Shortlist, data: RetrievalSet, k: int) -> Ranks:
+    """Return the ranks up to k of the relevant items that were found.
+
+    Among equal similarities the items that are not relevant stand first, as everywhere; items that were not found
+    count as not relevant, and the denominator of map@k stays min(k, R).
+    """
+    relevant = (found.items >= 0) & (data.gallery_labels[found.items] == data.query_labels[:, None])
+    order = np.lexsort((relevant, -found.similarities), axis=1)[:, :k]
+    row, column = np.nonzero(np.take_along_axis(relevant, order, 1))
+    hits = np.bincount(row, minlength=len(relevant))
+    return Ranks(
+        values=(column + 1).astype(np.int64),
+        offsets=np.concatenate(([0], np.cumsum(hits))).astype(np.int64),
+        items=data.layout.items,
+        relevant_in_all=data.layout.relevant,
+        depth=k,
+    )
 
 
 def unit_or_zero(vectors: Vectors) -> Vectors:

@@ -1,16 +1,16 @@
-"""Principal components: vectors rotated, cut to fewer dimensions, and whitened where asked."""
+"""Vectors on their principal components: cut to fewer dimensions, and whitened where asked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
-from bench.contract import DataError, UsageError
+from bench.contract import UsageError
 from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.reranking.embedded import Embedded, unit_or_zero
-
-_RANK = 1e-6  # a spread below this share of the largest is rounding, not a direction
+from bench.principal_components import fit_components
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,13 @@ class Projection:
 
 
 def fit_projection(vectors: Vectors, *, dims: int | None = None, whiten: bool = False) -> Projection:
-    """Return the principal axes of vectors ``(n, d)``, centred, the largest variance first; no label is looked at.
+    """Return the projection of vectors ``(n, d)`` on their first ``dims`` components, by default all that they span.
 
-    dims: how many to keep, by default all that the vectors span; whiten: give each variance 1. Raises DataError for
-    more dims than there are, or, to whiten, than the vectors span. Source: Jegou and Chum, Negative evidences and
-    co-occurrences in image retrieval: the benefit of PCA and whitening, ECCV 2012.
+    Raises UsageError for more than there are, or, to whiten, than the vectors span (see `fit_components`).
     """
-    exact = vectors.astype(np.float64)
-    mean = exact.mean(axis=0)
-    variance, axes = np.linalg.eigh((exact - mean).T @ (exact - mean) / max(1, len(exact) - 1))
-    spread, axes = np.sqrt(np.clip(variance[::-1], 0, None)), axes.T[::-1]
-    spanned = int((spread > _RANK * spread[0]).sum())
-    kept, most = spanned if dims is None else dims, spanned if whiten else len(mean)
-    if not 1 <= kept <= most:
-        raise DataError(f"{kept} principal components asked for, but {len(vectors)} vectors have {most} to give")
-    chosen = axes[:kept] / spread[:kept, None] if whiten else axes[:kept]
-    return Projection(mean.astype(np.float32), chosen.astype(np.float32))
+    fitted = fit_components(torch.from_numpy(vectors), dims=dims, whiten=whiten, null=dims is not None and not whiten)
+    state = fitted.state()
+    return Projection(state["mean"].numpy(), state["axes"].contiguous().numpy())
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.contract import DataError
 from bench.evaluation.evaluate import Evaluation
 from bench.evaluation.metrics import chance, collapse
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors
-from bench.evaluation.ranking.gallery_columns import equal_rows
-from bench.evaluation.ranking.inputs import as_vectors, check_threads, number_sides
-from bench.evaluation.ranking.relevance import Layout, build_layout
-from bench.evaluation.ranking.rows import Rows, check_vectors
+from bench.evaluation.ranking.engine import check_threads
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
+from bench.evaluation.ranking.vectors import Rows, equal_rows
 from bench.evaluation.sanity.class_structure import class_structure
-
-if TYPE_CHECKING:
-    from bench.evaluation.ranking.inputs import NamesLike, VectorsLike
 
 SAME_COSINE = 1 - 1e-6  # vectors a thousandth apart: one image embedded twice, and not two images of a tight class
 MOST_COPIES = 0.05  # of queries, or of the gallery: real data hold some copies (docs/design/audit.md)
@@ -35,7 +29,7 @@ HUB_NEIGHBORS = 10  # k of the k-occurrence
 
 @dataclass(frozen=True)
 class Control:
-    """One check: its value, the limit it must keep (None: told only), whether it does, and what the value means."""
+    """One check: its value, the limit it must keep (None: there is none), whether it does, and what the value means."""
 
     name: str
     value: float
@@ -46,41 +40,34 @@ class Control:
 
 def check_evaluation(
     evaluation: Evaluation,
-    query: VectorsLike,
-    query_labels: NamesLike,
-    gallery: VectorsLike,
-    gallery_labels: NamesLike,
+    data: RetrievalSet,
     *,
-    query_ids: NamesLike | None = None,
-    gallery_ids: NamesLike | None = None,
     ties: str = "pessimistic",
     threads: int | None = None,
     seed: int = 0,
-    train: VectorsLike | None = None,
     train_copies: float | None = None,
 ) -> tuple[Control, ...]:
-    """Return every control of an evaluation, given what ``evaluate`` was given.
+    """Return every control of an evaluation.
 
-    train: vectors ``(n, d)`` of the images that were learnt from, to look for the queries among them; train_copies:
-    or the share of queries already known to be among them. Cosines are compared, whether or not vectors were
-    normalised for the ranking. Raises DataError like ``evaluate``.
+    Args:
+        evaluation: What ``evaluate_set`` returned for ``data``.
+        data: What was ranked; cosines are compared, whether or not vectors were normalised for the ranking.
+        ties: The tie rule of the evaluation.
+        threads: CPU threads; by default one a processor, but at most 8.
+        seed: For samples and random draws.
+        train_copies: The share of queries that are known to be among the training images; without it queries are
+            looked for among ``data.train``, where there is one.
     """
-    queries = check_vectors(as_vectors(query, "query"), "query vectors", normalize=True)
-    alone = query is gallery
-    items = queries if alone else check_vectors(as_vectors(gallery, "gallery"), "gallery vectors", normalize=True)
-    sizes = len(queries), len(items)
-    labels = number_sides(query_labels, gallery_labels, sizes, "labels")
-    ids = number_sides(query_ids, gallery_ids, sizes, "ids") if query_ids is not None else None
-    layout = build_layout(*labels, *(ids or (None, None)))
-    if train is not None:
-        train_copies = _share_in(queries, check_vectors(as_vectors(train, "train"), "train vectors", normalize=True))
+    unit = data.unit
+    if train_copies is None and unit.train is not None:
+        train_copies = _share_in(unit.query, unit.train)
     return (
-        *_chance(queries, items, labels, ids, layout, ties=ties, threads=check_threads(threads), seed=seed),
+        *_chance(unit, ties=ties, threads=check_threads(threads), seed=seed),
         *_collapse(evaluation),
-        *_copies(queries, items, evaluation.neighbors),
-        *_classes(queries, items, labels, layout, evaluation),
+        *_copies(unit, evaluation.neighbors),
+        *_classes(unit, evaluation),
         *([] if train_copies is None else [_learnt(train_copies)]),
-        hubness(evaluation.neighbors, len(items)),
+        hubness(evaluation.neighbors, len(unit.gallery)),
     )
 
 
@@ -107,19 +94,8 @@ def hubness(neighbors: Neighbors, items: int) -> Control:
     return Control("hubness", skew, None, True, "skew of how often an item is among a query's first ten; 0 is even")
 
 
-def _chance(
-    queries: Rows,
-    items: Rows,
-    labels: tuple[Ints, Ints],
-    ids: tuple[Ints, Ints] | None,
-    layout: Layout,
-    *,
-    ties: str,
-    threads: int,
-    seed: int,
-) -> Iterator[Control]:
-    images = ids or (np.arange(len(queries)), len(queries) + np.arange(len(items)))
-    sample = chance.draw_sample(queries, items, labels, images, np.flatnonzero(layout.relevant), seed=seed)
+def _chance(data: RetrievalSet, *, ties: str, threads: int, seed: int) -> Iterator[Control]:
+    sample = chance.draw_sample(data, seed=seed)
     for name, draw, what in (
         ("shuffled_labels", chance.shuffled_labels, "map with labels shuffled over the images"),
         ("random_vectors", chance.random_vectors, "map of random vectors"),
@@ -147,7 +123,8 @@ def _collapse(evaluation: Evaluation) -> Iterator[Control]:
     )
 
 
-def _copies(queries: Rows, items: Rows, neighbors: Neighbors) -> Iterator[Control]:
+def _copies(data: RetrievalSet, neighbors: Neighbors) -> Iterator[Control]:
+    queries, items = data.query, data.gallery
     nearest = _nearest_cosines(queries, items, neighbors[:, 0].astype(np.int64))
     found = float((nearest >= SAME_COSINE).mean())
     copies, _ = equal_rows(len(items), items.take)
@@ -168,11 +145,9 @@ def _copies(queries: Rows, items: Rows, neighbors: Neighbors) -> Iterator[Contro
     )
 
 
-def _classes(
-    queries: Rows, items: Rows, labels: tuple[Ints, Ints], layout: Layout, evaluation: Evaluation
-) -> Iterator[Control]:
-    found = class_structure(queries, items, *labels, layout)
-    enough = min(len(queries), len(items)) >= FEWEST
+def _classes(data: RetrievalSet, evaluation: Evaluation) -> Iterator[Control]:
+    found = class_structure(data)
+    enough = min(len(data.query), len(data.gallery)) >= FEWEST
     yield Control(
         "label_in_a_dimension",
         found.dimension_effect,
@@ -211,8 +186,6 @@ def _nearest_cosines(queries: Rows, items: Rows, nearest: Ints) -> Floats:
 
 def _share_in(queries: Rows, train: Rows) -> float:
     """Return the share of queries with a vector that is also in train."""
-    if train.dimension != queries.dimension:
-        raise DataError(f"train vectors have {train.dimension} dimensions, query vectors {queries.dimension}")
     known = train.take(slice(None))
     both = np.concatenate((known, queries.take(slice(None))))
     copies, originals = equal_rows(len(both), both.__getitem__)

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from bench.evaluation.ranking.arrays import Floats, Ints
-from bench.evaluation.ranking.relevance import Layout
-from bench.evaluation.ranking.rows import Rows
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
+from bench.evaluation.ranking.vectors import Rows
 
 _BLOCK_VALUES = 1 << 21  # vectors are made float64 in blocks of this many values: 16 MB
 
@@ -31,13 +31,15 @@ class ClassStructure:
     scatter: float
 
 
-def class_structure(queries: Rows, gallery: Rows, labels: Ints, gallery_labels: Ints, layout: Layout) -> ClassStructure:
-    """Return the structure of unit vectors. labels, gallery_labels: int64 numbers, the same on both sides."""
-    count = int(max(labels.max(), gallery_labels.max())) + 1
-    items = _sums(gallery, gallery_labels, count)
-    asked = items.values if queries is gallery else _sums(queries, labels, count).values
+def class_structure(data: RetrievalSet) -> ClassStructure:
+    """Return the structure of a set whose rows are of unit length."""
+    labels, layout = data.query_labels, data.layout
+    count = int(max(labels.max(), data.gallery_labels.max())) + 1
+    items = _sums(data.gallery, data.gallery_labels, count)
+    alone = data.query is data.gallery and np.array_equal(labels, data.gallery_labels)
+    asked = items.values if alone else _sums(data.query, labels, count).values
     same, every = float((asked * items.values).sum()), float(asked.sum(axis=0) @ items.values.sum(axis=0))
-    own_same, own_every = _excluded(queries, gallery, labels, gallery_labels, layout)
+    own_same, own_every = _excluded(data)
     pairs, alike = int(layout.items.sum()), int(layout.relevant.sum())
     intra = (same - own_same) / alike if alike else float("nan")
     inter = (every - own_every - (same - own_same)) / (pairs - alike) if pairs > alike else float("nan")
@@ -93,15 +95,16 @@ def _explained(sums: Floats, squares: Floats, sizes: Floats) -> tuple[float, flo
     return float((1 - within / total * scale).max()), float(1 - within.sum() / total.sum() * scale)
 
 
-def _excluded(queries: Rows, gallery: Rows, labels: Ints, gallery_labels: Ints, layout: Layout) -> tuple[float, float]:
+def _excluded(data: RetrievalSet) -> tuple[float, float]:
     """Return the sum of the cosines of pairs that are not ranked: those of one class, and all."""
+    layout = data.layout
     query = np.repeat(np.arange(len(layout)), np.diff(layout.excluded_offsets))
     item = layout.order[layout.excluded_columns]
     same = every = 0.0
-    step = max(1, _BLOCK_VALUES // gallery.dimension)
+    step = max(1, _BLOCK_VALUES // data.gallery.dimension)
     for first in range(0, len(query), step):
         left, right = query[first : first + step], item[first : first + step]
-        cosines = np.einsum("ij,ij->i", queries.take(left), gallery.take(right), dtype=np.float64)
-        same += float(cosines[labels[left] == gallery_labels[right]].sum())
+        cosines = np.einsum("ij,ij->i", data.query.take(left), data.gallery.take(right), dtype=np.float64)
+        same += float(cosines[data.query_labels[left] == data.gallery_labels[right]].sum())
         every += float(cosines.sum())
     return same, every

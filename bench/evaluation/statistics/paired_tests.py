@@ -40,7 +40,7 @@ class Comparison:
 
     @property
     def separable(self) -> bool:
-        """Whether the two can be told apart at 5 %, Holm-corrected."""
+        """Whether the two differ significantly at 5 %, Holm-corrected."""
         return self.p_holm <= ALPHA
 
 

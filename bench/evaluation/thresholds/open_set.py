@@ -32,7 +32,7 @@ class Rejection:
 
 @dataclass(frozen=True)
 class OpenSet:
-    """How well unknown queries are told from known ones on test.
+    """How well unknown queries are separated from known ones on test.
 
     left_out: whether the unknown ones are the known ones without their class (no query's class was missing).
     auroc: chance that a known query's nearest item is more similar than an unknown one's, a tie counted half.

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contract import DataError
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
-from bench.evaluation.ranking.inputs import as_names, as_vectors, number_names, number_sides
-from bench.evaluation.ranking.relevance import Layout, build_layout
-from bench.evaluation.ranking.rows import Rows, check_vectors
+from bench.evaluation.ranking.relevance import Layout, as_names, number_names
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
+from bench.evaluation.ranking.vectors import as_vectors, check_vectors
 from bench.evaluation.thresholds.open_set import OpenSet, Rejection, fit_rejection, measure_rejection
 
 if TYPE_CHECKING:
-    from bench.evaluation.ranking.inputs import NamesLike, VectorsLike
+    from bench.evaluation.ranking.relevance import NamesLike
+    from bench.evaluation.ranking.vectors import VectorsLike
 
 TARGETS = (1e-1, 1e-2, 1e-3)  # false-match rates to fit thresholds for
 FEWEST_ERRORS = 30  # a rate is known to about a third if so many errors are seen (Doddington et al. 2000)
@@ -119,34 +119,16 @@ def fit_thresholds(vectors: VectorsLike, labels: NamesLike, *, normalize: bool =
     )
 
 
-def measure_thresholds(
-    fitted: Fitted,
-    query: VectorsLike,
-    query_labels: NamesLike,
-    gallery: VectorsLike,
-    gallery_labels: NamesLike,
-    *,
-    query_ids: NamesLike | None = None,
-    gallery_ids: NamesLike | None = None,
-    normalize: bool = True,
-    seed: int = 0,
-) -> OnTest:
+def measure_thresholds(fitted: Fitted, data: RetrievalSet, *, seed: int = 0) -> OnTest:
     """Count what the thresholds do on test: all pairs of the queries, or of a seeded 2,000 of them, and the gallery.
 
-    Arguments are those of ``evaluate``; pairs with one id are not counted.
+    Pairs that are excluded (one image asked against itself) are not counted.
     """
-    queries = check_vectors(as_vectors(query, "query"), "query vectors", normalize=normalize)
-    items = check_vectors(as_vectors(gallery, "gallery"), "gallery vectors", normalize=normalize)
-    if queries.dimension != items.dimension:
-        raise DataError(f"query vectors have {queries.dimension} dimensions, gallery vectors {items.dimension}")
-    chosen = _some(len(queries), MOST_QUERIES, np.random.default_rng((seed, 8)))
-    sizes = len(queries), len(items)
-    labels = number_sides(query_labels, gallery_labels, sizes, "labels")
-    ids = None if query_ids is None else number_sides(query_ids, gallery_ids, sizes, "ids")
-    layout = build_layout(labels[0][chosen], labels[1], *((None, None) if ids is None else (ids[0][chosen], ids[1])))
+    chosen = _some(len(data.query), MOST_QUERIES, np.random.default_rng((seed, 8)))
+    layout = data.layout.subset(chosen)
     wanted = [(point.target, point.threshold) for point in fitted.points] + [(None, fitted.eer_threshold)]
     limits = np.array([threshold for _, threshold in wanted], dtype=np.float32)
-    matched, nearest = _count(queries, items, chosen, layout, limits)
+    matched, nearest = _count(data, chosen, layout, limits)
     same = int(layout.relevant.sum())
     different = int(layout.items.sum()) - same
     return OnTest(
@@ -204,17 +186,17 @@ def _curve(same: Scores, different: Scores) -> Iterator[tuple[float, float, floa
         yield (threshold, *_rates(same, different, threshold))
 
 
-def _count(queries: Rows, items: Rows, chosen: Ints, layout: Layout, limits: Scores) -> tuple[Ints, Floats]:
+def _count(data: RetrievalSet, chosen: Ints, layout: Layout, limits: Scores) -> tuple[Ints, Floats]:
     """Return matched pairs, int64 ``(2, limits)``, and each query's highest similarity, ``(2, q)``.
 
     First of its own label, then of other labels; -inf where there is no such pair.
     """
     matched, nearest = np.zeros((2, len(limits)), dtype=np.int64), np.full((2, len(chosen)), -np.inf)
-    columns = items.take(layout.order)
+    columns = data.gallery.take(layout.order)
     step = max(1, _BLOCK_SCORES // len(columns))
     for first in range(0, len(chosen), step):
         rows = slice(first, min(first + step, len(chosen)))
-        scores = queries.take(chosen[rows]) @ columns.T
+        scores = data.query.take(chosen[rows]) @ columns.T
         scores[layout.excluded_of(rows)] = -np.inf
         own = _own(layout, rows)
         for kind, mask in enumerate((own, ~own)):

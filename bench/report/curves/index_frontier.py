@@ -14,8 +14,8 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from tabulate import tabulate
 
 from bench.evaluation.indexes.recipes import REFINE, families
-from bench.evaluation.indexes.sweep import Clock, Labelled, Point, Sweep, mark_front, plan
-from bench.evaluation.reranking.embedded import Embedded
+from bench.evaluation.indexes.sweep import Clock, Point, Sweep, mark_front
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.files import write_arrays, write_json, write_rows
 from bench.report.tables.frame import without_folders
 from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
@@ -32,18 +32,19 @@ _HOLLOW: dict[str, Any] = {"color": "black", "fillstyle": "none", "linestyle": "
 _BELOW = 0.25  # how far below the best map@k the figure reaches: further down nobody would search
 
 
-def labelled(record: RunRecord) -> Labelled:
+def ranked_set(record: RunRecord) -> RetrievalSet:
     """Read what a finished run ranked. Raises DataError where its files lack something."""
     vectors = read_vectors(record.folder)
     names = read_arrays(record.folder / PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
-    data = Embedded.of(
+    return RetrievalSet.of(
         vectors["query"],
+        names["labels"],
         vectors["gallery"],
+        names["gallery_labels"],
         query_ids=names["ids"],
         gallery_ids=names["gallery_ids"],
         train=vectors.get("train"),
     )
-    return Labelled(data, names["labels"], names["gallery_labels"])
 
 
 def sweep(
@@ -58,9 +59,9 @@ def sweep(
     progress: Progress,
 ) -> tuple[Point, ...]:
     """Measure every index on a run's vectors, timing so many single queries of each, and mark the Pareto front."""
-    data = labelled(record)
-    tasks = plan(data.vectors, k, dims, only)
-    measured: Iterator[list[Point]] = Sweep(data, k, threads, timed).measure(tasks)
+    planned = Sweep(ranked_set(record), k, threads, timed)
+    tasks = planned.plan(dims, only)
+    measured: Iterator[list[Point]] = planned.measure(tasks)
     found = [point for points in progress(measured, total=len(tasks), what="indexes") for point in points]
     return mark_front(found, clock)
 

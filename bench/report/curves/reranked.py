@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tabulate import tabulate
 
-from bench.contract import DataError
-from bench.evaluation.indexes.sweep import Labelled, shortlist_ranks
 from bench.evaluation.metrics import ranking
 from bench.evaluation.ranking.arrays import Floats
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
+from bench.evaluation.reranking.embedded import Embedded, shortlist_ranks
 from bench.evaluation.reranking.pipeline import parse_stages
 from bench.evaluation.statistics.paired_tests import Comparison, compare
 
@@ -34,24 +34,22 @@ class Reranked:
     against: Comparison | None = None
 
 
-def rerank(data: Labelled, chains: Sequence[str], *, k: int, depth: int) -> list[Reranked]:
+def rerank(data: RetrievalSet, chains: Sequence[str], *, k: int, depth: int) -> list[Reranked]:
     """Search without any stage and with each chain (``aqe,dba``), and compare map@k query by query.
 
-    depth: how many results a stage of similarities orders anew. Raises UsageError for unknown stages, DataError where
-    no query has anything to find.
+    depth: how many results a stage of similarities orders anew. Raises UsageError for unknown stages.
     """
-    if not data.layout.relevant.any():
-        raise DataError("no query has a relevant item in the gallery: do the labels match?")
     plain, *others = _measured(data, (PLAIN, *chains), k=k, depth=depth)
     found = compare(plain.precision[None], [one.precision[None] for one in others], data.query_labels)
     return [plain, *(replace(one, against=against) for one, against in zip(others, found, strict=True))]
 
 
-def _measured(data: Labelled, chains: Sequence[str], *, k: int, depth: int) -> Iterator[Reranked]:
+def _measured(data: RetrievalSet, chains: Sequence[str], *, k: int, depth: int) -> Iterator[Reranked]:
     parsed = [(words, parse_stages("" if words == PLAIN else words)) for words in chains]
+    vectors = Embedded.of(data)
     for words, stages in parsed:
         started = time.perf_counter()
-        found = stages.search(data.vectors, k, depth=depth)
+        found = stages.search(vectors, k, depth=depth)
         took = time.perf_counter() - started
         ranks = shortlist_ranks(found, data, k)
         yield Reranked(

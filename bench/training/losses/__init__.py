@@ -7,9 +7,16 @@ zero, still attached to the graph, so that a training step needs no exception fo
 
 from __future__ import annotations
 
-from bench.training.losses.batchwise import multi_similarity_loss, supcon_loss
 from bench.training.losses.classification import ArcFaceHead, ProxyAnchorHead, SoftmaxHead, add_angular_margin
-from bench.training.losses.pairs import CosineProjection, Pairs, all_pairs, balanced_pairs, contrastive_loss
+from bench.training.losses.pairs import (
+    CosineProjection,
+    Pairs,
+    all_pairs,
+    balanced_pairs,
+    contrastive_loss,
+    multi_similarity_loss,
+    supcon_loss,
+)
 from bench.training.losses.triplets import Mining, mine_triplets, satisfied_triplets, triplet_loss
 
 __all__ = [

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from bench.cli import cli
 from bench.contract import DataPlace, UsageError
-from bench.data.decoding.cache_admin import kept_in, problem_of, remove
+from bench.data.decoding.cache_admin import cache_items, problem_of, remove
 from bench.data.decoding.decode import DecodeRecipe, decode_files
 
 Paint = Callable[..., Path]
@@ -25,7 +25,7 @@ def filled(tmp_path: Path, place: DataPlace, paint: Paint) -> Path:
     files = [paint(tmp_path / "x" / f"{n}.png", n, mode="L") for n in range(20)]
     for side, days in ((8, 100), (16, 10), (32, 1)):
         decode_files(files, place, DecodeRecipe(size=(side, side)), what=f"set of {side}")
-        for one in kept_in(place.cache):
+        for one in cache_items(place.cache):
             if one.what == f"set of {side}":
                 then = time.time() - days * 86_400
                 os.utime(one.folder / "entry.json", (then, then))
@@ -59,7 +59,7 @@ def test_the_cache_of_the_environment_is_meant_where_none_is_given(
 
 def test_verify_finds_one_changed_byte(filled: Path) -> None:
     assert run("verify", "--cache", str(filled)).endswith("exit 0")
-    entry = next(one for one in kept_in(filled) if one.what == "set of 16")
+    entry = next(one for one in cache_items(filled) if one.what == "set of 16")
     with (entry.folder / "pixels.npy").open("r+b") as file:
         file.seek(128 + 7 * 256)
         file.write(b"\x99")
@@ -71,7 +71,7 @@ def test_verify_finds_one_changed_byte(filled: Path) -> None:
 
 @pytest.mark.parametrize("harm", ["shorter", "gone", "no facts"])
 def test_verify_finds_an_entry_that_is_not_whole(filled: Path, harm: str) -> None:
-    entry = next(one for one in kept_in(filled) if one.what == "set of 16")
+    entry = next(one for one in cache_items(filled) if one.what == "set of 16")
     if harm == "shorter":
         os.truncate(entry.folder / "pixels.npy", 1000)
     elif harm == "gone":
@@ -84,7 +84,7 @@ def test_verify_finds_an_entry_that_is_not_whole(filled: Path, harm: str) -> Non
 
 def test_prune_by_age_by_size_and_everything_and_nothing_else(filled: Path, tmp_path: Path) -> None:
     def left() -> set[str]:
-        return {one.what for one in kept_in(filled)}
+        return {one.what for one in cache_items(filled)}
 
     with pytest.raises(UsageError, match="say what to remove"):
         run("prune", "--cache", str(filled))
@@ -105,7 +105,7 @@ def test_prune_by_age_by_size_and_everything_and_nothing_else(filled: Path, tmp_
 def test_what_another_process_is_writing_is_not_removed(filled: Path) -> None:
     with FileLock(filled / "decoded" / "under-way" / "abc.lock"):
         assert "in use" in run("prune", "--cache", str(filled), "--all")
-    assert [one.kind for one in kept_in(filled)] == ["under way"]
+    assert [one.kind for one in cache_items(filled)] == ["under way"]
 
 
 def test_what_was_pruned_is_decoded_again(filled: Path, tmp_path: Path, place: DataPlace) -> None:
@@ -128,7 +128,7 @@ def test_extracted_archives_audits_and_galleries_are_listed_and_pruned_too(tmp_p
     (tmp_path / "galleries" / "abc.safetensors").write_bytes(b"12")
     (tmp_path / "galleries" / "def.shards" / "0").mkdir(parents=True)
     (tmp_path / "galleries" / "def.shards" / "0" / "vectors.safetensors").write_bytes(b"1234")
-    found = kept_in(tmp_path)
+    found = cache_items(tmp_path)
     assert {(one.kind, one.bytes, one.images) for one in found} == {
         ("extracted", 5, 1),
         ("audit", 3, 0),
@@ -139,4 +139,4 @@ def test_extracted_archives_audits_and_galleries_are_listed_and_pruned_too(tmp_p
     with FileLock(tmp_path / "galleries" / "def.lock"):
         assert not remove(shards, tmp_path), "somebody is embedding it"
     assert all(problem_of(one) is None and remove(one, tmp_path) for one in found)
-    assert kept_in(tmp_path) == []
+    assert cache_items(tmp_path) == []

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from bench.contract import DataError, DataPlace, UsageError
-from bench.data.decoding import block, decode_job, decode_journal, image_source, worker_pool
+from bench.data.decoding import block, decode, decode_journal, image_source, worker_pool
 from bench.data.decoding.decode import DecodeRecipe, decode_files
 from bench.data.decoding.decode_image import read_picture
 from bench.data.decoding.image_source import MOST, Piece
@@ -58,7 +58,7 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of ten files, each seen to the disk at once."""
-    monkeypatch.setattr(decode_job, "MOST_IN_BLOCK", 10)
+    monkeypatch.setattr(decode, "MOST_IN_BLOCK", 10)
     monkeypatch.setattr(decode_journal, "EVERY", 0)
 
 
@@ -144,7 +144,7 @@ def test_worker_processes_give_the_same_pixels_and_reasons_as_threads(
     many[33].write_bytes(many[33].read_bytes()[:60])
     place = replace(place, broken="any")
     threads = decode_files(many, place, DecodeRecipe())
-    monkeypatch.setattr(decode_job, "CREW_FROM", 1)
+    monkeypatch.setattr(decode, "WORKERS_FROM", 1)
     processes = decode_files(many, replace(place, cache=place.cache / "2"), DecodeRecipe())
     np.testing.assert_array_equal(threads.pixels, processes.pixels)
     assert threads.broken == processes.broken
@@ -158,7 +158,7 @@ def test_a_file_that_crashes_the_decoder_costs_only_itself(
     kill = "import bench.data.decoding.block as b, os; r = b.read_source; "
     kill += "b.read_source = lambda s: os.abort() if s.endswith('/7.png') else r(s); "
     monkeypatch.setattr(worker_pool, "PROGRAM", kill + worker_pool.PROGRAM)
-    monkeypatch.setattr(decode_job, "CREW_FROM", 1)
+    monkeypatch.setattr(decode, "WORKERS_FROM", 1)
     decoded = decode_files(many, replace(place, broken="any"), DecodeRecipe())
     assert decoded.broken == {7: CRASHED}
     assert (decoded.pixels[8:].reshape(72, -1).max(axis=1) > 0).all()
@@ -171,7 +171,7 @@ def test_where_no_process_can_be_started_threads_do_the_work(
     many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch, missing: tuple[Any, str, str]
 ) -> None:
     monkeypatch.setattr(*missing)
-    monkeypatch.setattr(decode_job, "CREW_FROM", 1)
+    monkeypatch.setattr(decode, "WORKERS_FROM", 1)
     assert len(decode_files(many, place, DecodeRecipe()).kept) == 80
 
 
@@ -253,9 +253,9 @@ def test_what_a_killed_process_left_is_trusted_as_far_as_its_checksums_hold(
 PROGRAM = """
 import sys, pathlib
 from bench.contract import DataPlace
-from bench.data.decoding import decode_job, decode_journal
+from bench.data.decoding import decode, decode_journal
 from bench.data.decoding.decode import DecodeRecipe, decode_files
-decode_job.MOST_IN_BLOCK, decode_journal.EVERY, decode_job.CREW_FROM = 5, 0, int(sys.argv[3])
+decode.MOST_IN_BLOCK, decode_journal.EVERY, decode.WORKERS_FROM = 5, 0, int(sys.argv[3])
 def tell(items, *, total, what):
     for number, item in enumerate(items):
         if number % 5 == 0:
@@ -269,11 +269,11 @@ print("sum", int(decoded.pixels.sum(dtype="int64")), flush=True)
 """
 
 
-@pytest.mark.parametrize("crew_from", [1, 10_000], ids=["processes", "threads"])
+@pytest.mark.parametrize("workers_from", [1, 10_000], ids=["processes", "threads"])
 def test_a_process_that_is_killed_leaves_a_decode_that_another_finishes(
-    many: list[Path], place: DataPlace, crew_from: int
+    many: list[Path], place: DataPlace, workers_from: int
 ) -> None:
-    command = [sys.executable, "-P", "-c", PROGRAM, str(many[0].parent), str(place.cache), str(crew_from)]
+    command = [sys.executable, "-P", "-c", PROGRAM, str(many[0].parent), str(place.cache), str(workers_from)]
     with subprocess.Popen([*command, "slow"], stdout=subprocess.PIPE, text=True) as victim:
         assert victim.stdout is not None
         for line in victim.stdout:
@@ -416,11 +416,11 @@ def test_a_name_with_spaces_and_letters_of_any_script_is_a_name(tmp_path: Path, 
     assert decode_files(paths, place, DecodeRecipe()).pixels[0, 0, 0, 0] == 5
 
 
-@pytest.mark.parametrize("crew_from", [1, 10_000], ids=["processes", "threads"])
+@pytest.mark.parametrize("workers_from", [1, 10_000], ids=["processes", "threads"])
 def test_a_name_that_is_not_utf8_is_decoded_and_can_be_said(
-    tmp_path: Path, place: DataPlace, paint: Paint, monkeypatch: pytest.MonkeyPatch, crew_from: int
+    tmp_path: Path, place: DataPlace, paint: Paint, monkeypatch: pytest.MonkeyPatch, workers_from: int
 ) -> None:
-    monkeypatch.setattr(decode_job, "CREW_FROM", crew_from)
+    monkeypatch.setattr(decode, "WORKERS_FROM", workers_from)
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
     os.replace(paint(tmp_path / "cafe.png", 5, mode="L"), odd)
     assert decode_files([odd], place, DecodeRecipe()).pixels[0, 0, 0, 0] == 5
@@ -461,7 +461,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(
     def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(decode_job, "fill_block", full)
+    monkeypatch.setattr(decode, "fill_block", full)
     with pytest.raises(DataError, match="No space left on device"):
         decode_files(many, place, DecodeRecipe())
     assert entries(place) == left_over(place) == set()
@@ -470,10 +470,10 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(
 def test_a_full_disk_under_a_worker_is_the_same_error(
     many: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = "import bench.data.decoding.worker as w\n"
+    full = "import bench.data.decoding.block as w\n"
     full += "def f(t): raise OSError(28, 'No space left on device')\nw.fill_block = f\n"
     monkeypatch.setattr(worker_pool, "PROGRAM", full + worker_pool.PROGRAM)
-    monkeypatch.setattr(decode_job, "CREW_FROM", 1)
+    monkeypatch.setattr(decode, "WORKERS_FROM", 1)
     with pytest.raises(DataError, match="No space left on device"):
         decode_files(many, place, DecodeRecipe())
     assert entries(place) == left_over(place) == set()

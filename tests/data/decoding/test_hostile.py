@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from bench.contract import Collection, DataError, DataPlace
-from bench.data.decoding import decode_job
+from bench.data.decoding import decode
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.folder import list_folder
 from bench.data.layouts.listing import collect
@@ -125,11 +125,11 @@ def gather(root: Path, place: DataPlace) -> Collection:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("crew_from", [1, 10_000], ids=["processes", "threads"])
+@pytest.mark.parametrize("workers_from", [1, 10_000], ids=["processes", "threads"])
 def test_hostile_files_are_left_out_and_counted_and_nothing_else_is_lost(
-    evil: tuple[Path, int], tmp_path: Path, place: DataPlace, monkeypatch: pytest.MonkeyPatch, crew_from: int
+    evil: tuple[Path, int], tmp_path: Path, place: DataPlace, monkeypatch: pytest.MonkeyPatch, workers_from: int
 ) -> None:
-    monkeypatch.setattr(decode_job, "CREW_FROM", crew_from)
+    monkeypatch.setattr(decode, "WORKERS_FROM", workers_from)
     root, count = evil
     assert count >= 200
     before = snapshot(tmp_path)

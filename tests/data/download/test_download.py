@@ -17,7 +17,7 @@ from typing import TypeVar
 import pytest
 
 from bench.contract import DataError, DataPlace
-from bench.data.download.download import download, provide
+from bench.data.download.download import provide
 from bench.data.download.sources import Upstream, UpstreamFile, read_checked
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ def test_without_a_network_the_error_names_every_way_to_provide_the_files(online
 
 
 def test_a_host_that_never_answers_is_given_up_in_time(online: DataPlace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "TIMEOUT", 0.2)
+    monkeypatch.setattr("bench.data.download.download.TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as deaf, pytest.raises(DataError, match=r"0\.2 s|timed out"):
         provide(UPSTREAM, online, lambda: [f"http://127.0.0.1:{deaf.getsockname()[1]}/"])
 

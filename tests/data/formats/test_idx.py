@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.contract import DataError
-from bench.data.formats.gzip_io import read_raw, unpack
+from bench.data.formats.archives import read_raw, unpack
 from bench.data.formats.idx import pair, parse_idx
 
 Idx = Callable[[NDArray[np.uint8]], bytes]

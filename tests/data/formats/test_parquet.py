@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from bench.contract import Collection, DataError, DataPlace
-from bench.data.decoding.cache_admin import kept_in, problem_of
+from bench.data.decoding.cache_admin import cache_items, problem_of
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.listing import collect
 from bench.data.layouts.locate import loader_for_path
@@ -75,11 +75,11 @@ def test_bytes_and_labels_and_splits_are_read_and_the_images_are_unpacked_once(w
         "test": [("a", 16), ("b", 17)],
     }
     assert collection.train.ids.tolist() == [f"{n:07}" for n in range(1, 5)]
-    written = {one.folder: (one.folder / "entry.json").stat().st_ino for one in kept_in(place.cache)}
+    written = {one.folder: (one.folder / "entry.json").stat().st_ino for one in cache_items(place.cache)}
     assert shades(load(path, place)) == shades(collection)
-    assert {one.folder: (one.folder / "entry.json").stat().st_ino for one in kept_in(place.cache)} == written
-    assert {one.kind for one in kept_in(place.cache)} == {"decoded", "unpacked"}
-    assert [problem_of(one) for one in kept_in(place.cache)] == [None, None]
+    assert {one.folder: (one.folder / "entry.json").stat().st_ino for one in cache_items(place.cache)} == written
+    assert {one.kind for one in cache_items(place.cache)} == {"decoded", "unpacked"}
+    assert [problem_of(one) for one in cache_items(place.cache)] == [None, None]
 
 
 def test_structs_have_paths_that_are_ids_and_numbers_have_names(write: Write, place: DataPlace) -> None:

@@ -27,7 +27,7 @@ from bench.evaluation.cost.latency import (
     search_latency,
 )
 from bench.evaluation.cost.timing import Latency, Timing, fixed_threads, time_calls
-from bench.evaluation.ranking.rows import normalize_rows
+from bench.evaluation.ranking.vectors import normalize_rows
 
 CPU = torch.device("cpu")
 SHAPE = ImageShape(8, 8, 3)

@@ -8,32 +8,24 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from bench.contract import DataError, UsageError
+from bench.contract import UsageError
 from bench.evaluation.evaluate import evaluate
-from bench.evaluation.indexes.sweep import (
-    Labelled,
-    Point,
-    Reduction,
-    Sweep,
-    mark_front,
-    neighbor_recall,
-    plan,
-    shortlist_ranks,
-)
+from bench.evaluation.indexes.sweep import Point, Reduction, Sweep, mark_front, neighbor_recall
 from bench.evaluation.metrics import ranking
-from bench.evaluation.reranking.embedded import Embedded, Shortlist
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
+from bench.evaluation.reranking.embedded import Shortlist, shortlist_ranks
 
 IMAGES, LABELS = (array[:400] for array in load_digits(return_X_y=True))
 IDS = np.array([f"digit {number}" for number in range(len(IMAGES))])
 
 
-def digits(*, loo: bool) -> Labelled:
+def digits(*, loo: bool, train: np.ndarray | None = None) -> RetrievalSet:
     if loo:
-        return Labelled(Embedded.of(IMAGES, IMAGES, query_ids=IDS, gallery_ids=IDS), LABELS, LABELS)
-    return Labelled(Embedded.of(IMAGES[:50], IMAGES[50:]), LABELS[:50], LABELS[50:])
+        return RetrievalSet.of(IMAGES, LABELS, IMAGES, LABELS, query_ids=IDS, gallery_ids=IDS)
+    return RetrievalSet.of(IMAGES[:50], LABELS[:50], IMAGES[50:], LABELS[50:], train=train)
 
 
-def score(found: Shortlist, data: Labelled, k: int) -> tuple[float, float]:
+def score(found: Shortlist, data: RetrievalSet, k: int) -> tuple[float, float]:
     ranks = shortlist_ranks(found, data, k)
     return float(np.nanmean(ranking.average_precision_at(ranks, k))), float(np.nanmean(ranking.hit_at(ranks, 1)))
 
@@ -46,8 +38,8 @@ def point(precision: float, ms: float, size: float) -> Point:
 @pytest.mark.parametrize("loo", [False, True])
 def test_the_exact_index_scores_what_the_evaluation_scores(loo: bool) -> None:
     data = digits(loo=loo)
-    (task,) = plan(data.vectors, 10, [64], ["flat"])
-    ((found,),) = Sweep(data, 10, timed=3).measure([task])
+    sweep = Sweep(data, 10, timed=3)
+    ((found,),) = sweep.measure(sweep.plan([64], ["flat"]))
     query, gallery = (IMAGES, IMAGES) if loo else (IMAGES[:50], IMAGES[50:])
     ids = IDS if loo else None
     known = evaluate(
@@ -63,7 +55,7 @@ def test_the_exact_index_scores_what_the_evaluation_scores(loo: bool) -> None:
 def test_scores_follow_the_definition_and_the_worked_case() -> None:
     """Ranking 1 0 1 0 0 1 and R = 3: map@3 = .5556, map@6 = .7222; what is not found is not relevant."""
     labels = np.array([1, 0, 1, 0, 0, 1])
-    data = Labelled(Embedded.of(np.ones((1, 2)), np.ones((6, 2))), np.array([1]), labels)
+    data = RetrievalSet.of(np.ones((1, 2)), np.array([1]), np.ones((6, 2)), labels)
     similarity = np.arange(6, 0, -1, dtype=np.float32)[None]
     items = np.arange(6, dtype=np.int64)[None]
     assert score(Shortlist(items[:, :3], similarity[:, :3]), data, 3)[0] == pytest.approx((1 + 2 / 3) / 3)
@@ -74,15 +66,10 @@ def test_scores_follow_the_definition_and_the_worked_case() -> None:
     assert score(Shortlist(items, tied), data, 6) == pytest.approx(((1 / 4 + 2 / 5 + 3 / 6) / 3, 0.0))
 
 
-def test_a_query_with_nothing_to_find_is_left_out_and_all_of_them_are_an_error() -> None:
-    vectors = Embedded.of(IMAGES[:2], IMAGES[2:6])
-    labels = np.array([7, 7, 8, 8])
-    half = Labelled(vectors, np.array([7, 5]), labels)
+def test_a_query_with_nothing_to_find_is_left_out() -> None:
+    half = RetrievalSet.of(IMAGES[:2], [7, 5], IMAGES[2:6], [7, 7, 8, 8])
     items, similarity = np.array([[0, 1], [0, 1]]), np.array([[2, 1], [2, 1]], dtype=np.float32)
     assert score(Shortlist(items, similarity), half, 2) == (1.0, 1.0)
-    none = Labelled(vectors, np.array([5, 5]), labels)
-    with pytest.raises(DataError, match="do the labels match"):
-        next(iter(Sweep(none, 2).measure(plan(vectors, 2, [64], ["flat"]))))
 
 
 def test_neighbour_recall_is_the_share_of_the_exact_ones() -> None:
@@ -92,27 +79,28 @@ def test_neighbour_recall_is_the_share_of_the_exact_ones() -> None:
 
 
 def test_reductions_are_all_dimensions_pca_and_truncation_and_pca_prefers_training_vectors() -> None:
-    data = digits(loo=False).vectors
-    tasks = plan(data, 5, [64, 16], ["flat"])
+    sweep = Sweep(digits(loo=False), 5)
+    tasks = sweep.plan([64, 16], ["flat"])
     assert [(task.reduction.name, task.reduction.dims) for task in tasks] == [
         ("full", 64),
         ("pca", 16),
         ("truncate", 16),
     ]
-    short = Reduction("truncate", 16)(data.gallery)
+    short = Reduction("truncate", 16)(sweep.vectors.gallery)
     np.testing.assert_allclose(np.linalg.norm(short, axis=1), 1, atol=1e-6)
     assert (Reduction("truncate", 1)(np.array([[0.0, 1.0]], dtype=np.float32)) == 0).all()
-    learnt = plan(replace(data, train=data.gallery[:100]), 5, [16], ["flat"])[0].reduction.projection
-    own = plan(replace(data, gallery=data.gallery[:100]), 5, [16], ["flat"])[0].reduction.projection
-    assert learnt is not None
+    trained = Sweep(digits(loo=False, train=IMAGES[50:150]), 5).plan([16], ["flat"])[0].reduction.projection
+    few = RetrievalSet.of(IMAGES[:50], LABELS[:50], IMAGES[50:150], LABELS[50:150])
+    own = Sweep(few, 5).plan([16], ["flat"])[0].reduction.projection
+    assert trained is not None
     assert own is not None
-    np.testing.assert_array_equal(learnt.axes, own.axes)
+    np.testing.assert_array_equal(trained.axes, own.axes)
 
 
 def test_a_sweep_measures_every_setting_of_every_task() -> None:
-    data = digits(loo=True)
-    tasks = plan(data.vectors, 5, [64, 16], ["hnsw", "int8"])
-    found = list(Sweep(data, 5, timed=2).measure(tasks))
+    sweep = Sweep(digits(loo=True), 5, timed=2)
+    tasks = sweep.plan([64, 16], ["hnsw", "int8"])
+    found = list(sweep.measure(tasks))
     assert [len(points) for points in found] == [len(task.recipe.settings) for task in tasks]
     assert all(0 < one.map_at_k <= 1 and one.latency("wall") > 0 for points in found for one in points)
     sizes = {(one.index, one.reduction): one.bytes_per_image for points in found for one in points}
@@ -129,8 +117,8 @@ def test_the_front_is_what_nothing_else_beats() -> None:
 
 
 def test_impossible_plans_are_refused() -> None:
-    data = digits(loo=False).vectors
+    data = digits(loo=False)
     with pytest.raises(UsageError, match="k must be from 1 to 349 for a gallery of 350, got 350"):
-        plan(data, 350)
+        Sweep(data, 350).plan()
     with pytest.raises(UsageError, match="dims must be from 1 to 64, which the vectors have, got 65"):
-        plan(data, 5, [64, 65])
+        Sweep(data, 5).plan([64, 65])

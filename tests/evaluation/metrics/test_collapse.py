@@ -1,58 +1,16 @@
-"""Vectors that are not worth scoring are refused or flagged."""
+"""Collapsed vectors are seen by their effective rank and their mean cosine."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from bench.contract import DataError, MethodError
 from bench.evaluation.metrics.collapse import (
     effective_rank,
     inspect_sample,
     mean_pairwise_cosine,
     sample_rows,
 )
-from bench.evaluation.ranking.rows import check_vectors, normalize_rows, refuse_bad_rows, refuse_overflow, row_norms
-
-
-def test_lengths_are_those_of_float64_however_long_or_short_the_vector() -> None:
-    vectors = np.array([[3e38, 3e38], [1e-44, 0], [3, 4]], dtype=np.float32)
-    np.testing.assert_allclose(row_norms(vectors), np.linalg.norm(vectors.astype(np.float64), axis=1))
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_rows_that_are_not_numbers_are_counted_and_the_first_is_named(value: float) -> None:
-    vectors = np.ones((10, 3), dtype=np.float32)
-    vectors[[4, 7], 1] = value
-    with pytest.raises(DataError, match="query vectors: 2 of 10 rows are not finite, the first is row 4"):
-        refuse_bad_rows(row_norms(vectors), "query vectors")
-
-
-def test_rows_of_zeros_are_refused_with_the_error_that_was_asked_for() -> None:
-    vectors = np.ones((10, 3), dtype=np.float32)
-    vectors[9] = 0
-    with pytest.raises(MethodError, match=r"Broken\.embed: 1 of 10 rows are all zero, the first is row 9"):
-        normalize_rows(vectors, "Broken.embed", MethodError)
-
-
-def test_a_float64_value_beyond_float32_counts_as_infinite() -> None:
-    with pytest.raises(DataError, match="1 of 1 rows are not finite"):
-        check_vectors(np.array([[1e300]]), "query vectors", normalize=True)
-
-
-def test_normalised_rows_have_unit_length_and_the_source_is_not_written_to() -> None:
-    source = np.random.default_rng(0).standard_normal((1_000, 7)).astype(np.float32) * 1e3
-    before = source.copy()
-    unit = normalize_rows(source, "test")
-    assert unit.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(unit.astype(np.float64), axis=1), 1, atol=1e-7)
-    np.testing.assert_array_equal(source, before)
-
-
-def test_unscaled_vectors_whose_products_overflow_are_refused() -> None:
-    rows = check_vectors(np.full((2, 2), 1e30), "test", normalize=False)
-    with pytest.raises(DataError, match="use normalize=True"):
-        refuse_overflow(rows, rows)
 
 
 def test_the_effective_rank_of_k_even_directions_is_k() -> None:

@@ -8,11 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from bench.evaluation.metrics.verification import _different, _same, area_and_equal_error, pair_metrics
 from bench.evaluation.ranking.relevance import Layout, build_layout
-from bench.evaluation.ranking.rows import Rows, check_vectors
-
-
-def rows(vectors: np.ndarray) -> Rows:
-    return check_vectors(vectors.astype(np.float32), "test", normalize=True)
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
 
 
 def test_the_area_is_scikit_learns_and_the_error_rate_is_where_both_errors_meet() -> None:
@@ -38,15 +34,17 @@ def test_the_drawn_pairs_estimate_the_area_over_all_pairs() -> None:
     query, gallery = (np.eye(3)[one] + 0.8 * rng.standard_normal((len(one), 3)) for one in (labels, gallery_labels))
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (query, gallery)]
     every = roc_auc_score((labels[:, None] == gallery_labels).ravel(), (unit[0] @ unit[1].T).ravel())
-    area, _ = pair_metrics(rows(query), rows(gallery), build_layout(labels, gallery_labels))
+    area, _ = pair_metrics(RetrievalSet.of(query, labels, gallery, gallery_labels))
     assert area == pytest.approx(every, abs=0.015)
 
 
 def test_one_kind_of_pair_alone_gives_nan() -> None:
-    vectors = rows(np.eye(4))
-    for gallery_labels in (np.zeros(4, dtype=np.int64), np.ones(4, dtype=np.int64)):
-        layout = build_layout(np.zeros(4, dtype=np.int64), gallery_labels)
-        assert np.isnan(pair_metrics(vectors, vectors, layout)).all()
+    every_pair_same = RetrievalSet.of(np.eye(4), [0] * 4, np.eye(4), [0] * 4)
+    only_itself_different = RetrievalSet.of(
+        np.eye(2), [0, 0], np.eye(3)[:, :2] + 1, [0, 0, 1], query_ids=[7, 7], gallery_ids=[1, 2, 7]
+    )
+    for data in (every_pair_same, only_itself_different):
+        assert np.isnan(pair_metrics(data)).all()
 
 
 def test_every_item_of_a_kind_can_be_drawn_and_an_excluded_one_never() -> None:
@@ -68,15 +66,15 @@ def test_every_item_of_a_kind_can_be_drawn_and_an_excluded_one_never() -> None:
 
 def test_the_query_itself_is_no_pair() -> None:
     """Leave-one-out with two opposite items a class: only the item itself would look alike."""
-    vectors = rows(np.array([[1, 0], [-1, 0], [0, 1], [0, -1]]))
+    vectors = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
     labels, ids = np.array([0, 0, 1, 1]), np.arange(4)
-    area, error = pair_metrics(vectors, vectors, build_layout(labels, labels, ids, ids))
+    area, error = pair_metrics(RetrievalSet.of(vectors, labels, vectors, labels, query_ids=ids, gallery_ids=ids))
     assert (area, error) == (0.0, 1.0)
 
 
 def test_the_same_seed_draws_the_same_pairs() -> None:
     rng = np.random.default_rng(3)
-    vectors, labels = rows(rng.standard_normal((40, 5))), np.arange(40) % 4
-    layout = build_layout(labels, labels, np.arange(40), np.arange(40))
-    assert pair_metrics(vectors, vectors, layout, seed=1) == pair_metrics(vectors, vectors, layout, seed=1)
-    assert pair_metrics(vectors, vectors, layout, seed=1) != pair_metrics(vectors, vectors, layout, seed=2)
+    vectors, labels, ids = rng.standard_normal((40, 5)), np.arange(40) % 4, np.arange(40)
+    data = RetrievalSet.of(vectors, labels, vectors, labels, query_ids=ids, gallery_ids=ids)
+    assert pair_metrics(data, seed=1) == pair_metrics(data, seed=1)
+    assert pair_metrics(data, seed=1) != pair_metrics(data, seed=2)

@@ -15,8 +15,8 @@ from bench.evaluation.ranking.arrays import Ints, Vectors
 from bench.evaluation.ranking.backend import RankedBlock
 from bench.evaluation.ranking.engine import rank_gallery
 from bench.evaluation.ranking.relevance import Layout, build_layout
-from bench.evaluation.ranking.rows import Rows, check_vectors
 from bench.evaluation.ranking.streaming import Windows
+from bench.evaluation.ranking.vectors import Rows, check_vectors
 
 
 def whole(rng: np.random.Generator, n: int) -> Rows:
@@ -56,7 +56,7 @@ def in_windows(columns: int) -> Iterator[list[int]]:
         return ranked(self, rows)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.evaluation.ranking.gallery_columns._HELD_BYTES", 0)
+        patch.setattr("bench.evaluation.ranking.backend._HELD_BYTES", 0)
         patch.setattr("bench.evaluation.ranking.engine.fitting_rows", lambda _: 0)
         patch.setattr("bench.evaluation.ranking.streaming._LEAST_WINDOW", columns)
         patch.setattr("bench.evaluation.ranking.streaming._WINDOW_RELEVANT", 0)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bench.evaluation.ranking import counting_numpy, kernel
+from bench.evaluation.ranking import kernel
 from bench.evaluation.ranking.arrays import Ints, Scores, Vectors
 from bench.evaluation.ranking.backend import RankedBlock
 from bench.evaluation.ranking.engine import rank_gallery
 from bench.evaluation.ranking.relevance import Layout, build_layout
-from bench.evaluation.ranking.rows import Rows, check_vectors
+from bench.evaluation.ranking.vectors import Rows, check_vectors
 
 
 def whole(rng: np.random.Generator, n: int, d: int) -> Vectors:
@@ -92,7 +92,7 @@ def test_holding_fewer_ranks_at_once_changes_nothing(monkeypatch: pytest.MonkeyP
     assert everything(query, gallery, layout) == reference
 
 
-@pytest.mark.parametrize("count_block", [counting_numpy.count_block, kernel.count_block], ids=["numpy", kernel.NAME])
+@pytest.mark.parametrize("count_block", [kernel.count_block_numpy, kernel.count_block], ids=["numpy", kernel.NAME])
 @pytest.mark.parametrize("relevant", [0, 1, 5, 24, 25, 32, 33, 100])
 def test_counting_agrees_with_a_plain_count(relevant: int, count_block: Callable[..., tuple[Ints, Ints]]) -> None:
     rng = np.random.default_rng(relevant)
@@ -115,7 +115,7 @@ def test_counting_agrees_with_a_plain_count(relevant: int, count_block: Callable
 
 
 @pytest.mark.parametrize(
-    "nearest_columns", [counting_numpy.nearest_columns, kernel.nearest_columns], ids=["numpy", kernel.NAME]
+    "nearest_columns", [kernel.nearest_columns_numpy, kernel.nearest_columns], ids=["numpy", kernel.NAME]
 )
 @pytest.mark.parametrize("n", [1, 7, 512, 513, 1_024, 5_000])
 def test_the_best_columns_are_those_of_a_full_sort(n: int, nearest_columns: Callable[..., tuple[Ints, Scores]]) -> None:

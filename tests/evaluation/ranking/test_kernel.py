@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bench.evaluation.ranking import counting_numpy, kernel
+from bench.evaluation.ranking import kernel
 from bench.evaluation.ranking.arrays import Ints, Scores
 
 pytestmark = pytest.mark.skipif(kernel.NAME != "compiled", reason="simbench was installed without a compiler")
@@ -48,11 +48,11 @@ def blocks(draw: st.DrawFn) -> tuple[Scores, Ints, Ints, Ints]:
 @settings(max_examples=250, deadline=None)
 @given(blocks())
 def test_ranks_and_their_sums_are_the_same(block: tuple[Scores, Ints, Ints, Ints]) -> None:
-    ours, theirs = kernel.count_block(*block), counting_numpy.count_block(*block)
+    ours, theirs = kernel.count_block(*block), kernel.count_block_numpy(*block)
     assert [ranks.tolist() for ranks in ours] == [ranks.tolist() for ranks in theirs]
     for ranks in ours:
         sums = kernel.sum_ranks(ranks, block[-1])
-        assert sums.tobytes() == counting_numpy.sum_ranks(ranks, block[-1]).tobytes()
+        assert sums.tobytes() == kernel.sum_ranks_numpy(ranks, block[-1]).tobytes()
 
 
 @settings(max_examples=100, deadline=None)
@@ -62,7 +62,7 @@ def test_nearest_columns_are_the_same(block: tuple[Scores, Ints, Ints, Ints], k:
     k = min(k, scores.shape[1])
     ours, theirs = (
         kernel.nearest_columns(scores, start, stop, k),
-        counting_numpy.nearest_columns(scores, start, stop, k),
+        kernel.nearest_columns_numpy(scores, start, stop, k),
     )
     assert ours[0].tolist() == theirs[0].tolist()
     assert np.array_equal(ours[1], theirs[1], equal_nan=True)
@@ -77,9 +77,9 @@ def test_arguments_that_do_not_fit_are_refused_and_not_read() -> None:
 
 
 def test_the_twins_are_used_when_asked_for() -> None:
-    told = "from bench.evaluation.ranking import kernel; print(kernel.NAME)"
+    code = "from bench.evaluation.ranking import kernel; print(kernel.NAME)"
     environment = {**os.environ, "SIMBENCH_KERNEL": "numpy"}
     done = subprocess.run(
-        [sys.executable, "-P", "-c", told], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "numpy"

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.datasets import load_digits
 
-from bench.contract import DataError, UsageError
+from bench.contract import UsageError
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.reranking.diffusion import Diffuse, normalized_graph, solve
 from bench.evaluation.reranking.embedded import Embedded
 from bench.evaluation.reranking.pipeline import Reranking, parse_stages
 from bench.evaluation.reranking.query_expansion import AugmentDatabase, ExpandQueries
 from bench.evaluation.reranking.reciprocal import KReciprocal
 from bench.evaluation.reranking.whitening import Whiten, fit_projection
+
+
+def embedded(query: np.ndarray, gallery: np.ndarray, *, ids: np.ndarray | None = None, train: Any = None) -> Embedded:
+    """Return vectors to search; ids: of both sides. Labels do not matter here."""
+    labels = [np.zeros(len(side), dtype=np.int64) for side in (query, gallery)]
+    data = RetrievalSet.of(query, labels[0], gallery, labels[1], query_ids=ids, gallery_ids=ids, train=train)
+    return Embedded.of(data)
 
 
 def problem(seed: int, *, loo: bool = False, n: int = 60, d: int = 6) -> Embedded:
@@ -25,8 +34,8 @@ def problem(seed: int, *, loo: bool = False, n: int = 60, d: int = 6) -> Embedde
     gallery = centres[np.arange(n) % 4] + 0.6 * rng.standard_normal((n, d))
     if loo:
         names = np.array([f"image {number}" for number in rng.permutation(n)])
-        return Embedded.of(gallery, gallery, query_ids=names, gallery_ids=names)
-    return Embedded.of(centres[np.arange(9) % 4] + 0.6 * rng.standard_normal((9, d)), gallery)
+        return embedded(gallery, gallery, ids=names)
+    return embedded(centres[np.arange(9) % 4] + 0.6 * rng.standard_normal((9, d)), gallery)
 
 
 def ranking(vector: np.ndarray, others: np.ndarray, leave_out: set[int]) -> list[int]:
@@ -167,13 +176,13 @@ def test_whitened_training_vectors_have_the_same_spread_everywhere_and_nothing_e
     turned = (train.astype(np.float32) - project.mean) @ project.axes.T
     np.testing.assert_allclose(np.cov(turned.T), np.eye(5), atol=1e-3)
     query, gallery = rng.random((3, 5)), rng.random((30, 5))
-    few = Whiten(dims=2)(Embedded.of(query[:1], gallery[:9], train=train))
-    many = Whiten(dims=2)(Embedded.of(query, gallery, train=train))
+    few = Whiten(dims=2)(embedded(query[:1], gallery[:9], train=train))
+    many = Whiten(dims=2)(embedded(query, gallery, train=train))
     assert few.query.shape == (1, 2)
     np.testing.assert_allclose(few.gallery, many.gallery[:9], atol=1e-6)
     with pytest.raises(UsageError, match="fitted on training vectors, and there are none"):
-        Whiten()(Embedded.of(query, gallery))
-    with pytest.raises(DataError, match="6 principal components asked for, but 400 vectors have 5 to give"):
+        Whiten()(embedded(query, gallery))
+    with pytest.raises(UsageError, match=r"6 principal components asked for, but the 400 vectors .* span 5 of 5"):
         fit_projection(train.astype(np.float32), dims=6)
     flat = (train * [1, 1, 1, 0, 0]).astype(np.float32)
     assert fit_projection(flat, dims=5).axes.shape == (5, 5)
@@ -192,7 +201,7 @@ def test_projection_is_the_pca_of_scikit_learn() -> None:
 def test_a_query_is_never_among_its_results_however_often_it_is_in_the_gallery() -> None:
     data = problem(9, loo=True)
     names = np.arange(60) // 3  # three gallery items an id
-    data = Embedded.of(data.query, data.gallery, query_ids=names, gallery_ids=names)
+    data = embedded(data.query, data.gallery, ids=names)
     assert data.spare == 3
     found = data.shortlist(60)
     assert (found.items[:, -3:] == -1).all()
@@ -205,7 +214,7 @@ def test_a_query_is_never_among_its_results_however_often_it_is_in_the_gallery()
 def test_every_stage_ranks_real_digits_in_full_and_about_as_well_as_none(words: str) -> None:
     images, labels = load_digits(return_X_y=True)
     images = images[:800] - images[800:].mean(axis=0)
-    data = Embedded.of(images[:100], images[100:])
+    data = embedded(images[:100], images[100:])
     found = parse_stages(words).search(data, 10)
     assert found.items.shape == (100, 10)
     assert (np.diff(found.similarities, axis=1) <= 0).all()

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from bench.contract import DataError
 from bench.evaluation.metrics.verification import area_and_equal_error
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.thresholds.open_set import ACCEPTED
 from bench.evaluation.thresholds.operating_points import equal_error, fit_thresholds, measure_thresholds, threshold_for
 
@@ -28,7 +28,7 @@ def test_the_counts_on_test_are_those_of_comparing_every_pair() -> None:
     (validation, names), (query, labels), (gallery, gallery_labels) = parts()
     fitted = fit_thresholds(validation, names, normalize=False)
     assert fitted is not None
-    found = measure_thresholds(fitted, query, labels, gallery, gallery_labels, normalize=False)
+    found = measure_thresholds(fitted, RetrievalSet.of(query, labels, gallery, gallery_labels, normalize=False))
     scores = (query.astype(np.float64) @ gallery.T.astype(np.float64)).astype(np.float32)
     same = labels[:, None] == gallery_labels[None, :]
     assert [point.target for point in found.points] == [0.1, 0.01, 0.001, None]
@@ -45,7 +45,7 @@ def test_a_query_is_no_pair_with_itself() -> None:
     fitted = fit_thresholds(validation, names)
     assert fitted is not None
     ids = np.arange(len(query))
-    found = measure_thresholds(fitted, query, labels, query, labels, query_ids=ids, gallery_ids=ids)
+    found = measure_thresholds(fitted, RetrievalSet.of(query, labels, query, labels, query_ids=ids, gallery_ids=ids))
     counts = np.bincount(labels)
     assert found.points[0].same == (counts * (counts - 1)).sum()
     assert found.points[0].same + found.points[0].different == len(query) * (len(query) - 1)
@@ -121,7 +121,8 @@ def test_queries_whose_class_is_missing_are_told_from_the_others() -> None:
     assert fitted.rejection is not None
     assert fitted.rejection.accepted >= ACCEPTED
     kept = gallery_labels < 8
-    found = measure_thresholds(fitted, query, labels, gallery[kept], gallery_labels[kept]).open_set
+    data = RetrievalSet.of(query, labels, gallery[kept], gallery_labels[kept])
+    found = measure_thresholds(fitted, data).open_set
     assert found is not None
     nearest = (query @ gallery[kept].T).max(axis=1)
     known = labels < 8
@@ -136,7 +137,7 @@ def test_where_no_class_is_missing_each_query_plays_the_unknown() -> None:
     (validation, names), (query, labels), (gallery, gallery_labels) = parts()
     fitted = fit_thresholds(validation, names)
     assert fitted is not None
-    found = measure_thresholds(fitted, query, labels, gallery, gallery_labels).open_set
+    found = measure_thresholds(fitted, RetrievalSet.of(query, labels, gallery, gallery_labels)).open_set
     assert found is not None
     scores = query @ gallery.T
     same = labels[:, None] == gallery_labels[None, :]
@@ -146,11 +147,3 @@ def test_where_no_class_is_missing_each_query_plays_the_unknown() -> None:
     assert found.detected == (without < found.threshold).sum()
     truth = np.repeat([1, 0], len(query))
     assert found.auroc == pytest.approx(roc_auc_score(truth, np.concatenate((scores.max(axis=1), without))), abs=1e-6)
-
-
-def test_vectors_of_another_dimension_are_refused() -> None:
-    (validation, names), (query, labels), (gallery, gallery_labels) = parts()
-    fitted = fit_thresholds(validation, names)
-    assert fitted is not None
-    with pytest.raises(DataError, match="64 dimensions, gallery vectors 63"):
-        measure_thresholds(fitted, query, labels, gallery[:, 1:], gallery_labels)

@@ -18,13 +18,13 @@ from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
 from bench.naming import did_you_mean
 
 if TYPE_CHECKING:
-    from bench.evaluation.ranking.inputs import NamesLike, VectorsLike
+    from torch import Tensor
 
 VECTOR_FILES = (".npy", ".npz", ".safetensors", ".parquet")
 NAME_FILES = (".npy", ".npz", ".parquet", ".txt", ".csv")
 
 
-def read_vectors(word: str) -> VectorsLike:
+def read_vectors(word: str) -> NDArray[Any] | Tensor:
     """Return the vectors ``(n, d)`` in a file: an array, for npy a memory map, for bfloat16 a tensor.
 
     word: ``PATH`` or ``PATH:KEY``. Without a key the file must hold one array of two dimensions; a Parquet file one
@@ -41,7 +41,7 @@ def read_vectors(word: str) -> VectorsLike:
     return _vectors_from_parquet(path, key)
 
 
-def read_names(word: str, usual: str) -> NamesLike:
+def read_names(word: str, usual: str) -> NDArray[Any]:
     """Return the labels or ids ``(n,)`` in a file: as they are in it; text from txt (one a line) and csv.
 
     A csv has a header, which a single column of numbers may lack.
@@ -113,7 +113,7 @@ def _from_npz(path: Path, key: str, dimensions: int, usual: str = "") -> NDArray
     return found
 
 
-def _from_safetensors(path: Path, key: str) -> VectorsLike:
+def _from_safetensors(path: Path, key: str) -> NDArray[Any] | Tensor:
     safetensors: Any = importlib.import_module("safetensors")
     try:
         with safetensors.safe_open(path, framework="np") as file:
@@ -123,7 +123,7 @@ def _from_safetensors(path: Path, key: str) -> VectorsLike:
                 array: NDArray[Any] = file.get_tensor(chosen)
                 return array
         with safetensors.safe_open(path, framework="pt") as file:  # NumPy has no bfloat16
-            tensor: VectorsLike = file.get_tensor(chosen)
+            tensor: Tensor = file.get_tensor(chosen)
             return tensor
     except (OSError, safetensors.SafetensorError) as error:
         raise DataError(f"{path}: cannot be read ({_line(error)})") from error

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
 from bench.contract import DataError, UsageError
-from bench.evaluation.ranking.vector_files import read_names, read_vectors
+from bench.data.formats.vector_files import read_names, read_vectors
 
 pa: Any = pytest.importorskip("pyarrow")
 pq: Any = pytest.importorskip("pyarrow.parquet")
