@@ -67,8 +67,23 @@ def tunable(
 ) -> T:
     """Return a dataclass field with a default and the values worth trying: a range of numbers, or some choices.
 
-    ``lr: float = tunable(3e-3, low=3e-4, high=1e-2, log=True)``; a whole default makes a range of whole numbers.
-    Raises MethodError unless it is exactly one of the two and the default is in it.
+    Args:
+        default: the option's default; a whole number makes a range of whole numbers.
+        low: where the range begins.
+        high: where it ends, included.
+        log: whether the range is even in the logarithm.
+        choices: the values to try, instead of a range.
+
+    Raises:
+        MethodError: it is not exactly one of the two, or the default is not in it.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Loss:
+        ...     lr: float = tunable(3e-3, low=3e-4, high=1e-2, log=True)
+        >>> Loss().lr, search_space(Loss)
+        (0.003, {'lr': Range(low=0.0003, high=0.01, log=True, whole=False)})
     """
     space: Range | Choice
     if choices is not None and low is None and high is None and not log:

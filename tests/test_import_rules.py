@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-BASE = {"contract", "naming", "environment", "files", "look"}  # what every room may use
+BASE = {"contract", "naming", "environment", "files", "look", "plugins"}  # what every room may use
 MAY_IMPORT = {
     "contract": set(),
     "naming": set(),
@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "files": {"contract"},
     "look": set(),
     "principal_components": {"contract"},
+    "plugins": {"contract", "environment"},
     "registry": BASE,
     "options": BASE | {"registry"},
     "config": BASE | {"registry", "options"},
@@ -32,9 +33,9 @@ MAY_IMPORT["search"] = FINISHED_RUNS | {"executors"}
 MAY_IMPORT["serve"] = FINISHED_RUNS | {"search"}
 MANY_RUNS = MAY_IMPORT["runs"] | {"runs", "executors"}
 MAY_IMPORT["suites"] = MAY_IMPORT["tuning"] = MAY_IMPORT["conformance"] = MANY_RUNS
-MAY_IMPORT["session"] = MANY_RUNS | {"search"}
+MAY_IMPORT["session"] = MANY_RUNS | {"search", "report"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"session"}
-FACE = {"contract", "registry", "evaluation", "options", "session", "environment"}
+FACE = {"contract", "plugins", "registry", "training", "evaluation", "options", "session", "environment"}
 MAY_IMPORT["__init__"] = FACE
 
 

@@ -13,22 +13,24 @@ import pytest
 from programs import run_simbench
 
 from bench.contract import MethodError, UsageError
-from bench.registry import DATASET, METHOD, dataset, get_dataset, get_method, list_plugins, method, plugin_names
+from bench.plugins import DATASET, ENCODER, ENGINE, INDEX, METHOD, Kind, dataset, method
+from bench.registry import get_dataset, get_method, get_plugin, list_plugins, plugin_names
 
 PROGRAM = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()"]
 
 
 def test_every_file_is_a_plugin_with_a_summary_and_private_files_are_not() -> None:
-    for kind in (METHOD, DATASET):
-        plugins = list_plugins(kind)
+    for kind in (METHOD, DATASET, ENCODER, ENGINE, INDEX):
+        plugins = [plugin for plugin in list_plugins(kind) if plugin.name not in dict(kind.standing)]
         assert [plugin.name for plugin in plugins] == plugin_names(kind)
         assert all(plugin.summary and not plugin.name.startswith("_") for plugin in plugins)
 
 
 def test_listing_imports_no_plugin() -> None:
     code = (
-        "import sys; from bench.registry import METHOD, DATASET, list_plugins;"
-        "list_plugins(METHOD); list_plugins(DATASET); heavy = ('bench.methods.', 'bench.datasets.', 'torch', 'numpy');"
+        "import sys; from bench import plugins; from bench.registry import list_plugins;"
+        "[list_plugins(kind) for kind in vars(plugins).values() if isinstance(kind, plugins.Kind)];"
+        "heavy = ('bench.methods.', 'bench.datasets.', 'bench.training.', 'torch', 'numpy', 'faiss');"
         "sys.exit(any(name.startswith(heavy) for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
@@ -37,6 +39,19 @@ def test_listing_imports_no_plugin() -> None:
 def test_every_plugin_can_be_made_without_options() -> None:
     assert all(get_method(name)() for name in plugin_names(METHOD))
     assert all(get_dataset(name)() for name in plugin_names(DATASET))
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (ENCODER, {"resnet", "simplecnn", "embeddingnet", "timm"}),
+        (ENGINE, {"openvino", "onnx"}),
+        (INDEX, {"flat", "fp16", "int8", "hnsw", "nsg", "ivf", "pq", "ivfpq", "rabitq"}),
+    ],
+)
+def test_built_in_encoders_engines_and_indexes_come_through_the_same_door(kind: Kind, names: set[str]) -> None:
+    assert set(plugin_names(kind)) == names
+    assert all(callable(get_plugin(kind, name)) for name in names)
 
 
 def test_an_unknown_name_is_told_with_the_nearest_one() -> None:

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from bench.cli.listing import listing
 from bench.contract import Fetches, card_of
-from bench.registry import DATASET, get_dataset, plugin_names
+from bench.plugins import DATASET
+from bench.registry import get_dataset, plugin_names
 
 OWN = {"folder", "manifest", "hf", "torchvision_set"}  # any images: nothing can be said of them
 PUBLISHED = [name for name in plugin_names(DATASET) if name not in OWN]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bench.conformance import check_method
-from bench.registry import METHOD, plugin_names
+from bench.plugins import METHOD
+from bench.registry import plugin_names
 
 
 @pytest.mark.parametrize("name", plugin_names(METHOD))

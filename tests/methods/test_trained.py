@@ -13,7 +13,8 @@ from sklearn.datasets import load_digits
 
 from bench.contract import ImageShape, pair_scorer_of, saver_of
 from bench.options import build, search_space
-from bench.registry import METHOD, get_method, plugin_names
+from bench.plugins import METHOD
+from bench.registry import get_method, plugin_names
 from bench.training.checkpoints import load_tensors
 from bench.training.trained import TrainedMethod, deviations
 

@@ -29,8 +29,8 @@ _PORTION_PIXELS = 8 * 224 * 224
 def openvino(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[str, Run]]:
     """OpenVINO on the CPU: bfloat16 where the processor multiplies it, else float32.
 
-    Yields (number format, function from float32 ``(n, c, h, w)`` to float32 ``(n, d)``). One request at a time with every
-    thread on it, not several side by side: that was as fast for batches of 64, and faster for one image.
+    Yields (number format, function from float32 ``(n, c, h, w)`` to float32 ``(n, d)``). One request at a time with
+    every thread on it, not several side by side: that was as fast for batches of 64, and faster for one image.
     """
     runtime = import_package("openvino")
     with _quiet_tracing():

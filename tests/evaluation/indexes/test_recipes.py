@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from bench.contract import DataError, UsageError
-from bench.evaluation.indexes.recipes import FAMILIES, REFINE, Index, IndexRecipe, build, recipes
+from bench.evaluation.indexes.recipes import REFINE, Index, IndexRecipe, build, families, recipes
 from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.reranking.embedded import unit_or_zero
 
@@ -64,7 +64,7 @@ def test_settings_reach_the_part_of_the_index_that_reads_them(digits: Vectors) -
 def test_each_lossy_code_has_a_refined_twin() -> None:
     found = [one.factory for one in recipes(20_000, 128, 10)]
     assert len(set(found)) == len(found)
-    assert {one.family for one in recipes(20_000, 128, 10)} == set(FAMILIES)
+    assert {one.family for one in recipes(20_000, 128, 10)} == set(families())
     lossless = {"Flat", "SQfp16"}
     for factory in found:
         if not factory.endswith(REFINE) and factory.split(",")[-1] not in lossless:

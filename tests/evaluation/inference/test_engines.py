@@ -39,6 +39,8 @@ from bench.evaluation.inference.engines import (
     on_engine,
     require_engine,
 )
+from bench.plugins import ENGINE
+from bench.registry import get_plugin
 from bench.runs.store import spec_key
 from bench.training.embedder import Embedder
 
@@ -108,7 +110,7 @@ def shaky(*factors: float) -> Engine:
     def off(factor: float) -> Callable[[Tensor], Tensor]:
         return lambda pixels: pixels.flatten(1) + factor * torch.sin(torch.arange(pixels[0].numel()) * 1.7)
 
-    return Engine({}, lambda network, shape, threads: iter([(f"format{factor:g}", off(factor)) for factor in factors]))
+    return lambda network, shape, threads: iter([(f"format{factor:g}", off(factor)) for factor in factors])
 
 
 # ------------------------------------------------------------------------------------------------ the same vectors
@@ -139,7 +141,7 @@ def test_a_float32_engine_agrees_to_rounding(engine: str) -> None:
     pixels = torch.rand(9, 1, 28, 28)
     with torch.inference_mode():
         wanted = method.embed(pixels)
-    for precision, run in engines.ENGINES[engine].runs(method.network(), shape, 1):
+    for precision, run in get_plugin(ENGINE, engine)(method.network(), shape, 1):
         if precision == "float32":
             torch.testing.assert_close(run(pixels), wanted, atol=1e-5, rtol=0)
             break
@@ -176,14 +178,14 @@ def test_torch_is_the_method_itself() -> None:
 
 
 def test_the_fastest_format_that_is_exact_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(engines.ENGINES, "shaky", shaky(0.5, 0.001, 0.0))
+    monkeypatch.setattr(engines, "get_plugin", lambda kind, name: shaky(0.5, 0.001, 0.0))
     compiled = compiled_by("shaky")
     assert compiled.precision == "format0.001"
     assert 0.998 < compiled.cosine < 1
 
 
 def test_vectors_that_differ_in_every_format_are_refused_with_the_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(engines.ENGINES, "shaky", shaky(0.9, float("nan"), 0.5))
+    monkeypatch.setattr(engines, "get_plugin", lambda kind, name: shaky(0.9, float("nan"), 0.5))
     with pytest.raises(SimbenchError, match=r"--engine shaky computes other vectors than torch: cosine 0\.\d{4}"):
         compiled_by("shaky")
 
@@ -251,7 +253,7 @@ def test_methods_without_a_network_are_named() -> None:
 def test_another_device_than_the_cpu_and_an_unknown_engine_are_refused() -> None:
     with pytest.raises(UsageError, match="--engine openvino computes on the CPU, not on cuda: give --device cpu"):
         require_engine("openvino", "cuda", {})
-    with pytest.raises(UsageError, match=r"unknown engine 'tvm' \(known: torch, openvino, onnx\)"):
+    with pytest.raises(UsageError, match=r"unknown engine 'tvm' \(known: onnx, openvino, torch\)"):
         require_engine("tvm", "cpu", {})
 
 
@@ -278,8 +280,8 @@ def test_the_engine_is_part_of_a_runs_key_but_torch_is_not() -> None:
 def test_openvino_is_imported_without_its_telemetry(tmp_path: Path) -> None:
     code = (
         "import sys; from torch import nn; from bench.contract import ImageShape\n"
-        "from bench.evaluation.inference.compile import openvino_runs\n"
-        "next(openvino_runs(nn.Flatten(), ImageShape(4, 4, 1), 1))\n"
+        "from bench.evaluation.inference.compile import openvino\n"
+        "next(openvino(nn.Flatten(), ImageShape(4, 4, 1), 1))\n"
         "sys.exit(any(name.startswith('openvino_telemetry') for name in sys.modules))"
     )
     environment = {"HOME": str(tmp_path), "PATH": ""}
@@ -351,7 +353,7 @@ def test_a_run_on_an_engine_scores_as_one_on_torch_and_says_so(
     ("words", "complaint"),
     [
         (["-m", "random", "--engine", "openvino"], "needs methods with a network to compile: not random"),
-        (["--engine", "openvin"], "option engine: expected one of"),
+        (["--engine", "openvin"], "unknown engine 'openvin'; did you mean 'openvino'? (known: onnx, openvino, torch)"),
     ],
 )
 def test_an_engine_that_cannot_be_is_told_before_anything_is_trained(
