@@ -173,7 +173,7 @@ def test_one_new_file_in_methods_is_a_method_without_any_other_edit(
 def test_the_data_set_example_of_the_docs_is_listed_and_run(
     other_package: dict[str, str], tmp_path: Path, checkout: Path
 ) -> None:
-    text = (checkout / "docs" / "adding-a-dataset.md").read_text(encoding="utf-8")
+    text = (checkout / "docs" / "guides" / "adding-a-dataset.md").read_text(encoding="utf-8")
     code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
     (tmp_path / "site" / "other_methods.py").write_text(code, encoding="utf-8")
     points = tmp_path / "site" / "other_methods-1.0.dist-info" / "entry_points.txt"
