@@ -17,6 +17,8 @@ from bench.plugins import DATASET, ENGINE, METHOD, Kind
 from bench.registry import get_dataset, get_method, plugin_names, require_known
 
 _SECTIONS = ("run", "methods", "datasets", "suite")
+DEFAULT_METHOD, DEFAULT_DATASET = "arcface", "digits"  # of a command that names none
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", re.ASCII)
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 

@@ -7,7 +7,7 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from types import FunctionType
 from typing import Any, TypeVar
 
-from bench.contract import MethodError
+from bench.contract import EvaluationProtocol, MethodError
 from bench.environment import DATASET_FOLDERS, METHOD_FOLDERS
 
 C = TypeVar("C", bound=type)
@@ -15,6 +15,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__simbench_plugin__"
+_PROTOCOL = "__simbench_protocol__"  # of a cut's function: what it is the cut of
 _PACKAGES = "__simbench_packages__"  # of an engine's function: what it imports
 
 
@@ -54,6 +55,13 @@ ENGINE = Kind(
     standing=(("torch", "The method as it was fitted, nothing compiled."),),
 )
 INDEX = Kind("index", "index", "indexes", "bench.evaluation.indexes.recipes")
+PROTOCOL = Kind(
+    "protocol",
+    "protocol",
+    "protocols",
+    "bench.data.splits.protocols",
+    standing=(("auto", "given where the data name queries, else holdout."),),
+)
 
 
 def method(cls: C) -> C:
@@ -141,6 +149,38 @@ def index(function: F) -> F:
         The same function.
     """
     return _mark(function, INDEX)
+
+
+def protocol(
+    *needs: str, gallery_is_train: bool = False, query_in_gallery: bool = False, seen_classes: bool | None = True
+) -> Callable[[F], F]:
+    """Mark a function as the cut of the protocol that is named after it; its first docstring line describes it.
+
+    Args:
+        needs: the parts of a collection that it cannot do without.
+        gallery_is_train: the gallery is what methods are trained on.
+        query_in_gallery: each query is in the gallery too, and excluded from its own ranking.
+        seen_classes: whether the classes asked for were trained on; None where the data decide.
+
+    Returns:
+        A decorator for a function of a ``Collection`` and a seed that returns a ``Collection`` with query and gallery.
+    """
+
+    def marked(cut: F) -> F:
+        summary = (cut.__doc__ or "").partition("\n")[0]
+        flags = {"gallery_is_train": gallery_is_train, "query_in_gallery": query_in_gallery}
+        setattr(
+            cut, _PROTOCOL, EvaluationProtocol(cut.__name__, summary, needs, cut, seen_classes=seen_classes, **flags)
+        )
+        return _mark(cut, PROTOCOL)
+
+    return marked
+
+
+def protocol_of(cut: Callable[..., Any]) -> EvaluationProtocol:
+    """Return the protocol that a marked function is the cut of."""
+    made: EvaluationProtocol = getattr(cut, _PROTOCOL)
+    return made
 
 
 def packages_of(function: Callable[..., Any]) -> tuple[str, ...]:

@@ -15,17 +15,17 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.contract import Loader, Method, MethodError, SimbenchError, UsageError
+from bench.contract import EvaluationProtocol, Loader, Method, MethodError, SimbenchError, UsageError
 from bench.environment import folders_named_by
 from bench.naming import canonical, did_you_mean
-from bench.plugins import DATASET, METHOD, Kind, is_marked
+from bench.plugins import DATASET, METHOD, PROTOCOL, Kind, is_marked, protocol_of
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,11 @@ def get_dataset(name: str) -> type[Loader]:
     """Import one data set and return its loader class. Raises UsageError with the likeliest name if there is none."""
     cls: type[Loader] = get_plugin(DATASET, name)
     return cls
+
+
+def get_protocol(name: str) -> EvaluationProtocol:
+    """Import one protocol and return it. Raises UsageError with the likeliest name if there is none."""
+    return replace(protocol_of(get_plugin(PROTOCOL, name)), name=canonical(name))
 
 
 def require_known(kind: Kind, name: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.config import Config, Settings
+from bench.config import DEFAULT_DATASET, Config, Settings
 from bench.contract import Dataset, SimbenchError, UsageError, Workplace, no_progress
 from bench.environment import cache_folder, processors
 from bench.options import build
@@ -23,7 +23,7 @@ from bench.runs.store import RunRecord, all_runs
 from bench.search.search import Searcher
 
 
-def load(dataset: str = "digits", **settings: Any) -> Dataset:
+def load(dataset: str = DEFAULT_DATASET, **settings: Any) -> Dataset:
     """Return a data set cut into train, validation, query and gallery.
 
     Args:
@@ -48,7 +48,7 @@ def load(dataset: str = "digits", **settings: Any) -> Dataset:
 
 def run(
     method: str,
-    dataset: str = "digits",
+    dataset: str = DEFAULT_DATASET,
     *,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from bench import Collection, DataError, DataPlace, dataset
-from bench.contract import Card
+from bench.contract import Card, ResizeMode
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.listing import Listing, collect
 from bench.data.layouts.locate import own_path
@@ -53,7 +53,7 @@ class CatsDogs:
 
     path: str = ""
     size: int | None = None
-    resize: Literal["crop", "pad", "stretch"] = "crop"
+    resize: ResizeMode = "crop"
 
     card: ClassVar[Card] = Card(
         what="Photographs of pets at home, of any size and framing; two classes, so that chance is high.",

@@ -6,9 +6,9 @@ Files are JPEG, PNG, WebP, BMP, GIF (first frame), TIFF or PNM, also in subfolde
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from bench import Collection, DataPlace, dataset
+from bench.contract import ResizeMode
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.folder import list_folder
 from bench.data.layouts.listing import collect
@@ -28,7 +28,7 @@ class Folder:
 
     path: str = ""
     size: int | None = None
-    resize: Literal["crop", "pad", "stretch"] = "crop"
+    resize: ResizeMode = "crop"
     mirror: bool = True
     test_fraction: float = 0.3
     split_seed: int = 0

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from bench import Collection, DataError, DataPlace, UsageError, dataset
+from bench.contract import ResizeMode
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.decoding.image_source import Source
 from bench.data.download.hub import hub_snapshot
@@ -51,7 +51,7 @@ class HuggingFace:
     label: str = ""
     config: str = ""
     size: int | None = None
-    resize: Literal["crop", "pad", "stretch"] = "crop"
+    resize: ResizeMode = "crop"
     mirror: bool = True
 
     def fetch(self, place: DataPlace) -> Path:

@@ -9,9 +9,9 @@ train_image_info.json and test_image_info.json, which map file name to label. A 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from bench import Collection, DataPlace, dataset
+from bench.contract import ResizeMode
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.listing import collect
 from bench.data.layouts.locate import own_path
@@ -29,7 +29,7 @@ class Manifest:
 
     path: str = ""
     size: int | None = None
-    resize: Literal["crop", "pad", "stretch"] = "crop"
+    resize: ResizeMode = "crop"
     mirror: bool = True
     label_column: str = "label"
     test_fraction: float = 0.3

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from bench import Collection, DataPlace, dataset
-from bench.contract import Card
+from bench.contract import Card, ResizeMode
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.download.hub import hub_snapshot
 from bench.data.layouts.listing import Listing, collect
@@ -42,7 +42,7 @@ class Snacks:
 
     revision: str = "main"
     size: int | None = None
-    resize: Literal["crop", "pad", "stretch"] = "crop"
+    resize: ResizeMode = "crop"
 
     card: ClassVar[Card] = Card(
         what="Photographs of snack food, with much else in them: small, but not easy.",

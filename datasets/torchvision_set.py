@@ -12,12 +12,12 @@ import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from bench import Collection, DataError, DataPlace, dataset
+from bench.contract import ResizeMode
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.download.torchvision_parts import Opened, class_called, open_parts
 from bench.data.formats.archives import extracted_folder
@@ -40,7 +40,7 @@ class Torchvision:
 
     name: str = ""
     size: int | None = None
-    resize: Literal["crop", "pad", "stretch"] = "crop"
+    resize: ResizeMode = "crop"
     mirror: bool = True
 
     def fetch(self, place: DataPlace) -> Path:

@@ -33,6 +33,7 @@ class HOG:
     block: int = 2
 
     uses_labels = False
+    baseline = "floor"
 
     def __post_init__(self) -> None:
         if min(self.orientations, self.block, 1 if self.cell is None else self.cell) < 1:

@@ -28,6 +28,7 @@ class PCA:
     whiten: bool = False
 
     uses_labels = False
+    baseline = "floor"
 
     def __post_init__(self) -> None:
         if self.embedding_dim < 1:

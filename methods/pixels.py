@@ -25,6 +25,7 @@ class Pixels:
     center: bool = False
 
     uses_labels = False
+    baseline = "floor"
 
     def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         total = np.zeros(train.images.pixels.shape[1:], np.float64)

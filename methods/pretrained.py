@@ -49,6 +49,7 @@ class Pretrained:
     precision: Precision = "float32"
 
     uses_labels = False
+    baseline = "frozen"
 
     def __post_init__(self) -> None:
         check_backbone(self.model)

@@ -21,6 +21,7 @@ class Random:
     embedding_dim: int = 128
 
     uses_labels = False
+    baseline = "floor"
 
     def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         torch.manual_seed(run.seed)

@@ -29,6 +29,8 @@ class Softmax(TrainedMethod[SoftmaxHead]):
     smoothing: float = tunable(0.1, low=0.0, high=0.3)
     logits: bool = False
 
+    baseline = "classifier"
+
     def make_head(self, classes: int) -> SoftmaxHead:
         return SoftmaxHead(self.embedding_dim, classes)
 

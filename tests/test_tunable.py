@@ -21,7 +21,7 @@ class Plugin:
     name: str = "resnet"
 
 
-def test_a_plugin_tells_its_search_space_in_the_order_of_its_fields_and_nothing_of_other_options() -> None:
+def test_search_space_lists_tunable_options_in_field_order() -> None:
     assert search_space(Plugin) == {
         "lr": Range(3e-4, 1e-2, log=True),
         "width": Range(16, 128, whole=True),

@@ -103,7 +103,7 @@ def _check_data(target: str, config: Config, *, quiet: bool) -> dict[str, Any]:
     try:
         data = cut(collection, config.settings, cache_folder())
         found = audit(data, cache_folder(), terminal.progress)
-        notes, protocol = data.notes, data.protocol
+        notes, protocol = data.notes, data.protocol.name
     except DataError as error:
         reason, notes, protocol = str(error), collection.notes, config.settings.protocol
     if not quiet:

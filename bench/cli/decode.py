@@ -150,7 +150,7 @@ def _prepared(run: TrainedRun, path: Path) -> Any:
     from bench.search.preparation import Preparation
 
     try:
-        return Preparation(run.shape, run.resize).file(path)
+        return Preparation(run.shape, run.resize.mode).file(path)
     except UnreadableImageError as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
 

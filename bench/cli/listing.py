@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bench.cli.options import plugin_folders
-from bench.plugins import DATASET, ENCODER, ENGINE, INDEX, METHOD, Kind
+from bench.plugins import DATASET, ENCODER, ENGINE, INDEX, METHOD, PROTOCOL, Kind
 from bench.registry import list_plugins
 
 PREFACE = """
@@ -22,7 +22,14 @@ checksum is compared with it.
 """
 
 
-_KINDS = {"methods": METHOD, "datasets": DATASET, "encoders": ENCODER, "engines": ENGINE, "indexes": INDEX}
+_KINDS = {
+    "methods": METHOD,
+    "datasets": DATASET,
+    "protocols": PROTOCOL,
+    "encoders": ENCODER,
+    "engines": ENGINE,
+    "indexes": INDEX,
+}
 
 
 @click.command("list")
@@ -31,7 +38,7 @@ _KINDS = {"methods": METHOD, "datasets": DATASET, "encoders": ENCODER, "engines"
 @click.option("--markdown", is_flag=True, help="The data sets' cards as the page docs/reference/datasets.md.")
 @plugin_folders
 def listing(what: str, *, verbose: bool, markdown: bool) -> None:
-    """List methods, data sets, encoders, inference engines, approximate indexes and suites.
+    """List methods, data sets, protocols, encoders, inference engines, approximate indexes and suites.
 
     \b
     simbench list

@@ -138,7 +138,7 @@ _DATA_CHOICES = (
     option(
         "--protocol",
         metavar="NAME",
-        help="holdout, loo, database, unseen, given.  [default: given where the data names its queries, else holdout]",
+        help="One of `simbench list protocols`.  [default: given where the data names its queries, else holdout]",
     ),
     option("--limit", type=int, help="Use at most so many images of train and of test."),
     option("--classes", metavar="A,B,C|N", help="Use these classes, or so many, chosen by the split seed."),

@@ -108,17 +108,18 @@ def run(
     simbench run -m triplet -d digits --protocol loo --labels-per-class 5
     simbench run -m triplet -o encoder=timm/wide_resnet50_2 --augment trivial --lr 3e-4
     """
-    from bench.config import load_config
+    from bench.config import DEFAULT_DATASET, DEFAULT_METHOD, load_config
     from bench.runs.run_plan import chosen_methods, load_collection, plan_cells, run_cells
 
     terminal = Terminal(quiet=quiet or as_json)
-    names = chosen_methods(methods or ("arcface",))
+    names = chosen_methods(methods or (DEFAULT_METHOD,))
     words = [*words, *_training_words(flags)]
     checked = load_config(config, overrides=overrides, flags=_flags(flags, quick=quick))
     settings = checked.settings
     device, threads = machine(settings)
     cache = cache_folder()
-    collections = {name: load_collection(name, checked, terminal.progress, cache) for name in datasets or ("digits",)}
+    chosen = datasets or (DEFAULT_DATASET,)
+    collections = {name: load_collection(name, checked, terminal.progress, cache) for name in chosen}
     cells = plan_cells(names, collections, checked, words, device.type, cache=cache)
     if dry_run:
         _say_plan(cells, Path(settings.runs))

@@ -14,6 +14,7 @@ from bench.cli.options import chosen_data as given_data
 from bench.cli.options import configuration, data_choices, data_places, folders, option, whole_numbers
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
+from bench.config import DEFAULT_DATASET
 from bench.environment import cache_folder
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @option("-m", "--method", "methods", multiple=True, required=True, metavar="NAME", help="Method; repeatable, globs.")
-@option("-d", "--dataset", metavar="NAME|PATH", default="digits", show_default=True, help="Data set to tune on.")
+@option("-d", "--dataset", metavar="NAME|PATH", default=DEFAULT_DATASET, show_default=True, help="Data set to tune on.")
 @option(
     "--trials", type=int, default=20, show_default=True, help="Trials of each method, its defaults being the first."
 )

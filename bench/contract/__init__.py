@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 
 from bench.contract.errors import DAMAGED_ARRAYS, DataError, MethodError, SimbenchError, UsageError
 from bench.contract.fitting import Budget, Checkpoints, History, Progress, RunContext, no_progress
-from bench.contract.images import Collection, Dataset, Images, ImageShape, Split
+from bench.contract.images import Collection, Dataset, EvaluationProtocol, Images, ImageShape, Resize, ResizeMode, Split
 from bench.contract.loaders import Card, DataPlace, Described, Fetches, Loader, card_of
 from bench.contract.methods import (
+    Baseline,
     Counts,
     Decodes,
     Exports,
     Method,
     Saves,
     ScoresPairs,
+    baseline_of,
     decoder_of,
     exporter_of,
     network_of,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAMAGED_ARRAYS",
+    "Baseline",
     "Budget",
     "Card",
     "Checkpoints",
@@ -48,6 +51,7 @@ __all__ = [
     "Dataset",
     "Decodes",
     "Described",
+    "EvaluationProtocol",
     "Exports",
     "Fetches",
     "History",
@@ -57,6 +61,8 @@ __all__ = [
     "Method",
     "MethodError",
     "Progress",
+    "Resize",
+    "ResizeMode",
     "RunContext",
     "RunSpec",
     "Saves",
@@ -65,6 +71,7 @@ __all__ = [
     "Split",
     "UsageError",
     "Workplace",
+    "baseline_of",
     "card_of",
     "decoder_of",
     "exporter_of",

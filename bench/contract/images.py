@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
 
 from bench.contract.errors import DataError
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     Labels = NDArray[np.int64]
     Ids = NDArray[np.str_]
     Vectors = NDArray[np.float32]
+
+ResizeMode = Literal["crop", "pad", "stretch"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,23 @@ class ImageShape:
 
     def __str__(self) -> str:
         return f"{self.height}x{self.width}x{self.channels}"
+
+
+@dataclass(frozen=True)
+class Resize:
+    """The size that pictures of any other were brought to, in pixels, and how.
+
+    mode: "crop" covers the size and cuts what stands out on both sides, "pad" keeps the whole picture and adds white
+    borders, "stretch" changes the proportions.
+    """
+
+    height: int
+    width: int
+    mode: ResizeMode = "crop"
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 1 or self.mode not in get_args(ResizeMode):
+            raise DataError(f"pictures are resized to at least 1x1 by {', '.join(get_args(ResizeMode))}, got {self}")
 
 
 @dataclass(frozen=True)
@@ -106,7 +126,9 @@ class Collection:
     A part that the source does not have is None. ``query`` and ``gallery`` are for sources that name their own.
     mirror: whether a mirrored image still shows the same class (true for photographs, false for digits); only then
     do methods mirror images in training and average over mirrored images when they embed.
-    notes: what a reader of the results must know of how the images came to be these: files left out, and why.
+    resize: how files of any size were brought to one, None for a source whose images all have one.
+    notes: what a reader of the results must know of how the images came to be these: files left out, and why. For
+    people only: no code reads them.
     """
 
     name: str
@@ -117,6 +139,7 @@ class Collection:
     query: Split | None = None
     gallery: Split | None = None
     mirror: bool = False
+    resize: Resize | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -151,6 +174,28 @@ class Collection:
 
 
 @dataclass(frozen=True)
+class EvaluationProtocol:
+    """How a collection is cut into what a method is trained on and what it is evaluated on.
+
+    description: one line. needs: the collection's parts that it is cut from. gallery_is_train: the gallery is what was
+    trained on. query_in_gallery: each query is in the gallery too, under the same id, and is no answer to itself.
+    seen_classes: all classes evaluated on were trained on, or none was; None where the data decide it.
+    cut: of a collection and a seed; returns it with a query and a gallery part, and with what is left to train on.
+    """
+
+    name: str
+    description: str
+    needs: tuple[str, ...]
+    cut: Callable[[Collection, int], Collection] = field(repr=False, compare=False)
+    gallery_is_train: bool = False
+    query_in_gallery: bool = False
+    seen_classes: bool | None = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A collection cut by a protocol: what a method learns from, and what it is asked about.
 
@@ -158,7 +203,7 @@ class Dataset:
     """
 
     name: str
-    protocol: str
+    protocol: EvaluationProtocol
     classes: tuple[str, ...]
     train: Split
     validation: Split
@@ -166,6 +211,7 @@ class Dataset:
     gallery: Split
     mirror: bool
     fingerprint: str
+    resize: Resize | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -174,7 +220,7 @@ class Dataset:
 
     @property
     def learnt_classes(self) -> tuple[str, ...]:
-        """The classes a method may know of: all, but for protocol unseen, which numbers those to be learnt first."""
-        if self.protocol != "unseen":
+        """The classes a method may know of: all, or, where it is evaluated on others, those numbered first."""
+        if self.protocol.seen_classes is not False:
             return self.classes
         return self.classes[: int(self.train.labels.max(initial=-1)) + 1]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from bench.contract.errors import MethodError
 from bench.contract.fitting import RunContext
 from bench.contract.images import ImageShape, Split
 
@@ -13,11 +15,24 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+class Baseline(StrEnum):
+    """What a method is there to be compared with, where it is no contestant.
+
+    floor: every method should beat it; frozen: features of a network that was trained elsewhere, nothing trained here;
+    classifier: features of a plain classifier, the row to beat where all classes were trained on.
+    """
+
+    FLOOR = "floor"
+    FROZEN = "frozen"
+    CLASSIFIER = "classifier"
+
+
 @runtime_checkable
 class Method(Protocol):
     """A contestant: one file in ``methods/``, a dataclass whose fields are its options.
 
-    ``fit`` may look at labels; a class that never does says so by ``uses_labels = False``.
+    ``fit`` may look at labels; a class that never does says so by ``uses_labels = False``, a baseline what kind it is
+    (see `Baseline`) by, say, ``baseline = "floor"``.
 
     ``embed`` takes float32 ``(n, channels, height, width)`` in [0, 1] on the run's device and returns floating-point
     ``(n, d)`` in any scale; the harness makes it float32 and L2-normalises it. It must not depend on what else is in
@@ -83,6 +98,15 @@ class Exports(Protocol):
 def uses_labels(method: Method | type[Method]) -> bool:
     """Return whether a method looks at labels as it fits: yes, unless its class says ``uses_labels = False``."""
     return bool(getattr(method, "uses_labels", True))
+
+
+def baseline_of(method: Method | type[Method]) -> Baseline | None:
+    """Return what kind of baseline a method says it is, None for a contestant. Raises MethodError for no such kind."""
+    said = getattr(method, "baseline", None)
+    try:
+        return None if said is None else Baseline(said)
+    except ValueError as error:
+        raise MethodError(f"baseline {said!r} is not one of {', '.join(Baseline)}") from error
 
 
 def decoder_of(method: Method) -> Decodes | None:

@@ -190,6 +190,8 @@ def _write_diagram(path: Path, overall: Overall) -> None:
 
 
 def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+    lists = [name for name in ("flags", "deviations", "leaks") if name in frame]
+    frame = frame.assign(**{name: frame[name].map("; ".join) for name in lists})
     if "options" in frame:
         frame = frame.assign(options=frame["options"].map(without_folders))
     write_bytes(path, frame.to_csv(index=False, lineterminator="\n").encode())

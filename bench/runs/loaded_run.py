@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,12 +19,12 @@ from bench.contract import (
     ImageShape,
     Method,
     Progress,
+    Resize,
     SimbenchError,
     UsageError,
     decoder_of,
     saver_of,
 )
-from bench.data.decoding.decode_image import Resize
 from bench.evaluation.inference.embed import decode_vectors, embed_images
 from bench.evaluation.ranking.arrays import Vectors
 from bench.naming import first_few
@@ -83,9 +82,6 @@ def _settings_of(spec: Mapping[str, Any], settings: Settings) -> Settings:
     )
 
 
-_BROUGHT = re.compile(r"were brought to it \((\w+)\)$")  # the note that `bench.data.layouts.listing.collect` leaves
-
-
 @dataclass(frozen=True)
 class RunGallery:
     """What a run's queries were ranked against.
@@ -103,7 +99,8 @@ class RunGallery:
 class TrainedRun:
     """A run and its fitted method, which embeds and decodes as it did when the run was scored.
 
-    shape: of the images that the method takes; resize: how the run's data set brought pictures to that size.
+    shape: of the images that the method takes; resize: how the run's data set brought pictures to that size (by "crop"
+    where it came in one size).
     """
 
     record: RunRecord
@@ -136,8 +133,8 @@ class TrainedRun:
         if decoder is None:
             name = self.record.content["method"]
             raise UsageError(
-                f"{self.record.folder}: this run of {name} has no decoder; runs of arcface (with phase 2) and of "
-                "autoencoder have one"
+                f"{self.record.folder}: this run of {name} has no decoder; runs with a decode_cosine in the "
+                "leaderboard have one"
             )
         if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
             raise DataError(f"the run decodes vectors (n, {self.dimension}), got {vectors.shape}")
@@ -198,13 +195,5 @@ def open_run(where: Path, device: torch.device) -> TrainedRun:
         raise SimbenchError(
             f"{record.folder}: its weights do not fit the method {name} as it is now ({first}); run it again"
         ) from error
-    return TrainedRun(record, method, shape, resize_of(data["notes"]), device)
-
-
-def resize_of(notes: list[str]) -> Resize:
-    """Return how a data set brought pictures to one size, by its notes; "crop" for a set that came in one size."""
-    for note in notes:
-        said = _BROUGHT.search(note)
-        if said and said[1] in get_args(Resize):
-            return cast(Resize, said[1])
-    return "crop"
+    resize = Resize(**data["resize"]) if data.get("resize") else Resize(shape.height, shape.width)
+    return TrainedRun(record, method, shape, resize, device)

@@ -131,7 +131,7 @@ def spec_of(method: str, options: Mapping[str, Any], data: Dataset, settings: Se
     """Return the specification of a method with all its options on data chosen by the same settings."""
     return RunSpec(
         dataset=data.name,
-        protocol=data.protocol,
+        protocol=data.protocol.name,
         method=method,
         fingerprint=data.fingerprint,
         options=options,

@@ -83,7 +83,7 @@ class Filling:
     def _embedded(self, root: Path, run: TrainedRun, progress: Progress, mapped: Mapped) -> Iterator[Ints]:
         """Fill in the rows that are not done, and yield those that are then, a batch at a time."""
         todo, index = self.todo, self.index
-        read = partial(_read, root, Preparation(run.shape, run.resize))
+        read = partial(_read, root, Preparation(run.shape, run.resize.mode))
         with warnings.catch_warnings():
             # of odd files; those that cannot be decoded are reported
             warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from bench.contract import DataError, ImageShape
-from bench.data.decoding.decode_image import Resize, decode_picture, read_picture
+from bench.data.decoding.decode_image import decode_picture, read_picture
 from bench.data.decoding.image_source import UnreadableImageError
 
 if TYPE_CHECKING:
-    from bench.contract import Pixels
+    from bench.contract import Pixels, ResizeMode
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Preparation:
     """
 
     shape: ImageShape
-    resize: Resize = "crop"
+    resize: ResizeMode = "crop"
 
     def file(self, path: Path | str) -> Pixels:
         """Prepare an image file; see `bench.data.decoding.decode_image.decode_picture`."""

@@ -111,7 +111,7 @@ def open_galleries(
 def _add(found: dict[Place, SharedGallery], record: RunRecord, run: TrainedRun) -> None:
     kept = run.gallery()
     contestant = Contestant(str(record.content["method"]), run, kept.vectors)
-    place, preparation = place_of(record), Preparation(run.shape, run.resize)
+    place, preparation = place_of(record), Preparation(run.shape, run.resize.mode)
     known = found.get(place)
     if known is None:
         found[place] = SharedGallery(place, kept.labels, kept.ids, kept.classes, preparation, (contestant,))

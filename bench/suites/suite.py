@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.config import Config, seconds
+from bench.config import DEFAULT_DATASET, Config, seconds
 from bench.contract import UsageError
 from bench.executors.memory import byte_count
 from bench.naming import canonical, did_you_mean
@@ -35,7 +35,7 @@ class SuiteKeys:
     summary: str = ""
     methods: tuple[str, ...] = ("*",)
     without: tuple[str, ...] = ()
-    datasets: tuple[str, ...] = ("digits",)
+    datasets: tuple[str, ...] = (DEFAULT_DATASET,)
     protocols: tuple[str, ...] = ("auto",)
     seeds: tuple[int, ...] = (0,)
     epochs: float | None = None

@@ -98,7 +98,7 @@ def plan_tunings(
         fixed = {option: options[option] for option in (word.replace("-", "_") for word in given)}
         spec = RunSpec(
             dataset=dataset.name,
-            protocol=dataset.protocol,
+            protocol=dataset.protocol.name,
             method=name,
             fingerprint=dataset.fingerprint,
             options=options,

@@ -84,4 +84,4 @@ def test_a_run_without_a_decoder_says_which_have_one(simbench: Callable[..., Any
     assert simbench("run", "-m", "pca", "--limit", "60", "--threads", "1", "-q").code == 0
     done = simbench("decode", "--run", "runs")
     assert done.code == 2
-    assert "this run of pca has no decoder; runs of arcface (with phase 2)" in done.err
+    assert "this run of pca has no decoder; runs with a decode_cosine" in done.err

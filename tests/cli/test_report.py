@@ -15,7 +15,7 @@ def one_run(simbench: Callable[..., Any], pictures: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_run")
-def test_own_pictures_are_found_where_they_are_named_and_missed_with_a_reason_where_not(
+def test_own_pictures_are_found_or_missed_with_a_reason(
     simbench: Callable[..., Any], pictures: Path
 ) -> None:
     moved = pictures.rename(pictures.with_name("moved"))

@@ -26,7 +26,7 @@ USAGE, FAILURE = 2, 1
         (["run", "-o", "margin=9"], "margin must be in [0, pi/2) radians"),
         (["run", "--set", "run.protocl=loo"], "did you mean 'protocol'?"),
         (["run", "--protocol", "lo"], "did you mean 'loo'?"),
-        (["run", "--protocol", "given"], "given needs data that names its own query and gallery"),
+        (["run", "--protocol", "given"], "given needs a query and a gallery part"),
         (["run", "--seeds", "a"], "expected whole numbers such as 0,1,2"),
         (["run", "--budget", "soon"], "expected a duration"),
         (["run", "--epochs", "0"], "epochs must be above 0"),
@@ -51,7 +51,7 @@ def test_a_mistake_in_the_words_is_told_in_one_line_with_exit_code_2(
     simbench: Callable[..., Any], words: list[str], complaint: str
 ) -> None:
     outcome = simbench(*words)
-    expected = FAILURE if "names its own query" in complaint else USAGE
+    expected = FAILURE if "needs a query" in complaint else USAGE
     assert outcome.code == expected, outcome.err
     told = [line for line in outcome.err.splitlines() if complaint in line]
     assert len(told) == 1, outcome.err
@@ -162,7 +162,11 @@ def test_a_part_of_the_data_runs_under_its_own_title(simbench: Callable[..., Any
     assert "## digits · unseen · balance · classes 6 · per class 20 · split seed 1" in outcome.out
     (run,) = all_runs(tmp_path / "runs")
     assert run.content["spec"]["data"] == {"balance": True, "classes": ["6"], "per_class": 20, "split_seed": 1}
-    assert len(run.content["data"]["learnt_classes"]) == 3
+    data = run.content["data"]
+    assert len(data["learnt_classes"]) == 3
+    flags = ("seen_classes", "gallery_is_train", "query_in_gallery", "resize")
+    assert [data[name] for name in flags] == [False, False, False, None]
+    assert run.content["baseline"] == "floor"
     counts = run.content["data"]["counts"]
     assert counts["train"] + counts["validation"] == 60
     assert len(run.content["data"]["notes"]) == 4

@@ -63,7 +63,7 @@ def test_a_folder_of_classes_is_cut_and_can_be_searched(pets: Path, place: DataP
     assert (len(collection.train), len(ids(collection.test))) == (21, 9)
     assert_shades_tell_labels(collection)
     data = build_dataset(collection)
-    assert (data.protocol, len(data.query), len(data.gallery)) == ("holdout", 3, 6)
+    assert (data.protocol.name, len(data.query), len(data.gallery)) == ("holdout", 3, 6)
 
 
 def test_options_come_as_words_from_the_command_line(pets: Path, place: DataPlace) -> None:
@@ -126,7 +126,7 @@ def test_a_csv_manifest_gives_its_own_query_and_gallery(table: Path, place: Data
     assert collection.query.images.pixels is collection.train.images.pixels  # each file is decoded once
     assert len(collection.train.images.pixels) == 15
     data = build_dataset(collection)
-    assert data.protocol == "given"
+    assert data.protocol.name == "given"
     assert (len(data.query), len(data.gallery)) == (6, 6)
     assert len(build_dataset(collection, "loo").query) == 9
 
@@ -144,7 +144,7 @@ def test_the_json_layout_gives_its_own_query_and_gallery(tmp_path: Path, place: 
     assert_shades_tell_labels(collection)
     assert ids(collection.query) == [f"query_images/q {name}.png" for name in SHADES]
     assert collection.test is None
-    assert build_dataset(collection).protocol == "given"
+    assert build_dataset(collection).protocol.name == "given"
 
 
 def test_ids_can_be_stored_as_utf8(tmp_path: Path, place: DataPlace) -> None:

@@ -136,7 +136,7 @@ def test_hog_equals_scikit_images_on_grey_images(
     np.testing.assert_allclose(ours, skimage_hog(given, cell, orientations, block), atol=1e-5)
 
 
-def test_hog_of_colour_equals_scikit_images_which_takes_the_channel_with_the_largest_gradient() -> None:
+def test_hog_of_colour_equals_scikit_images() -> None:
     given = images(12, 24, 32, channels=3)
     np.testing.assert_allclose(embedded(fitted("hog", given, cell=8), given), skimage_hog(given, 8), atol=1e-5)
 
@@ -162,6 +162,6 @@ def test_hog_sees_the_same_in_an_image_and_in_its_negative() -> None:
     np.testing.assert_allclose(embedded(method, given), embedded(method, negative), atol=1e-5)
 
 
-def test_the_untrained_encoder_is_untrained_where_pretrained_weights_lie_at_hand_too() -> None:
+def test_random_is_untrained_even_where_weights_are_at_hand() -> None:
     method = fitted("random", images(20, 32, 32, 3), encoder="timm/tf_efficientnet_lite0")
     assert method.embedder.encoder.pretrained() == []

@@ -92,7 +92,7 @@ def test_more_components_than_the_images_span_are_refused(tmp_path: Path, pca: i
         fitted(tmp_path, made(30, 0), pca=pca, sample=sample)
 
 
-def test_options_that_contradict_or_do_not_exist_are_refused_before_anything_is_computed() -> None:
+def test_bad_options_are_refused_before_anything_is_computed() -> None:
     for options, said in (
         ({"center": False, "whiten": True}, "need center=true"),
         ({"sample": 0}, "sample must be at least 1"),

@@ -14,6 +14,7 @@ from bench.evaluation.cost.timing import Latency
 from bench.evaluation.inference.embed import embed_images
 from bench.evaluation.inference.engines import EngineMethod
 from bench.evaluation.ranking.arrays import Vectors
+from bench.registry import get_protocol
 from bench.runs.costs import (
     encoded_pictures,
     latency_columns,
@@ -46,7 +47,7 @@ def digits() -> Dataset:
     pixels = (found.images * 255 / 16).astype(np.uint8)[..., None]
     part = Split(Images(pixels), found.target.astype(np.int64), np.array([str(row) for row in range(len(pixels))]))
     names = tuple("0123456789")
-    return Dataset("digits", "loo", names, part, part, part, part, mirror=False, fingerprint="")
+    return Dataset("digits", get_protocol("loo"), names, part, part, part, part, mirror=False, fingerprint="")
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,7 @@ def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
     return total / found
 
 
-def test_a_condition_is_the_corrupted_query_ranked_against_the_clean_gallery_but_itself(
+def test_a_condition_ranks_corrupted_queries_against_clean_gallery(
     run: RunRecord, made: tuple[Path, Dataset]
 ) -> None:
     data = made[1]

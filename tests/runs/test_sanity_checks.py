@@ -41,7 +41,7 @@ def record(
     return RunRecord(Path(method) / spec_key(made) / f"seed{seed}", content)
 
 
-def test_two_methods_seeds_or_options_with_the_same_vectors_are_told_with_each_other_s_name() -> None:
+def test_runs_with_the_same_vectors_are_told() -> None:
     first = record()
     for other in (record("supcon"), record(seed=1), record(options={"margin": 0.5}), record(fingerprint="g")):
         told = alarms([first, other, record("hog", vectors="w", scores="t")])

@@ -15,7 +15,7 @@ from bench.runs.store import SCHEMA, all_runs, read_run, run_folder, spec_key
 SPEC = RunSpec(dataset="digits", protocol="loo", method="pixels", fingerprint="abc", options={"center": False})
 
 
-def test_everything_that_decides_a_score_changes_the_key_and_the_order_of_options_does_not() -> None:
+def test_run_key_changes_with_what_decides_a_score() -> None:
     changed = [
         replace(SPEC, fingerprint="abd"),
         replace(SPEC, options={"center": True}),

@@ -12,11 +12,13 @@ import torch
 from PIL import Image
 
 from bench.config import Config, Settings
-from bench.contract import DataError, DataPlace, Dataset, SimbenchError, UsageError
+from bench.contract import DataError, DataPlace, Dataset, Resize, SimbenchError, UsageError
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.folder import list_folder
 from bench.data.layouts.listing import collect
-from bench.runs.loaded_run import TrainedRun, find_run, images_of, open_run, resize_of
+from bench.data.splits.protocols import build_dataset
+from bench.runs.loaded_run import TrainedRun, find_run, images_of, open_run
+from bench.search.search import Searcher
 
 CPU = torch.device("cpu")
 
@@ -100,12 +102,24 @@ def test_wrong_shapes_are_refused(run: TrainedRun) -> None:
 
 
 @pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
-def test_how_own_images_were_resized_is_read_from_the_data_sets_notes(tmp_path: Path, resize: str) -> None:
+def test_how_own_images_were_resized_is_a_value_of_collection_and_data_set(tmp_path: Path, resize: str) -> None:
     for name in ("cat", "dog"):
         (tmp_path / "own" / name).mkdir(parents=True)
         for number in range(4):
             Image.new("RGB", (20 + number, 30)).save(tmp_path / "own" / name / f"{number}.png")
     place = DataPlace(root=None, cache=tmp_path / "cache")
     found = collect(list_folder(tmp_path / "own"), place, DecodeRecipe((16, 16), resize), mirror=True)  # type: ignore[arg-type]
-    assert resize_of(list(found.notes)) == resize
-    assert resize_of([]) == "crop"
+    assert found.resize == Resize(16, 16, resize)  # type: ignore[arg-type]
+    assert build_dataset(found, "database").resize == found.resize
+
+
+def test_a_run_opens_with_the_resizing_it_recorded_whatever_its_notes_say(run: TrainedRun, tmp_path: Path) -> None:
+    assert run.resize == Resize(8, 8, "crop")  # digits come in one size
+    copy = tmp_path / "seed0"
+    shutil.copytree(run.record.folder, copy)
+    content = json.loads((copy / "run.json").read_text())
+    content["data"] |= {"resize": {"height": 8, "width": 8, "mode": "pad"}, "notes": ["brought to it (stretch)"]}
+    (copy / "run.json").write_text(json.dumps(content))
+    opened = open_run(copy, CPU)
+    assert opened.resize == Resize(8, 8, "pad")
+    assert Searcher.of(opened).preparation.resize == "pad"

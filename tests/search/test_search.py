@@ -50,7 +50,7 @@ def test_nearest_agrees_with_faiss() -> None:
 
 @pytest.fixture
 def searcher(run: TrainedRun) -> Searcher:
-    return Searcher(run, Preparation(run.shape, run.resize), Items.of_run(run.gallery()))
+    return Searcher(run, Preparation(run.shape, run.resize.mode), Items.of_run(run.gallery()))
 
 
 def test_neighbours_of_a_run_are_those_that_it_recorded(

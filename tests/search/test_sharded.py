@@ -241,7 +241,7 @@ def test_every_picture_that_is_left_is_in_one_shard(count: int, done: set[int], 
         assert 2 * len(shards) > slots, "about half of the slots would be idle"
 
 
-def test_a_fresh_process_elsewhere_returns_its_shard_by_value_and_refuses_another_run(own: Own, tmp_path: Path) -> None:
+def test_a_shard_returns_by_value_and_refuses_another_run(own: Own, tmp_path: Path) -> None:
     oracle = own.alone(tmp_path / "other")
     (index,) = (tmp_path / "other" / "galleries").glob("*.safetensors")
     place = Workplace(tmp_path / "shards", torch.device("cpu"), 1, no_bar, print)

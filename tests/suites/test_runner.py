@@ -221,7 +221,7 @@ def test_a_cell_that_another_runner_has_is_waited_for_and_not_repeated(tmp_path:
     assert [outcome.why for outcome in outcomes] == ["of the other's", "no reason recorded"]
 
 
-def test_a_hang_up_that_is_ignored_stays_ignored_and_one_that_is_not_stops_the_suite(tmp_path: Path) -> None:
+def test_sighup_stops_the_suite_unless_it_was_ignored(tmp_path: Path) -> None:
     def hang_up(progress: SuiteProgress) -> None:
         os.kill(os.getpid(), signal.SIGHUP)
 

@@ -70,7 +70,7 @@ def test_a_grid_of_options_is_every_combination_for_the_methods_that_have_them(t
     assert "arcface embedding_dim=32 margin=0.2" in {cell.label for cell in cells}
 
 
-def test_a_line_of_the_grid_is_changed_by_a_list_as_text_and_other_text_is_one_value(tmp_path: Path) -> None:
+def test_set_changes_a_grid_line_by_a_list_or_to_one_value(tmp_path: Path) -> None:
     path = tmp_path / "bench.toml"
     path.write_text("[suite.a]\nmethods = ['arcface']\noptions.embedding_dim = [8]\n", encoding="utf-8")
     for text, values in (("[64, 128]", (64, 128)), ("32", ("32",))):

@@ -39,7 +39,7 @@ def test_a_policy_leaves_the_generator_of_the_training_alone(name: str) -> None:
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.booleans(), st.integers(0, 99))
-def test_a_light_change_is_a_small_shift_with_reflected_edges_and_maybe_a_mirror_image(
+def test_light_augmentation_is_a_small_shift_and_maybe_a_mirror(
     height: int, width: int, mirror: bool, seed: int
 ) -> None:
     pixels = photographs(3, height, width, 1)

@@ -82,7 +82,7 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_offline")
 @pytest.mark.parametrize("name", ["resnet50", "vit_large_patch14_dinov2.lvd142m"])
-def test_without_a_network_the_hub_fails_within_a_second_with_one_line_that_says_what_to_do(name: str) -> None:
+def test_hub_without_network_fails_within_a_second_in_one_line(name: str) -> None:
     timm.list_models()
     start = time.perf_counter()
     with pytest.raises(SimbenchError) as caught:

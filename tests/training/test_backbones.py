@@ -70,7 +70,7 @@ def test_convolutions_and_transformers_give_vectors_of_their_length_for_any_imag
         assert bool(vectors.isfinite().all())
 
 
-def test_gradients_reach_the_first_layer_and_the_pixels_and_parameters_can_be_frozen() -> None:
+def test_gradients_reach_the_first_layer_unless_frozen() -> None:
     backbone = Backbone(SMALL, TINY, weights="none").train()
     assert backbone.model.training
     pixels = torch.rand(4, 1, 28, 28, requires_grad=True)

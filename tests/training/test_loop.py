@@ -251,7 +251,7 @@ def test_float16_off_a_gpu_is_refused() -> None:
         number_type("float16", CPU)
 
 
-def test_the_plateau_schedule_halves_the_rate_after_each_three_epochs_without_a_better_one() -> None:
+def test_plateau_schedule_halves_the_rate_after_three_epochs() -> None:
     assert [plateau_factor(n) for n in range(8)] == [1.0, 1.0, 1.0, 0.5, 1.0, 1.0, 0.5, 1.0]
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bench import registry
 from bench.config import Config, Settings, load_config
 from bench.contract import DataError, Dataset, Images, SimbenchError, Split, UsageError, Workplace
+from bench.registry import get_protocol
 from bench.tuning.optuna_study import Study
 from bench.tuning.search import Tuned, plan_tunings, tune
 from bench.tuning.write import save_section, save_trials, section
@@ -99,7 +100,9 @@ def a_split(count: int, seed: int, images: Callable[[NDArray[np.uint8]], Images]
 def data() -> Dataset:
     """Three classes of noise, and a query and a gallery that raise when they are read."""
     test = a_split(30, 2, Sealed)
-    return Dataset("noise", "loo", ("a", "b", "c"), a_split(30, 0), a_split(30, 1), test, test, False, "abc")
+    return Dataset(
+        "noise", get_protocol("loo"), ("a", "b", "c"), a_split(30, 0), a_split(30, 1), test, test, False, "abc"
+    )
 
 
 @pytest.fixture

@@ -50,8 +50,8 @@ class Overlap:
 class Audit:
     """What is wrong with a data set under a protocol. ``train`` stands for training and validation images together.
 
-    leaks: query and gallery images that were seen in training (not the gallery of protocol database, which is the
-    train part); overlaps: the other copies, where there are any; conflicts: groups of equal images, and near pairs, of
+    leaks: query and gallery images that were seen in training (not a gallery that is the train part by
+    protocol); overlaps: the other copies, where there are any; conflicts: groups of equal images, and near pairs, of
     more than one label; examples: some of them; unasked: classes of the gallery without a query.
     """
 
@@ -93,7 +93,7 @@ def audit(dataset: Dataset, cache: Path | None = None, progress: Progress | None
     query, gallery = view.members("query"), view.members("gallery")
     leaks = [_overlap(copies, ("query", query), ("train", learnt), itself=True)]
     overlaps = [_overlap(copies, ("train", learnt), ("train", learnt))]
-    if dataset.protocol != "database":
+    if not dataset.protocol.gallery_is_train:
         leaks.append(_overlap(copies, ("gallery", gallery), ("train", learnt), itself=True))
         overlaps.append(_overlap(copies, ("gallery", gallery), ("gallery", gallery)))
     overlaps.append(_overlap(copies, ("query", query), ("gallery", gallery)))
@@ -116,7 +116,7 @@ def without_leaks(dataset: Dataset, cache: Path | None = None, progress: Progres
     """
     view = _view(dataset)
     copies = _copies(dataset, view, cache, progress)
-    asked = view.members("query") if dataset.protocol == "database" else view.members("query", "gallery")
+    asked = view.members("query") if dataset.protocol.gallery_is_train else view.members("query", "gallery")
     exact, near, _ = _has_copy(copies, asked, itself=True)
     leaked = (exact | near) & view.members("train", "validation")
     kept = {name: np.flatnonzero(~leaked[view.where[name]]) for name in ("train", "validation")}

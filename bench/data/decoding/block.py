@@ -15,12 +15,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from io import FileIO
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bench.data.decoding.decode_image import OtherSizeError, Resize, decode_picture
+from bench.data.decoding.decode_image import OtherSizeError, decode_picture
 from bench.data.decoding.image_source import Piece, Source, UnreadableImageError, read_source
+
+if TYPE_CHECKING:
+    from bench.contract import ResizeMode
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Task:
     start: int
     sources: tuple[Source, ...]
     frame: Frame
-    resize: Resize
+    resize: ResizeMode
     lost: Mapping[int, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:

@@ -12,15 +12,15 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import PIL
 
-from bench.contract import DataError, DataPlace, UsageError
+from bench.contract import DataError, DataPlace, ResizeMode, UsageError
 from bench.data.decoding.block import Frame, Outcome, Task, fill_block
 from bench.data.decoding.cache import ENTRY, Entry, files_key, find_entry, keep_entry, locked
-from bench.data.decoding.decode_image import Resize, Size, read_picture
+from bench.data.decoding.decode_image import Size, read_picture
 from bench.data.decoding.decode_journal import DecodeJournal
 from bench.data.decoding.image_source import Source, UnreadableImageError, name_of
 from bench.data.decoding.ordered_map import map_in_order
@@ -48,14 +48,14 @@ class DecodeRecipe:
     """How to bring image files to one size.
 
     size: (height, width); None keeps the images' own size if they all share one of at most 64x64, else 64x64.
-    resize: see `decode_picture`.
+    resize: see `bench.contract.Resize`.
     """
 
     size: Size | None = None
-    resize: Resize = "crop"
+    resize: ResizeMode = "crop"
 
     def __post_init__(self) -> None:
-        ways = ("crop", "pad", "stretch")
+        ways = get_args(ResizeMode)
         if self.resize not in ways:
             raise UsageError(f"resize {self.resize!r} is not one of {', '.join(ways)}{did_you_mean(self.resize, ways)}")
         if self.size is not None and min(self.size) < 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,9 +16,8 @@ from PIL import PngImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin
 from bench.data.decoding.image_source import Source, UnreadableImageError, read_source
 
 if TYPE_CHECKING:
-    from bench.contract import Pixels
+    from bench.contract import Pixels, ResizeMode
 
-Resize = Literal["crop", "pad", "stretch"]
 Size = tuple[int, int]  # height, width
 
 WHITE = 255  # the background under transparency, and of the borders that "pad" adds
@@ -33,16 +32,15 @@ class OtherSizeError(Exception):
     """A readable image does not have the size that all images were thought to have."""
 
 
-def read_picture(source: Source | Path, size: Size | None, resize: Resize, *, only: Size | None = None) -> Pixels:
+def read_picture(source: Source | Path, size: Size | None, resize: ResizeMode, *, only: Size | None = None) -> Pixels:
     """Read and decode an image file: see `decode_picture`. Nothing but a regular file is opened."""
     return decode_picture(read_source(str(source) if isinstance(source, Path) else source), size, resize, only=only)
 
 
-def decode_picture(data: bytes, size: Size | None, resize: Resize, *, only: Size | None = None) -> Pixels:
+def decode_picture(data: bytes, size: Size | None, resize: ResizeMode, *, only: Size | None = None) -> Pixels:
     """Decode an image file's bytes to uint8 ``(height, width, 1 or 3)``.
 
-    size: (height, width) to bring it to, None to leave it as it is. resize: "crop" covers the size and cuts what
-    stands out on both sides, "pad" keeps the whole image and adds white borders, "stretch" changes the proportions.
+    size: (height, width) to bring it to, None to leave it as it is. resize: see `bench.contract.Resize`.
     only: raise OtherSizeError, before decoding where possible, unless the image has this size by itself.
     One channel is what grey files give, and palettes without a colour in them. Of animations, the first frame.
     Raises UnreadableImageError.
@@ -56,7 +54,7 @@ def decode_picture(data: bytes, size: Size | None, resize: Resize, *, only: Size
         raise UnreadableImageError(_reason(error)) from error
 
 
-def _decode(image: Image.Image, size: Size | None, resize: Resize, only: Size | None) -> Pixels:
+def _decode(image: Image.Image, size: Size | None, resize: ResizeMode, only: Size | None) -> Pixels:
     _refuse_bomb(image)
     if only is not None and sorted(image.size) != sorted(only):
         raise OtherSizeError

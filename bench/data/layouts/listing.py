@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contract import Collection, DataError, DataPlace, Images, ImageShape, Split
+from bench.contract import Collection, DataError, DataPlace, Images, ImageShape, Resize, Split
 from bench.data.decoding.decode import DecodeRecipe, decode_files
 from bench.data.decoding.image_source import Source
 from bench.data.splits.protocols import obstacles
@@ -196,6 +196,7 @@ def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror:
         )
         for name, part in listing.parts.items()
     }
+    shape = splits["train"].images.shape
     return Collection(
         listing.name,
         classes,
@@ -205,10 +206,8 @@ def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror:
         test=splits.get("test"),
         query=splits.get("query"),
         gallery=splits.get("gallery"),
-        notes=(
-            *notes,
-            f"images of another shape than {splits['train'].images.shape} were brought to it ({recipe.resize})",
-        ),
+        resize=Resize(shape.height, shape.width, recipe.resize),
+        notes=(*notes, f"images of another shape than {shape} were brought to it ({recipe.resize})"),
     )
 
 

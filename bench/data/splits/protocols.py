@@ -1,7 +1,8 @@
-"""Protocols: how a collection is cut into what a method learns from and what it is asked about.
+"""Protocols: how a collection is cut into what a method is trained on and what it is evaluated on.
 
-The table is in docs/metrics: ``holdout`` (the default), ``loo``, ``database``, ``unseen`` (classes that
-were not trained on), and ``given`` for data that names its own queries.
+Ours are the functions marked ``@protocol`` here, under their own names (the table is in docs/metrics); a package brings
+its own through the entry-point group ``simbench.protocols``. Everybody else asks a protocol for what it says of itself
+(`bench.contract.EvaluationProtocol`), never for its name.
 """
 
 from __future__ import annotations
@@ -10,16 +11,51 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.contract import Collection, DataError, Dataset, Split, UsageError
+from bench.contract import Collection, DataError, Dataset, EvaluationProtocol, Split
 from bench.data.splits.fingerprint import fingerprint
 from bench.data.splits.splits import some_of, stratified_cut
 from bench.data.splits.subsets import Subset, fewer_to_learn, limited, reordered, with_classes
-from bench.naming import did_you_mean
+from bench.plugins import PROTOCOL, protocol
+from bench.registry import get_protocol, plugin_names
 
-PROTOCOLS = ("holdout", "loo", "database", "unseen", "given")
 AUTO = "auto"
+QUERY_FRACTION = 0.2  # of the test images that a cut makes into queries
+VALIDATION_FRACTION = 0.1  # of the training images, where the collection has no validation part of its own
 
 _FEWEST_UNSEEN = 4  # classes that protocol unseen needs: two to tell apart in training, and two in the test
+
+
+@protocol("test")
+def holdout(collection: Collection, seed: int) -> Collection:
+    """A fifth of each class's test images are the queries, the rest the gallery."""
+    return _queries_of(collection, collection.parts()["test"], seed)
+
+
+@protocol("test", query_in_gallery=True)
+def loo(collection: Collection, seed: int) -> Collection:
+    """Leave-one-out: every test image is a query, and all the others are the gallery."""
+    del seed
+    return replace(collection, query=collection.test, gallery=collection.test)
+
+
+@protocol("test", gallery_is_train=True)
+def database(collection: Collection, seed: int) -> Collection:
+    """The test images are the queries, the training images the gallery."""
+    del seed
+    return replace(collection, query=collection.test, gallery=collection.train)
+
+
+@protocol("test", seen_classes=False)
+def unseen(collection: Collection, seed: int) -> Collection:
+    """Trained on half of the classes, evaluated like holdout on the other half."""
+    return _queries_of(*_half_of_the_classes(collection, collection.parts()["test"], seed), seed)
+
+
+@protocol("query", "gallery", seen_classes=None)
+def given(collection: Collection, seed: int) -> Collection:
+    """The queries and the gallery that the data name."""
+    del seed
+    return collection
 
 
 def build_dataset(
@@ -27,78 +63,75 @@ def build_dataset(
     protocol: str = AUTO,
     *,
     split_seed: int = 0,
-    validation_fraction: float = 0.1,
-    query_fraction: float = 0.2,
     subset: Subset = Subset(),  # noqa: B008 - frozen, and all of the data
 ) -> Dataset:
     """Cut a collection by a protocol.
 
-    protocol: one of PROTOCOLS, or "auto" for ``given`` where the collection names its own queries, else ``holdout``.
-    split_seed: of every choice here. validation_fraction: cut from train, stratified, unless the collection has its
-    own validation part. query_fraction: of ``holdout`` and ``unseen``. subset: what of the collection is used.
+    protocol: a name, or "auto" for ``given`` where the collection names its own queries, else ``holdout``. split_seed:
+    of every choice here. subset: what of the collection is used.
     Raises UsageError for an unknown protocol, DataError where the collection does not fit the protocol.
     """
-    protocol = resolve_protocol(collection, protocol)
+    chosen = get_protocol(_default_of(collection) if protocol == AUTO else protocol)
     if subset.classes is not None:
         collection = with_classes(collection, subset.classes, split_seed)
     if subset.limit is not None:
         collection = limited(collection, subset.limit, split_seed)
-    collection, query, gallery = _cut(collection, protocol, query_fraction, split_seed)
+    collection = _cut(collection, chosen, split_seed)
     train, validation, notes = fewer_to_learn(collection.train, collection.validation, subset, split_seed)
     if validation is None:
-        rest, taken = stratified_cut(train.labels, validation_fraction, split_seed)
+        rest, taken = stratified_cut(train.labels, VALIDATION_FRACTION, split_seed)
         train, validation = train.subset(rest), train.subset(taken)
-    parts = {"train": train, "validation": validation, "query": query, "gallery": gallery}
+    asked = collection.parts()
+    parts = {"train": train, "validation": validation, "query": asked["query"], "gallery": asked["gallery"]}
     return Dataset(
         name=collection.name,
-        protocol=protocol,
+        protocol=chosen,
         classes=collection.classes,
         mirror=collection.mirror,
         fingerprint=fingerprint(collection.classes, parts),
+        resize=collection.resize,
         notes=(*collection.notes, *notes),
         **parts,
     )
 
 
-def resolve_protocol(collection: Collection, protocol: str) -> str:
-    """Return the protocol's name, "auto" resolved. Raises UsageError for a name that is none."""
-    if protocol == AUTO:
-        return "holdout" if collection.query is None else "given"
-    if protocol not in PROTOCOLS:
-        known = (AUTO, *PROTOCOLS)
-        raise UsageError(
-            f"unknown protocol {protocol!r}{did_you_mean(protocol, known)} (there are: {', '.join(known)})"
+def obstacles(collection: Collection) -> dict[str, str]:
+    """Return for each protocol why the collection cannot be cut by it, or nothing where it can."""
+    found = {}
+    for name in plugin_names(PROTOCOL):
+        try:
+            _cut(collection, get_protocol(name), 0)
+        except DataError as error:
+            found[name] = str(error)
+        else:
+            found[name] = ""
+    return found
+
+
+def _default_of(collection: Collection) -> str:
+    """Return the protocol that "auto" stands for."""
+    return holdout.__name__ if collection.query is None else given.__name__
+
+
+def _cut(collection: Collection, chosen: EvaluationProtocol, seed: int) -> Collection:
+    """Return a collection with the query and the gallery of a protocol. Raises DataError where there can be none."""
+    parts = collection.parts()
+    if any(part not in parts for part in chosen.needs):
+        needed = f"{' and '.join(f'a {part}' for part in chosen.needs)} part"
+        raise DataError(
+            f"{collection.name}: protocol {chosen} needs {needed}, and there is none; use protocol "
+            f"{_default_of(collection)}"
         )
-    return protocol
+    found = chosen.cut(collection, seed)
+    query, gallery = (found.parts()[name] for name in ("query", "gallery"))
+    _check(f"{collection.name}, protocol {chosen}", query, gallery, inside=chosen.query_in_gallery)
+    return found
 
 
-def cut_query_gallery(
-    collection: Collection, protocol: str, query_fraction: float = 0.2, split_seed: int = 0
-) -> tuple[Split, Split]:
-    """Return the query and the gallery of a protocol. Raises DataError where the collection cannot give them."""
-    return _cut(collection, protocol, query_fraction, split_seed)[1:]
-
-
-def _cut(
-    collection: Collection, protocol: str, query_fraction: float, split_seed: int
-) -> tuple[Collection, Split, Split]:
-    """Return what there is to learn from, the query, and the gallery."""
-    name, test = collection.name, collection.test
-    if protocol == "given":
-        if collection.query is None or collection.gallery is None:
-            raise DataError(f"{name}: protocol given needs data that names its own query and gallery; use holdout")
-        query, gallery = collection.query, collection.gallery
-    elif test is None:
-        raise DataError(f"{name}: protocol {protocol} needs a test part, and there is none; use protocol given")
-    elif protocol in ("holdout", "unseen"):
-        if protocol == "unseen":
-            collection, test = _half_of_the_classes(collection, test, split_seed)
-        rest, taken = stratified_cut(test.labels, query_fraction, split_seed, least=1, lone_taken=True)
-        query, gallery = test.subset(taken), test.subset(rest)
-    else:
-        query, gallery = test, (test if protocol == "loo" else collection.train)
-    _check(f"{name}, protocol {protocol}", query, gallery)
-    return collection, query, gallery
+def _queries_of(collection: Collection, test: Split, seed: int) -> Collection:
+    """Return the collection with some images of each class to test on as queries, and the rest as the gallery."""
+    rest, taken = stratified_cut(test.labels, QUERY_FRACTION, seed, least=1, lone_taken=True)
+    return replace(collection, query=test.subset(taken), gallery=test.subset(rest))
 
 
 def _half_of_the_classes(collection: Collection, test: Split, seed: int) -> tuple[Collection, Split]:
@@ -139,20 +172,7 @@ def _of_first(part: Split, classes: int) -> Split:
     return part.subset(np.flatnonzero(part.labels < classes))
 
 
-def obstacles(collection: Collection) -> dict[str, str]:
-    """Return for each protocol why the collection cannot be cut by it, or nothing where it can."""
-    found = {}
-    for protocol in PROTOCOLS:
-        try:
-            cut_query_gallery(collection, protocol)
-        except DataError as error:
-            found[protocol] = str(error)
-        else:
-            found[protocol] = ""
-    return found
-
-
-def _check(what: str, query: Split, gallery: Split) -> None:
+def _check(what: str, query: Split, gallery: Split, *, inside: bool) -> None:
     if not len(query) or not len(gallery):
         raise DataError(f"{what}: {len(query)} queries and {len(gallery)} gallery images; neither may be empty")
     in_gallery = len(np.unique(gallery.labels))
@@ -162,3 +182,5 @@ def _check(what: str, query: Split, gallery: Split) -> None:
     others = counts[query.labels] - np.isin(query.ids, gallery.ids)  # an image is no answer to itself
     if not (others > 0).any():
         raise DataError(f"{what}: no query has another image of its class in the gallery; nothing can be found")
+    if inside and not np.isin(query.ids, gallery.ids).all():
+        raise DataError(f"{what}: it says that every query is in the gallery under its own id, and some are not")

@@ -91,7 +91,7 @@ def overall_of(tables: Sequence[Table]) -> Overall:
     others = sorted({method for one in found for method in one.methods} - set(methods))
     return Overall(
         datasets,
-        {one.title: one.budget for one in kept},
+        {one.title: str(one.budget) for one in kept},
         tuple(sorted(ranked, key=lambda one: (one.rank, -one.aggregate, one.method))),
         tuple(_apart(method, kept, datasets) for method in others) if kept else (),
         friedman(table) if len(datasets) > 1 else None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +15,19 @@ from bench.report.tables.groups import RANKED_BY, Row, Table
 from bench.report.tables.wording import plain
 from bench.runs.artifacts import PER_QUERY, read_arrays
 
-_ANY = "any budget"
+
+@dataclass(frozen=True, order=True)
+class Training:
+    """How long a row was trained: so many epochs or seconds; without an amount, a budget of its own, or any."""
+
+    amount: float = 0.0
+    unit: str = "any budget"
+
+    def __str__(self) -> str:
+        return f"{self.amount:g} {self.unit}" if self.amount else self.unit
+
+
+_ANY = Training()
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class Chosen:
 
     title: str
     dataset: str
-    budget: str = _ANY
+    budget: Training = _ANY
     scores: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     elsewhere: Mapping[str, str] = field(default_factory=dict)
@@ -77,23 +88,23 @@ def above_chance(score: float, chance: float) -> float:
     return max(0.0, (score - chance) / (1 - chance)) if chance < 1 else 0.0
 
 
-def common_budget(table: Table) -> str:
+def common_budget(table: Table) -> Training:
     """Return the budget that most trained methods of a table have, of equals the largest."""
     pairs = {(budget_of(row), str(row.first.content["method"])) for row in table.rows if row.trained}
     counts = Counter(budget for budget, _ in pairs)
-    return max(counts, key=lambda budget: (counts[budget], _size(budget), budget)) if counts else _ANY
+    return max(counts, key=lambda budget: (counts[budget], budget)) if counts else _ANY
 
 
-def budget_of(row: Row) -> str:
-    """Return what a row was trained with, in words: seconds or epochs; any budget where nothing is trained."""
+def budget_of(row: Row) -> Training:
+    """Return what a row was trained with: seconds or epochs; any budget where nothing is trained."""
     if not row.trained:
         return _ANY
     spec = row.first.content["spec"]
     budget = spec.get("budget", {})
     if budget.get("seconds") is not None:
-        return f"{budget['seconds']:g} s"
+        return Training(budget["seconds"], "s")
     epochs = spec.get("options", {}).get("epochs") if budget.get("epochs") is None else budget["epochs"]
-    return f"{epochs:g} epochs" if epochs is not None else "a budget of its own"
+    return Training(epochs, "epochs") if epochs is not None else Training(unit="a budget of its own")
 
 
 def chance_level(table: Table) -> float | None:
@@ -116,12 +127,6 @@ def chance_level(table: Table) -> float | None:
 def _preference(row: Row) -> tuple[int, int, str]:
     content = row.first.content
     return len(content.get("deviations", {})), -len(row.records), json.dumps(content["key"])
-
-
-def _size(budget: str) -> float:
-    with suppress(ValueError):
-        return float(budget.partition(" ")[0])
-    return 0.0
 
 
 def _deviations(row: Row) -> str:

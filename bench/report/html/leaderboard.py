@@ -168,7 +168,7 @@ def _sentences(table: Table, best: Row) -> list[str]:
     single = [row for row in table.rows if row.trained and len(row.records) == 1]
     if single:
         said.append(f"{many(len(single), 'row')} of one seed only: other seeds may differ.")
-    leaks = sorted({str(text).split("; ")[0] for text in best.frame["leaks"] if text})  # all of it is under the table
+    leaks = sorted({texts[0] for texts in best.frame["leaks"] if texts})  # all of it is under the table
     said += [f"{text[0].upper()}{text[1:]}." for text in leaks]
     flagged = [row.name for row in table.rows if any(row.frame["flags"])]
     if flagged:

@@ -24,6 +24,7 @@ from bench.report.html.thumbnails import Pictures, Sheet
 from bench.report.html.view import TableView
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.groups import Answers, Row, Table, read_answers, tables_of
+from bench.report.tables.wording import FIRST_RUN
 from bench.runs.store import RunRecord, all_runs
 
 OpenImages = Callable[[RunRecord], Dataset]
@@ -57,7 +58,7 @@ def write_report(
     """
     records = all_runs(runs)
     if not records:
-        raise DataError(f"no runs in {runs}; start with: simbench run -m pixels -m random -m arcface -d digits")
+        raise DataError(f"no runs in {runs}; start with: {FIRST_RUN}")
     tables = tables_of(records, runs_frame(records))
     found = alarms_of(records)
     steps = progress(tables, total=len(tables), what="report")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bench.contract import Baseline
 from bench.report.compare.compared import Paired, Rival, mean
 from bench.report.tables.groups import Row, Table
 
 FAST_MS = 10.0  # embedding one image and searching for it
 SMALL_BYTES = 1024  # a vector as it is kept: float32, no index
-FROZEN = "pretrained"
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,6 @@ def latency(row: Row) -> float | None:
     return sum(known) if len(known) == len(parts) else None
 
 
-def method_of(row: Row) -> str:
-    """Return the method that a row is of, without what sets it apart."""
-    return str(row.first.content["method"])
-
-
 def _answer(question: Question, rows: Sequence[Row], paired: Paired) -> Answer:
     fitting = [row for row in rows if question.fits(row)]
     if not fitting:
@@ -117,10 +112,10 @@ def _nearest(question: Question, rows: Sequence[Row]) -> str:
 
 
 def _training(rows: Sequence[Row], paired: Paired) -> Training | None:
-    """Return the best trained row against a pretrained network's features, else the best that trains nothing."""
+    """Return the best trained row against the best of frozen features, else the best that trains nothing."""
     trained = [row for row in rows if row.trained]
     plain = [row for row in rows if not row.trained]
-    frozen = [row for row in plain if method_of(row) == FROZEN] or plain
+    frozen = [row for row in plain if row.baseline is Baseline.FROZEN] or plain
     if not trained or not frozen:
         return None
     return Training(trained[0], paired.rivals(trained[0], frozen[:1])[0])

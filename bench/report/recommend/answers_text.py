@@ -6,13 +6,15 @@ from collections.abc import Collection, Sequence
 
 from tabulate import tabulate
 
+from bench.contract import Baseline
+from bench.data.splits.protocols import unseen
 from bench.report.aggregate.overall import ALPHA, Overall
 from bench.report.aggregate.overall_text import caution
 from bench.report.compare.compared import Rival, mean
-from bench.report.recommend.answers import FROZEN, QUESTIONS, Answer, TableAnswers, Training, method_of
+from bench.report.recommend.answers import QUESTIONS, Answer, TableAnswers, Training
 from bench.report.tables.footnotes import notes
 from bench.report.tables.groups import Row
-from bench.report.tables.wording import days, many, p_value
+from bench.report.tables.wording import FIRST_RUN, days, many, p_value
 
 _SHOWN = 3  # of the rows that can be told from a winner: the nearest
 
@@ -31,7 +33,7 @@ def answers_page(found: Sequence[TableAnswers], overall: Overall) -> str:
 def _made(found: Sequence[TableAnswers]) -> str:
     records = [record for one in found for row in one.table.rows for record in row.records]
     if not records:
-        return "No finished runs yet. Start with `simbench run -m pixels -m random -m arcface -d digits`."
+        return f"No finished runs yet. Start with `{FIRST_RUN}`."
     failed = sum(len(one.table.failed) for one in found)
     lost = f" and {many(failed, 'failed run')}" if failed else ""
     when = days(record.content["provenance"]["date"] for record in records)
@@ -76,7 +78,8 @@ def _table(one: TableAnswers) -> list[str]:
     lines += [f"- {_sentence(answer, one.answers[0], below)}" for answer in one.answers]
     lines.append(f"- {_training(one.training)}")
     lines += [f"- {line}" for line in _untold(one)]
-    lines += [f"- **Leak**: {text}." for text in sorted({t for row in one.table.rows for t in row.frame["leaks"] if t})]
+    leaks = sorted({"; ".join(texts) for row in one.table.rows for texts in row.frame["leaks"] if texts})
+    lines += [f"- **Leak**: {text}." for text in leaks]
     if one.table.failed:
         lines.append(f"- {many(len(one.table.failed), 'run')} failed: [leaderboard.md](leaderboard.md) says why.")
     return lines
@@ -113,8 +116,8 @@ def _training(training: Training | None) -> str:
         return f"{heading} This table has no trained row, or none that trains nothing."
     trained, rival = training.trained, training.rival
     frozen = f"`{rival.row.name}`, map {_value(rival.row)}"
-    if method_of(rival.row) != FROZEN:
-        frozen += f" (no `{FROZEN}` here: the best row that trains nothing)"
+    if rival.row.baseline is not Baseline.FROZEN:
+        frozen += " (no frozen features here: the best row that trains nothing)"
     seconds = trained.mean("fit_seconds")
     cost = f", for {seconds:,.0f} s of training" if seconds is not None else ""
     if rival.found is None:
@@ -169,12 +172,13 @@ def _overall(found: Sequence[TableAnswers], overall: Overall) -> list[str]:
 
 
 def _new_classes(found: Sequence[TableAnswers]) -> list[str]:
-    """Return who wins on classes that were not trained on: the tables of protocol unseen."""
-    tables = [one for one in found if one.table.protocol == "unseen" and one.table.rows]
+    """Return who wins on classes that were not trained on."""
+    tables = [one for one in found if one.table.rows and one.table.seen_classes is False]
+    name = unseen.__name__
     if not tables:
         return [
-            "None of these runs was made by protocol `unseen`, which asks for classes that were not trained on: "
-            "`simbench run -m '*' -d NAME --protocol unseen`."
+            f"None of these runs was made by protocol `{name}`, which asks for classes that were not trained on: "
+            f"`simbench run -m '*' -d NAME --protocol {name}`."
         ]
     return [f"- {one.table.title}: {_sentence(one.answers[0], one.answers[0], one.table.every_row)}" for one in tables]
 

@@ -70,7 +70,7 @@ def _table(title: str, group: pd.DataFrame) -> dict[str, Any]:
         "rows": [_row(labels[kind], kind, runs) for kind, runs in ranked_rows(group)],
         "failed": [_failed(run, group) for _, run in group[group["status"] != "done"].iterrows()],
         "rank_note": "; ".join(sorted({text for text in group["rank_note"] if text})),
-        "leaks": sorted({text for text in group["leaks"] if text}),
+        "leaks": sorted({"; ".join(texts) for texts in group["leaks"] if texts}),
         "made": made(group),
     }
 

@@ -22,11 +22,11 @@ def shared_notes(rows: Iterable[pd.DataFrame]) -> tuple[str, ...]:
 
 
 def _found(runs: pd.DataFrame) -> set[str]:
-    found = {note for column in ("flags", "deviations") for text in runs[column] for note in str(text).split("; ")}
+    found = {note for column in ("flags", "deviations") for texts in runs[column] for note in texts}
     for text in set(runs["budget"]):
         budget = json.loads(text)
         if budget.get("seconds") is not None:
             found.add(f"budget {budget['seconds']:g} s")
         found |= {f"{name} {plain(budget[name])}" for name in ("epochs", "phases") if budget.get(name) is not None}
     found |= {f"engine {engine}" for engine in runs["engine"] if engine != "torch"}
-    return found - {""}
+    return found

@@ -106,8 +106,8 @@ _DIGITS = 12  # of what is worked out here by matrix products, which another mac
 def runs_frame(runs: Sequence[RunRecord]) -> pd.DataFrame:
     """Return one row a run: who it is, every metric under its own name, where it stands, cost, where it came from.
 
-    Ranks and intervals over seeds are those of its table, and the same for all seeds of a row. Reads the runs'
-    per-query values for them.
+    Flags, deviations and leaks are tuples of texts. Ranks and intervals over seeds are those of its table, and the
+    same for all seeds of a row. Reads the runs' per-query values for them.
     """
     stand, alarmed = rank_groups(runs), alarms(runs)
     rows = []
@@ -149,8 +149,10 @@ def _row(run: Mapping[str, Any], rank_group: Mapping[str, Any], alarmed: Sequenc
         "peak_embed_mb": run.get("peak_embed_mb"),
         "trained": run.get("trained"),
         "uses_labels": run.get("uses_labels"),
-        "flags": "; ".join([*run.get("flags", []), *alarmed]),
-        "deviations": "; ".join(f"{name} {plain(value)}" for name, value in run.get("deviations", {}).items()),
+        "baseline": run.get("baseline"),
+        "seen_classes": run.get("data", {}).get("seen_classes"),
+        "flags": (*run.get("flags", []), *alarmed),
+        "deviations": tuple(f"{name} {plain(value)}" for name, value in run.get("deviations", {}).items()),
         "reason": run.get("reason", ""),
         "key": run["key"],
         "options": json.dumps(spec["options"], sort_keys=True),
@@ -183,7 +185,7 @@ def _leaks(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return how many images to test on have a copy in train; empty where a run was not audited."""
     audit = run.get("data", {}).get("audit")
     if audit is None:
-        return {"leaked_queries": None, "leaked_gallery": None, "leaks": ""}
+        return {"leaked_queries": None, "leaked_gallery": None, "leaks": ()}
     found = {leak["part"]: leak for leak in audit["leaks"]}
     counts = {part: found[part]["exact"] + found[part]["near"] if part in found else 0 for part in ("query", "gallery")}
     told = [
@@ -194,5 +196,5 @@ def _leaks(run: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "leaked_queries": counts["query"],
         "leaked_gallery": counts["gallery"],
-        "leaks": "; ".join(told),
+        "leaks": tuple(told),
     }

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.contract import Baseline
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
 from bench.report.tables.footnotes import shared_notes
 from bench.report.tables.frame import interval_of, mean_over
@@ -108,6 +109,12 @@ class Row:
         """Whether its method looks at labels; a run that does not say is taken to."""
         return bool(self.first.content.get("uses_labels", True))
 
+    @property
+    def baseline(self) -> Baseline | None:
+        """What kind of baseline its method is, None for a contestant."""
+        said = self.frame["baseline"].iloc[0]
+        return Baseline(said) if isinstance(said, str) else None  # pandas: not None but NaN
+
     def mean(self, column: str) -> float | None:
         """Return a column's mean over seeds, None where no run has it."""
         return mean_over(self.frame, column)
@@ -133,6 +140,13 @@ class Table:
     def every_row(self) -> tuple[str, ...]:
         """What must be known of all rows alike: said once, and no more of each."""
         return shared_notes(row.frame for row in self.rows)
+
+    @property
+    def seen_classes(self) -> bool | None:
+        """Whether all classes evaluated on were trained on, or none was; None where the protocol leaves it open."""
+        firsts = (row.frame["seen_classes"].iloc[0] for row in self.rows)
+        said = {None if pd.isna(one) else bool(one) for one in firsts}
+        return said.pop() if len(said) == 1 else None
 
     @property
     def tied(self) -> tuple[Row, ...]:
@@ -176,9 +190,8 @@ def _table(
     title = " · ".join([dataset, protocol, *data_choices(mine), *apart])
     done = [record for record in records if record.status == "done"]
     rows = _rows(slug, done, mine[mine["status"] == "done"])
-    notes = sorted(
-        {str(text) for row in rows for column in ("rank_note", "leaks") for text in row.frame[column] if text}
-    )
+    told = {str(text) for row in rows for text in row.frame["rank_note"] if text}
+    notes = sorted(told | {"; ".join(texts) for row in rows for texts in row.frame["leaks"] if texts})
     failed = tuple(record for record in records if record.status != "done")
     return Table(slug, title, dataset, protocol, tuple(rows), failed, tuple(notes))
 

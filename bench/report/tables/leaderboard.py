@@ -10,8 +10,10 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from bench.contract import Baseline
+from bench.data.splits.protocols import unseen
 from bench.report.tables.footnotes import notes, shared_notes
-from bench.report.tables.wording import choices_in_words, days, failures, many, varied_choices
+from bench.report.tables.wording import FIRST_RUN, choices_in_words, days, failures, many, varied_choices
 
 _EMPTY = "-"
 
@@ -62,7 +64,7 @@ def leaderboard(frame: pd.DataFrame, overall: str = "") -> str:
 def tables(frame: pd.DataFrame) -> str:
     """Return the leaderboard's tables without its introduction."""
     if frame.empty:
-        return "No runs yet. Start with `simbench run -m pixels -m random -m arcface -d digits`."
+        return f"No runs yet. Start with `{FIRST_RUN}`."
     parts = []
     for title, group in groups_of(frame):
         parts += [
@@ -119,18 +121,21 @@ def _ranks(group: pd.DataFrame) -> list[str]:
 
 def _leaks(group: pd.DataFrame) -> list[str]:
     """Return the footnote of a table whose data leaks, or nothing."""
-    told = sorted({text for text in group["leaks"] if text})
+    told = sorted({"; ".join(texts) for texts in group["leaks"] if texts})
     return [f"**Leak**: {_list(told)}. `--drop-leaks` leaves them out of the training.", ""] if told else []
 
 
 def _seen_classes(group: pd.DataFrame) -> list[str]:
     """Return the footnote of a table with a classifier's features and classes that were all trained on, or nothing."""
     done = group[group["status"] == "done"]
-    if "softmax" not in set(done["method"]) or not {"unseen", "given"}.isdisjoint(done["protocol"]):
-        return []  # what a data set gives may ask for new classes
+    classifiers = sorted(set(done.loc[done["baseline"].eq(Baseline.CLASSIFIER), "method"]))
+    if not classifiers or not done["seen_classes"].eq(True).all():
+        return []
+    named = " and ".join(f"`{name}`" for name in classifiers)
     return [
         "**Seen classes**: every class asked for was trained on, so retrieval here is classification in disguise and "
-        "`softmax`, a plain classifier's features, is the row to beat; protocol `unseen` asks for new classes.",
+        f"{named}, a plain classifier's features, is the row to beat; protocol `{unseen.__name__}` asks for new "
+        "classes.",
         "",
     ]
 

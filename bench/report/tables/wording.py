@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+FIRST_RUN = "simbench run -m pixels -m random -m arcface -d digits"  # what to start with where there are no runs
+
 
 def plain(value: Any) -> str:
     """Return an option's value as a person would type it: 2, not 2.0."""

@@ -338,7 +338,7 @@ def test_broken_files_are_counted_and_the_first_ones_named(tmp_path: Path, place
         (10, 10, "any", False),
     ],
 )
-def test_one_broken_file_in_a_hundred_is_left_out_unless_the_user_wants_it_otherwise(
+def test_one_broken_file_in_a_hundred_is_left_out(
     tmp_path: Path, place: DataPlace, paint: Paint, case: tuple[int, int, Any, bool]
 ) -> None:
     files, broken, policy, good = case

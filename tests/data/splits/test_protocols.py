@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import registry
 from bench.contract import Collection, DataError, Images, Split, UsageError
+from bench.data.splits import protocols
 from bench.data.splits.protocols import build_dataset, obstacles
 from bench.data.splits.subsets import Subset
+from bench.plugins import METHOD, PROTOCOL
+from bench.registry import get_protocol, plugin_names
 
 MakeCollection = Callable[..., Collection]
 TEN = [0] * 10 + [1] * 20 + [2] * 30
@@ -73,10 +79,10 @@ def test_given_takes_query_and_gallery_as_they_are_and_auto_prefers_it(
 ) -> None:
     collection = make_collection(train=TEN, query=[0, 1], gallery=[0, 1, 1])
     data = build_dataset(collection)
-    assert data.protocol == "given"
+    assert data.protocol.name == "given"
     assert data.query is collection.query
     assert data.gallery is collection.gallery
-    assert build_dataset(plain).protocol == "holdout"
+    assert build_dataset(plain).protocol.name == "holdout"
 
 
 def test_labels_images_and_ids_stay_together(plain: Collection) -> None:
@@ -138,14 +144,18 @@ def test_the_validation_part_of_tiny_data_may_be_empty(make_collection: MakeColl
 
 
 def test_an_unknown_protocol_is_refused_with_the_likeliest(plain: Collection) -> None:
-    with pytest.raises(UsageError, match=r"unknown protocol 'hold-out'; did you mean 'holdout'\? \(there are: auto, "):
+    with pytest.raises(UsageError, match=r"unknown protocol 'hold-out'; did you mean 'holdout'\? \(known: database, "):
         build_dataset(plain, "hold-out")
 
 
 @pytest.mark.parametrize(
     ("protocol", "labels", "reason"),
     [
-        ("given", {"train": [0, 1], "test": [0, 1]}, "names its own query and gallery; use holdout"),
+        (
+            "given",
+            {"train": [0, 1], "test": [0, 1]},
+            "needs a query and a gallery part.*use protocol holdout",
+        ),
         ("holdout", {"train": [0, 1], "query": [0], "gallery": [0, 1]}, "needs a test part.*use protocol given"),
         ("loo", {"train": [0, 1], "test": [0, 0, 0]}, "the gallery has one class only"),
         ("loo", {"train": [0, 1], "test": [0, 1]}, "no query has another image of its class"),
@@ -166,3 +176,88 @@ def test_what_cannot_be_scored_is_refused(
 def test_queries_without_a_partner_are_no_error_while_another_has_one(make_collection: MakeCollection) -> None:
     data = build_dataset(make_collection(train=[0, 1], query=[0, 2], gallery=[0, 1]))
     assert len(data.query) == 2
+
+
+def test_each_protocol_s_claims_hold_for_what_it_cuts(plain: Collection, make_collection: MakeCollection) -> None:
+    named = make_collection(train=TEN, query=[0, 1], gallery=[0, 1, 1])
+    eight = make_collection(8, train=list(range(8)) * 3, test=list(range(8)) * 3)
+    for name in plugin_names(PROTOCOL):
+        rules = get_protocol(name)
+        collection = next(one for one in (eight, named) if set(rules.needs) <= set(one.parts()))
+        data = build_dataset(collection, name)
+        learnt, asked = (set(part.labels.tolist()) for part in (data.train, data.query))
+        assert data.protocol == rules
+        assert rules.description
+        assert rules.gallery_is_train == (ids(data.gallery) == ids(data.train) | ids(data.validation))
+        assert rules.query_in_gallery == (ids(data.query) <= ids(data.gallery))
+        assert rules.seen_classes is None or rules.seen_classes == (asked <= learnt) == bool(asked & learnt)
+
+
+@pytest.fixture
+def anothers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package that brings a protocol of its own, and one whose queries are not in the gallery as it says."""
+    (tmp_path / "cameras.py").write_text(
+        "from dataclasses import replace\n"
+        "from bench.plugins import protocol\n\n"
+        "@protocol('test', query_in_gallery=True)\n"
+        "def reverse(collection, seed):\n"
+        "    '''All test images, backwards.'''\n"
+        "    test = collection.test.subset(__import__('numpy').arange(len(collection.test))[::-1])\n"
+        "    return replace(collection, query=test, gallery=collection.test)\n\n"
+        "@protocol('test', query_in_gallery=True)\n"
+        "def wrong(collection, seed):\n"
+        "    return replace(collection, query=collection.test, gallery=collection.train)\n",
+        encoding="utf-8",
+    )
+    info = tmp_path / "cameras-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cameras\nVersion: 1.0\n", encoding="utf-8")
+    points = "[simbench.protocols]\nreverse = cameras:reverse\nwrong = cameras:wrong\n"
+    (info / "entry_points.txt").write_text(points, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._entry_points.cache_clear()
+    yield
+    registry._entry_points.cache_clear()
+
+
+@pytest.mark.usefixtures("anothers")
+def test_a_package_s_protocol_is_listed_cut_by_and_held_to_its_claims(plain: Collection) -> None:
+    assert {"reverse", "wrong"} <= set(plugin_names(PROTOCOL))
+    data = build_dataset(plain, "reverse")
+    assert (data.protocol.name, data.query.ids[0]) == ("reverse", "test/59")
+    with pytest.raises(DataError, match="says that every query is in the gallery"):
+        build_dataset(plain, "wrong")
+    assert obstacles(plain)["reverse"] == ""
+
+
+def strings_of(path: Path) -> list[tuple[str, int]]:
+    """Return the string constants of a file that are no docstrings, with their lines."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [
+        (node.value, node.lineno)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+
+def test_no_code_outside_their_declarations_knows_a_protocol_by_name() -> None:
+    declared = Path(protocols.__file__)
+    names = set(plugin_names(PROTOCOL))
+    files = [path for path in declared.parents[2].rglob("*.py") if path != declared]
+    assert len(files) > 100
+    assert [(path.name, line) for path in files for text, line in strings_of(path) if text in names] == []
+
+
+def test_no_code_compares_anything_with_the_name_of_a_method() -> None:
+    names = set(plugin_names(METHOD))
+    bench = Path(protocols.__file__).parents[2]
+    # Losses, weights and ways to draw a plane have words of their own that are the same.
+    files = [path for path in bench.rglob("*.py") if "training" not in path.parts and path.name != "vectors.py"]
+    found = [
+        (path.name, node.lineno)
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Compare)
+        and any(isinstance(one, ast.Constant) and one.value in names for one in ast.walk(node))
+    ]
+    assert found == []

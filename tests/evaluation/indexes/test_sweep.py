@@ -78,7 +78,7 @@ def test_neighbour_recall_is_the_share_of_the_exact_ones() -> None:
     assert neighbor_recall(np.array([[3, 9, 1], [-1, -1, 4]]), exact) == pytest.approx((2 / 3 + 1 / 2) / 2)
 
 
-def test_reductions_are_all_dimensions_pca_and_truncation_and_pca_prefers_training_vectors() -> None:
+def test_reductions_are_full_pca_and_truncation() -> None:
     sweep = Sweep(digits(loo=False), 5)
     tasks = sweep.plan([64, 16], ["flat"])
     assert [(task.reduction.name, task.reduction.dims) for task in tasks] == [

@@ -54,7 +54,7 @@ def test_vectors_are_the_methods_own_scaled_to_unit_length() -> None:
     np.testing.assert_allclose(vectors, flat / np.linalg.norm(flat, axis=1, keepdims=True), atol=1e-6)
 
 
-def test_a_method_gets_floats_between_0_and_1_in_channels_last_memory_and_no_gradients() -> None:
+def test_embed_gets_unit_floats_channels_last_without_gradients() -> None:
     method = Calls()
     embed_images(method, Images(np.full((5, 4, 6, 3), 255, dtype=np.uint8)), device=CPU, batch_size=2)
     assert [tuple(pixels.shape) for pixels in method.seen] == [(2, 3, 4, 6), (2, 3, 4, 6), (1, 3, 4, 6)]

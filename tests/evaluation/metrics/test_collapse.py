@@ -18,7 +18,7 @@ def test_the_effective_rank_of_k_even_directions_is_k() -> None:
         assert effective_rank(np.tile(np.eye(8)[:k], (30, 1))) == pytest.approx(k, rel=1e-6)
 
 
-def test_the_effective_rank_is_that_of_the_singular_values_for_tall_and_wide_matrices() -> None:
+def test_effective_rank_equals_that_of_the_singular_values() -> None:
     for shape in ((50, 9), (9, 50)):
         vectors = np.random.default_rng(1).standard_normal(shape)
         unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -34,7 +34,7 @@ def test_the_mean_cosine_is_that_of_all_pairs() -> None:
     assert mean_pairwise_cosine(vectors) == pytest.approx(np.mean(pairs))
 
 
-def test_collapse_is_seen_in_constant_and_in_one_dimensional_vectors_and_not_in_random_ones() -> None:
+def test_collapse_is_seen_in_constant_and_one_dimensional_vectors_only() -> None:
     rng = np.random.default_rng(3)
     assert inspect_sample(np.ones((100, 8)) + 1e-4 * rng.standard_normal((100, 8))).collapsed
     assert inspect_sample(np.outer(rng.choice([-1, 1], 100), np.ones(8))).collapsed

@@ -60,7 +60,7 @@ def test_a_cutoff_beyond_the_ranking_pads_nothing_with_hits() -> None:
     assert scores["recall@100"] == scores["hit@100"] == scores["ndcg@100"] == 1.0
 
 
-def test_a_query_with_nothing_relevant_is_nan_in_every_metric_and_disturbs_no_neighbour() -> None:
+def test_a_query_without_relevant_items_is_nan_in_every_metric() -> None:
     lists, items = [[], [2], [], [1, 4], []], [5, 5, 5, 5, 5]
     together = score_ranks(ranks_of(lists, items), (1, 3))
     for name, values in together.items():

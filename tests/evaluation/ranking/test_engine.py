@@ -136,7 +136,7 @@ def test_the_best_columns_are_those_of_a_full_sort(n: int, nearest_columns: Call
 
 
 @pytest.mark.parametrize(("d", "n"), [(3, 5), (17, 101), (128, 1_000), (509, 77)])
-def test_equal_items_get_equal_scores_from_a_query_to_the_last_bit_wherever_they_stand(d: int, n: int) -> None:
+def test_equal_items_get_bitwise_equal_scores_anywhere(d: int, n: int) -> None:
     """Otherwise rounding, not the tie rule, would rank a collapsed model."""
     vector = np.random.default_rng(d).standard_normal(d).astype(np.float32)
     query, gallery = np.tile(vector, (19, 1)), np.tile(vector, (n, 1))

@@ -123,7 +123,7 @@ def test_k_reciprocal_encoding_is_the_plain_loop(loo: bool, k1: int, k2: int, we
         np.testing.assert_allclose(-scores[row], wanted, atol=1e-6)
 
 
-def test_k_reciprocal_of_one_query_does_not_depend_on_others_and_of_a_moved_query_uses_the_moved_one() -> None:
+def test_k_reciprocal_of_a_query_depends_on_that_query_alone() -> None:
     data = problem(4, loo=True, n=40)
     moved = ExpandQueries(5)(data)
     found = moved.shortlist(5)
@@ -169,7 +169,7 @@ def test_diffusion_of_many_queries_is_that_of_each_alone() -> None:
     assert (together[:, 2] == 0).all()
 
 
-def test_whitened_training_vectors_have_the_same_spread_everywhere_and_nothing_else_is_fitted() -> None:
+def test_whitening_is_fitted_on_training_vectors_alone() -> None:
     rng = np.random.default_rng(7)
     train = rng.standard_normal((400, 5)) * [5, 3, 2, 1, 0.5] + 1
     project = fit_projection(train.astype(np.float32), whiten=True)

@@ -27,7 +27,7 @@ from bench.report.aggregate.overall import (
     rank_columns,
 )
 from bench.report.aggregate.overall_text import overall_section
-from bench.report.aggregate.row_selection import above_chance, chance_level, chosen_rows
+from bench.report.aggregate.row_selection import Training, above_chance, chance_level, chosen_rows
 from bench.report.figures.critical_difference import critical_difference_figure, draw_overall
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.groups import Table, tables_of
@@ -226,7 +226,8 @@ def test_only_rows_of_the_commonest_budget_and_what_trains_nothing_take_part(
     trained(write_run, tmp_path, "siamese", ways["raw"], 40.0, budget={"epochs": 3.0})
     write_run(tmp_path, "pixels", ways["ten"])
     found = chosen_rows(tables(tmp_path)[0])
-    assert found.budget == "14 epochs"
+    assert found.budget == Training(14, "epochs")
+    assert str(found.budget) == "14 epochs"
     assert set(found.scores) == {"triplet", "arcface", "pixels"}
     assert found.elsewhere == {"siamese": "only with 3 epochs"}
 

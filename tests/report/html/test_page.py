@@ -94,7 +94,7 @@ def outline(html: str) -> Outline:
     return found
 
 
-def test_the_page_is_one_small_file_that_names_nothing_outside_but_its_figures_and_runs(
+def test_page_is_one_small_file_without_outside_links(
     written: Written, html: str, outline: Outline
 ) -> None:
     assert written.size == written.page.stat().st_size < 700_000
@@ -146,7 +146,7 @@ def test_the_page_shows_what_a_reader_needs(html: str, needed: str) -> None:
     assert needed in html
 
 
-def test_the_best_typical_and_worst_queries_are_labelled_and_each_neighbour_says_whether_it_is_right(html: str) -> None:
+def test_queries_and_neighbours_on_the_page_are_labelled(html: str) -> None:
     shown = html[html.index('id="digits-loo-queries"') : html.index('id="digits-loo-methods"')]
     assert re.findall(r'<span class="kind">(\w+)</span>', shown) == ["best"] * 2 + ["typical"] * 2 + ["worst"] * 2
     marks = re.findall(r'<li class="(ok|no)"', shown)
@@ -155,7 +155,7 @@ def test_the_best_typical_and_worst_queries_are_labelled_and_each_neighbour_says
     assert shown.count(', wrong"') == marks.count("no") > 0
 
 
-def test_a_method_that_gives_probabilities_is_asked_and_the_others_read_them_off_validation(html: str) -> None:
+def test_pair_probabilities_come_from_the_method_or_validation(html: str) -> None:
     assert html.count("Probability: the method's own.") == 1
     assert html.count("read off the validation pairs' error rates") == 2
 

@@ -152,7 +152,7 @@ def test_pairs_are_of_the_kind_they_claim_and_never_an_image_with_itself(small: 
     assert alike[high] == alike[~pairs.same].max()
 
 
-def test_probabilities_rise_with_similarity_and_are_right_about_how_often_pairs_are_of_one_class() -> None:
+def test_pair_probabilities_are_calibrated_and_monotonic() -> None:
     rng = np.random.default_rng(1)
     centres = unit(rng, 8, 5)
 

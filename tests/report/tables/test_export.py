@@ -53,7 +53,7 @@ def test_a_failed_run_stands_everywhere_with_its_reason_and_its_options(runs: Pa
     assert json.loads(str(lost.loc["random (embedding_dim=4096)", "options"])) == {"embedding_dim": 4096}
 
 
-def test_an_option_that_most_other_methods_have_otherwise_names_a_method_that_only_failed(
+def test_a_failed_method_is_named_by_its_unusual_option(
     tmp_path: Path, write_run: WriteRun, ways: Ways
 ) -> None:
     for method in ("triplet", "supcon"):

@@ -134,14 +134,15 @@ def test_a_choice_that_left_nothing_out_does_not_name_the_table(tmp_path: Path) 
     assert "limit 2000" not in text.split("|")[0]
 
 
-def test_a_classifier_s_features_bring_the_footnote_about_seen_classes_but_not_where_classes_are_new(
+def test_seen_classes_footnote_stands_only_where_classes_are_seen(
     tmp_path: Path,
 ) -> None:
-    record(tmp_path, "softmax")
-    record(tmp_path, "softmax", protocol="unseen")
-    record(tmp_path, "softmax", protocol="given")  # the data's own queries may be of new classes
-    record(tmp_path, "softmax", dataset="more", status="failed", reason="no memory", scores={})
-    record(tmp_path, "triplet", dataset="other")
+    plain: dict[str, Any] = {"baseline": "classifier"}
+    record(tmp_path, "softmax", **plain, data={"seen_classes": True})
+    record(tmp_path, "softmax", **plain, data={"seen_classes": False}, protocol="unseen")
+    record(tmp_path, "softmax", **plain, data={"seen_classes": None}, protocol="given")  # may be of new classes
+    record(tmp_path, "softmax", **plain, dataset="more", status="failed", reason="no memory", scores={})
+    record(tmp_path, "triplet", data={"seen_classes": True}, dataset="other")
     text = text_of(tmp_path)
     assert text.count("**Seen classes**") == 1
     assert text.index("digits · loo") < text.index("**Seen classes**") < text.index("digits · unseen")

@@ -54,7 +54,7 @@ def near(distance: float, spread: float = 0.05) -> Floats:
     return HARD - distance + spread * RNG.standard_normal(QUERIES)
 
 
-def test_methods_that_cannot_be_told_apart_from_the_best_share_rank_1_and_the_others_keep_their_place(
+def test_methods_not_different_from_the_best_share_rank_1(
     tmp_path: Path,
 ) -> None:
     values = {"best": HARD, "like": near(0.005), "worse": near(0.1), "worst": near(0.15)}
@@ -92,7 +92,7 @@ def test_a_table_with_more_rows_than_its_queries_can_tell_apart_says_so(tmp_path
     assert "12 classes are too few to tell any of 104 rows apart at 5 %" in tables(frame)
 
 
-def test_one_seed_shows_the_interval_of_its_queries_and_several_one_of_both_with_their_spread(tmp_path: Path) -> None:
+def test_intervals_of_one_seed_and_of_several(tmp_path: Path) -> None:
     run(tmp_path, "single", HARD - 0.2)
     for seed, shift in enumerate((-0.1, 0.0, 0.1)):
         run(tmp_path, "several", HARD + shift, seed=seed)
@@ -105,7 +105,7 @@ def test_one_seed_shows_the_interval_of_its_queries_and_several_one_of_both_with
     assert f"{HARD.mean():.3f} ± {width / 2:.3f} (0.100 sd)" in tables(frame)
 
 
-def test_a_run_without_per_query_values_or_of_other_queries_keeps_its_place_and_is_told(
+def test_a_run_that_cannot_be_compared_keeps_its_place(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run(tmp_path, "best", HARD + 0.2)

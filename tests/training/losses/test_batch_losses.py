@@ -80,7 +80,7 @@ def test_multi_similarity_equals_a_loop_over_anchors(labels: Tensor, seed: int, 
 
 
 @given(SEEDS, st.floats(0.01, 0.5), st.booleans())
-def test_multi_similarity_and_its_gradient_equal_pytorch_metric_learning_with_its_miner(
+def test_multi_similarity_equals_pytorch_metric_learning(
     seed: int, epsilon: float, copies: bool
 ) -> None:
     labels = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 3, 0, 2, 2])
@@ -123,7 +123,7 @@ def test_proxy_anchor_and_its_gradient_equal_pytorch_metric_learning(labels: Ten
 
 
 @given(LABELS, SEEDS, st.floats(0.0, 0.9))
-def test_softmax_is_the_cross_entropy_of_a_linear_map_with_a_share_spread_over_all_classes(
+def test_softmax_head_is_label_smoothed_cross_entropy(
     labels: Tensor, seed: int, smoothing: float
 ) -> None:
     vectors, head = vectors_of(labels, seed, copies=False), SoftmaxHead(6, 4)

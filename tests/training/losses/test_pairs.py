@@ -43,7 +43,7 @@ def test_all_pairs_are_every_two_images_once(labels: Tensor) -> None:
 
 
 @given(LABELS, st.integers(0, 100))
-def test_balanced_pairs_give_every_image_that_has_company_one_partner_of_the_kind_they_say(
+def test_balanced_pairs_give_each_image_one_partner_of_its_kind(
     labels: Tensor, seed: int
 ) -> None:
     pairs = balanced_pairs(labels, torch.Generator().manual_seed(seed))
@@ -54,7 +54,7 @@ def test_balanced_pairs_give_every_image_that_has_company_one_partner_of_the_kin
     assert torch.equal(pairs.right, again.right)
 
 
-def test_balanced_pairs_are_half_of_one_class_and_every_partner_of_a_kind_is_equally_likely() -> None:
+def test_balanced_pairs_are_half_positive_and_uniform() -> None:
     labels, generator, rounds = torch.tensor([0, 1, 0, 1, 1, 0, 0, 2]), torch.Generator().manual_seed(0), 8_000
     counts = torch.zeros(8, 8)
     for _ in range(rounds):
@@ -97,7 +97,7 @@ class SquaredContrastive(ContrastiveLoss):  # type: ignore[misc]  # the library 
 
 
 @given(st.integers(0, 100), st.floats(0.1, 1.9), st.booleans())
-def test_the_contrastive_loss_and_its_gradient_are_half_of_pytorch_metric_learnings_squared(
+def test_contrastive_loss_is_half_of_pytorch_metric_learnings_squared(
     seed: int, margin: float, copies: bool
 ) -> None:
     labels = torch.arange(16) % 3
@@ -128,7 +128,7 @@ def test_the_cross_entropy_of_the_projected_cosine_equals_a_loop_over_the_pairs(
     assert projection.loss(vectors, pairs).item() == pytest.approx(wanted, abs=1e-5, rel=1e-5)
 
 
-def test_the_probability_begins_undecided_at_a_cosine_of_one_half_and_always_grows_with_it() -> None:
+def test_pair_probability_grows_with_cosine_from_one_half() -> None:
     projection, cosines = CosineProjection(), torch.linspace(-1, 1, 21)
     assert projection.probability(torch.tensor(0.5)).item() == pytest.approx(0.5, abs=1e-6)
     with torch.no_grad():

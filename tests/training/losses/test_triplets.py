@@ -89,7 +89,7 @@ def test_the_share_in_order_is_near_that_of_all_triplets() -> None:
     assert satisfied_triplets(vectors, labels, count=40_000) == pytest.approx(sum(shares) / 8, abs=0.01)
 
 
-def test_the_share_in_order_is_one_for_separate_classes_zero_for_a_collapsed_encoder_and_missing_without_triplets() -> (
+def test_satisfied_triplets_are_all_none_or_missing_as_expected() -> (
     None
 ):
     labels = torch.tensor([0, 0, 1, 1])
