@@ -60,7 +60,7 @@ arcface = bench.run("arcface", DATASET, log=print, **settings)
 pixels_alone = bench.run("pixels", DATASET, **settings)
 
 # %% [markdown]
-# Each score has its 95 % interval, and a rule in `docs/metrics.md` that says what it divides by. `map` averages precision over
+# Each score has its 95 % interval, and a rule in `docs/reference/metrics.md` that says what it divides by. `map` averages precision over
 # the *whole* ranking; `hit@1` asks whether the nearest image is of the same class. The query itself is never a hit.
 
 # %%
@@ -194,4 +194,4 @@ print(f"map {found.scores['map']:.3f} with half the dimensions, {arcface.result.
 #
 # - `simbench run -m '*' -d FOLDER` compares all methods on your own pictures (one subfolder a class).
 # - `simbench report` makes one page of scores, training, neighbours and reconstructions of all runs; `simbench serve` a page to search from.
-# - `docs/adding-a-method.md`: a new method is one file of a dozen lines.
+# - `docs/guides/adding-a-method.md`: a new method is one file of a dozen lines.

@@ -1,4 +1,4 @@
-"""The import rules of docs/architecture.md, read off the source."""
+"""The import rules of docs/design/architecture.md, read off the source."""
 
 from __future__ import annotations
 

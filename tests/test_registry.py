@@ -92,12 +92,12 @@ def test_a_class_that_breaks_the_contract_is_refused_when_it_is_made() -> None:
 
 @pytest.fixture
 def example(checkout: Path) -> str:
-    """The method that docs/adding-a-method.md shows."""
+    """The method that docs/guides/adding-a-method.md shows."""
     return examples(checkout)[0]
 
 
 def examples(checkout: Path) -> list[str]:
-    text = (checkout / "docs" / "adding-a-method.md").read_text(encoding="utf-8")
+    text = (checkout / "docs" / "guides" / "adding-a-method.md").read_text(encoding="utf-8")
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
@@ -173,7 +173,7 @@ def test_one_new_file_in_methods_is_a_method_without_any_other_edit(
 def test_the_data_set_example_of_the_docs_is_listed_and_run(
     other_package: dict[str, str], tmp_path: Path, checkout: Path
 ) -> None:
-    text = (checkout / "docs" / "adding-a-dataset.md").read_text(encoding="utf-8")
+    text = (checkout / "docs" / "guides" / "adding-a-dataset.md").read_text(encoding="utf-8")
     code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
     (tmp_path / "site" / "other_methods.py").write_text(code, encoding="utf-8")
     points = tmp_path / "site" / "other_methods-1.0.dist-info" / "entry_points.txt"

@@ -35,7 +35,7 @@ _KINDS = {
 @click.command("list")
 @click.argument("what", type=click.Choice(["all", *_KINDS, "suites"]), default="all")
 @click.option("-v", "--verbose", is_flag=True, help="Also every option with its default, and data sets' cards.")
-@click.option("--markdown", is_flag=True, help="The data sets' cards as the page docs/datasets.md.")
+@click.option("--markdown", is_flag=True, help="The data sets' cards as the page docs/reference/datasets.md.")
 @plugin_folders
 def listing(what: str, *, verbose: bool, markdown: bool) -> None:
     """List methods, data sets, protocols, encoders, inference engines, approximate indexes and suites.
@@ -98,7 +98,7 @@ def _options(kind: Kind, name: str) -> None:
 
 
 def _page() -> str:
-    """Return docs/datasets.md: every card and every option, from the code."""
+    """Return docs/reference/datasets.md: every card and every option, from the code."""
     from bench.contract import card_of
     from bench.options import values_of
     from bench.registry import get_dataset

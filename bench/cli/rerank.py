@@ -33,7 +33,7 @@ def rerank(*, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, thr
     """Re-rank a finished run's results: map@k with each chain of stages, against none, query by query.
 
     Stages with their published defaults, none of them fitted on labels: aqe (query expansion), dba (database
-    augmentation), whiten (needs training vectors), k-reciprocal, diffusion. docs/indexes.md says what each does.
+    augmentation), whiten (needs training vectors), k-reciprocal, diffusion. docs/guides/indexes.md says what each does.
 
     \b
     simbench rerank runs/fashionmnist/loo/triplet/27769359a6/seed0

@@ -14,7 +14,7 @@ Augment = Literal["none", "light", "trivial", "rand"]
 
 _GROUP = 8  # images that share one random operation: a call on a whole batch would give all of it the same one
 _SHIFT = 16  # a shift goes up to 1/16 of the side: 2 pixels of 32, 14 of 224
-# Smaller images come centred, as MNIST and its kin do: there a shift was seen to cost, see docs/methods.md.
+# Smaller images come centred, as MNIST and its kin do: there a shift was seen to cost, see docs/reference/methods.md.
 _SMALLEST_SHIFTED = 32
 
 

@@ -27,7 +27,7 @@ from bench.training.precision import mixed_precision, number_type
 
 _LOOK_EVERY = 50  # steps between looks at the loss, so that a GPU is not made to wait for its own numbers
 _RETRY_RATE = 0.3  # of the learning rate, for the one retry after a phase went wrong
-_COLLAPSED = 0.999  # mean cosine of pairs of validation vectors; docs/metrics.md flags runs from the same value on
+_COLLAPSED = 0.999  # mean cosine of pairs of validation vectors; docs/reference/metrics.md has the same limit
 
 
 class DivergenceError(MethodError):

@@ -39,5 +39,5 @@ def test_the_verbose_list_shows_the_cards() -> None:
 
 def test_the_page_in_docs_is_made_from_the_cards_as_they_are_now(checkout: Path) -> None:
     shown = CliRunner().invoke(listing, ["datasets", "--markdown"])
-    page = (checkout / "docs" / "datasets.md").read_text(encoding="utf-8")
-    assert page == shown.output, "run: simbench list datasets --markdown > docs/datasets.md"
+    page = (checkout / "docs" / "reference" / "datasets.md").read_text(encoding="utf-8")
+    assert page == shown.output, "run: simbench list datasets --markdown > docs/reference/datasets.md"

@@ -1,4 +1,4 @@
-"""Precision and recall of the data audit on copies planted among real images: the numbers of docs/audit.md.
+"""Precision and recall of the data audit on copies planted among real images: the numbers of docs/design/audit.md.
 
 python tests/speed/audit.py /usr/share/datasets/fashion-mnist
 python tests/speed/audit.py PATH/TO/A/FOLDER/OF/PICTURES --size 64

@@ -19,7 +19,7 @@ from bench.evaluation.ranking.vectors import Rows, equal_rows
 from bench.evaluation.sanity.class_structure import class_structure
 
 SAME_COSINE = 1 - 1e-6  # vectors a thousandth apart: one image embedded twice, and not two images of a tight class
-MOST_COPIES = 0.05  # of queries, or of the gallery: real data hold some copies (docs/audit.md)
+MOST_COPIES = 0.05  # of queries, or of the gallery: real data hold some copies (docs/design/audit.md)
 MOST_LEARNT = 0.10  # of queries found in train: as many as the most copied public test set, CIFAR-100's, has
 MOST_EXPLAINED = 0.999  # of one dimension's variance; the tightest method measured on FashionMNIST reaches 0.995
 PERFECT, TIGHT = 0.9999, 0.99  # map, and variance explained in all dimensions: together they are not learnt
@@ -61,7 +61,7 @@ def check_evaluation(
 
 
 def failures(controls: Sequence[Control]) -> tuple[str, ...]:
-    """Return a flag for each control that was not passed; docs/controls.md says what each name means."""
+    """Return a flag for each control that was not passed; docs/design/controls.md says what each name means."""
     return tuple(
         f"control failed: {one.name} {one.value:.4g} (limit {one.limit:.4g})"
         for one in controls

@@ -59,7 +59,7 @@ def _counted(found: Overall) -> str:
         f"sets. A data set's column is {found.metric} on the way from chance (0) to perfect (1), a mean over its "
         "tables; ranks are taken in each column, equal scores share theirs; *harmonic* is the columns' harmonic mean, "
         "at most so many times the worst as there are data sets, so that no one data set can buy it "
-        "([docs/leaderboards.md](../../docs/leaderboards.md))."
+        "([leaderboards](../../docs/guides/leaderboards.md))."
     )
 
 

@@ -68,11 +68,11 @@ _LABELS = """# Label budgets
 Made from the run folders. Each method learnt from so many labelled images a class, validation included, and was asked
 the same test. `±` is half the 95 % interval over queries (by class where there are ten or more) and seeds of training;
 which images are labelled is one draw, the same for all, and not part of it. Methods that use no labels get the same
-images ([docs/labels-and-robustness.md](../../docs/labels-and-robustness.md))."""
+images ([label budgets and robustness](../../docs/guides/labels-and-robustness.md))."""
 
 _ROBUSTNESS = """# Robustness
 
 Made from the run folders. The queries are corrupted, each in three severities, and ranked against the run's clean
 gallery; nothing was trained for it. Drops are paired, query by query, with the clean queries; a corruption's is the
 mean of its severities, the mean drop that of all corruptions. `±` is half the 95 % interval over queries (by class
-where there are ten or more) and seeds ([docs/labels-and-robustness.md](../../docs/labels-and-robustness.md))."""
+where there are ten or more) and seeds ([label budgets and robustness](../../docs/guides/labels-and-robustness.md))."""

@@ -216,5 +216,5 @@ over queries (and seeds), and p of the paired permutation test on the same queri
 the winner is compared with; a sign says how far the first of the two is ahead. *Would be seen*: the smallest true
 difference that these queries show with 80 % power. A winner was chosen on the queries that it is judged by, which
 flatters its lead a little; one seed speaks of that one model, not of another training. *Without labels*: none of these
-images' labels was used; a pretrained network has seen others. More: [docs/leaderboards.md](../../docs/leaderboards.md),
-[docs/statistics.md](../../docs/statistics.md)."""
+images' labels was used; a pretrained network has seen others. More: [leaderboards](../../docs/guides/leaderboards.md),
+[statistics](../../docs/design/statistics.md)."""

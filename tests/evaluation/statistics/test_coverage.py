@@ -50,7 +50,7 @@ def coverage(low: Floats, high: Floats, truth: float) -> float:
 def test_ci95_covers_the_truth_of_93_to_97_in_100_populations(
     draw: Callable[[np.random.Generator], tuple[Floats, Ints | None, float]], least: float
 ) -> None:
-    """Ten skewed classes lie at the edge, below which a t-interval falls (docs/statistics.md has the figures)."""
+    """Ten skewed classes lie at the edge, below which a t-interval falls (figures: docs/design/statistics.md)."""
     values, classes, truth = draw(np.random.default_rng(0))
     found = ci95({str(i): column for i, column in enumerate(values.T)}, classes)
     low, high = np.array(list(found.values())).T

@@ -1,0 +1,111 @@
+"""Write the pages that are made from something else: the index, the commands' help, the data sets' cards.
+
+    python docs/build_pages.py            write them
+    python docs/build_pages.py --check    name those that are out of date, and fail if there is one
+
+mkdocs.yml names this file as a hook too: a link that leaves docs/ has no page on the site and becomes the file's name.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from click.testing import CliRunner
+
+DOCS = Path(__file__).resolve().parent
+_LINK = re.compile(r"(?<!!)\[([^]]+)\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
+_WIDTH = 100  # of the commands' help
+_HEAD = """# Documentation
+
+*Start* is for the first hour, *guides* say how to do one thing, *reference* says what a name means, *design* says why.
+In a hurry: [install](start/install.md), [first run](start/first-run.md), [your own images](start/own-images.md).
+"""
+_COMMANDS = """# Commands
+
+What `simbench COMMAND --help` says, of every command. Each option that takes a value can be given as an environment
+variable too ([environment](environment.md)).
+"""
+
+
+def pages() -> dict[str, str]:
+    """Return every generated page's text by its path under docs/."""
+    from bench.cli import cli  # noqa: PLC0415 - the site is built without simbench's own packages
+
+    cards = CliRunner().invoke(cli, ["list", "datasets", "--markdown"], catch_exceptions=False).output
+    made = {"reference/cli.md": commands(cli), "reference/datasets.md": cards}
+    return {"index.md": index(made), **made}
+
+
+def index(made: Mapping[str, str]) -> str:
+    """Return the index: every page of mkdocs.yml with its first sentence. made: generated pages, which may be newer."""
+    text = _HEAD
+    for section in yaml.safe_load((DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]:
+        for title, entries in section.items():
+            if isinstance(entries, list):
+                text += f"\n## {title}\n\n" + "".join(_line(path, made.get(path) or _read(path)) for path in entries)
+    return text
+
+
+def commands(group: click.Group) -> str:
+    """Return the help of a group and of all commands below it."""
+    return _COMMANDS + "".join(_helps(group, _context(group, "simbench")))
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Turn links that leave docs/ into the names of the files: mkdocs calls this for every page."""
+
+    def named(link: re.Match[str]) -> str:
+        text, target = link.groups()
+        if "://" in target or target.startswith("mailto:"):
+            return link[0]
+        there = ((DOCS / page.file.src_uri).parent / target).resolve()
+        if there.is_relative_to(DOCS):
+            return link[0]
+        name = there.relative_to(DOCS.parent).as_posix()
+        return text if name in text else f"{text} (`{name}`)"
+
+    return _LINK.sub(named, markdown)
+
+
+def _line(path: str, page: str) -> str:
+    title, _, rest = page.partition("\n")
+    first = next(
+        part
+        for part in rest.split("\n\n")
+        if part.strip() and not part.lstrip().startswith(("#", "!", "```", "|", "- "))
+    )
+    plain = _LINK.sub(r"\1", " ".join(first.split()))
+    return f"- [{title.removeprefix('# ')}]({path}): {re.split(r'(?<=[.!?])(?<!e.g.) ', plain)[0]}\n"
+
+
+def _helps(command: click.Command, context: click.Context) -> list[str]:
+    found = [f"\n## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"]
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None:
+                found += _helps(below, _context(below, name, context))
+    return found
+
+
+def _read(name: str) -> str:
+    path = DOCS / name
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
+    return click.Context(command, parent, name, terminal_width=_WIDTH, **command.context_settings or {})
+
+
+if __name__ == "__main__":
+    old = {name: text for name, text in pages().items() if _read(name) != text}
+    if "--check" in sys.argv[1:]:
+        sys.exit(f"out of date, run `make docs`: {', '.join(old)}" if old else 0)
+    for name, text in old.items():
+        (DOCS / name).write_text(text, encoding="utf-8", newline="\n")
