@@ -9,6 +9,7 @@ import math
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from bench.contract.errors import DataError
@@ -37,7 +38,7 @@ def from_jsonable(kind: type[T], value: Any, where: str = "") -> T:
     """Return a dataclass from what ``to_jsonable`` made of one.
 
     Args:
-        kind: The dataclass. Its fields are bool, int, float, str, Any, ``Literal``, ``X | None``, tuples, mappings by
+        kind: The dataclass. Its fields are bool, int, float, str, Any, ``Literal``, enums of text, ``X | None``, tuples, mappings by
             text, and dataclasses of these; null in the place of a float is NaN.
         value: The object as JSON has it.
         where: The object's name in messages.
@@ -96,6 +97,10 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
         return math.nan
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        if value not in set(kind):
+            raise _wrong(where, f"one of {', '.join(kind)}", value)
+        return kind(value)
     if kind is not Any and type(value) is not kind:
         raise _wrong(where, _WORDS.get(kind, str(kind)), value)
     return value
