@@ -39,10 +39,10 @@ class ImageShape:
 
 @dataclass(frozen=True)
 class Resize:
-    """The size that pictures of any other were brought to, in pixels, and how.
+    """The size that pictures of any other were brought to, and how.
 
-    mode: "crop" covers the size and cuts what stands out on both sides, "pad" keeps the whole picture and adds white
-    borders, "stretch" changes the proportions.
+    height, width: in pixels. mode: "crop" covers the size and cuts what stands out on both sides, "pad" keeps the whole
+    picture and adds white borders, "stretch" changes the proportions.
     """
 
     height: int

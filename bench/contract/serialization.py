@@ -38,8 +38,8 @@ def from_jsonable(kind: type[T], value: Any, where: str = "") -> T:
     """Return a dataclass from what ``to_jsonable`` made of one.
 
     Args:
-        kind: The dataclass. Its fields are bool, int, float, str, Any, ``Literal``, enums of text, ``X | None``, tuples, mappings by
-            text, and dataclasses of these; null in the place of a float is NaN.
+        kind: The dataclass. Its fields are bool, int, float, str, Any, ``Literal``, enums of text, ``X | None``,
+            tuples, mappings by text, and dataclasses of these; null in the place of a float is NaN.
         value: The object as JSON has it.
         where: The object's name in messages.
 
