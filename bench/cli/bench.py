@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.embed import make_pool, require_executor
 from bench.cli.listing import say_suites
-from bench.cli.options import configuration, data_places, folders, option, wide_tables
+from bench.cli.options import Given, configuration, data_places, executors, folders, option, wide_tables
 from bench.cli.robustness import sweep_all
 from bench.cli.run import machine
 from bench.cli.terminal import StatusLine, Terminal, duration, leaderboard_text
 from bench.contract import UsageError
-from bench.environment import cache_folder
 
 if TYPE_CHECKING:
     from bench.contract import Workplace
-    from bench.suites.cell import Executor
     from bench.suites.planning import Plan
     from bench.suites.runner import Outcome
 
@@ -30,12 +29,9 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="List every cell with its predicted time and memory, and stop.")
 @option("--budget", metavar="2h", help="Fit the suite into this time: fewer epochs, equally many for all methods.")
 @option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Cells at once; they share the processors.")
-@option("--executor", type=click.Choice(["local", "ray"]), default="local", help="Where cells run.  [default: local]")
-@option("--address", metavar="HOST:PORT|auto", help="The Ray cluster.  [default: one on this machine]")
 @option("--cell-time", metavar="1h", help="The longest a cell may take.  [default: the suite's]")
 @option("--cell-memory", metavar="8G", help="The most a cell may hold.  [default: its share of nine tenths of all]")
-@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
-@option("--threads", type=int, help="Processors a cell uses.  [default: all, divided among the jobs]")
+@executors
 @data_places
 @folders
 @wide_tables
@@ -54,9 +50,7 @@ def bench(
     cell_memory: str | None,
     wide: bool,
     quiet: bool,
-    config: Path | None,
-    overrides: Sequence[str],
-    debug: bool,
+    given: Given,
     **flags: Any,
 ) -> int:
     """Run a suite: methods x data sets x protocols x seeds, one that comes with simbench or [suite.NAME] of bench.toml.
@@ -74,29 +68,22 @@ def bench(
     simbench bench --set suite.quick.seeds=0,1,2          another value for a line of bench.toml
     simbench bench --executor ray --address auto          on the Ray cluster that this machine is part of
     """
-    from bench.config import load_config
-
-    checked = load_config(config, overrides=overrides, flags=flags)
+    checked = given.load(flags)
     if listed:
         say_suites(checked.suites)
         return 0
     if sys.platform == "win32":
         raise UsageError("simbench bench needs Linux or macOS; use simbench run")
-    if executor == "ray":
-        from bench.executors.ray import require_ray
-
-        require_ray()
-    elif address is not None:
-        raise UsageError("--address is that of a Ray cluster; give --executor ray too")
-    from bench.contract import Workplace
+    require_executor(executor, address)
     from bench.files import ensure_writable
+    from bench.suites.cell import CellProgram
     from bench.suites.planning import Asked, plan_suite
     from bench.suites.runner import Reporter, Runner
 
     settings, terminal = checked.settings, Terminal(quiet=quiet)
     device, cores = machine(settings)
     threads = settings.threads or max(1, cores // jobs)
-    place = Workplace(Path(settings.runs), device, threads, terminal.progress, terminal.log, cache=cache_folder())
+    place = terminal.workplace(settings.runs, device, threads)
     ensure_writable(settings.report)
     asked = Asked(jobs, budget, cell_time, cell_memory, predicted=dry_run, here=executor == "local")
     trials = StatusLine(place.root, {}, 1, quiet=quiet)
@@ -110,14 +97,14 @@ def bench(
         _say_plan(plan, place.root, jobs)
         return 0
     expected = {cell.folder(place.root): one for cell, one in zip(plan.cells, plan.predictions, strict=True)}
-    cluster = (address, max(cores, jobs * threads)) if executor == "ray" else None
-    made = _executor(plan, place, checked.datasets, jobs, cluster)
+    program, most = CellProgram(place, checked.datasets), max(cores, jobs * threads)
+    made = make_pool(program, executor=executor, address=address, limits=plan.limits, cores=most, jobs=jobs)
     board = StatusLine(place.root, expected, made.slots, quiet=quiet)
     try:
         outcomes = Runner(plan.cells, place, made, plan.limits, Reporter(board.show, board.tell)).run()
     finally:
         board.close()
-    swept = not plan.suite.keys.robustness or _sweep(outcomes, place, terminal, debug=debug)
+    swept = not plan.suite.keys.robustness or _sweep(outcomes, place, terminal, debug=given.debug)
     return _report(outcomes, plan, place.root, settings.report, wide=wide) or int(not swept)
 
 
@@ -125,26 +112,6 @@ def _sweep(outcomes: Sequence[Outcome], place: Workplace, terminal: Terminal, *,
     """Ask every finished run corrupted queries, which a second start does not repeat; return whether all went well."""
     pairs = [(one.record, lambda one=one: one.cell.dataset.query) for one in outcomes if one.done and one.record]
     return not sweep_all(pairs, place.device, place.threads, terminal, debug=debug)
-
-
-def _executor(
-    plan: Plan,
-    place: Workplace,
-    datasets: Mapping[str, Mapping[str, Any]],
-    jobs: int,
-    cluster: tuple[str | None, int] | None,
-) -> Executor:
-    """Return where cells run. cluster: its address and, where it is to be started, how many processors it has."""
-    from bench.suites.cell import CellProgram
-
-    program = CellProgram(place, datasets)
-    if cluster is not None:
-        from bench.executors.ray import RayPool
-
-        return RayPool(program, plan.limits, address=cluster[0], cores=cluster[1])
-    from bench.executors.local import LocalPool
-
-    return LocalPool(program, plan.limits, jobs=jobs)
 
 
 def _say_plan(plan: Plan, root: Path, jobs: int) -> None:

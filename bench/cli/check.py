@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import chosen_data, configuration, data_choices, data_places
+from bench.cli.options import Given, chosen_data, configuration, data_choices, data_places
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder
@@ -34,9 +34,7 @@ def check(
     targets: Sequence[str],
     *,
     as_json: bool,
-    config: Path | None,
-    overrides: Sequence[str],
-    debug: bool,
+    given: Given,
     **flags: Any,
 ) -> int:
     """Run the conformance suite on a method or an encoder, or tell what a data set or a folder of yours holds.
@@ -50,10 +48,7 @@ def check(
     simbench check ~/pictures
     simbench check fashionmnist --protocol loo --json
     """
-    from bench.config import load_config
-
-    del debug  # read where errors are shown
-    settings = load_config(config, overrides=overrides, flags=chosen_data(flags))
+    settings = given.load(chosen_data(flags))
     good, found = True, []
     known = {kind: plugin_names(kind) for kind in (METHOD, ENCODER, DATASET)}
     for target in targets:

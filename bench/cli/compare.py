@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import configuration, option
+from bench.cli.options import Given, configuration, option
 from bench.contract import UsageError
 
 
@@ -48,9 +48,7 @@ def compare(
     changed: int,
     as_json: bool,
     runs: str | None,
-    config: Path | None,
-    overrides: Sequence[str],
-    debug: bool,
+    given: Given,
 ) -> None:
     """Compare methods with the first one, query by query: difference, interval, p-values, verdict.
 
@@ -69,13 +67,11 @@ def compare(
     simbench compare --against results/unseen
     simbench compare --against ../before/runs --runs runs --metric map@10
     """
-    from bench.config import load_config
     from bench.report.compare.compared import compare_entries
     from bench.report.compare.compared_text import as_text
     from bench.report.tables.entries import find_entry
 
-    del debug  # read where errors are shown
-    root = load_config(config, overrides=overrides, flags={"runs": runs}).settings.runs
+    root = given.load({"runs": runs}).settings.runs
     if against is not None:
         if words:
             raise UsageError("--against compares all runs; leave out the names, or compare two folders without it")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import configuration, option
+from bench.cli.options import Given, configuration, hardware, option
 from bench.cli.run import machine
 from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
 
@@ -33,8 +33,7 @@ file = click.Path(dir_okay=False, path_type=Path)
 @click.option("--image", "images", type=file, multiple=True, help="Embed a file and decode it again; repeatable.")
 @click.option("--vector", type=file, help="Decode the vectors in a .npy file, (d,) or (n, d).")
 @click.option("--save", type=file, default=Path("decoded.png"), show_default=True, help="PNG file to draw in.")
-@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
-@option("--threads", type=int, help="Processors to use.  [default: all]")
+@hardware
 @configuration
 def decode(
     *,
@@ -45,9 +44,7 @@ def decode(
     images: Sequence[Path],
     vector: Path | None,
     save: Path,
-    config: Path | None,
-    overrides: Sequence[str],
-    debug: bool,
+    given: Given,
     **flags: Any,
 ) -> None:
     """Turn embeddings back into pictures, with a finished run that has a decoder, and draw them as one PNG.
@@ -63,13 +60,11 @@ def decode(
     """
     import torch
 
-    from bench.config import load_config
     from bench.files import write_bytes
     from bench.report.figures.picture_grid import draw_grid
     from bench.runs.loaded_run import open_run
 
-    del debug  # read where errors are shown
-    device, threads = machine(load_config(config, overrides=overrides, flags=flags).settings)
+    device, threads = machine(given.load(flags).settings)
     torch.set_num_threads(threads)
     run = open_run(Path(where).expanduser(), device)
     rows: list[list[Tile]] = []

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import configuration, option
+from bench.cli.options import Given, configuration, executors
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder, processors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.executors.executor import Pool
-    from bench.search.shard import Shard, ShardProgram
+    from bench.executors.executor import J, Limits, Pool, Program
     from bench.search.sharded import MakePool
 
 
@@ -39,10 +37,7 @@ if TYPE_CHECKING:
     help="Shards at once, on this machine.  [default: one a processor, or one on a GPU]",
 )
 @click.option("--shard", type=click.IntRange(min=1), default=4096, show_default=True, help="Pictures of a shard.")
-@option("--executor", type=click.Choice(["local", "ray"]), default="local", help="Where shards run.  [default: local]")
-@option("--address", metavar="HOST:PORT|auto", help="The Ray cluster.  [default: one on this machine]")
-@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
-@option("--threads", type=int, help="Processors of a shard.  [default: all, divided among the jobs]")
+@executors
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
 @configuration
 def embed(
@@ -55,9 +50,7 @@ def embed(
     executor: str,
     address: str | None,
     quiet: bool,
-    config: Path | None,
-    overrides: Sequence[str],
-    debug: bool,
+    given: Given,
     **flags: Any,
 ) -> None:
     """Embed every picture under FOLDER with a finished run's method, in shards, several at once.
@@ -75,25 +68,21 @@ def embed(
     simbench embed RUN /shared/pictures --executor ray --address auto
     simbench evaluate --query shoes.safetensors --query-labels shoes.csv
     """
-    del debug  # read where errors are shown
     if out.suffix.lower() != ".safetensors":
         raise UsageError(f"--out {out}: vectors are written as .safetensors, got {out.suffix or 'no ending'}")
-    from bench.config import load_config
-    from bench.contract import Workplace
     from bench.files import ensure_writable
     from bench.runs.loaded_run import find_run
     from bench.search.sharded import embed_folder, write_gallery
 
-    checked, terminal = load_config(config, overrides=overrides, flags=flags), Terminal(quiet=quiet)
-    device, said, cores = machine(checked.settings)[0], checked.settings.threads, processors()
+    settings, terminal = given.load(flags).settings, Terminal(quiet=quiet)
+    device, said, cores = machine(settings)[0], settings.threads, processors()
     jobs = jobs or (1 if device.type != "cpu" else max(1, cores // (said or 1)))
     threads = said or max(1, cores // jobs)
-    make_pool = pool_maker(executor, address, cores=max(cores, jobs * threads), jobs=jobs)
+    pools = shard_pools(executor, address, cores=max(cores, jobs * threads), jobs=jobs)
     record = find_run(run.expanduser())
     ensure_writable(out.absolute().parent)
-    cache = cache_folder()
-    place = Workplace(cache, device, threads, terminal.progress, terminal.log, cache=cache)
-    own = embed_folder(folder, record, place, make_pool, size=shard)
+    place = terminal.workplace(cache_folder(), device, threads)
+    own = embed_folder(folder, record, place, pools, size=shard)
     written = write_gallery(out, own, record)
     (rows, dimensions), seen = own.items.vectors.shape, own.changes
     news = f"{seen.added + seen.changed:,} new or changed, {seen.kept:,} as before, {len(own.broken):,} unreadable"
@@ -101,13 +90,18 @@ def embed(
     click.echo(f"written: {', '.join(str(path) for path in written)}")
 
 
-def pool_maker(executor: str, address: str | None, *, cores: int, jobs: int) -> MakePool:
-    """Return what makes the pool that shards run in. cores: of the Ray cluster, where it is to be started here.
-
-    Raises UsageError at once for what cannot be.
-    """
+def shard_pools(executor: str, address: str | None, *, cores: int, jobs: int) -> MakePool:
+    """Return what makes the pool that shards run in: ``make_pool``. Raises UsageError at once for what cannot be."""
     if sys.platform == "win32":
         raise UsageError("embedding in several processes needs Linux or macOS; simbench search embeds in one")
+    require_executor(executor, address)
+    from bench.executors.executor import Limits
+
+    return partial(make_pool, executor=executor, address=address, limits=Limits(), cores=cores, jobs=jobs)
+
+
+def require_executor(executor: str, address: str | None) -> None:
+    """Raise UsageError, before anything is run, for an executor that is not there, or an address of none."""
     if executor == "ray":
         from bench.executors.ray import require_ray
 
@@ -115,13 +109,14 @@ def pool_maker(executor: str, address: str | None, *, cores: int, jobs: int) -> 
     elif address is not None:
         raise UsageError("--address is that of a Ray cluster; give --executor ray too")
 
-    def make(program: ShardProgram) -> Pool[Shard]:
-        from bench.executors.executor import Limits
-        from bench.executors.local import LocalPool
-        from bench.executors.ray import RayPool
 
-        if executor == "ray":
-            return RayPool(program, Limits(), address=address, cores=cores)
-        return LocalPool(program, Limits(), jobs=jobs)
+def make_pool(
+    program: Program[J], *, executor: str, address: str | None, limits: Limits, cores: int, jobs: int
+) -> Pool[J]:
+    """Return the pool that a program's jobs run in. cores: of the Ray cluster, where it is to be started here."""
+    from bench.executors.process import LocalPool
+    from bench.executors.ray import RayPool
 
-    return make
+    if executor == "ray":
+        return RayPool(program, limits, address=address, cores=cores)
+    return LocalPool(program, limits, jobs=jobs)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import option
+from bench.cli.options import debugging, option
 from bench.contract import UsageError, to_jsonable
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _VECTORS = "npy, npz, safetensors or parquet; PATH:KEY names one array or column
 @option("--device", default="cpu", show_default=True, help="Where to rank: cpu, cuda, or auto.")
 @option("--save", metavar="FOLDER", help="Also write evaluation.json and per_query.npz there.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@debugging
 def evaluate(
     *,
     ks: Sequence[int],
@@ -50,7 +50,6 @@ def evaluate(
     device: str,
     save: str | None,
     as_json: bool,
-    debug: bool,
     **files: str | None,
 ) -> None:
     """Score vectors that any model made, with the controls that every run has.
@@ -73,7 +72,6 @@ def evaluate(
         vectors_in,
     )
 
-    del debug  # read where errors are shown
     query, gallery, validation = (_side(files, name) for name in ("query", "gallery", "validation"))
     if query is None:
         raise UsageError("give --query and --query-labels")

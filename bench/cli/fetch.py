@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.cli.options import configuration, data_root
+from bench.cli.options import Given, configuration, data_root
 from bench.cli.terminal import Terminal
 from bench.contract import Fetches
 from bench.environment import cache_folder
@@ -18,18 +17,16 @@ from bench.environment import cache_folder
 @click.argument("names", nargs=-1, required=True, metavar="DATASET...")
 @data_root
 @configuration
-def fetch(names: Sequence[str], *, config: Path | None, overrides: Sequence[str], debug: bool, **flags: Any) -> None:
+def fetch(names: Sequence[str], *, given: Given, **flags: Any) -> None:
     """Find or download the files of data sets, check them, and say where they are.
 
     \b
     simbench fetch fashionmnist
     simbench fetch hf:Matthijs/snacks
     """
-    from bench.config import load_config
     from bench.runs.run_plan import data_place, loader_for
 
-    del debug  # read by `bench.cli.main`
-    checked = load_config(config, overrides=overrides, flags=flags)
+    checked = given.load(flags)
     place = data_place(checked.settings, Terminal(quiet=False).progress, cache_folder())
     for name in names:
         loader = loader_for(name, checked.datasets)

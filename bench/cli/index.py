@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from bench.cli.options import plugin_folders, whole_numbers
+from bench.cli.options import debugging, plugin_folders, whole_numbers
 from bench.cli.terminal import Terminal
 
 
@@ -32,7 +32,7 @@ from bench.cli.terminal import Terminal
 )
 @plugin_folders
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the tables.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@debugging
 def index(
     *,
     run_folder: Path,
@@ -44,7 +44,6 @@ def index(
     clock: Literal["wall", "processor"],
     out: Path | None,
     quiet: bool,
-    debug: bool,
 ) -> None:
     """Search a finished run's vectors with faiss's indexes: label map@k against p95 latency and bytes an image.
 
@@ -60,7 +59,6 @@ def index(
     from bench.report.curves.index_frontier import draw, sweep, tables, write_points
     from bench.runs.loaded_run import find_run
 
-    del debug  # read where errors are shown
     families = [word.strip() for word in only.split(",") if word.strip()]
     record, terminal = find_run(run_folder), Terminal(quiet=quiet)
     folder = out or record.folder / "index"

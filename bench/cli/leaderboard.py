@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bench.cli.options import configuration, folders, published_target, publishing, ranking, shown_columns, wide_tables
+from bench.cli.options import (
+    Given,
+    configuration,
+    folders,
+    published_target,
+    publishing,
+    ranking,
+    shown_columns,
+    wide_tables,
+)
 from bench.cli.terminal import leaderboard_text
 
 
@@ -22,8 +32,6 @@ from bench.cli.terminal import leaderboard_text
 @configuration
 def leaderboard(
     *,
-    runs: str | None,
-    report_dir: str | None,
     publish: str | None,
     force: bool,
     wide: bool,
@@ -31,9 +39,8 @@ def leaderboard(
     columns: Sequence[str],
     as_json: bool,
     as_latex: bool,
-    config: Path | None,
-    overrides: Sequence[str],
-    debug: bool,
+    given: Given,
+    **flags: Any,
 ) -> None:
     """Rebuild the tables of all runs, beside them, and print the most of them that fits the terminal.
 
@@ -52,13 +59,11 @@ def leaderboard(
     simbench leaderboard --publish standard
     simbench leaderboard --rank-by hit@1 --columns map,hit@1,ms,bytes
     """
-    from bench.config import load_config
     from bench.report.aggregate.overall_text import overall_section
     from bench.report.write import board_of, write_board, write_latex
     from bench.report.write import publish as write_published
 
-    del debug  # read where errors are shown
-    settings = load_config(config, overrides=overrides, flags={"runs": runs, "report_dir": report_dir}).settings
+    settings = given.load(flags).settings
     target = published_target(publish, force=force)
     board = board_of(Path(settings.runs), rank_by, columns)
     folder = target or settings.report

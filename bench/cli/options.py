@@ -2,75 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.contract import UsageError
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from bench.config import Config
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def option(*names: str, envvar: str | None = None, **settings: Any) -> Callable[[F], F]:
+def option(*names: str, envvar: str | None = None, **settings: Any) -> Decorator:
     """Return a click option that also reads the environment variable ``SIMBENCH_<LONG NAME>``."""
     longest = max((name for name in names if name.startswith("--")), key=len).split("/")[0]
     variable = envvar or "SIMBENCH_" + longest.removeprefix("--").replace("-", "_").upper()
     return click.option(*names, envvar=variable, **settings)
 
 
-def folders(command: F) -> F:
-    """Add ``--runs`` and ``--report-dir``."""
-    command = option("--report-dir", metavar="DIR", help="Where tables go.  [default: report in the folder of --runs]")(
-        command
-    )
-    return option("--runs", metavar="DIR", help="Where runs are kept.  [default: runs]")(command)
+def together(*options: Decorator) -> Decorator:
+    """Return one decorator that adds several options, in this order of the help."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for one in reversed(options):
+            command = one(command)
+        return command
+
+    return add
 
 
-def wide_tables(command: F) -> F:
-    """Add ``--wide``."""
-    return click.option("--wide", is_flag=True, help="Print every column, however wide the terminal is.")(command)
-
-
-def publishing(command: F) -> F:
-    """Add ``--publish`` and ``--force``."""
-    command = click.option("--force", is_flag=True, help="Publish even if rows of the set are lost by it.")(command)
-    return click.option(
-        "--publish", metavar="NAME", help="Write to results/NAME, the set to be committed, instead of --report-dir."
-    )(command)
-
-
-def published_target(name: str | None, *, force: bool) -> Path | None:
-    """Return the folder that ``--publish`` names, None without it. Raises UsageError for --force alone, or a path."""
-    from bench.report.write import published_folder
-
-    if name is None and force:
-        raise UsageError("--force drops rows of a published set; give --publish NAME too")
-    return None if name is None else published_folder(name)
-
-
-def ranking(command: F) -> F:
-    """Add ``--rank-by``."""
-    return option(
-        "--rank-by",
-        default="map",
-        show_default=True,
-        metavar="METRIC",
-        callback=_rank_by,
-        help="What rows are ranked and tested by: any metric with a value for each query.",
-    )(command)
-
-
-def shown_columns(command: F) -> F:
-    """Add ``--columns``."""
-    return option(
-        "--columns",
-        default="",
-        metavar="A,B,C",
-        callback=_columns,
-        help="Columns to show, such as map,hit@1,ms.  [default: the usual, and every depth asked for with -k]",
-    )(command)
+def whole_numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    """Turn ``0,1,2`` into (0, 1, 2): a click callback."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"expected whole numbers such as 0,1,2, got {text!r}", param=parameter) from None
 
 
 def _rank_by(_: click.Context, __: click.Parameter, name: str) -> str:
@@ -87,91 +60,106 @@ def _columns(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...
     return tuple(column(word.strip()).name for word in text.split(","))
 
 
-def plugin_folders(command: F) -> F:
-    """Add ``--methods`` and ``--datasets``, which hold from then on, whatever the command does."""
-    for name, help_ in (
-        ("--datasets", "Folder with files of your own data sets; repeatable."),
-        ("--methods", "Folder with files of your own methods, encoders, engines and indexes; repeatable."),
-    ):
-        command = option(
-            name,
-            f"{name[2:]}_folders",
-            multiple=True,
-            type=click.Path(path_type=Path),  # so that the variable is split like PATH
-            metavar="DIR",
-            help=help_,
-            is_eager=True,
-            expose_value=False,
-            callback=_use_folders,
-        )(command)
-    return command
+def _places(_: click.Context, __: click.Parameter, words: Sequence[str]) -> dict[str, str]:
+    """Return the words NAME=PATH as a mapping. Raises UsageError for another word."""
+    found = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not (name and equals and path):
+            raise UsageError(f"--images takes NAME=PATH, such as pictures=path/to/pictures, got {word!r}")
+        found[name] = path
+    return found
 
 
 def _use_folders(_: click.Context, parameter: click.Parameter, folders: tuple[Path, ...]) -> None:
+    """Use plugins from these folders from then on, whatever the command does."""
     from bench.registry import use_folders
 
     use_folders(**{str(parameter.name).removesuffix("_folders"): folders})
 
 
-def configuration(command: F) -> F:
-    """Add ``--methods``, ``--datasets``, ``--config``, ``--set`` and ``--debug``."""
-    command = plugin_folders(command)
-    command = click.option("--debug", is_flag=True, help="Show tracebacks.")(command)
-    command = option(
-        "--set", "overrides", multiple=True, metavar="SECTION.NAME=VALUE", help="Override one line of bench.toml."
-    )(command)
+def _plugin_folder(name: str, help_: str) -> Decorator:
     return option(
-        "--config",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="Configuration file.  [default: ./bench.toml, if there is one]",
-    )(command)
-
-
-def data_root(command: F) -> F:
-    """Add ``--data-root``."""
-    return option(
-        "--data-root", metavar="DIR", envvar="SIMBENCH_DATA", help="Where data sets lie (also SIMBENCH_DATA)."
-    )(command)
-
-
-def data_places(command: F) -> F:
-    """Add ``--data-root`` and ``--image-size``."""
-    return data_root(option("--image-size", metavar="N|HxW", help="Size that image files are resized to.")(command))
-
-
-def image_places(command: F) -> F:
-    """Add ``--images``, as the argument ``places``: see ``bench.cli.report.places_by_name``."""
-    return option(
-        "--images",
-        "places",
+        name,
+        f"{name[2:]}_folders",
         multiple=True,
-        metavar="NAME=PATH",
-        help="Where a data set's images lie, by its name in the tables; repeatable. Named sets are found without.",
-    )(command)
+        type=click.Path(path_type=Path),  # so that the variable is split like PATH
+        metavar="DIR",
+        help=help_,
+        is_eager=True,
+        expose_value=False,
+        callback=_use_folders,
+    )
 
 
-def data_choices(command: F) -> F:
-    """Add what decides which images are used, and what to do with broken ones."""
-    for add in reversed(_DATA_CHOICES):
-        command = add(command)
-    return command
-
-
-def chosen_data(flags: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that ``data_choices`` stand for: a flag that is not given leaves bench.toml its word.
-
-    Raises UsageError for --strict with --skip-broken.
-    """
-    flags = dict(flags)
-    strict, skip = flags.pop("strict"), flags.pop("skip_broken")
-    if strict and skip:
-        raise UsageError("give --strict or --skip-broken, not both")
-    if strict or skip:
-        flags["broken"] = "none" if strict else "any"
-    return {name: value for name, value in flags.items() if value is not None and value is not False and value != ()}
-
-
-_DATA_CHOICES = (
+plugin_folders = together(
+    _plugin_folder("--methods", "Folder with files of your own methods, encoders, engines and indexes; repeatable."),
+    _plugin_folder("--datasets", "Folder with files of your own data sets; repeatable."),
+)
+debugging = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")  # read in `bench.cli`
+folders = together(
+    option("--runs", metavar="DIR", help="Where runs are kept.  [default: runs]"),
+    option("--report-dir", metavar="DIR", help="Where tables go.  [default: report in the folder of --runs]"),
+)
+wide_tables = click.option("--wide", is_flag=True, help="Print every column, however wide the terminal is.")
+publishing = together(
+    click.option(
+        "--publish", metavar="NAME", help="Write to results/NAME, the set to be committed, instead of --report-dir."
+    ),
+    click.option("--force", is_flag=True, help="Publish even if rows of the set are lost by it."),
+)
+ranking = option(
+    "--rank-by",
+    default="map",
+    show_default=True,
+    metavar="METRIC",
+    callback=_rank_by,
+    help="What rows are ranked and tested by: any metric with a value for each query.",
+)
+shown_columns = option(
+    "--columns",
+    default="",
+    metavar="A,B,C",
+    callback=_columns,
+    help="Columns to show, such as map,hit@1,ms.  [default: the usual, and every depth asked for with -k]",
+)
+training = together(
+    option(
+        "-o",
+        "--option",
+        "words",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Option of the methods (METHOD.NAME=VALUE for one); see `list -v`.",
+    ),
+    option("--epochs", type=float, help="Epochs in all, shared by a method's phases."),
+    option("--budget", metavar="5m", help="Time to train in, instead of epochs: 90s, 5m, 2h."),
+    option("--phases", callback=whole_numbers, metavar="1,2", help="Which phases of a method to train."),
+    option("--ties", metavar="RULE", help="pessimistic, optimistic or mean.  [default: pessimistic]"),
+)
+_device = option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
+hardware = together(_device, option("--threads", type=int, help="Processors to use.  [default: all]"))
+executors = together(
+    option(
+        "--executor", type=click.Choice(["local", "ray"]), default="local", help="Where jobs run.  [default: local]"
+    ),
+    option("--address", metavar="HOST:PORT|auto", help="The Ray cluster.  [default: one on this machine]"),
+    _device,
+    option("--threads", type=int, help="Processors of a job.  [default: all, divided among the jobs]"),
+)
+data_root = option(
+    "--data-root", metavar="DIR", envvar="SIMBENCH_DATA", help="Where data sets lie (also SIMBENCH_DATA)."
+)
+data_places = together(data_root, option("--image-size", metavar="N|HxW", help="Size that image files are resized to."))
+image_places = option(
+    "--images",
+    "places",
+    multiple=True,
+    metavar="NAME=PATH",
+    callback=_places,
+    help="Where a data set's images lie, by its name in the tables; repeatable. Named sets are found without.",
+)
+data_choices = together(
     option(
         "--protocol",
         metavar="NAME",
@@ -188,11 +176,57 @@ _DATA_CHOICES = (
 )
 
 
-def whole_numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
-    """Turn ``0,1,2`` into (0, 1, 2): a click callback."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(word) for word in text.split(","))
-    except ValueError:
-        raise click.BadParameter(f"expected whole numbers such as 0,1,2, got {text!r}", param=parameter) from None
+@dataclass(frozen=True)
+class Given:
+    """What a command was given beside its settings: ``--config``, ``--set`` and ``--debug``."""
+
+    config: Path | None
+    overrides: Sequence[str]
+    debug: bool
+
+    def load(self, flags: Mapping[str, Any]) -> Config:
+        """Return the checked configuration. flags: settings given on the command line, None where not given."""
+        from bench.config import load_config
+
+        return load_config(self.config, overrides=self.overrides, flags=flags)
+
+
+def configuration(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--config``, ``--set``, ``--debug``, ``--methods`` and ``--datasets``: the argument ``given``."""
+
+    @wraps(command)
+    def configured(*, config: Path | None, overrides: Sequence[str], debug: bool, **values: Any) -> Any:
+        return command(given=Given(config, overrides, debug), **values)
+
+    config_file = click.Path(dir_okay=False, path_type=Path)
+    return together(
+        option("--config", type=config_file, help="Configuration file.  [default: ./bench.toml, if there is one]"),
+        option(
+            "--set", "overrides", multiple=True, metavar="SECTION.NAME=VALUE", help="Override one line of bench.toml."
+        ),
+        click.option("--debug", is_flag=True, help="Show tracebacks."),
+        plugin_folders,
+    )(configured)
+
+
+def chosen_data(flags: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that ``data_choices`` stand for: a flag that is not given leaves bench.toml its word.
+
+    Raises UsageError for --strict with --skip-broken.
+    """
+    flags = dict(flags)
+    strict, skip = flags.pop("strict"), flags.pop("skip_broken")
+    if strict and skip:
+        raise UsageError("give --strict or --skip-broken, not both")
+    if strict or skip:
+        flags["broken"] = "none" if strict else "any"
+    return {name: value for name, value in flags.items() if value is not None and value is not False and value != ()}
+
+
+def published_target(name: str | None, *, force: bool) -> Path | None:
+    """Return the folder that ``--publish`` names, None without it. Raises UsageError for --force alone, or a path."""
+    from bench.report.write import published_folder
+
+    if name is None and force:
+        raise UsageError("--force drops rows of a published set; give --publish NAME too")
+    return None if name is None else published_folder(name)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import configuration, data_places, folders, image_places, published_target, publishing, ranking
+from bench.cli.options import (
+    Given,
+    configuration,
+    data_places,
+    folders,
+    image_places,
+    published_target,
+    publishing,
+    ranking,
+)
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder
@@ -41,21 +50,16 @@ _TARGET = 3_000_000  # bytes of a page for a suite of runs
 @configuration
 def report(
     *,
-    runs: str | None,
-    report_dir: str | None,
     publish: str | None,
     force: bool,
     figures: bool,
     rank_by: str,
-    places: Sequence[str],
+    places: dict[str, str],
     no_images: bool,
     plane: str,
-    data_root: str | None,
-    image_size: str | None,
     quiet: bool,
-    config: Path | None,
-    overrides: Sequence[str],
-    debug: bool,
+    given: Given,
+    **flags: Any,
 ) -> None:
     """Write report.html beside the runs: leaderboards, plots, retrieved pictures, checks and provenance of all of them.
 
@@ -69,17 +73,14 @@ def report(
     simbench report --no-images --figures
     simbench report --publish standard           the page of a published set, beside its tables
     """
-    from bench.config import load_config
     from bench.report.figures.vectors import plane_by
     from bench.report.html.page import write_report
 
-    del debug  # read where errors are shown
     if publish and figures:
         raise UsageError("--figures and --publish: the page of a published set has its figures inside")
-    flags = {"runs": runs, "report_dir": report_dir, "data_root": data_root, "image_size": image_size}
-    checked = load_config(config, overrides=overrides, flags=flags)
-    terminal, named = Terminal(quiet=quiet), places_by_name(places)
-    opened = None if no_images else opener(checked, terminal, named)
+    checked = given.load(flags)
+    terminal = Terminal(quiet=quiet)
+    opened = None if no_images else opener(checked, terminal, places)
     folder = _published(publish, Path(checked.settings.runs), force=force) or checked.settings.report
     written = write_report(
         Path(checked.settings.runs),
@@ -107,17 +108,6 @@ def _published(name: str | None, runs: Path, *, force: bool) -> Path | None:
     if folder is not None and not force:
         refuse_to_drop(runs_frame(all_runs(runs)), folder)
     return folder
-
-
-def places_by_name(places: Sequence[str]) -> dict[str, str]:
-    """Return the words NAME=PATH as a mapping. Raises UsageError for another word."""
-    found = {}
-    for word in places:
-        name, equals, path = word.partition("=")
-        if not (name and equals and path):
-            raise UsageError(f"--images takes NAME=PATH, such as pictures=path/to/pictures, got {word!r}")
-        found[name] = path
-    return found
 
 
 def opener(config: Config, terminal: Terminal, named: dict[str, str]) -> Callable[[RunRecord], Dataset]:

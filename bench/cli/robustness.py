@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import configuration, data_places, folders, option
+from bench.cli.options import Given, configuration, data_places, folders, hardware, option
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal, fitted, terminal_width
 from bench.contract import SimbenchError, UsageError
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("targets", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @option("-d", "--dataset", metavar="NAME|PATH", help="The runs' images, where their data set's name does not say it.")
-@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
-@option("--threads", type=int, help="Processors to use.  [default: all]")
+@hardware
 @data_places
 @folders
 @click.option("--force", is_flag=True, help="Sweep again what is finished.")
@@ -37,9 +36,7 @@ def robustness(
     dataset: str | None,
     force: bool,
     quiet: bool,
-    config: Path | None,
-    overrides: Sequence[str],
-    debug: bool,
+    given: Given,
     **flags: str | int | None,
 ) -> int:
     """Blur, noise, JPEG, rotate, crop and grey the queries of finished runs, and rank their clean galleries.
@@ -54,13 +51,12 @@ def robustness(
     simbench robustness runs/pictures/holdout/arcface -d ~/pictures
     simbench bench --suite robustness                  the same for a whole suite, trained first where it is not yet
     """
-    from bench.config import load_config
     from bench.files import ensure_writable
     from bench.report.curves.curves import write_curves
     from bench.report.curves.robustness_curves import robustness_panels, robustness_text
 
     records = _runs(targets)
-    checked = load_config(config, overrides=overrides, flags=flags)
+    checked = given.load(flags)
     settings, terminal = checked.settings, Terminal(quiet=quiet)
     ensure_writable(settings.report)
     device, threads = machine(settings)
@@ -76,7 +72,7 @@ def robustness(
         return loaded[fingerprint].query
 
     pairs = [(record, lambda record=record: queries(record)) for record in records]
-    failed = sweep_all(pairs, device, threads, terminal, force=force, debug=debug)
+    failed = sweep_all(pairs, device, threads, terminal, force=force, debug=given.debug)
     for path in write_curves(_with_those_of(Path(settings.runs), records), settings.report):
         click.echo(f"written: {path}", err=True)
     click.echo(fitted("\n\n".join(robustness_text(panel) for panel in robustness_panels(records)), terminal_width()))

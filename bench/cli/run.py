@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import (
+    Given,
     chosen_data,
     configuration,
     data_choices,
     data_places,
     folders,
+    hardware,
     option,
     ranking,
     shown_columns,
+    training,
     whole_numbers,
     wide_tables,
 )
@@ -47,30 +50,18 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
     metavar="NAME|PATH",
     help="Data set, or a folder or manifest of your own; repeatable.  [default: digits]",
 )
-@option(
-    "-o",
-    "--option",
-    "words",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Option of the methods (METHOD.NAME=VALUE for one); see `list -v`.",
-)
+@training
 @option(
     "--seed", "--seeds", "seeds", callback=whole_numbers, metavar="0,1,2", help="Seeds, one run each.  [default: 0]"
 )
-@option("--epochs", type=float, help="Epochs in all, shared by a method's phases.")
-@option("--budget", metavar="5m", help="Time to train in, instead of epochs: 90s, 5m, 2h.")
 @option("--lr", type=float, help="Peak learning rate: the option lr of every method that trains.")
 @option("--weight-decay", type=float, help="Their option weight_decay.")
 @option("--augment", metavar="NAME", help="Their option augment: none, light, trivial or rand.")
-@option("--phases", callback=whole_numbers, metavar="1,2", help="Which phases of a method to train.")
 @option("-k", "--k", "ks", type=int, multiple=True, help="Cut-off of the metrics; repeatable.  [default: 1, 10, 50]")
-@option("--ties", metavar="RULE", help="pessimistic, optimistic or mean.  [default: pessimistic]")
 @option("--labels-per-class", type=int, metavar="N", help="Learn from N labelled images a class, validation included.")
 @option("--quick", is_flag=True, help="A look in seconds: --limit 1000 --epochs 1. Not for conclusions.")
-@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
+@hardware
 @option("--engine", metavar="NAME", help="What embeds: torch, openvino or onnx.  [default: torch]")
-@option("--threads", type=int, help="Processors to use.  [default: all]")
 @option("--tensorboard", is_flag=True, help="Also write training curves for TensorBoard into the run folders.")
 @data_choices
 @data_places
@@ -97,9 +88,7 @@ def run(
     tensorboard: bool,
     rank_by: str,
     columns: Sequence[str],
-    config: Path | None,
-    overrides: Sequence[str],
-    debug: bool,
+    given: Given,
     **flags: Any,
 ) -> int:
     """Train methods, rank the gallery for every query, score, and rebuild the tables.
@@ -115,13 +104,13 @@ def run(
     simbench run -m triplet -d digits --protocol loo --labels-per-class 5
     simbench run -m triplet -o encoder=timm/wide_resnet50_2 --augment trivial --lr 3e-4
     """
-    from bench.config import DEFAULT_DATASET, DEFAULT_METHOD, load_config
+    from bench.config import DEFAULT_DATASET, DEFAULT_METHOD
     from bench.runs.run_plan import chosen_methods, load_collection, plan_cells, run_cells
 
     terminal = Terminal(quiet=quiet or as_json)
     names = chosen_methods(methods or (DEFAULT_METHOD,))
     words = [*words, *_training_words(flags)]
-    checked = load_config(config, overrides=overrides, flags=_flags(flags, quick=quick))
+    checked = given.load(_flags(flags, quick=quick))
     settings = checked.settings
     _check_depth(rank_by, settings)
     device, threads = machine(settings)
@@ -133,7 +122,6 @@ def run(
         _say_plan(cells, Path(settings.runs))
         return 0
 
-    from bench.contract import Workplace
     from bench.files import ensure_writable
     from bench.runs.history import require_tensorboard
 
@@ -141,17 +129,7 @@ def run(
         require_tensorboard()
     ensure_writable(Path(settings.runs))
     ensure_writable(settings.report)
-    place = Workplace(
-        Path(settings.runs),
-        device,
-        threads,
-        terminal.progress,
-        terminal.log,
-        force=force,
-        debug=debug,
-        cache=cache,
-        tensorboard=tensorboard,
-    )
+    place = terminal.workplace(settings.runs, device, threads, force=force, debug=given.debug, tensorboard=tensorboard)
     records = list(run_cells(cells, place))
     _report(records, settings, rank_by, columns, as_json=as_json, wide=wide)
     return int(any(record.status != "done" for record in records))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import configuration, data_places, option
+from bench.cli.options import Given, configuration, data_places, hardware, option
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
@@ -43,8 +43,7 @@ class _Asked:
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw what was found in.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("-d", "--dataset", metavar="NAME|PATH", help="The run's data set, for --save.  [default: by its name]")
-@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
-@option("--threads", type=int, help="Processors to use.  [default: all]")
+@hardware
 @data_places
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
 @configuration
@@ -59,9 +58,7 @@ def search(
     as_json: bool,
     dataset: str | None,
     quiet: bool,
-    config: Path | None,
-    overrides: Sequence[str],
-    debug: bool,
+    given: Given,
     **flags: Any,
 ) -> int:
     """Find the pictures most alike to yours, with a finished run's method: exact, by cosine.
@@ -75,11 +72,8 @@ def search(
     simbench search shoe.jpg --run RUN --gallery ~/pictures --json
     simbench search shoe.jpg --run RUN --gallery ~/pictures --jobs 8    embedded by eight processes
     """
-    from bench.config import load_config
-
-    del debug  # read where errors are shown
     terminal = Terminal(quiet=quiet or as_json)
-    checked = load_config(config, overrides=overrides, flags=flags)
+    checked = given.load(flags)
     files = list(_files(queries))
     searcher, own = _searcher(Path(where).expanduser(), gallery, jobs, machine(checked.settings), terminal)
     asked, unread = _ask(searcher, own, files, k, terminal)
@@ -140,15 +134,13 @@ def _searcher(
 
 def _embedded(where: Path, folder: Path, jobs: int, place: tuple[Any, int], terminal: Terminal) -> OwnGallery:
     """Return own pictures, those that are new embedded by several processes."""
-    from bench.cli.embed import pool_maker
-    from bench.contract import Workplace
+    from bench.cli.embed import shard_pools
     from bench.runs.loaded_run import find_run
     from bench.search.sharded import embed_folder
 
     device, threads = place
-    cache = cache_folder()
-    shared = Workplace(cache, device, max(1, threads // jobs), terminal.progress, terminal.log, cache=cache)
-    return embed_folder(folder, find_run(where), shared, pool_maker("local", None, cores=threads, jobs=jobs))
+    shared = terminal.workplace(cache_folder(), device, max(1, threads // jobs))
+    return embed_folder(folder, find_run(where), shared, shard_pools("local", None, cores=threads, jobs=jobs))
 
 
 def _tell(own: OwnGallery, gallery: str, terminal: Terminal) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import configuration, data_places, folders, image_places, option
-from bench.cli.report import opener, places_by_name
+from bench.cli.options import Given, configuration, data_places, folders, hardware, image_places, option
+from bench.cli.report import opener
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import DataError, SimbenchError
@@ -36,8 +36,7 @@ _EXTRA = "the search page needs more packages: pip install 'simbench-retrieval[s
 @option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
 @image_places
 @click.option("--no-images", is_flag=True, help="Do not look for the images: no pictures of what is found.")
-@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
-@option("--threads", type=int, help="Processors to use.  [default: all]")
+@hardware
 @data_places
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the address.")
 @configuration
@@ -46,12 +45,10 @@ def serve(
     chosen: Sequence[str],
     host: str,
     port: int,
-    places: Sequence[str],
+    places: dict[str, str],
     no_images: bool,
     quiet: bool,
-    config: Path | None,
-    overrides: Sequence[str],
-    debug: bool,
+    given: Given,
     **flags: Any,
 ) -> None:
     """Open a page to search by picture: what each method finds, side by side, until Ctrl-C.
@@ -65,7 +62,6 @@ def serve(
     simbench serve --run runs/fashionmnist/loo/triplet/KEY/seed0 --run runs/fashionmnist/loo/arcface/KEY/seed0
     simbench serve --images pictures=path/to/pictures --port 9000
     """
-    del debug  # read where errors are shown
     try:
         import bench.serve.application  # noqa: F401 - to find out now whether all of the extra is there
         from bench.serve.running import listen
@@ -74,12 +70,10 @@ def serve(
         if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "python_multipart", "h11"):
             raise
         raise SimbenchError(_EXTRA) from error
-    from bench.config import load_config
-
-    terminal, named = Terminal(quiet=quiet), places_by_name(places)
-    checked = load_config(config, overrides=overrides, flags=flags)
+    terminal = Terminal(quiet=quiet)
+    checked = given.load(flags)
     listening = listen(host, port)  # before the runs are opened, which takes longer
-    opened = None if no_images else opener(checked, terminal, named)
+    opened = None if no_images else opener(checked, terminal, places)
     galleries = _galleries(chosen, checked, opened, terminal)
     for gallery in galleries:
         terminal.log(f"{gallery.title}: {len(gallery):,} images, {', '.join(one.name for one in gallery.contestants)}")

@@ -17,9 +17,13 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from tqdm import tqdm
 
+from bench.environment import cache_folder
+
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
+    from bench.contract import Workplace
     from bench.suites.cost_model import Prediction
     from bench.suites.expansion import SuiteCell
     from bench.suites.runner import SuiteProgress
@@ -57,6 +61,12 @@ class Terminal:
     def log(self, line: str) -> None:
         if not self.quiet:
             tqdm.write(line, file=sys.stderr)
+
+    def workplace(self, root: Path | str, device: torch.device, threads: int, **choices: bool) -> Workplace:
+        """Return where runs are made, which tells this terminal how it goes on. choices: force, debug, tensorboard."""
+        from bench.contract import Workplace
+
+        return Workplace(Path(root), device, threads, self.progress, self.log, cache=cache_folder(), **choices)
 
 
 def terminal_width() -> int:

@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.options import (
+    Given,
+    configuration,
+    data_choices,
+    data_places,
+    folders,
+    hardware,
+    option,
+    training,
+    whole_numbers,
+)
 from bench.cli.options import chosen_data as given_data
-from bench.cli.options import configuration, data_choices, data_places, folders, option, whole_numbers
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.config import DEFAULT_DATASET
@@ -27,21 +37,9 @@ if TYPE_CHECKING:
 @option(
     "--trials", type=int, default=20, show_default=True, help="Trials of each method, its defaults being the first."
 )
-@option(
-    "-o",
-    "--option",
-    "words",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Option to keep fixed (METHOD.NAME=VALUE for one method).",
-)
+@training
 @option("--seed", "seeds", callback=whole_numbers, metavar="N", help="Seed of training and search.  [default: 0]")
-@option("--epochs", type=float, help="Epochs of a trial in all, shared by a method's phases.")
-@option("--budget", metavar="2m", help="Time of a trial, instead of epochs: 90s, 2m.")
-@option("--phases", callback=whole_numbers, metavar="1,2", help="Which phases of a method to train.")
-@option("--ties", metavar="RULE", help="pessimistic, optimistic or mean.  [default: pessimistic]")
-@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
-@option("--threads", type=int, help="Processors to use.  [default: all]")
+@hardware
 @option("--study", metavar="DIR", help="Where finished trials are kept.  [default: tuning in the folder of --runs]")
 @option(
     "--output",
@@ -62,16 +60,15 @@ def tune(
     study: str | None,
     output: Path | None,
     quiet: bool,
-    config: Path | None,
-    overrides: Sequence[str],
-    debug: bool,
+    given: Given,
     **flags: Any,
 ) -> int:
     """Search each method's tunable options, with as many trials of the same length for each.
 
-    A trial's score is map, leave-one-out, on the validation split: query and gallery are not looked at. The best
-    options are printed and written as sections of a bench.toml, every trial to a CSV file beside it. Options given with
-    -o or in bench.toml are not searched. Interrupted, the same command goes on; with more --trials, it adds to them.
+    --epochs or --budget is a trial's. Its score is map, leave-one-out, on the validation split: query and gallery are
+    not looked at. The best options are printed and written as sections of a bench.toml, every trial to a CSV file
+    beside it. Options given with -o or in bench.toml are not searched. Interrupted, the same command resumes; with more
+    --trials, it adds to them.
 
     \b
     simbench tune -m arcface -d fashionmnist --budget 2m
@@ -79,7 +76,6 @@ def tune(
     simbench tune -m arcface -o batch_size=64 --trials 5
     simbench run -m arcface -d fashionmnist --config runs/report/tuned/fashionmnist.toml
     """
-    from bench.config import load_config
     from bench.runs.run_plan import chosen_data, chosen_methods, load_collection
     from bench.tuning.optuna_study import require_optuna
     from bench.tuning.search import plan_tunings
@@ -87,13 +83,12 @@ def tune(
     require_optuna()
     terminal, cache = Terminal(quiet=quiet), cache_folder()
     names = chosen_methods(methods)
-    checked = load_config(config, overrides=overrides, flags=given_data(flags))
+    checked = given.load(given_data(flags))
     settings = checked.settings
     device, threads = machine(settings)
     data = chosen_data(load_collection(dataset, checked, terminal.progress, cache), settings, cache)
     plans = plan_tunings(names, data, checked, words, device.type, trials=trials)
 
-    from bench.contract import Workplace
     from bench.files import ensure_writable
     from bench.tuning.search import tune as tune_method
     from bench.tuning.write import require_toml, save_section
@@ -101,7 +96,7 @@ def tune(
     target = output or settings.report / "tuned" / f"{data.name}.toml"
     require_toml(target)
     ensure_writable(target.parent)
-    place = Workplace(Path(settings.runs), device, threads, terminal.progress, terminal.log, debug=debug, cache=cache)
+    place = terminal.workplace(settings.runs, device, threads, debug=given.debug)
     where = Path(study) if study else place.root / "tuning"
     for plan in plans:
         found = tune_method(plan, data, place, where, kept=partial(_keep_trials, target.parent))

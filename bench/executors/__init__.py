@@ -1,1 +1,1 @@
-"""Where jobs run: in processes of this machine (`local`), or as tasks of a Ray cluster (`ray`)."""
+"""Where jobs run: in processes of this machine (`process`), or as tasks of a Ray cluster (`ray`)."""

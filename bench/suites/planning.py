@@ -14,8 +14,8 @@ import torch
 from bench.config import Config, seconds
 from bench.contract import Dataset, SimbenchError, UsageError, Workplace
 from bench.executors.executor import Limits
-from bench.executors.local import LocalPool
 from bench.executors.memory import byte_count, machine_memory
+from bench.executors.process import LocalPool
 from bench.files import ensure_writable, write_json
 from bench.runs.run_plan import chosen_data, load_collection
 from bench.runs.store import locked, read_run
