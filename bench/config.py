@@ -14,7 +14,7 @@ from bench.contract import UsageError
 from bench.naming import canonical, did_you_mean
 from bench.options import build, option_types
 from bench.plugins import DATASET, ENGINE, METHOD, Kind
-from bench.registry import get_dataset, get_method, plugin_names, require_known
+from bench.registry import get_method, get_plugin, plugin_names, require_known
 
 _SECTIONS = ("run", "methods", "datasets", "suite")
 DEFAULT_METHOD, DEFAULT_DATASET = "arcface", "digits"  # of a command that names none
@@ -69,14 +69,10 @@ class Settings:
             raise ValueError(f"seeds must be whole numbers from 0, got {list(self.seeds)}")
         if not self.ks or min(self.ks) < 1:
             raise ValueError(f"ks must be whole numbers from 1, got {list(self.ks)}")
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads must be 1 or more, got {self.threads}")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"limit must be 1 or more, got {self.limit}")
-        if self.per_class is not None and self.per_class < 1:
-            raise ValueError(f"per_class must be 1 or more, got {self.per_class}")
-        if self.labels_per_class is not None and self.labels_per_class < 1:
-            raise ValueError(f"labels_per_class must be 1 or more, got {self.labels_per_class}")
+        for name in ("threads", "limit", "per_class", "labels_per_class"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be 1 or more, got {value}")
         if self.split_seed < 0:
             raise ValueError(f"split_seed must be 0 or more, got {self.split_seed}")
 
@@ -123,8 +119,8 @@ def load_config(path: Path | None, *, overrides: Sequence[str] = (), flags: Mapp
         run = {name: value for name, value in run.items() if name not in ("budget", "epochs")}
     given = {**run, **said}
     settings = _checked(problems, where, lambda: build(Settings, given, owner="[run]"))
-    methods = _plugin_sections(METHOD, document.get("methods", {}), get_method, problems, where)
-    datasets = _plugin_sections(DATASET, document.get("datasets", {}), get_dataset, problems, where)
+    methods = _plugin_sections(METHOD, document.get("methods", {}), problems, where)
+    datasets = _plugin_sections(DATASET, document.get("datasets", {}), problems, where)
     known = document.get("suite", {})
     if not isinstance(known, dict):
         problems.append(f"{where}: [suite] holds sections such as [suite.quick], got {known!r}")
@@ -139,6 +135,17 @@ def seconds(duration: str) -> float:
     if not match or float(match[1]) == 0:
         raise ValueError(f"expected a duration such as 90s, 5m or 2h, got {duration!r}")
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def read_toml(path: Path, what: str = "") -> tuple[str, dict[str, Any]]:
+    """Return a TOML file's text and what it says. what: its name in the UsageError for one that cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {what}{path}: {getattr(error, 'strerror', None) or error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
 def height_and_width(text: str) -> tuple[int, int]:
@@ -186,14 +193,7 @@ def _read(path: Path | None) -> tuple[str, dict[str, Any]]:
     chosen = path or Path("bench.toml")
     if path is None and not chosen.is_file():
         return "command line", {}
-    try:
-        return str(chosen), tomllib.loads(chosen.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"cannot read the configuration {chosen}: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{chosen} is not valid TOML: {error}") from error
+    return str(chosen), read_toml(chosen, "the configuration ")[1]
 
 
 def _apply(document: dict[str, Any], word: str, problems: list[str]) -> None:
@@ -211,9 +211,7 @@ def _apply(document: dict[str, Any], word: str, problems: list[str]) -> None:
     table[parts[-1]] = text
 
 
-def _plugin_sections(
-    kind: Kind, sections: Any, get: Any, problems: list[str], where: str
-) -> dict[str, Mapping[str, Any]]:
+def _plugin_sections(kind: Kind, sections: Any, problems: list[str], where: str) -> dict[str, Mapping[str, Any]]:
     known = plugin_names(kind)
     found: dict[str, Mapping[str, Any]] = {}
     if not isinstance(sections, dict):
@@ -228,7 +226,7 @@ def _plugin_sections(
         elif not isinstance(options, dict):
             problems.append(f"{where}: {kind.decorator}s.{name} must be a section, got {options!r}")
         else:
-            _checked(problems, where, lambda n=name, o=options: build(get(n), o, owner=f"{kind.word} {n}"))
+            _checked(problems, where, lambda n=name, o=options: build(get_plugin(kind, n), o, owner=f"{kind.word} {n}"))
             found[canonical(name)] = options
     return found
 

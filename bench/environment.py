@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import threading
 import urllib.request
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import platformdirs
+
+from bench.contract import UsageError
 
 
 def processors() -> int:
     """Return how many processors this process may use, at least 1."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Return how many bytes of memory the machine has; 0 where nobody says."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 0
 
 
 def cache_folder() -> Path:
@@ -73,6 +85,24 @@ def hub_obstacle() -> str:
     if any(os.environ.get(name, "").lower() in _TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
         return "HF_HUB_OFFLINE is set"
     return unreachable(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+
+
+def require_package(module: str, asker: str, package: str, wanted: str) -> ModuleType:
+    """Return an optional module, to be asked for before anything takes long.
+
+    Args:
+        module: its name.
+        asker: what needs it, as the user wrote it.
+        package: what it comes with.
+        wanted: what ``pip install`` is to be given.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UsageError(f"{asker} needs the package {package}: pip install {wanted}") from error
 
 
 def version() -> str:

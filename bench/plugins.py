@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -14,9 +14,7 @@ C = TypeVar("C", bound=type)
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
-_MARK = "__simbench_plugin__"
-_PROTOCOL = "__simbench_protocol__"  # of a cut's function: what it is the cut of
-_PACKAGES = "__simbench_packages__"  # of an engine's function: what it imports
+_MARK = "__simbench_plugin__"  # the attribute that holds the kind's decorator and what it was given
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,7 @@ PROTOCOL = Kind(
     "bench.data.splits.protocols",
     standing=(("auto", "given where the data name queries, else holdout."),),
 )
+KINDS = (METHOD, DATASET, PROTOCOL, ENCODER, ENGINE, INDEX)
 
 
 def method(cls: C) -> C:
@@ -86,7 +85,7 @@ def method(cls: C) -> C:
         ...     def fit(self, train, validation, run): pass
         ...     def embed(self, pixels): return pixels.pow(self.power).mean(dim=(2, 3)) + 1e-6
     """
-    return _mark(_checked(cls, METHOD), METHOD)
+    return _mark(cls, METHOD)
 
 
 def dataset(cls: C) -> C:
@@ -102,7 +101,7 @@ def dataset(cls: C) -> C:
     Raises:
         MethodError: it is no dataclass, has no ``load``, or an option has no default.
     """
-    return _mark(_checked(cls, DATASET), DATASET)
+    return _mark(cls, DATASET)
 
 
 def encoder(cls: C) -> C:
@@ -117,7 +116,7 @@ def encoder(cls: C) -> C:
     Raises:
         MethodError: it is no subclass of ``bench.Encoder``.
     """
-    return _mark(_checked(cls, ENCODER), ENCODER)
+    return _mark(cls, ENCODER)
 
 
 def engine(*packages: str) -> Callable[[F], F]:
@@ -131,12 +130,7 @@ def engine(*packages: str) -> Callable[[F], F]:
         number format and a function from float32 pixels ``(n, c, h, w)`` to float32 vectors ``(n, d)``, the fastest
         first: the first that gives torch's vectors is taken.
     """
-
-    def marked(function: F) -> F:
-        setattr(function, _PACKAGES, packages)
-        return _mark(function, ENGINE)
-
-    return marked
+    return lambda function: _mark(function, ENGINE, packages)
 
 
 def index(function: F) -> F:
@@ -165,53 +159,40 @@ def protocol(
     Returns:
         A decorator for a function of a ``Collection`` and a seed that returns a ``Collection`` with query and gallery.
     """
-
-    def marked(cut: F) -> F:
-        summary = (cut.__doc__ or "").partition("\n")[0]
-        flags = {"gallery_is_train": gallery_is_train, "query_in_gallery": query_in_gallery}
-        setattr(
-            cut, _PROTOCOL, EvaluationProtocol(cut.__name__, summary, needs, cut, seen_classes=seen_classes, **flags)
-        )
-        return _mark(cut, PROTOCOL)
-
-    return marked
+    flags = {"gallery_is_train": gallery_is_train, "query_in_gallery": query_in_gallery, "seen_classes": seen_classes}
+    return lambda cut: _mark(cut, PROTOCOL, (needs, flags))
 
 
 def protocol_of(cut: Callable[..., Any]) -> EvaluationProtocol:
     """Return the protocol that a marked function is the cut of."""
-    made: EvaluationProtocol = getattr(cut, _PROTOCOL)
-    return made
+    needs, flags = getattr(cut, _MARK)[1]
+    return EvaluationProtocol(cut.__name__, (cut.__doc__ or "").partition("\n")[0], needs, cut, **flags)
 
 
 def packages_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """Return what an engine said that it imports."""
-    packages: tuple[str, ...] = getattr(function, _PACKAGES, ())
+    packages: tuple[str, ...] = getattr(function, _MARK)[1]
     return packages
 
 
 def is_marked(thing: object, kind: Kind) -> bool:
     """Return whether a class or a function itself, no parent of it, bears a kind's decorator."""
-    return isinstance(thing, (type, FunctionType)) and vars(thing).get(_MARK) == kind.decorator
+    return isinstance(thing, (type, FunctionType)) and vars(thing).get(_MARK, ("",))[0] == kind.decorator
 
 
-def _mark(thing: T, kind: Kind) -> T:
-    setattr(thing, _MARK, kind.decorator)
+def _mark(thing: T, kind: Kind, given: object = None) -> T:
+    if isinstance(thing, type):
+        _check(thing, kind)
+    setattr(thing, _MARK, (kind.decorator, given))
     return thing
 
 
-def _checked(cls: C, kind: Kind) -> C:
+def _check(cls: type, kind: Kind) -> None:
     missing = [name for name in kind.needs if not callable(getattr(cls, name, None))]
     if missing:
         raise MethodError(f"{kind.word} {cls.__module__}.{cls.__qualname__} lacks {' and '.join(missing)}()")
-    if not kind.options:
-        return cls
-    if not is_dataclass(cls):
+    if kind.options and not is_dataclass(cls):
         raise MethodError(f"{kind.word} {cls.__qualname__} is no dataclass; write @{kind.decorator} above @dataclass")
-    no_default = [f.name for f in fields(cls) if not _has_default(f)]
-    if no_default:
-        raise MethodError(f"{kind.word} {cls.__qualname__}: every option needs a default, {no_default[0]!r} has none")
-    return cls
-
-
-def _has_default(one: Field[object]) -> bool:
-    return not (one.default is MISSING and one.default_factory is MISSING)
+    for one in fields(cls) if kind.options else ():
+        if one.default is MISSING and one.default_factory is MISSING:
+            raise MethodError(f"{kind.word} {cls.__qualname__}: every option needs a default, {one.name!r} has none")

@@ -13,7 +13,7 @@ BASE = {"contract", "naming", "environment", "files", "look", "plugins"}  # what
 MAY_IMPORT = {
     "contract": set(),
     "naming": set(),
-    "environment": set(),
+    "environment": {"contract"},
     "files": {"contract"},
     "look": set(),
     "principal_components": {"contract"},

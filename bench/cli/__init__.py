@@ -52,25 +52,9 @@ def cli() -> None:
 
 
 for command in (
-    run,
-    bench,
-    listing,
-    fetch,
-    leaderboard,
-    check,
-    tune,
-    rerank,
-    cache,
-    search,
-    embed,
-    serve,
-    decode,
-    evaluate,
-    compare,
-    index,
-    robustness,
-    report,
-):
+    run, bench, listing, fetch, leaderboard, check, tune, rerank, cache, search, embed, serve, decode, evaluate,
+    compare, index, robustness, report,
+):  # fmt: skip
     cli.add_command(command)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from bench.contract import UsageError
 
 if TYPE_CHECKING:
     from bench.contract import Workplace
+    from bench.suites.expansion import SuiteCell
     from bench.suites.planning import Plan
     from bench.suites.runner import Outcome
 
@@ -86,11 +88,8 @@ def bench(
     place = terminal.workplace(settings.runs, device, threads)
     ensure_writable(settings.report)
     asked = Asked(jobs, budget, cell_time, cell_memory, predicted=dry_run, here=executor == "local")
-    trials = StatusLine(place.root, {}, 1, quiet=quiet)
-    try:
+    with closing(StatusLine(place.root, {}, 1, quiet=quiet)) as trials:
         plan = plan_suite(name, checked, place, asked, Reporter(trials.show, trials.tell))
-    finally:
-        trials.close()
     for line in [*(f"skipped: {line}" for line in plan.skipped), *([plan.note] if plan.note else [])]:
         terminal.log(line)
     if dry_run:
@@ -99,11 +98,8 @@ def bench(
     expected = {cell.folder(place.root): one for cell, one in zip(plan.cells, plan.predictions, strict=True)}
     program, most = CellProgram(place, checked.datasets), max(cores, jobs * threads)
     made = make_pool(program, executor=executor, address=address, limits=plan.limits, cores=most, jobs=jobs)
-    board = StatusLine(place.root, expected, made.slots, quiet=quiet)
-    try:
+    with closing(StatusLine(place.root, expected, made.slots, quiet=quiet)) as board:
         outcomes = Runner(plan.cells, place, made, plan.limits, Reporter(board.show, board.tell)).run()
-    finally:
-        board.close()
     swept = not plan.suite.keys.robustness or _sweep(outcomes, place, terminal, debug=given.debug)
     return _report(outcomes, plan, place.root, settings.report, wide=wide) or int(not swept)
 
@@ -120,13 +116,11 @@ def _say_plan(plan: Plan, root: Path, jobs: int) -> None:
 
     from bench.executors.memory import in_words
 
-    rows = []
-    done = plan.finished(root)
+    rows, done = [], plan.finished(root)
     for cell, one, finished in zip(plan.cells, plan.predictions, done, strict=True):
-        spec = cell.spec
         state = "done" if finished else "to run"
         taken = [duration(one.seconds), in_words(one.memory) if one.memory else "?"] if one.known else ["?", "?"]
-        rows.append([spec.dataset, spec.protocol, cell.label, cell.seed, state, *taken])
+        rows.append([*_names(cell), state, *taken])
     heads = ["data set", "protocol", "method", "seed", "state", "time", "memory"]
     click.echo(
         tabulate(rows, heads, colalign=[*["left"] * 3, "right", "left", "right", "right"], disable_numparse=True)
@@ -154,7 +148,7 @@ def _report(outcomes: Sequence[Outcome], plan: Plan, runs: Path, folder: Path, *
     click.echo(leaderboard_text(frame, wide=wide))
     failed = [outcome for outcome in outcomes if not outcome.done]
     if failed:
-        rows = [[*_names(outcome), outcome.why] for outcome in failed]
+        rows = [[*_names(outcome.cell), outcome.why] for outcome in failed]
         click.echo(f"\n{len(failed)} of {len(outcomes)} cells failed:\n")
         click.echo(tabulate(rows, ["data set", "protocol", "method", "seed", "failed"], disable_numparse=True))
     if plan.skipped:
@@ -164,6 +158,5 @@ def _report(outcomes: Sequence[Outcome], plan: Plan, runs: Path, folder: Path, *
     return int(bool(failed))
 
 
-def _names(outcome: Outcome) -> list[str]:
-    spec = outcome.cell.spec
-    return [spec.dataset, spec.protocol, outcome.cell.label, str(outcome.cell.seed)]
+def _names(cell: SuiteCell) -> list[str]:
+    return [cell.spec.dataset, cell.spec.protocol, cell.label, str(cell.seed)]

@@ -126,7 +126,7 @@ def _side(files: dict[str, str | None], name: str) -> Side | None:
 def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, gallery: Side) -> Iterator[str]:
     from tabulate import tabulate
 
-    from bench.runs.external_embeddings import metric_of
+    from bench.evaluation.metrics.registry import describe
     from bench.runs.sanity_checks import threshold_lines
 
     alone = ", each asks all the others" if query is gallery else f" ask {len(gallery.vectors):,} items"
@@ -136,7 +136,7 @@ def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, g
     for name, value in found.scores.items():
         low, high = found.ci95.get(name, (math.nan, math.nan))
         theirs = [_number(scores.get(name, math.nan)) for scores in dialects.values()]
-        label = f"{name} {metric_of(name).arrow}".strip()
+        label = f"{name} {describe(name).arrow}".strip()
         rows.append([label, _number(value), _number(low), _number(high), _number(found.macro.get(name)), *theirs])
     yield _table(tabulate, ["metric", "mean", "95 % from", "to", "macro", *dialects], rows)
     yield ""

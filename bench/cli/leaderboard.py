@@ -8,28 +8,20 @@ from typing import Any
 
 import click
 
-from bench.cli.options import (
-    Given,
-    configuration,
-    folders,
-    published_target,
-    publishing,
-    ranking,
-    shown_columns,
-    wide_tables,
-)
+from bench.cli import options
+from bench.cli.options import Given
 from bench.cli.terminal import leaderboard_text
 
 
 @click.command()
-@folders
-@publishing
-@wide_tables
-@ranking
-@shown_columns
+@options.folders
+@options.publishing
+@options.wide_tables
+@options.ranking
+@options.shown_columns
 @click.option("--json", "as_json", is_flag=True, help="Print the table of runs as JSON.")
 @click.option("--latex", "as_latex", is_flag=True, help="Write leaderboard.tex as well: booktabs tables for a paper.")
-@configuration
+@options.configuration
 def leaderboard(
     *,
     publish: str | None,
@@ -64,7 +56,7 @@ def leaderboard(
     from bench.report.write import publish as write_published
 
     settings = given.load(flags).settings
-    target = published_target(publish, force=force)
+    target = options.published_target(publish, force=force)
     board = board_of(Path(settings.runs), rank_by, columns)
     folder = target or settings.report
     written = write_published(board, folder, force=force) if target else write_board(board, folder)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bench.cli.options import plugin_folders
-from bench.plugins import DATASET, ENCODER, ENGINE, INDEX, METHOD, PROTOCOL, Kind
+from bench.plugins import DATASET, KINDS, METHOD, Kind
 from bench.registry import list_plugins
 
 PREFACE = """
@@ -21,15 +21,7 @@ system's package puts them, and are downloaded last; `simbench fetch NAME` does 
 checksum is compared with it.
 """
 
-
-_KINDS = {
-    "methods": METHOD,
-    "datasets": DATASET,
-    "protocols": PROTOCOL,
-    "encoders": ENCODER,
-    "engines": ENGINE,
-    "indexes": INDEX,
-}
+_KINDS = {kind.group.removeprefix("simbench."): kind for kind in KINDS}
 
 
 @click.command("list")

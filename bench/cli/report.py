@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import (
-    Given,
-    configuration,
-    data_places,
-    folders,
-    image_places,
-    published_target,
-    publishing,
-    ranking,
-)
+from bench.cli import options
+from bench.cli.options import Given
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder
@@ -31,11 +23,11 @@ _TARGET = 3_000_000  # bytes of a page for a suite of runs
 
 
 @click.command()
-@folders
-@publishing
+@options.folders
+@options.publishing
 @click.option("--figures", is_flag=True, help="Also write each figure as a file, SVG and PNG.")
-@ranking
-@image_places
+@options.ranking
+@options.image_places
 @click.option("--no-images", is_flag=True, help="Do not look for the images: no retrieved pictures, much faster.")
 @click.option(
     "--map",
@@ -45,9 +37,9 @@ _TARGET = 3_000_000  # bytes of a page for a suite of runs
     show_default=True,
     help="How embeddings are laid out; umap needs the extra umap.",
 )
-@data_places
+@options.data_places
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only where the page is.")
-@configuration
+@options.configuration
 def report(
     *,
     publish: str | None,
@@ -104,7 +96,7 @@ def _published(name: str | None, runs: Path, *, force: bool) -> Path | None:
     from bench.report.write import refuse_to_drop
     from bench.runs.store import all_runs
 
-    folder = published_target(name, force=force)
+    folder = options.published_target(name, force=force)
     if folder is not None and not force:
         refuse_to_drop(runs_frame(all_runs(runs)), folder)
     return folder

@@ -10,21 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import (
-    Given,
-    chosen_data,
-    configuration,
-    data_choices,
-    data_places,
-    folders,
-    hardware,
-    option,
-    ranking,
-    shown_columns,
-    training,
-    whole_numbers,
-    wide_tables,
-)
+from bench.cli import options
+from bench.cli.options import Given, option
 from bench.cli.terminal import Terminal, leaderboard_text
 from bench.contract import UsageError
 from bench.environment import cache_folder, processors
@@ -50,30 +37,27 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
     metavar="NAME|PATH",
     help="Data set, or a folder or manifest of your own; repeatable.  [default: digits]",
 )
-@training
-@option(
-    "--seed", "--seeds", "seeds", callback=whole_numbers, metavar="0,1,2", help="Seeds, one run each.  [default: 0]"
-)
+@options.training
 @option("--lr", type=float, help="Peak learning rate: the option lr of every method that trains.")
 @option("--weight-decay", type=float, help="Their option weight_decay.")
 @option("--augment", metavar="NAME", help="Their option augment: none, light, trivial or rand.")
 @option("-k", "--k", "ks", type=int, multiple=True, help="Cut-off of the metrics; repeatable.  [default: 1, 10, 50]")
 @option("--labels-per-class", type=int, metavar="N", help="Learn from N labelled images a class, validation included.")
 @option("--quick", is_flag=True, help="A look in seconds: --limit 1000 --epochs 1. Not for conclusions.")
-@hardware
+@options.hardware
 @option("--engine", metavar="NAME", help="What embeds: torch, openvino or onnx.  [default: torch]")
 @option("--tensorboard", is_flag=True, help="Also write training curves for TensorBoard into the run folders.")
-@data_choices
-@data_places
-@folders
-@ranking
-@shown_columns
+@options.data_choices
+@options.data_places
+@options.folders
+@options.ranking
+@options.shown_columns
 @click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
 @click.option("--force", is_flag=True, help="Run again what is finished.")
-@wide_tables
+@options.wide_tables
 @click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON instead of tables.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
-@configuration
+@options.configuration
 def run(
     *,
     methods: Sequence[str],
@@ -123,7 +107,7 @@ def run(
         return 0
 
     from bench.files import ensure_writable
-    from bench.runs.history import require_tensorboard
+    from bench.runs.fitting import require_tensorboard
 
     if tensorboard:
         require_tensorboard()
@@ -142,7 +126,7 @@ def _training_words(flags: dict[str, Any]) -> list[str]:
 
 
 def _flags(flags: dict[str, Any], *, quick: bool) -> dict[str, Any]:
-    given = chosen_data(flags)
+    given = options.chosen_data(flags)
     if quick:
         shorter = {k: v for k, v in _QUICK.items() if not (k == "epochs" and "budget" in given)}
         given = {**shorter, **given}

@@ -15,6 +15,7 @@ from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder
+from bench.naming import first_few, readable
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -83,7 +84,7 @@ def search(
         for one in asked:
             _print(one, len(searcher.items.names))
     for path, reason in unread:
-        click.echo(f"simbench: {_shown(str(path))}: cannot be read ({reason})", err=True)
+        click.echo(f"simbench: {readable(str(path))}: cannot be read ({reason})", err=True)
     if save is not None and asked:
         pictures = _pictures(Path(where).expanduser(), own, dataset, checked, terminal)
         _draw(asked[:_ROWS], pictures, save)
@@ -145,14 +146,12 @@ def _embedded(where: Path, folder: Path, jobs: int, place: tuple[Any, int], term
 
 def _tell(own: OwnGallery, gallery: str, terminal: Terminal) -> None:
     """Say what has changed among own pictures, and what of them could not be read."""
-    from bench.naming import first_few
-
     seen = own.changes
     if seen.any:
         news = f"{seen.added:,} added, {seen.changed:,} changed, {seen.deleted:,} deleted, {seen.kept:,} as before"
         terminal.log(f"{gallery}: {news}")
     if own.broken:
-        named = first_few([f"{_shown(name)} ({reason})" for name, reason in own.broken])
+        named = first_few([f"{readable(name)} ({reason})" for name, reason in own.broken])
         terminal.log(f"{gallery}: {len(own.broken):,} pictures left out, as they cannot be read: {named}")
 
 
@@ -177,20 +176,20 @@ def _ask(
 
 
 def _print(one: _Asked, searched: int) -> None:
-    label = f" [{_shown(one.label)}]" if one.label else ""
+    label = f" [{readable(one.label)}]" if one.label else ""
     answer = one.answer
     times = f"embedded in {answer.embed_ms:.1f} ms, {searched:,} searched in {answer.search_ms:.1f} ms"
-    click.echo(f"{_shown(str(one.path))}{label}: {times}")
+    click.echo(f"{readable(str(one.path))}{label}: {times}")
     width = max((len(hit.label or "-") for hit in answer.hits), default=0)
     for hit in answer.hits:
-        click.echo(f"  {hit.rank:3}  {hit.similarity:7.4f}  {_shown(hit.label or '-'):{width}}  {_shown(hit.name)}")
+        click.echo(f"  {hit.rank:3}  {hit.similarity:7.4f}  {readable(hit.label or '-'):{width}}  {readable(hit.name)}")
 
 
 def _facts(one: _Asked) -> dict[str, Any]:
     answer = asdict(one.answer)
     for hit in answer["hits"]:
-        hit["name"] = _shown(hit["name"])
-    return {"query": _shown(str(one.path)), "label": one.label, **answer}
+        hit["name"] = readable(hit["name"])
+    return {"query": readable(str(one.path)), "label": one.label, **answer}
 
 
 def _pictures(
@@ -212,7 +211,7 @@ def _draw(asked: Sequence[_Asked], pictures: Pictures, save: Path) -> None:
 
     rows = []
     for one in asked:
-        query = Tile(picture_of_file(one.path), (_shown(one.path.name), one.label or "query"), "query")
+        query = Tile(picture_of_file(one.path), (readable(one.path.name), one.label or "query"), "query")
         rows.append([query, *(_tile(hit, one.label, pictures) for hit in one.answer.hits)])
     write_bytes(save, draw_grid(rows))
 
@@ -222,10 +221,3 @@ def _tile(hit: Hit, label: str | None, pictures: Pictures) -> Tile:
 
     frame: Frame = "none" if label is None else "right" if hit.label == label else "wrong"
     return Tile(pictures(hit.name), (f"{hit.rank}: {hit.similarity:.3f}", hit.label or hit.name), frame)
-
-
-def _shown(name: str) -> str:
-    """Return a file's name as any terminal can print it."""
-    from bench.naming import readable
-
-    return readable(name)

@@ -87,29 +87,24 @@ def _galleries(
 ) -> list[SharedGallery]:
     import torch
 
-    from bench.runs.loaded_run import TrainedRun, find_run, open_run
+    from bench.runs.loaded_run import find_run, open_run
     from bench.runs.store import all_runs
     from bench.serve.shared_gallery import choose_records, open_galleries
 
     device, threads = machine(checked.settings)
     torch.set_num_threads(threads)
     if chosen:
-        records = list({record.folder.resolve(): record for record in map(find_run, map(_path, chosen))}.values())
+        found = [find_run(Path(where).expanduser()) for where in chosen]
+        records = list({record.folder.resolve(): record for record in found}.values())
     else:
         records = choose_records(all_runs(Path(checked.settings.runs)))
     if not records:
         raise DataError(
             f"no finished runs with weights in {checked.settings.runs}; start with: simbench run -m pixels -m arcface"
         )
-
-    def open_one(record: RunRecord) -> TrainedRun:
-        return open_run(record.folder, device)
-
-    return open_galleries(records, open_one, opened, terminal.progress, terminal.log)
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    return open_galleries(
+        records, lambda record: open_run(record.folder, device), opened, terminal.progress, terminal.log
+    )
 
 
 def _application(galleries: Sequence[SharedGallery], report: Path, host: str) -> Any:

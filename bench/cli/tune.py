@@ -10,18 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import (
-    Given,
-    configuration,
-    data_choices,
-    data_places,
-    folders,
-    hardware,
-    option,
-    training,
-    whole_numbers,
-)
-from bench.cli.options import chosen_data as given_data
+from bench.cli import options
+from bench.cli.options import Given, option
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.config import DEFAULT_DATASET
@@ -37,20 +27,19 @@ if TYPE_CHECKING:
 @option(
     "--trials", type=int, default=20, show_default=True, help="Trials of each method, its defaults being the first."
 )
-@training
-@option("--seed", "seeds", callback=whole_numbers, metavar="N", help="Seed of training and search.  [default: 0]")
-@hardware
+@options.training
+@options.hardware
 @option("--study", metavar="DIR", help="Where finished trials are kept.  [default: tuning in the folder of --runs]")
 @option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="TOML file for the best options.  [default: tuned/DATASET.toml in REPORT-DIR]",
 )
-@data_choices
-@data_places
-@folders
+@options.data_choices
+@options.data_places
+@options.folders
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the best options.")
-@configuration
+@options.configuration
 def tune(
     *,
     methods: Sequence[str],
@@ -83,7 +72,7 @@ def tune(
     require_optuna()
     terminal, cache = Terminal(quiet=quiet), cache_folder()
     names = chosen_methods(methods)
-    checked = given.load(given_data(flags))
+    checked = given.load(options.chosen_data(flags))
     settings = checked.settings
     device, threads = machine(settings)
     data = chosen_data(load_collection(dataset, checked, terminal.progress, cache), settings, cache)

@@ -16,7 +16,7 @@ from bench.contract import Budget, Images, ImageShape, Method, RunContext, Simbe
 from bench.evaluation.inference.embed import embed_images
 from bench.evaluation.ranking.arrays import Vectors
 from bench.options import build
-from bench.runs.history import MemoryHistory
+from bench.runs.fitting import MemoryHistory
 from bench.training.checkpoints import FolderCheckpoints
 
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench.environment import memory_bytes
+
 WATCHED = sys.platform == "linux"  # elsewhere there is no /proc, and limits are the kernel's (`bench.suites.cell`)
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
@@ -30,10 +32,7 @@ def in_words(amount: float) -> str:
 
 def machine_memory() -> int:
     """Return how many bytes this machine, or the container that this is, may hold; 0 where nobody says."""
-    try:
-        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return 0
+    whole = memory_bytes()
     for path in _CGROUP:
         try:
             whole = min(whole, int(path.read_text("ascii")))

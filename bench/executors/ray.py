@@ -6,7 +6,6 @@ are those of one machine, and a machine that is lost is one more cause outside t
 
 from __future__ import annotations
 
-import importlib
 import json
 import tempfile
 import time
@@ -17,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic
 
-from bench.contract import SimbenchError, UsageError
+from bench.contract import SimbenchError
+from bench.environment import require_package
 from bench.executors.executor import LOG, TOLD, Ended, J, Limits, Program
 from bench.executors.process import JobProcess
 from bench.files import write_bytes
@@ -60,9 +60,6 @@ def _watched(job: str, limits: Mapping[str, Any], folder: Path) -> Ended:
     return ended
 
 
-EXTRA = "pip install 'simbench-retrieval[ray]'"
-
-
 class RayPool(Generic[J]):
     """As many jobs at once as the cluster has processors, or GPUs, for.
 
@@ -71,12 +68,7 @@ class RayPool(Generic[J]):
     """
 
     def __init__(
-        self,
-        program: Program[J],
-        limits: Limits,
-        *,
-        address: str | None = None,
-        cores: int | None = None,
+        self, program: Program[J], limits: Limits, *, address: str | None = None, cores: int | None = None
     ) -> None:
         self._ray, place = require_ray(), program.place
         self._program, self._limits = program, limits
@@ -145,7 +137,4 @@ class RayPool(Generic[J]):
 
 def require_ray() -> Any:
     """Return the package. Raises UsageError, before anything is run, where it is missing."""
-    try:
-        return importlib.import_module("ray")
-    except ImportError as error:
-        raise UsageError(f"--executor ray needs the package ray: {EXTRA}") from error
+    return require_package("ray", "--executor ray", "ray", "'simbench-retrieval[ray]'")

@@ -13,8 +13,6 @@ from bench.contract import Control, DataError, Thresholds, UsageError, to_jsonab
 from bench.data.formats.vector_files import read_names, read_vectors
 from bench.evaluation.evaluate import Evaluation, evaluate_set
 from bench.evaluation.metrics.conventions import DIALECTS, translate
-from bench.evaluation.metrics.metric import Metric
-from bench.evaluation.metrics.registry import describe
 from bench.evaluation.ranking.relevance import as_names
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.ranking.vectors import as_vectors
@@ -151,11 +149,6 @@ def dialect_scores(found: Evaluation, dialects: Sequence[str]) -> dict[str, dict
         told[name] = {metric: float(np.nanmean(values[metric])) for metric in values if metric.startswith("map@")}
         told[name].pop("map@r", None)
     return told
-
-
-def metric_of(name: str) -> Metric:
-    """Return what a score's name means."""
-    return describe(name)
 
 
 def save_judged(folder: Path, query: Side, gallery: Side, judged: Judged) -> None:

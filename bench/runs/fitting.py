@@ -1,18 +1,19 @@
-"""Fit one method on one data set's learnt parts: what a run and a trial of tuning have in common."""
+"""Fit one method on one data set's learnt parts, for a run or a trial of tuning, and keep its training curve."""
 
 from __future__ import annotations
 
 import random
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from bench.contract import Dataset, Method, RunContext, RunSpec, SimbenchError, Workplace
+from bench.environment import require_package
 from bench.options import build
 from bench.registry import get_method
-from bench.runs.history import MemoryHistory, tensorboard_writer
 from bench.training.checkpoints import FolderCheckpoints
 
 
@@ -58,3 +59,63 @@ def _seed_everything(seed: int, threads: int) -> None:
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+
+
+Row = Mapping[str, float | int | str]
+
+FOLDER = "tensorboard"
+
+
+def require_tensorboard() -> None:
+    """Raise UsageError, before anything is trained, where the package is missing."""
+    wanted = "'simbench-retrieval[tensorboard]'"
+    require_package("torch.utils.tensorboard", "--tensorboard", "tensorboard", wanted)
+
+
+@contextmanager
+def tensorboard_writer(folder: Path) -> Iterator[Callable[[Row], None]]:
+    """Yield what writes an epoch's row as scalars, ``<phase>/<name>`` over the phase's steps, under ``folder``."""
+    require_tensorboard()
+    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
+
+    writer = SummaryWriter(str(folder / FOLDER))
+
+    def write(row: Row) -> None:
+        for name, value in row.items():
+            if isinstance(value, (int, float)) and name != "step":
+                writer.add_scalar(f"{row['phase']}/{name}", value, int(row["step"]))
+        writer.flush()
+
+    try:
+        yield write
+    finally:
+        writer.close()
+
+
+class MemoryHistory:
+    """One row an epoch: numbers and words by name; ``listener`` hears of every new one."""
+
+    def __init__(self, listener: Callable[[Row], None] | None = None) -> None:
+        self._rows: list[Row] = []
+        self._listener = listener
+
+    def add(self, row: Row) -> None:
+        self._rows.append(dict(row))
+        if self._listener is not None:
+            self._listener(row)
+
+    def rows(self) -> Sequence[Row]:
+        return self._rows
+
+    def trained(self, clock: str) -> float:
+        """Return all epochs' ``seconds`` or ``cpu_seconds``, before a kill too: each phase counts its own."""
+        last = {row.get("phase"): float(row.get(clock, 0.0)) for row in self._rows}
+        return sum(last.values())
+
+    def events(self) -> list[str]:
+        """Return what happened that a reader of the scores must know: a phase that was started again."""
+        return [str(row["event"]) for row in self._rows if "event" in row]
+
+    def replace(self, rows: Sequence[Row]) -> None:
+        """Start again from the rows that a checkpoint recorded."""
+        self._rows = [dict(row) for row in rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 import torch
 
 from bench.contract import Provenance, UsageError
-from bench.environment import processors
+from bench.environment import memory_bytes, processors
 from bench.naming import did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -57,7 +56,7 @@ def provenance(device: torch.device, threads: int) -> Provenance:
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=cpu_name(),
         cores=processors(),
-        ram_gib=round(_ram_bytes() / 2**30, 1),
+        ram_gib=round(memory_bytes() / 2**30, 1),
         gpu=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         device=device.type,
         threads=threads,
@@ -104,10 +103,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _ram_bytes() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return 0

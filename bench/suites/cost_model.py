@@ -153,7 +153,7 @@ def _cost(cell: SuiteCell, record: RunRecord) -> Prediction:
     per_epoch = curve.seconds / epochs
     if learnt > 1:
         # An epoch is one pass over the data, but never shorter than the trial's.
-        batch = cell.spec.options.get("batch")
+        batch = cell.spec.options.get("batch_size")
         passes = len(data.train) / batch / (curve.steps / epochs) if batch and curve.steps else learnt
         per_image = stages["embed_seconds"] / max(counts["query"] + counts["gallery"], 1)
         per_epoch = per_epoch * max(1.0, passes) + per_image * len(data.validation)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.contract import SimbenchError, UsageError
+from bench.contract import SimbenchError
+from bench.environment import require_package
 from bench.options import Choice, Range
 
 if TYPE_CHECKING:
     import optuna
 
-EXTRA = "pip install 'simbench-retrieval[tune]'"
 _AT_RANDOM = 5  # trials, the defaults among them, before the estimator has enough to go by
 _DIGITS = 3  # significant digits of a number tried: more cannot be told apart, and nobody wants to read them
 
@@ -113,10 +113,7 @@ class Study:
 
 def require_optuna() -> None:
     """Raise UsageError, before anything is trained, where the package is missing."""
-    try:
-        import optuna  # noqa: F401, PLC0415 - an extra
-    except ImportError as error:
-        raise UsageError(f"simbench tune needs the package optuna: {EXTRA}") from error
+    require_package("optuna", "simbench tune", "optuna", "'simbench-retrieval[tune]'")
 
 
 def _distribution(space: Range | Choice) -> optuna.distributions.BaseDistribution:

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.config import Config, options_for, seconds
-from bench.contract import Budget, DataError, Dataset, Method, RunSpec, SimbenchError, UsageError, Workplace
+from bench.config import Config, options_for
+from bench.contract import DataError, Dataset, Method, RunSpec, SimbenchError, UsageError, Workplace
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.inference.embed import embed_images
 from bench.options import Choice, Range, build, search_space, values_of
 from bench.registry import get_method
 from bench.runs.fitting import fit_method, reason_of
-from bench.runs.run_plan import data_choices
+from bench.runs.run_plan import spec_of
 from bench.runs.store import locked
 from bench.tuning.optuna_study import Study, Trial
 
@@ -90,24 +90,12 @@ def plan_tunings(
         raise UsageError("several methods are tuned fairly under one budget: give --budget or --epochs")
     if len(dataset.validation) == 0 or np.bincount(dataset.validation.labels).max() < 2:
         raise DataError(f"{dataset.name}: its validation split has no two images of one class, so nothing to tune on")
-    budget = Budget(settings.epochs, seconds(settings.budget) if settings.budget else None, settings.phases)
     shares, plans = options_for(words, methods), []
     for name in methods:
         given = {**config.methods.get(name, {}), **shares[name]}
         options = values_of(build(get_method(name), given, owner=f"method {name}"))
         fixed = {option: options[option] for option in (word.replace("-", "_") for word in given)}
-        spec = RunSpec(
-            dataset=dataset.name,
-            protocol=dataset.protocol.name,
-            method=name,
-            fingerprint=dataset.fingerprint,
-            options=options,
-            budget=budget,
-            device=device,
-            ks=(1,),
-            ties=settings.ties,
-            data=data_choices(settings),
-        )
+        spec = spec_of(name, options, dataset, replace(settings, ks=(1,), engine="torch"), device)
         plans.append(Tuning(spec, fixed, _searched(name, fixed), trials, settings.seeds[0]))
     return plans
 
@@ -176,7 +164,7 @@ def _tried(
 ) -> tuple[float, str]:
     """Return (score, problem) of one trial; ``folder`` holds its checkpoints meanwhile, and is gone afterwards."""
     spec = replace(plan.spec, options={**plan.spec.options, **values})
-    quiet = replace(place, log=_unheard, tensorboard=False)  # one line a trial, not one an epoch
+    quiet = replace(place, log=lambda line: None, tensorboard=False)  # one line a trial, not one an epoch
     shutil.rmtree(folder, ignore_errors=True)
     try:
         method, _ = fit_method(spec, plan.seed, dataset, quiet, folder)
@@ -189,10 +177,6 @@ def _tried(
         return FAILED, reason_of(error)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _unheard(line: str) -> None:
-    del line
 
 
 def _line(found: Tuned) -> str:

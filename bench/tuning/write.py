@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.contract import Budget, SimbenchError, UsageError
+from bench.config import read_toml
+from bench.contract import Budget, SimbenchError
 from bench.environment import version
 from bench.files import write_bytes, write_rows
 from bench.runs.provenance import git_commit
@@ -53,16 +54,7 @@ def save_section(path: Path, found: Tuned) -> str:
 
 def require_toml(path: Path) -> str:
     """Return the text of a TOML file, "" where there is none. Raises UsageError if it cannot be read or parsed."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        tomllib.loads(text)
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
-    return text
+    return read_toml(path)[0] if path.exists() else ""
 
 
 def save_trials(path: Path, found: Tuned) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bench.runs.history import FOLDER
+from bench.runs.fitting import FOLDER
 
 
 def test_lr_weight_decay_and_augment_are_options_of_every_method_that_trains(
@@ -20,7 +20,7 @@ def test_lr_weight_decay_and_augment_are_options_of_every_method_that_trains(
     words = ("--lr", "1e-3", "--weight-decay", "0.1", "--augment", "none", "--epochs", "0.05", "--limit", "100")
     done = simbench("run", "-m", "siamese", "-m", "pixels", *words, "--json")
     assert done.code == 0, done.err
-    runs = {run["method"]: run for run in json.loads(done.out)}
+    runs = {run["spec"]["method"]: run for run in json.loads(done.out)}
     assert runs["siamese"]["deviations"] == {"augment": "none", "lr": 0.001, "weight_decay": 0.1}
     assert runs["pixels"]["deviations"] == {}
     table = (tmp_path / "runs" / "report" / "leaderboard.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from bench.contract import Budget, Images, RunContext, Split, UsageError
 from bench.evaluation.inference.embed import to_floats
 from bench.options import build
 from bench.registry import get_method
-from bench.runs.history import MemoryHistory
+from bench.runs.fitting import MemoryHistory
 
 
 class NoCheckpoints:

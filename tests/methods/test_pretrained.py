@@ -18,7 +18,7 @@ from bench.contract import Budget
 from bench.evaluation.inference.embed import embed_images
 from bench.options import build
 from bench.registry import get_method
-from bench.runs.history import MemoryHistory
+from bench.runs.fitting import MemoryHistory
 from bench.training.checkpoints import FolderCheckpoints
 from bench.training.encoders.timm import Backbone
 

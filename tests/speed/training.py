@@ -31,7 +31,7 @@ from bench.contract import Budget
 from bench.data.splits.protocols import build_dataset
 from bench.options import build
 from bench.registry import get_dataset, get_method
-from bench.runs.history import MemoryHistory
+from bench.runs.fitting import MemoryHistory
 from bench.training.embedder import Embedder
 from bench.training.loop import run_phase
 from bench.training.losses import ArcFaceHead

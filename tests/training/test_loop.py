@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contract import Budget, Images, MethodError, RunContext, Split, UsageError
-from bench.runs.history import MemoryHistory
+from bench.runs.fitting import MemoryHistory
 from bench.training.batches import Batch, Batches
 from bench.training.checkpoints import FolderCheckpoints
 from bench.training.loop import run_phase, seconds_per_epoch

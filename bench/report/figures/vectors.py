@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.contract import UsageError
+from bench.environment import require_package
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores, Vectors
 from bench.report.figures.style import ACCENT, CLASS_COLOURS, INK, WARM, Drawn, bare, finish, style
 from bench.report.tables.groups import Row
 
-EXTRA = "pip install 'simbench-retrieval[umap]'"
 _MOST_FITTED = 5_000  # vectors that a plane is fitted to
 _NEIGHBORS = 15
 
@@ -37,10 +35,7 @@ def plane_by(name: str) -> PlaneOf:
     """Return what ``--map`` names, ``pca`` or ``umap``. Raises UsageError where UMAP's package is missing."""
     if name == "pca":
         return principal_plane
-    try:
-        found = importlib.import_module("umap")
-    except ImportError as error:
-        raise UsageError(f"--map umap needs the package umap-learn: {EXTRA}") from error
+    found = require_package("umap", "--map umap", "umap-learn", "'simbench-retrieval[umap]'")
     return lambda vectors, rows: _neighbor_plane(found.UMAP, vectors, rows)
 
 

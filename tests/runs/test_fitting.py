@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bench.contract import UsageError
-from bench.runs.history import FOLDER, MemoryHistory, require_tensorboard, tensorboard_writer
+from bench.runs.fitting import FOLDER, MemoryHistory, require_tensorboard, tensorboard_writer
 
 
 def test_every_row_of_the_history_is_a_point_of_each_of_its_curves(tmp_path: Path) -> None:
