@@ -75,9 +75,10 @@ def find_plugins(kind: Kind) -> dict[str, Plugin]:
                 found[name] = Plugin(name, summary, str(path), f"{_package_of(folder)}.{path.stem}")
     for name, point in _entry_points(kind).items():
         owner = point.dist.name if point.dist else "another package"
+        about = point.dist.metadata["Summary"] if point.dist else ""
         if name in found:
             raise SimbenchError(f"package {owner} brings a {kind.word} called {name!r}, which simbench has already")
-        found[name] = Plugin(name, _distribution_summary(point), owner, point)
+        found[name] = Plugin(name, about or "", owner, point)
     return found
 
 
@@ -210,10 +211,6 @@ def _decorators(node: ast.ClassDef | ast.FunctionDef) -> set[str]:
 
 def _first_line(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> str:
     return (ast.get_docstring(node) or "").partition("\n")[0]
-
-
-def _distribution_summary(point: EntryPoint) -> str:
-    return (point.dist.metadata["Summary"] if point.dist else None) or ""
 
 
 def _package_of(folder: Path) -> str:

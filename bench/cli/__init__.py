@@ -31,7 +31,7 @@ from bench.contract import SimbenchError
 INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True})
 @click.version_option(package_name="simbench-retrieval", prog_name="simbench")
 def cli() -> None:
     """Which image-retrieval method should you use?

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="bench")
-@option("--suite", "name", default="quick", metavar="NAME", help="A suite of `simbench list suites`.  [default: quick]")
+@option("--suite", "name", default="quick", metavar="NAME", help="A suite of `simbench list suites`.")
 @click.option("--list", "listed", is_flag=True, help="List the suites, and stop.")
 @click.option("--dry-run", is_flag=True, help="List every cell with its predicted time and memory, and stop.")
 @option("--budget", metavar="2h", help="Fit the suite into this time: fewer epochs, equally many for all methods.")

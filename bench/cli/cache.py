@@ -14,7 +14,13 @@ from bench.environment import cache_folder
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
-place = option("--cache", "folder", metavar="DIR", help="The cache.  [default: the user's cache directory]")
+place = option(
+    "--cache",
+    "folder",
+    metavar="DIR",
+    callback=lambda _, __, folder: Path(folder).expanduser() if folder else cache_folder(),
+    help="The cache.  [default: the user's cache directory]",
+)
 
 
 @click.group()
@@ -28,33 +34,29 @@ def cache() -> None:
     """
 
 
-def _folder(folder: str | None) -> Path:
-    return Path(folder).expanduser() if folder else cache_folder()
-
-
 @cache.command("list")
 @place
-def list_kept(folder: str | None) -> None:
+def list_kept(folder: Path) -> None:
     """Tell what is in the cache, how large it is, and when it was last used."""
     from bench.data.decoding.cache_admin import cache_items
 
-    found = cache_items(_folder(folder))
+    found = cache_items(folder)
     for one in found:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used))
         click.echo(
             f"{one.key[:12]}  {one.kind:9}  {one.images:9,} images  {_size(one.bytes):>9}  used {used}  {one.what}"
         )
-    click.echo(f"{len(found)} entries, {_size(sum(one.bytes for one in found))} in {_folder(folder)}")
+    click.echo(f"{len(found)} entries, {_size(sum(one.bytes for one in found))} in {folder}")
 
 
 @cache.command()
 @place
-def verify(folder: str | None) -> int:
+def verify(folder: Path) -> int:
     """Compare decoded images with the checksums that were taken when they were written; exit code 1 if one differs."""
     from bench.data.decoding.cache_admin import cache_items, problem_of
 
     failed = False
-    for one in cache_items(_folder(folder)):
+    for one in cache_items(folder):
         problem = problem_of(one)
         failed |= problem is not None
         state = "ok    " if problem is None else "FAILED"
@@ -69,22 +71,19 @@ def verify(folder: str | None) -> int:
 @click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="What was not used for so many days.")
 @click.option("--to-size", metavar="SIZE", help="The longest unused, until so much is left (such as 20G, 500M).")
 @click.option("--all", "everything", is_flag=True, help="Every entry that `cache list` shows.")
-def prune(folder: str | None, *, older_than: float | None, to_size: str | None, everything: bool) -> None:
+def prune(folder: Path, *, older_than: float | None, to_size: str | None, everything: bool) -> None:
     """Remove entries, without asking; your own files are never touched, and downloads stay."""
     from bench.data.decoding.cache_admin import cache_items, remove, to_prune
 
     if not everything and older_than is None and to_size is None:
         raise UsageError("say what to remove: --older-than DAYS, --to-size SIZE, or --all")
-    where = _folder(folder)
     most = None if to_size is None else _bytes(to_size)
     removed = 0
-    for one in to_prune(cache_items(where), everything=everything, days=older_than, most=most):
-        if remove(one, where):
-            removed += one.bytes
-            click.echo(f"removed {one.key[:12]}  {_size(one.bytes):>9}  {one.what}")
-        else:
-            click.echo(f"in use  {one.key[:12]}  {_size(one.bytes):>9}  {one.what}")
-    click.echo(f"{_size(removed)} freed in {where}")
+    for one in to_prune(cache_items(folder), everything=everything, days=older_than, most=most):
+        gone = remove(one, folder)
+        removed += one.bytes if gone else 0
+        click.echo(f"{'removed' if gone else 'in use '} {one.key[:12]}  {_size(one.bytes):>9}  {one.what}")
+    click.echo(f"{_size(removed)} freed in {folder}")
 
 
 def _bytes(text: str) -> int:

@@ -30,13 +30,7 @@ if TYPE_CHECKING:
 @data_choices
 @data_places
 @configuration
-def check(
-    targets: Sequence[str],
-    *,
-    as_json: bool,
-    given: Given,
-    **flags: Any,
-) -> int:
+def check(targets: Sequence[str], *, as_json: bool, given: Given, **flags: Any) -> int:
     """Run the conformance suite on a method or an encoder, or tell what a data set or a folder of yours holds.
 
     Of data: images, classes, what is broken or imbalanced, copies, leaks from test to train, labels that disagree, and

@@ -21,19 +21,12 @@ from bench.contract import UsageError
     help="Compare all runs with those of OLD: a folder of runs, a published set, or a commit of this repository.",
 )
 @click.option(
-    "--metric",
-    "--rank-by",
-    "metric",
-    default="map",
-    show_default=True,
-    metavar="NAME",
-    help="Any metric with per-query values.",
+    "--metric", "--rank-by", "metric", default="map", metavar="NAME", help="Any metric with per-query values."
 )
 @click.option(
     "--changed",
     type=click.IntRange(min=0),
     default=5,
-    show_default=True,
     metavar="N",
     help="How many of the queries that differ most to name.",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,10 @@ file = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--walk", "walks", nargs=2, multiple=True, metavar="A B", help="Walk from A to B, ids or files; repeatable."
 )
-@click.option("--steps", type=click.IntRange(2, 50), default=8, show_default=True, help="Pictures on a walk.")
+@click.option("--steps", type=click.IntRange(2, 50), default=8, help="Pictures on a walk.")
 @click.option("--image", "images", type=file, multiple=True, help="Embed a file and decode it again; repeatable.")
 @click.option("--vector", type=file, help="Decode the vectors in a .npy file, (d,) or (n, d).")
-@click.option("--save", type=file, default=Path("decoded.png"), show_default=True, help="PNG file to draw in.")
+@click.option("--save", type=file, default=Path("decoded.png"), help="PNG file to draw in.")
 @hardware
 @configuration
 def decode(
@@ -80,29 +80,30 @@ def decode(
     click.echo(f"picture: {save} ({sum(map(len, rows))} pictures)")
 
 
-def _class_rows(run: TrainedRun) -> list[list[Tile]]:
+def _captioned(pictures: Iterable[Any], captions: Iterable[str]) -> list[Tile]:
     from bench.report.figures.picture_grid import Tile
+
+    return [Tile(picture, (caption,)) for picture, caption in zip(pictures, captions, strict=True)]
+
+
+def _class_rows(run: TrainedRun) -> list[list[Tile]]:
     from bench.search.interpolation import class_means
 
     gallery = run.gallery()
     found, means = class_means(gallery.vectors, gallery.labels)
-    decoded = run.decode(means)
-    tiles = [Tile(picture, (gallery.classes[number],)) for picture, number in zip(decoded, found.tolist(), strict=True)]
-    return _in_rows(tiles)
+    return _in_rows(_captioned(run.decode(means), [gallery.classes[number] for number in found.tolist()]))
 
 
 def _walk_rows(run: TrainedRun, walks: Sequence[tuple[str, str]], steps: int) -> list[list[Tile]]:
-    from bench.report.figures.picture_grid import Tile
     from bench.search.interpolation import spherical_walk
 
     gallery = run.gallery()
     rows = []
     for ends in walks:
         first, last = (_vector_of(run, gallery, end) for end in ends)
-        decoded = run.decode(spherical_walk(first, last, steps))
         shares = [f"{100 * step / (steps - 1):.0f} %" for step in range(steps)]
         shares[0], shares[-1] = ends
-        rows.append([Tile(picture, (share,)) for picture, share in zip(decoded, shares, strict=True)])
+        rows.append(_captioned(run.decode(spherical_walk(first, last, steps)), shares))
     return rows
 
 
@@ -154,7 +155,6 @@ def _vector_rows(run: TrainedRun, path: Path) -> list[list[Tile]]:
     import numpy as np
 
     from bench.evaluation.ranking.vectors import normalize_rows
-    from bench.report.figures.picture_grid import Tile
 
     try:
         given = np.atleast_2d(np.load(path, allow_pickle=False))
@@ -170,7 +170,7 @@ def _vector_rows(run: TrainedRun, path: Path) -> list[list[Tile]]:
             f"{path}: {len(given):,} vectors, more than the {_MOST_VECTORS:,} that one PNG shows; give fewer"
         )
     decoded = run.decode(normalize_rows(given, str(path)))
-    return _in_rows([Tile(picture, (str(row),)) for row, picture in enumerate(decoded)])
+    return _in_rows(_captioned(decoded, map(str, range(len(decoded)))))
 
 
 def _in_rows(tiles: list[Tile]) -> list[list[Tile]]:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("vectors.safetensors"),
-    show_default=True,
     help="File for the vectors; the list of pictures goes beside it, as .csv.",
 )
 @click.option(
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Shards at once, on this machine.  [default: one a processor, or one on a GPU]",
 )
-@click.option("--shard", type=click.IntRange(min=1), default=4096, show_default=True, help="Pictures of a shard.")
+@click.option("--shard", type=click.IntRange(min=1), default=4096, help="Pictures of a shard.")
 @executors
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
 @configuration

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -30,12 +30,12 @@ _VECTORS = "npy, npz, safetensors or parquet; PATH:KEY names one array or column
 @option("--validation-labels", metavar="FILE", help="Their labels.")
 @option("--train", metavar="FILE", help="Vectors of what was learnt from, to look for the queries among them.")
 @option("-k", "--k", "ks", multiple=True, type=int, metavar="K", help="A cutoff; repeatable.  [default: 1, 10, 50]")
-@option("--ties", default="pessimistic", show_default=True, help="pessimistic, mean or optimistic.")
+@option("--ties", default="pessimistic", help="pessimistic, mean or optimistic.")
 @option("--dialect", "dialects", multiple=True, metavar="NAME", help="Also trec, oml or torchmetrics; repeatable.")
 @option("--no-normalize", is_flag=True, help="Rank by the plain inner product: leave the vectors' lengths alone.")
-@option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of bootstrap and samples.")
+@option("--seed", type=click.IntRange(min=0), default=0, help="Seed of bootstrap and samples.")
 @option("--threads", type=int, help="Threads.  [default: one a processor, at most 8]")
-@option("--device", default="cpu", show_default=True, help="Where to rank: cpu, cuda, or auto.")
+@option("--device", default="cpu", help="Where to rank: cpu, cuda, or auto.")
 @option("--save", metavar="FOLDER", help="Also write evaluation.json and per_query.npz there.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @debugging
@@ -93,13 +93,13 @@ def evaluate(
         device=_device(device),
         seed=seed,
     )
-    told = dialect_scores(judged.evaluation, dialects)
+    by_dialect = dialect_scores(judged.evaluation, dialects)
     if save is not None:
         save_judged(Path(save), query, gallery, judged)
     if as_json:
-        click.echo(json.dumps(to_jsonable({**judged.facts(), "dialects": told}), indent=2))
+        click.echo(json.dumps(to_jsonable({**judged.facts(), "dialects": by_dialect}), indent=2))
         return
-    for line in _lines(judged, told, query, gallery):
+    for line in _lines(judged, by_dialect, query, gallery):
         click.echo(line)
 
 
@@ -124,8 +124,6 @@ def _side(files: dict[str, str | None], name: str) -> Side | None:
 
 
 def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, gallery: Side) -> Iterator[str]:
-    from tabulate import tabulate
-
     from bench.evaluation.metrics.registry import describe
     from bench.runs.sanity_checks import threshold_lines
 
@@ -138,14 +136,14 @@ def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, g
         theirs = [_number(scores.get(name, math.nan)) for scores in dialects.values()]
         label = f"{name} {describe(name).arrow}".strip()
         rows.append([label, _number(value), _number(low), _number(high), _number(found.macro.get(name)), *theirs])
-    yield _table(tabulate, ["metric", "mean", "95 % from", "to", "macro", *dialects], rows)
+    yield _table(["metric", "mean", "95 % from", "to", "macro", *dialects], rows)
     yield ""
     verdict = {True: "ok", False: "FAILED"}
     checks = [
         [c.name, _number(c.value), _number(c.limit), "" if c.limit is None else verdict[c.passed], c.meaning]
         for c in judged.controls
     ]
-    yield _table(tabulate, ["control", "value", "limit", "", "meaning"], checks)
+    yield _table(["control", "value", "limit", "", "meaning"], checks)
     if judged.thresholds is not None:
         yield ""
         yield from (f"- {line}" for line in threshold_lines(judged.thresholds))
@@ -154,11 +152,13 @@ def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, g
         yield from (f"**{flag}**" for flag in judged.flags)
 
 
-def _table(tabulate: Any, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    from tabulate import tabulate
+
     sides = ["left", *["right"] * (len(heads) - 1)]
     if heads[-1] == "meaning":
         sides[-1] = sides[-2] = "left"
-    return str(tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides))
+    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides)
 
 
 def _number(value: float | None) -> str:

@@ -13,18 +13,15 @@ from bench.cli.terminal import Terminal
 
 @click.command()
 @click.argument("run_folder", type=click.Path(path_type=Path))
-@click.option("-k", "--k", type=int, default=10, show_default=True, help="How many images a search returns.")
-@click.option("--only", metavar="A,B", default="", help="Families, such as hnsw,ivf; all: simbench list indexes.")
+@click.option("-k", "--k", type=int, default=10, help="How many images a search returns.")
+@click.option("--only", metavar="A,B", help="Families, such as hnsw,ivf; all: simbench list indexes.")
 @click.option("--dims", callback=whole_numbers, metavar="D,E", help="Dimensions.  [default: all, a half, a quarter]")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of every search.")
-@click.option(
-    "--timed", type=click.IntRange(min=1), default=1_000, show_default=True, help="How many single queries are timed."
-)
+@click.option("--threads", type=click.IntRange(min=1), default=1, help="Threads of every search.")
+@click.option("--timed", type=click.IntRange(min=1), default=1_000, help="How many single queries are timed.")
 @click.option(
     "--clock",
     type=click.Choice(["wall", "processor"]),
     default="wall",
-    show_default=True,
     help="Which p95 decides the front: a busy machine lengthens the wall clock's.",
 )
 @click.option(
@@ -37,7 +34,7 @@ def index(
     *,
     run_folder: Path,
     k: int,
-    only: str,
+    only: str | None,
     dims: tuple[int, ...] | None,
     threads: int,
     timed: int,
@@ -59,7 +56,7 @@ def index(
     from bench.report.curves.index_frontier import draw, sweep, tables, write_points
     from bench.runs.loaded_run import find_run
 
-    families = [word.strip() for word in only.split(",") if word.strip()]
+    families = [word.strip() for word in (only or "").split(",") if word.strip()]
     record, terminal = find_run(run_folder), Terminal(quiet=quiet)
     folder = out or record.folder / "index"
     ensure_writable(folder)

@@ -52,7 +52,7 @@ def _rank_by(_: click.Context, __: click.Parameter, name: str) -> str:
     return "map" if name == "map" else ranked_by(name).name
 
 
-def _columns(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
+def _columns(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
     if not text:
         return ()
     from bench.evaluation.metrics.registry import column
@@ -111,14 +111,12 @@ publishing = together(
 ranking = option(
     "--rank-by",
     default="map",
-    show_default=True,
     metavar="METRIC",
     callback=_rank_by,
     help="What rows are ranked and tested by: any metric with a value for each query.",
 )
 shown_columns = option(
     "--columns",
-    default="",
     metavar="A,B,C",
     callback=_columns,
     help="Columns to show, such as map,hit@1,ms.  [default: the usual, and every depth asked for with -k]",
@@ -148,9 +146,7 @@ training = together(
 _device = option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
 hardware = together(_device, option("--threads", type=int, help="Processors to use.  [default: all]"))
 executors = together(
-    option(
-        "--executor", type=click.Choice(["local", "ray"]), default="local", help="Where jobs run.  [default: local]"
-    ),
+    option("--executor", type=click.Choice(["local", "ray"]), default="local", help="Where jobs run."),
     option("--address", metavar="HOST:PORT|auto", help="The Ray cluster.  [default: one on this machine]"),
     _device,
     option("--threads", type=int, help="Processors of a job.  [default: all, divided among the jobs]"),

@@ -34,7 +34,6 @@ _TARGET = 3_000_000  # bytes of a page for a suite of runs
     "plane",
     type=click.Choice(["pca", "umap"]),
     default="pca",
-    show_default=True,
     help="How embeddings are laid out; umap needs the extra umap.",
 )
 @options.data_places

@@ -21,15 +21,11 @@ CHAINS = ("aqe", "dba", "dba,aqe", "k-reciprocal", "diffusion")
     metavar="A,B",
     help=f"Stages one after another; may be given several times.  [default: {' '.join(CHAINS)}]",
 )
-@click.option("-k", "--k", type=click.IntRange(min=1), default=10, show_default=True, help="First results to score.")
+@click.option("-k", "--k", type=click.IntRange(min=1), default=10, help="First results to score.")
 @click.option(
-    "--depth",
-    type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="Results that k-reciprocal and diffusion order anew.",
+    "--depth", type=click.IntRange(min=1), default=100, help="Results that k-reciprocal and diffusion order anew."
 )
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, help="CPU threads.")
 @debugging
 def rerank(*, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, threads: int) -> None:
     """Re-rank a finished run's results: map@k with each chain of stages, against none, query by query.

@@ -31,13 +31,7 @@ if TYPE_CHECKING:
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
 @configuration
 def robustness(
-    *,
-    targets: Sequence[Path],
-    dataset: str | None,
-    force: bool,
-    quiet: bool,
-    given: Given,
-    **flags: str | int | None,
+    *, targets: Sequence[Path], dataset: str | None, force: bool, quiet: bool, given: Given, **flags: str | int | None
 ) -> int:
     """Blur, noise, JPEG, rotate, crop and grey the queries of finished runs, and rank their clean galleries.
 

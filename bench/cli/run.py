@@ -158,13 +158,7 @@ def _check_depth(rank_by: str, settings: Settings) -> None:
 
 
 def _report(
-    records: Sequence[RunRecord],
-    settings: Settings,
-    rank_by: str,
-    columns: Sequence[str],
-    *,
-    as_json: bool,
-    wide: bool,
+    records: Sequence[RunRecord], settings: Settings, rank_by: str, columns: Sequence[str], *, as_json: bool, wide: bool
 ) -> None:
     from bench.report.tables.frame import runs_frame
     from bench.report.write import board_of, write_board

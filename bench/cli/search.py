@@ -19,9 +19,9 @@ from bench.naming import first_few, readable
 
 if TYPE_CHECKING:
     from bench.config import Config
-    from bench.report.figures.picture_grid import Frame, Pictures, Tile
+    from bench.report.figures.picture_grid import Frame, Pictures
     from bench.search.gallery import OwnGallery
-    from bench.search.search import Answer, Hit, Searcher
+    from bench.search.search import Answer, Searcher
 
 _ROWS = 100  # queries on one PNG
 
@@ -38,7 +38,7 @@ class _Asked:
 @click.command()
 @click.argument("queries", nargs=-1, required=True, metavar="PICTURE|FOLDER...", type=click.Path(path_type=Path))
 @option("--run", "where", required=True, metavar="DIR", help="Folder of a finished run, or one with one run under it.")
-@click.option("-k", "--k", type=click.IntRange(min=1), default=8, show_default=True, help="Neighbours of each query.")
+@click.option("-k", "--k", type=click.IntRange(min=1), default=8, help="Neighbours of each query.")
 @click.option("--gallery", metavar="DIR", help="Search the pictures in this folder.  [default: the run's own gallery]")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Processes that embed the --gallery.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw what was found in.")
@@ -211,13 +211,9 @@ def _draw(asked: Sequence[_Asked], pictures: Pictures, save: Path) -> None:
 
     rows = []
     for one in asked:
-        query = Tile(picture_of_file(one.path), (readable(one.path.name), one.label or "query"), "query")
-        rows.append([query, *(_tile(hit, one.label, pictures) for hit in one.answer.hits)])
+        row = [Tile(picture_of_file(one.path), (readable(one.path.name), one.label or "query"), "query")]
+        for hit in one.answer.hits:
+            frame: Frame = "none" if one.label is None else "right" if hit.label == one.label else "wrong"
+            row.append(Tile(pictures(hit.name), (f"{hit.rank}: {hit.similarity:.3f}", hit.label or hit.name), frame))
+        rows.append(row)
     write_bytes(save, draw_grid(rows))
-
-
-def _tile(hit: Hit, label: str | None, pictures: Pictures) -> Tile:
-    from bench.report.figures.picture_grid import Tile
-
-    frame: Frame = "none" if label is None else "right" if hit.label == label else "wrong"
-    return Tile(pictures(hit.name), (f"{hit.rank}: {hit.similarity:.3f}", hit.label or hit.name), frame)

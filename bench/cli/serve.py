@@ -32,8 +32,8 @@ _EXTRA = "the search page needs more packages: pip install 'simbench-retrieval[s
     help="Serve this finished run; repeatable.  [default: the lowest seed of each method and options]",
 )
 @folders
-@option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
+@option("--host", default="127.0.0.1", help="Address to listen on.")
+@option("--port", type=click.IntRange(0, 65535), default=8000, help="0 takes any free one.")
 @image_places
 @click.option("--no-images", is_flag=True, help="Do not look for the images: no pictures of what is found.")
 @hardware

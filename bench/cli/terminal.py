@@ -7,7 +7,6 @@ import re
 import shutil
 import sys
 import textwrap
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -82,11 +81,8 @@ def leaderboard_text(frame: pd.DataFrame, overall: str = "", *, wide: bool, colu
     from bench.report.tables.brief import brief_tables
     from bench.report.tables.leaderboard import tables
 
-    parts = [
-        overall,
-        tables(frame, columns) if wide or columns else brief_tables(frame, more=terminal_width() > NARROW),
-    ]
-    text = "\n\n".join(part for part in parts if part)
+    board = tables(frame, columns) if wide or columns else brief_tables(frame, more=terminal_width() > NARROW)
+    text = "\n\n".join(part for part in (overall, board) if part)
     return text if wide else fitted(text, terminal_width())
 
 
@@ -159,7 +155,6 @@ class StatusLine:
     def __init__(self, root: Path, expected: Mapping[Path, Prediction], slots: int, *, quiet: bool) -> None:
         self._root, self._expected, self._slots, self._quiet = root, expected, slots, quiet
         self._line = not quiet and sys.stderr.isatty()
-        self._told = time.monotonic()
 
     def tell(self, line: str) -> None:
         if not self._quiet:
@@ -190,10 +185,8 @@ class StatusLine:
     def _seconds_left(self, progress: SuiteProgress) -> float | None:
         """Return the time left, or None before there is anything to go by."""
         left = 0.0
-        for cell, spent in [
-            *((cell, spent) for cell, spent, _ in progress.running),
-            *((c, 0.0) for c in progress.waiting),
-        ]:
+        running = [(cell, spent) for cell, spent, _ in progress.running]
+        for cell, spent in [*running, *((cell, 0.0) for cell in progress.waiting)]:
             whole = self._whole(cell, progress)
             if whole is None:
                 return None

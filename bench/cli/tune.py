@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @option("-m", "--method", "methods", multiple=True, required=True, metavar="NAME", help="Method; repeatable, globs.")
-@option("-d", "--dataset", metavar="NAME|PATH", default=DEFAULT_DATASET, show_default=True, help="Data set to tune on.")
-@option(
-    "--trials", type=int, default=20, show_default=True, help="Trials of each method, its defaults being the first."
-)
+@option("-d", "--dataset", metavar="NAME|PATH", default=DEFAULT_DATASET, help="Data set to tune on.")
+@option("--trials", type=int, default=20, help="Trials of each method, its defaults being the first.")
 @options.training
 @options.hardware
 @option("--study", metavar="DIR", help="Where finished trials are kept.  [default: tuning in the folder of --runs]")
@@ -54,7 +52,7 @@ def tune(
 ) -> int:
     """Search each method's tunable options, with as many trials of the same length for each.
 
-    --epochs or --budget is a trial's. Its score is map, leave-one-out, on the validation split: query and gallery are
+    Each trial has --epochs or --budget, and scores map, leave-one-out, on the validation split: query and gallery are
     not looked at. The best options are printed and written as sections of a bench.toml, every trial to a CSV file
     beside it. Options given with -o or in bench.toml are not searched. Interrupted, the same command resumes; with more
     --trials, it adds to them.
@@ -88,7 +86,7 @@ def tune(
     place = terminal.workplace(settings.runs, device, threads, debug=given.debug)
     where = Path(study) if study else place.root / "tuning"
     for plan in plans:
-        found = tune_method(plan, data, place, where, kept=partial(_keep_trials, target.parent))
+        found = tune_method(plan, data, place, where, on_trial=partial(_keep_trials, target.parent))
         _keep_trials(target.parent, found)
         click.echo(save_section(target, found))
     used = " ".join(f"-m {name}" for name in names)

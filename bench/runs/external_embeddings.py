@@ -143,12 +143,12 @@ def check_dialects(dialects: Sequence[str]) -> None:
 def dialect_scores(found: Evaluation, dialects: Sequence[str]) -> dict[str, dict[str, float]]:
     """Return, by dialect, what it says of each ``map@k``. Raises UsageError for an unknown dialect."""
     check_dialects(dialects)
-    told = {}
+    by_dialect = {}
     for name in dialects:
         values = translate(found.per_query, name)
-        told[name] = {metric: float(np.nanmean(values[metric])) for metric in values if metric.startswith("map@")}
-        told[name].pop("map@r", None)
-    return told
+        depths = [metric for metric in values if metric.startswith("map@") and metric != "map@r"]
+        by_dialect[name] = {metric: float(np.nanmean(values[metric])) for metric in depths}
+    return by_dialect
 
 
 def save_judged(folder: Path, query: Side, gallery: Side, judged: Judged) -> None:

@@ -74,11 +74,7 @@ def _settings_of(spec: RunSpec, settings: Settings) -> Settings:
         name: tuple(value) if isinstance(value, list) else value for name, value in spec.data.items()
     }
     return Settings(
-        protocol=spec.protocol,
-        broken="any",
-        image_size=settings.image_size,
-        data_root=settings.data_root,
-        **chosen,
+        protocol=spec.protocol, broken="any", image_size=settings.image_size, data_root=settings.data_root, **chosen
     )
 
 

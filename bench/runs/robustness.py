@@ -79,13 +79,7 @@ def read_robustness(record: RunRecord) -> Mapping[str, Any] | None:
 
 
 def sweep_run(
-    record: RunRecord,
-    query: Split,
-    *,
-    device: torch.device,
-    threads: int,
-    progress: Progress,
-    force: bool = False,
+    record: RunRecord, query: Split, *, device: torch.device, threads: int, progress: Progress, force: bool = False
 ) -> Mapping[str, Any]:
     """Ask a finished run all corrupted queries, unless that is done already, and return what robustness.json holds.
 

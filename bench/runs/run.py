@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from bench.contract import (
     DataFacts,
     Dataset,
     Decodes,
+    Labels,
     Method,
     Provenance,
     RunResult,
@@ -123,7 +123,7 @@ class _Run:
         save_vectors(self.folder, query, gallery)
         if history.rows():
             write_rows(self.folder / "history.csv", history.rows())
-        decoded = _Summary.of(decoding, dataset, self.seed)
+        scores, macro, intervals = _averaged(decoding, dataset.query.labels, self.seed)
         return RunResult(
             spec=spec,
             seed=self.seed,
@@ -131,9 +131,9 @@ class _Run:
             status="done",
             provenance=self.made_by,
             data=DataFacts.of(dataset),
-            scores={**evaluation.scores, **decoded.scores},
-            macro={**evaluation.macro, **decoded.macro},
-            ci95={**evaluation.ci95, **decoded.ci95},
+            scores={**evaluation.scores, **scores},
+            macro={**evaluation.macro, **macro},
+            ci95={**evaluation.ci95, **intervals},
             flags=(*evaluation.flags, *judged.flags, *history.events()),
             controls=judged.controls,
             audit=audited,
@@ -241,20 +241,10 @@ class _Run:
         return latency_columns(latencies), costs
 
 
-@dataclass(frozen=True)
-class _Summary:
-    """Per-query values that are not from the ranking, averaged as the ranking's are."""
-
-    scores: Mapping[str, float]
-    macro: Mapping[str, float]
-    ci95: Mapping[str, tuple[float, float]]
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any], dataset: Dataset, seed: int) -> _Summary:
-        labels = dataset.query.labels
-        known = {name: v for name, v in values.items() if not np.isnan(v).any()}  # one query has nothing to swap with
-        return cls(
-            scores={name: float(v.mean()) for name, v in known.items()},
-            macro=macro_means(known, labels),
-            ci95=ci95(known, labels, seed=seed) if known else {},
-        )
+def _averaged(
+    values: Mapping[str, NDArray[np.float64]], labels: Labels, seed: int
+) -> tuple[dict[str, float], dict[str, float], dict[str, tuple[float, float]]]:
+    """Return scores, macro averages and intervals of values for each query that are not from the ranking."""
+    known = {name: v for name, v in values.items() if not np.isnan(v).any()}  # one query has nothing to swap with
+    intervals = ci95(known, labels, seed=seed) if known else {}
+    return {name: float(v.mean()) for name, v in known.items()}, macro_means(known, labels), intervals

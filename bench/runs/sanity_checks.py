@@ -55,9 +55,8 @@ def judge_run(
     data: the unit vectors that were ranked. At most 1,000 images of the validation split are embedded; with fewer than
     two there are no thresholds.
     """
-    controls = check_evaluation(
-        evaluation, data, ties=ties, threads=threads, seed=seed, train_copies=_share_learnt(audit)
-    )
+    copies = next((leak.found / leak.images for leak in audit.leaks if leak.part == "query"), 0.0)
+    controls = check_evaluation(evaluation, data, ties=ties, threads=threads, seed=seed, train_copies=copies)
     fitted = _fit(embedder, dataset, device, seed)
     thresholds = None
     if fitted is not None:
@@ -99,14 +98,6 @@ def _fit(embedder: Method, dataset: Dataset, device: torch.device, seed: int) ->
     rows = np.sort(rng.permutation(len(validation))[:MOST_IMAGES]).astype(np.int64)
     vectors = embed_images(embedder, validation.images.subset(rows), device=device)
     return fit_thresholds(vectors, validation.labels[rows], normalize=False, seed=seed)
-
-
-def _share_learnt(audit: Audit) -> float:
-    """Return the share of query images with a copy among the training images."""
-    for leak in audit.leaks:
-        if leak.part == "query":
-            return leak.found / leak.images
-    return 0.0
 
 
 FEWEST_VALUES = 20  # different values among the queries' scores: with fewer, two good methods agree by chance

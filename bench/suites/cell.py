@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from bench.config import Config, Settings
 from bench.contract import DataError, RunResult, RunSpec, Workplace, from_jsonable, no_progress, to_jsonable
 from bench.executors import child
-from bench.executors.executor import Ended, Pool
+from bench.executors.executor import Ended
 from bench.options import build
 from bench.runs.provenance import provenance
 from bench.runs.run import execute
@@ -44,13 +44,12 @@ def sweep(cell: SuiteCell, place: Workplace) -> None:
         partial.unlink(missing_ok=True)
 
 
-class Executor(Pool[SuiteCell], Protocol):
-    """A pool of the cells of a suite; a cell's folder is its run's."""
-
-
 @dataclass(frozen=True)
 class CellProgram:
-    """How executors run cells. datasets: the options that bench.toml gives to data sets."""
+    """How pools run the cells of a suite, whose folders are their runs'. datasets: the options that bench.toml gives.
+
+    A fresh process is given its cell as JSON, and loads the data again.
+    """
 
     place: Workplace
     datasets: Mapping[str, Mapping[str, Any]]
@@ -58,28 +57,19 @@ class CellProgram:
     scratch = CHECKPOINTS
 
     def as_json(self, cell: SuiteCell) -> str:
-        return as_job(cell, self.place, self.datasets)
+        facts = {
+            "word": cell.word,
+            "settings": asdict(cell.settings),
+            "datasets": self.datasets,
+            "spec": to_jsonable(cell.spec),
+            "seed": cell.seed,
+        }
+        return child.job_text("bench.suites.cell", self.place, facts)
 
     def run(self, cell: SuiteCell) -> int:
-        return work(cell, self.place)
-
-
-def work(cell: SuiteCell, place: Workplace) -> int:
-    """Run a cell and return the exit code: 0 done, 1 failed. Raises SimbenchError for what could not be recorded."""
-    record = execute(cell.spec, cell.seed, cell.dataset, replace(place, progress=no_progress, log=child.say))
-    return int(record.status != "done")
-
-
-def as_job(cell: SuiteCell, place: Workplace, datasets: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a cell as JSON for a fresh process, which loads its data again."""
-    facts = {
-        "word": cell.word,
-        "settings": asdict(cell.settings),
-        "datasets": datasets,
-        "spec": to_jsonable(cell.spec),
-        "seed": cell.seed,
-    }
-    return child.job_text("bench.suites.cell", place, facts)
+        """Run a cell and return the exit code: 0 done, 1 failed. Raises SimbenchError for what cannot be recorded."""
+        place = replace(self.place, progress=no_progress, log=child.say)
+        return int(execute(cell.spec, cell.seed, cell.dataset, place).status != "done")
 
 
 def _loaded(job: Mapping[str, Any], place: Workplace) -> SuiteCell:
@@ -94,4 +84,4 @@ def _loaded(job: Mapping[str, Any], place: Workplace) -> SuiteCell:
 
 
 if __name__ == "__main__":
-    child.serve(lambda job, place: work(_loaded(job, place), place))
+    child.serve(lambda job, place: CellProgram(place, job["datasets"]).run(_loaded(job, place)))

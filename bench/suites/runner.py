@@ -17,11 +17,11 @@ from types import FrameType
 from typing import NoReturn
 
 from bench.contract import SimbenchError, Workplace
-from bench.executors.executor import LOG, Ended, Limits, from_outside, reason_of
+from bench.executors.executor import LOG, Ended, Limits, Pool, from_outside, reason_of
 from bench.executors.process import last_line
 from bench.files import ensure_writable, write_json
 from bench.runs.store import RUN_FILE, RunRecord, read_run
-from bench.suites.cell import FACTS, Executor, record_failure, sweep
+from bench.suites.cell import FACTS, record_failure, sweep
 from bench.suites.expansion import SuiteCell
 from bench.suites.leases import Leases
 
@@ -91,7 +91,12 @@ class Runner:
     """
 
     def __init__(
-        self, cells: Sequence[SuiteCell], place: Workplace, executor: Executor, limits: Limits, reporter: Reporter
+        self,
+        cells: Sequence[SuiteCell],
+        place: Workplace,
+        executor: Pool[SuiteCell],
+        limits: Limits,
+        reporter: Reporter,
     ) -> None:
         self._place, self._executor, self._limits, self._reporter = place, executor, limits, reporter
         self._all = [_Work(cell, cell.folder(place.root)) for cell in cells]

@@ -123,14 +123,13 @@ def _options_of(name: str) -> list[str]:
 
 def _refuse_unknown(name: str, keys: Mapping[str, Any]) -> None:
     known = [*option_types(SuiteKeys), _OPTIONS]
-    unknown = [key for key in keys if key.replace("-", "_") not in known]
-    if unknown:
-        raise UsageError(
-            "\n".join(
-                f"[suite.{name}] has no key {key!r}{did_you_mean(key, known)} (it may have: {', '.join(known)})"
-                for key in unknown
-            )
-        )
+    problems = [
+        f"[suite.{name}] has no key {key!r}{did_you_mean(key, known)} (it may have: {', '.join(known)})"
+        for key in keys
+        if key.replace("-", "_") not in known
+    ]
+    if problems:
+        raise UsageError("\n".join(problems))
 
 
 def _budgets(given: Any) -> Any:

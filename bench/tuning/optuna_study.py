@@ -68,7 +68,8 @@ class Study:
             self._study = optuna.create_study(
                 storage=storage, study_name="tune", direction="maximize", load_if_exists=True
             )
-            self._give_up_on_the_killed()
+            for killed in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+                self._study.tell(killed.number, state=optuna.trial.TrialState.FAIL)
         except (SQLAlchemyError, optuna.exceptions.OptunaError) as error:
             first = str(error).splitlines()[0]
             raise SimbenchError(
@@ -103,12 +104,6 @@ class Study:
         for name, value in {"values": dict(asked.values), "seconds": round(seconds, 3), "problem": problem}.items():
             asked.trial.set_user_attr(name, value)
         self._study.tell(asked.trial, score)
-
-    def _give_up_on_the_killed(self) -> None:
-        import optuna  # noqa: PLC0415 - an extra
-
-        for one in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            self._study.tell(one.number, state=optuna.trial.TrialState.FAIL)
 
 
 def require_optuna() -> None:

@@ -101,12 +101,12 @@ def plan_tunings(
 
 
 def tune(
-    plan: Tuning, dataset: Dataset, place: Workplace, folder: Path, *, kept: Callable[[Tuned], None] | None = None
+    plan: Tuning, dataset: Dataset, place: Workplace, folder: Path, *, on_trial: Callable[[Tuned], None] | None = None
 ) -> Tuned:
     """Run the trials that are not finished yet and return all of them; killed at any moment, the next call goes on.
 
-    folder: where studies lie; kept: told after every trial what is known by then. A trial that fails scores 0 with its
-    reason. Raises UsageError where the defaults themselves are refused, SimbenchError where every trial failed.
+    folder: where studies lie; on_trial: is given, after every trial, what is known by then. A trial that fails scores 0
+    with its reason. Raises UsageError where the defaults are refused, SimbenchError where every trial failed.
     """
     spec = plan.spec
     home = folder / spec.dataset / spec.protocol / spec.method / plan.key
@@ -122,8 +122,8 @@ def tune(
             study.tell(asked, score, time.perf_counter() - began, problem)
             found = Tuned(plan, tuple(study.finished()))
             place.log(_line(found))
-            if kept is not None:
-                kept(found)
+            if on_trial is not None:
+                on_trial(found)
     if all(trial.problem for trial in found.trials):
         raise SimbenchError(f"{spec.method}: every trial failed, the first with: {found.default.problem}")
     return found

@@ -20,7 +20,7 @@ from bench.config import load_config
 from bench.contract import Workplace
 from bench.executors.ray import run_watched, take_over
 from bench.runs.store import all_runs, read_run
-from bench.suites.cell import as_job
+from bench.suites.cell import CellProgram
 from bench.suites.expansion import expand
 from bench.suites.suite import find_suite
 
@@ -123,7 +123,9 @@ def test_a_machine_that_does_not_share_the_tree_returns_the_run_by_value(tmp_pat
     folder = cell.folder(place.root)
     limits = {"seconds": 60.0, "memory": None}
 
-    told = run_watched(as_job(cell, place, {}), limits, str(folder), str(tmp_path / "not there"), "checkpoints")
+    told = run_watched(
+        CellProgram(place, {}).as_json(cell), limits, str(folder), str(tmp_path / "not there"), "checkpoints"
+    )
     assert (told["cause"], told["code"]) == ("exit", 0), told["words"]
     assert not place.root.exists()
     take_over(told["files"], folder, "run.json")
