@@ -136,7 +136,8 @@ def build(cls: type[P], options: Mapping[str, Any], *, owner: str) -> P:
 
 def values_of(plugin: object) -> dict[str, Any]:
     """Return every option of a plugin object with its value, defaults included, as plain JSON-able values."""
-    return {name: _plain(getattr(plugin, name)) for name in option_types(type(plugin))}
+    values = {name: getattr(plugin, name) for name in option_types(type(plugin))}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def coerce(given: Any, wanted: Any) -> Any:
@@ -189,7 +190,3 @@ def _scalar(given: Any, wanted: type) -> Any:
         return wanted(given)
     except (TypeError, ValueError):
         raise wrong from None
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Floor: histograms of oriented gradients (Dalal & Triggs, CVPR 2005); no learning."""
+"""Baseline: histograms of oriented gradients (Dalal & Triggs, CVPR 2005); no learning."""
 
 from __future__ import annotations
 

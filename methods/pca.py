@@ -1,4 +1,4 @@
-"""Floor: the leading principal components of the pixels (Turk & Pentland 1991, "eigenfaces"); no labels are used."""
+"""Baseline: the leading principal components of the pixels (Turk & Pentland 1991, "eigenfaces"); no labels are used."""
 
 from __future__ import annotations
 

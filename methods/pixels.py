@@ -1,4 +1,4 @@
-"""Floor: the pixels themselves as vectors; no learning."""
+"""Baseline: the pixels themselves as vectors; no learning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor: the trained methods' encoder with random weights, never trained."""
+"""Baseline: the trained methods' encoder with random weights, never trained."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def cli() -> None:
     simbench tune -m arcface --epochs 2             better options, chosen on validation
     simbench leaderboard                            tables from all runs so far
     simbench report                                 one page of them all
-    simbench search shoe.jpg --run RUN              the most alike pictures, by a finished run
+    simbench search shoe.jpg --run RUN              the most similar pictures, by a finished run
     simbench serve                                  the same in a browser, runs side by side
     """
 
@@ -69,7 +69,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("simbench: interrupted; the same command goes on where this one stopped", err=True)
+        click.echo("simbench: interrupted; the same command resumes where this one stopped", err=True)
         sys.exit(INTERRUPTED)
     except SimbenchError as error:
         _explain(str(error))

@@ -57,7 +57,7 @@ def bench(
 ) -> int:
     """Run a suite: methods x data sets x protocols x seeds, one that comes with simbench or [suite.NAME] of bench.toml.
 
-    Finished cells are skipped and half-done ones go on, whatever ended the last start. A cell that fails, hangs or
+    Finished cells are skipped and half-done ones resume, whatever ended the last start. A cell that fails, hangs or
     takes too much memory is a failed row with its reason; the others complete. Several starts share the work.
 
     \b

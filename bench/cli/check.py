@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 def check(targets: Sequence[str], *, as_json: bool, given: Given, **flags: Any) -> int:
     """Run the conformance suite on a method or an encoder, or tell what a data set or a folder of yours holds.
 
-    Of data: images, classes, what is broken or imbalanced, copies, leaks from test to train, labels that disagree, and
-    which protocols are possible. What --protocol, --limit and the like choose is what is audited.
+    Of data: images, classes, what is broken or imbalanced, duplicates, leaks from test to train, labels that disagree,
+    and which protocols are possible. What --protocol, --limit and the like choose is what is audited.
 
     \b
     simbench check arcface
@@ -129,20 +129,20 @@ def _counted(summary: Summary, notes: Sequence[str]) -> Iterator[str]:
 
 def _audited(found: Audit, protocol: str) -> Iterator[str]:
     for leak in found.leaks:
-        yield f"  LEAK: {_overlap(leak)} (--drop-leaks leaves the copies out of the training)"
+        yield f"  LEAK: {_overlap(leak)} (--drop-leaks leaves the duplicates out of the training)"
     for overlap in found.overlaps:
-        yield f"  copies: {_overlap(overlap)}"
+        yield f"  duplicates: {_overlap(overlap)}"
     if found.conflicts:
-        yield f"  labels disagree in {found.conflicts:,} groups of copies, such as:"
+        yield f"  labels disagree in {found.conflicts:,} groups of duplicates, such as:"
         yield from (f"    {example}" for example in found.examples)
     if found.unasked:
         yield f"  no query of: {_some(found.unasked)}"
     if not (found.leaks or found.overlaps):
-        yield f"  no copies within or between train, query and gallery (protocol {protocol})"
+        yield f"  no duplicates within or between train, query and gallery (protocol {protocol})"
 
 
 def _overlap(one: Overlap) -> str:
-    where = f"a second copy in {one.other}" if one.part == one.other else f"a copy in {one.other}"
+    where = f"another duplicate in {one.other}" if one.part == one.other else f"a duplicate in {one.other}"
     mirrored = f", {one.mirrored:,} of them mirrored" if one.mirrored else ""
     kinds = f"{one.exact:,} exact, {one.near:,} near{mirrored}"
     return f"{one.found:,} of {one.images:,} {one.part} images have {where}: {kinds}"

@@ -58,7 +58,7 @@ def embed(
     file with a line for each: id (the path within FOLDER) and label (the folder that the picture lies in). Pictures
     that cannot be read are listed in a second CSV file, with the reason.
 
-    Vectors are kept in the cache too: a second start embeds what is new or changed, one that was killed goes on, and
+    Vectors are kept in the cache too: a second start embeds what is new or changed, one that was killed resumes, and
     `simbench search --gallery FOLDER` finds them there.
 
     \b

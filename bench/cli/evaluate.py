@@ -28,7 +28,7 @@ _VECTORS = "npy, npz, safetensors or parquet; PATH:KEY names one array or column
 @option("--gallery-ids", metavar="FILE", help="Ids of the gallery.")
 @option("--validation", metavar="FILE", help="Vectors to fit thresholds on: neither query nor gallery.")
 @option("--validation-labels", metavar="FILE", help="Their labels.")
-@option("--train", metavar="FILE", help="Vectors of what was learnt from, to look for the queries among them.")
+@option("--train", metavar="FILE", help="Vectors of what was trained on, to look for the queries among them.")
 @option("-k", "--k", "ks", multiple=True, type=int, metavar="K", help="A cutoff; repeatable.  [default: 1, 10, 50]")
 @option("--ties", default="pessimistic", help="pessimistic, mean or optimistic.")
 @option("--dialect", "dialects", multiple=True, metavar="NAME", help="Also trec, oml or torchmetrics; repeatable.")

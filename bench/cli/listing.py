@@ -9,7 +9,7 @@ import click
 
 from bench.cli.options import plugin_folders
 from bench.plugins import DATASET, KINDS, METHOD, Kind
-from bench.registry import list_plugins
+from bench.registry import get_plugin, list_plugins
 
 PREFACE = """
 Made by `simbench list datasets --markdown` from the cards in `datasets/*.py`; a test compares it with them.
@@ -75,29 +75,24 @@ def _say_plugins(kind: Kind, *, verbose: bool) -> None:
 def _options(kind: Kind, name: str) -> None:
     from bench.contract import card_of
     from bench.options import values_of
-    from bench.registry import get_dataset, get_method
 
-    if kind is METHOD:
-        for option, value in values_of(get_method(name)()).items():
-            click.echo(f"      -o {option}={value}")
-        return
-    loader = get_dataset(name)()
-    card = card_of(loader)
+    made = get_plugin(kind, name)()
+    card = card_of(made) if kind is DATASET else None
     for field, text in vars(card).items() if card else ():
         click.echo(f"      {field:9} {text}")
-    for option, value in values_of(loader).items():
-        click.echo(f"      --set datasets.{name}.{option}={value}")
+    start = "-o " if kind is METHOD else f"--set datasets.{name}."
+    for option, value in values_of(made).items():
+        click.echo(f"      {start}{option}={value}")
 
 
 def _page() -> str:
     """Return docs/reference/datasets.md: every card and every option, from the code."""
     from bench.contract import card_of
     from bench.options import values_of
-    from bench.registry import get_dataset
 
     lines = ["# Data sets", "", PREFACE.strip(), ""]
     for plugin in list_plugins(DATASET):
-        loader = get_dataset(plugin.name)()
+        loader = get_plugin(DATASET, plugin.name)()
         card = card_of(loader)
         lines += [f"## {plugin.name.replace('_', '-')}", "", plugin.summary, ""]
         lines += [f"- **{field}**: {text}" for field, text in vars(card).items()] if card else []

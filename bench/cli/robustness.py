@@ -37,7 +37,7 @@ def robustness(
 
     A RUN is a run's folder, or a folder above several. Nothing is trained: the fitted method embeds queries corrupted
     in three severities. Writes robustness.json into each run, then robustness.md, robustness.csv and figures into
-    the folder of the tables. A finished sweep is not repeated; one that was stopped goes on.
+    the folder of the tables. A finished sweep is not repeated; one that was stopped resumes.
 
     \b
     simbench robustness runs/digits/loo/triplet

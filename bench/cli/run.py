@@ -42,7 +42,7 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
 @option("--weight-decay", type=float, help="Their option weight_decay.")
 @option("--augment", metavar="NAME", help="Their option augment: none, light, trivial or rand.")
 @option("-k", "--k", "ks", type=int, multiple=True, help="Cut-off of the metrics; repeatable.  [default: 1, 10, 50]")
-@option("--labels-per-class", type=int, metavar="N", help="Learn from N labelled images a class, validation included.")
+@option("--labels-per-class", type=int, metavar="N", help="Train on N labelled images a class, validation included.")
 @option("--quick", is_flag=True, help="A look in seconds: --limit 1000 --epochs 1. Not for conclusions.")
 @options.hardware
 @option("--engine", metavar="NAME", help="What embeds: torch, openvino or onnx.  [default: torch]")
@@ -77,7 +77,7 @@ def run(
 ) -> int:
     """Train methods, rank the gallery for every query, score, and rebuild the tables.
 
-    A finished run is kept and not repeated; an interrupted one goes on where it stopped; a failed one is tried again.
+    A finished run is kept and not repeated; an interrupted one resumes where it stopped; a failed one is tried again.
 
     \b
     simbench run                                                    arcface on digits

@@ -1,4 +1,4 @@
-"""``simbench search``: which pictures does a finished run find most alike?"""
+"""``simbench search``: which pictures does a finished run find most similar?"""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def search(
     given: Given,
     **flags: Any,
 ) -> int:
-    """Find the pictures most alike to yours, with a finished run's method: exact, by cosine.
+    """Find the pictures most similar to yours, with a finished run's method: exact, by cosine.
 
     Searched is the run's own gallery, or with --gallery any folder of pictures: they are embedded once and kept in the
     cache; later starts embed only what was added or changed. A query that lies in that folder does not find itself.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import torch
 
 from bench.conformance.trial import COLOUR, CPU, Surroundings, Trial, fresh, made_up, require_same, try_out
 from bench.contract import (
-    Decodes,
     Images,
     Method,
     MethodError,
@@ -25,6 +25,7 @@ from bench.evaluation.ranking.arrays import Vectors
 from bench.training.checkpoints import load_tensors, save_tensors
 
 _FEW = 8
+_decode, _embed = partial(decode_vectors, device=CPU), partial(embed_images, device=CPU)
 
 
 def unit_length(one: Trial) -> None:
@@ -40,7 +41,7 @@ def even_images(one: Trial) -> None:
     """Black and white images exist in every large data set, and one zero vector fails a whole run."""
     shape = (1, one.shape.height, one.shape.width, one.shape.channels)
     levels = (0, 128, 255)
-    embed_images(one.method, Images(np.concatenate([np.full(shape, level, np.uint8) for level in levels])), device=CPU)
+    _embed(one.method, Images(np.concatenate([np.full(shape, level, np.uint8) for level in levels])))
 
 
 def alone_as_in_a_batch(one: Trial) -> None:
@@ -52,13 +53,13 @@ def whatever_else_is_in_the_batch(one: Trial) -> None:
     """Beside quite other images too: statistics of the batch (batch norm left in training) must not matter."""
     others = 255 - made_up(one.shape, 1, 4 * _FEW, 2).images.pixels
     mixed = Images(np.concatenate([_first(one).take(slice(None)), others]))
-    require_same(one.vectors[:_FEW], embed_images(one.method, mixed, device=CPU)[:_FEW])
+    require_same(one.vectors[:_FEW], _embed(one.method, mixed)[:_FEW])
 
 
 def in_any_order(one: Trial) -> None:
     """A vector belongs to its image, not to its place."""
     order = np.random.default_rng(0).permutation(len(one.split))
-    require_same(one.vectors[order], embed_images(one.method, one.split.images.subset(order), device=CPU))
+    require_same(one.vectors[order], _embed(one.method, one.split.images.subset(order)))
 
 
 def leaves_its_input_alone(one: Trial) -> None:
@@ -95,7 +96,7 @@ def _pixels(one: Trial) -> torch.Tensor:
 def survives_saving(one: Trial) -> None:
     """A fresh object with the saved state embeds, decodes, scores and counts like the one that was fitted."""
     again = restored(one, CPU)
-    require_same(one.vectors, embed_images(again, one.split.images, device=CPU))
+    require_same(one.vectors, _embed(again, one.split.images))
     before, after = parameters_of(one.method), parameters_of(again)
     if before != after:
         raise SimbenchError(f"it had {before} parameters and has {after}")
@@ -168,10 +169,6 @@ def scores_pairs(one: Trial) -> None:
     require_same(cosine, turned[0], "cosines of a pair and of the pair turned round")
     require_same(probability, turned[1], "probabilities of a pair and of the pair turned round")
     require_same(_score(one.method, left, left.clone())[0], np.ones(len(left), np.float32), "cosines to itself and 1")
-
-
-def _decode(decoder: Decodes, vectors: Vectors) -> Vectors:
-    return decode_vectors(decoder, vectors, device=CPU)
 
 
 def _pairs(one: Trial) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,44 +19,36 @@ from bench.options import build
 from bench.runs.fitting import MemoryHistory
 from bench.training.checkpoints import FolderCheckpoints
 
+# Settings of the whole process: how each is read and, where that is possible, set.
+_SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], object] | None]] = {
+    "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "default device": (torch.get_default_device, None),
+    "gradients": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "threads": (torch.get_num_threads, torch.set_num_threads),
+    "deterministic": (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+}
+
 
 @dataclass(frozen=True)
 class Surroundings:
     """Settings of the whole process; a method that changes one changes the methods that run after it."""
 
-    default_dtype: torch.dtype
-    default_device: torch.device
-    gradients: bool
-    threads: int
-    deterministic: bool
+    settings: Mapping[str, Any]
 
     @classmethod
     def now(cls) -> Surroundings:
-        return cls(
-            default_dtype=torch.get_default_dtype(),
-            default_device=torch.get_default_device(),
-            gradients=torch.is_grad_enabled(),
-            threads=torch.get_num_threads(),
-            deterministic=torch.are_deterministic_algorithms_enabled(),
-        )
+        return cls({name: read() for name, (read, _) in _SETTINGS.items()})
 
     def changes(self) -> tuple[str, ...]:
         """Return what is different now, in words."""
-        now = Surroundings.now()
-        pairs = [(one.name, getattr(self, one.name), getattr(now, one.name)) for one in fields(self)]
-        return tuple(f"torch's {name.replace('_', ' ')} ({a} to {b})" for name, a, b in pairs if a != b)
+        pairs = [(name, before, _SETTINGS[name][0]()) for name, before in self.settings.items()]
+        return tuple(f"torch's {name} ({before} to {now})" for name, before, now in pairs if before != now)
 
     def put_back(self) -> None:
         """Undo every change, so that one method's fault is not the next one's finding."""
-        if torch.get_default_dtype() != self.default_dtype:
-            torch.set_default_dtype(self.default_dtype)
-        if torch.get_default_device() != self.default_device:
-            torch.set_default_device(self.default_device)
-        torch.set_grad_enabled(self.gradients)
-        if torch.get_num_threads() != self.threads:
-            torch.set_num_threads(self.threads)
-        if torch.are_deterministic_algorithms_enabled() != self.deterministic:
-            torch.use_deterministic_algorithms(self.deterministic)
+        for name, (read, write) in _SETTINGS.items():
+            if write is not None and read() != self.settings[name]:
+                write(self.settings[name])
 
 
 T = TypeVar("T")

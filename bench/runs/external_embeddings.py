@@ -106,7 +106,7 @@ def judge_vectors(
 ) -> Judged:
     """Rank, score and check. query, gallery: as ``paired`` returns them; the same object twice is leave-one-out.
 
-    validation: vectors that thresholds may be fitted on; train: vectors of images that were learnt from.
+    validation: vectors that thresholds may be fitted on; train: vectors of images that were trained on.
     """
     if validation is not None and validation.vectors.shape[1] != query.vectors.shape[1]:
         raise DataError(

@@ -22,7 +22,7 @@ def fit_method(
 ) -> tuple[Method, MemoryHistory]:
     """Return a method fitted as the specification says, and its training curve; query and gallery are not touched.
 
-    checkpoints: the folder where a fit that was killed is found and goes on. Raises what the method raises.
+    checkpoints: the folder where a fit that was killed resumes from. Raises what the method raises.
     """
     _seed_everything(seed, place.threads)
     method: Method = build(get_method(spec.method), spec.options, owner=f"method {spec.method}")

@@ -2,7 +2,7 @@
 
 In the run's folder, beside run.json:
     robustness.json   every condition's scores with intervals, and the paired drop from the clean queries; written last
-    robustness.npz    their values for every query, condition by condition; a sweep that was stopped goes on from it
+    robustness.npz    their values for every query, condition by condition; a sweep that was stopped resumes from it
 """
 
 from __future__ import annotations
@@ -159,7 +159,9 @@ class _Sweep:
             if f"{one.name}/{METRICS[0]}" in values:
                 continue
             values |= self._scored(one)
-            write_arrays(folder / VALUES, {"plan": np.array(_plan_text(self.run.record)), **values})
+            write_arrays(
+                folder / VALUES, {"plan": np.array(json.dumps(_plan(self.run.record), sort_keys=True)), **values}
+            )
         return values
 
     def _scored(self, condition: Condition) -> dict[str, Floats]:
@@ -218,14 +220,10 @@ def _plan(record: RunRecord) -> dict[str, Any]:
     return {"run": run.digests.vectors if run.digests else run.provenance.date, "seed": SEED, "corruptions": kinds}
 
 
-def _plan_text(record: RunRecord) -> str:
-    return json.dumps(_plan(record), sort_keys=True)
-
-
 def _half_done(record: RunRecord) -> dict[str, Floats]:
     """Return the values of an earlier start of the same sweep."""
     path: Path = record.folder / VALUES
     if not path.is_file():
         return {}
     kept = read_arrays(path)
-    return kept if str(kept.pop("plan", "")) == _plan_text(record) else {}
+    return kept if str(kept.pop("plan", "")) == json.dumps(_plan(record), sort_keys=True) else {}

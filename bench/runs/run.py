@@ -1,13 +1,15 @@
-"""One run: fit, embed, score, time, save. Killed, it goes on where it was; finished, it is not repeated."""
+"""One run: fit, embed, score, time, save. Killed, it resumes; finished, it is not repeated."""
 
 from __future__ import annotations
 
+import shutil
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,6 @@ from bench.contract import (
     DataFacts,
     Dataset,
     Decodes,
-    Labels,
     Method,
     Provenance,
     RunResult,
@@ -43,8 +44,11 @@ from bench.runs.costs import PICTURES_TIMED, counted_costs, latency_columns, mea
 from bench.runs.fitting import MemoryHistory, fit_method, reason_of
 from bench.runs.provenance import provenance
 from bench.runs.sanity_checks import Judgement, judge_run
-from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, clear, locked, read_run, run_folder, write_run
+from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, run_folder, write_run
 from bench.training.trained import deviations
+
+if TYPE_CHECKING:
+    from bench.contract import Labels
 
 
 def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> RunRecord:
@@ -57,9 +61,9 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
         done = read_run(folder)
         if done is not None and done.status == "done" and not place.force:
             return done
+        (folder / RUN_FILE).unlink(missing_ok=True)  # first: without it the run is not finished
         if place.force:
-            clear(folder)
-        (folder / RUN_FILE).unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
         place.log(f"{spec.method} on {spec.dataset} ({spec.protocol}), seed {seed}: {folder}")
         made_by = provenance(place.device, place.threads)  # now: what runs, not what it is edited to meanwhile
         run = _Run(spec, seed, dataset, place, folder, made_by)
@@ -169,7 +173,7 @@ class _Run:
         if found.leaked:
             leaks = " and ".join(f"{leak.found} {leak.part}" for leak in found.leaks)
             name = f"{self.spec.dataset} ({self.spec.protocol})"
-            self.place.log(f"{name}: {leaks} images have a copy in train (--drop-leaks)")
+            self.place.log(f"{name}: {leaks} images have a duplicate in train (--drop-leaks)")
         return found
 
     def _fit(self) -> tuple[Method, MemoryHistory]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,12 +78,6 @@ def all_runs(root: Path) -> list[RunRecord]:
         if run is not None:
             found.append(run)
     return found
-
-
-def clear(folder: Path) -> None:
-    """Forget a run: first the file that says it is finished, then the rest."""
-    (folder / RUN_FILE).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def lock_of(folder: Path) -> filelock.FileLock:

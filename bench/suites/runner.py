@@ -1,4 +1,4 @@
-"""Running many cells: what is finished is skipped, what is half done goes on, what fails is a row and stops nothing.
+"""Running many cells: what is finished is skipped, what is half done resumes, what fails is a row and stops nothing.
 
 A cell is done when its ``run.json`` says so; there is no other list to be wrong. So whatever is killed, and whenever,
 the next start sees what is left. Runners that share a results tree claim a cell before they look at it.

@@ -46,7 +46,7 @@ class Asked:
 class Study:
     """The trials of one method in one file, one process at a time.
 
-    What is asked depends on the seed and the finished trials only: a study that was killed goes on as one that was not.
+    What is asked depends on the seed and the finished trials only: a study that was killed resumes as one that was not.
     The first trial is the defaults. Raises SimbenchError for a file that cannot be read, UsageError without Optuna.
     """
 

@@ -103,7 +103,7 @@ def plan_tunings(
 def tune(
     plan: Tuning, dataset: Dataset, place: Workplace, folder: Path, *, on_trial: Callable[[Tuned], None] | None = None
 ) -> Tuned:
-    """Run the trials that are not finished yet and return all of them; killed at any moment, the next call goes on.
+    """Run the trials that are not finished yet and return all of them; killed at any moment, the next call resumes.
 
     folder: where studies lie; on_trial: is given, after every trial, what is known by then. A trial that fails scores 0
     with its reason. Raises UsageError where the defaults are refused, SimbenchError where every trial failed.

@@ -345,7 +345,7 @@ def test_kill_9_of_worker_and_command_and_ctrl_c_lose_nothing_that_is_finished(o
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, is_alive(worker)) == (130, False), err
-    assert err.splitlines()[-1] == "simbench: interrupted; the same command goes on where this one stopped"
+    assert err.splitlines()[-1] == "simbench: interrupted; the same command resumes where this one stopped"
     assert not (tmp_path / "vectors.safetensors").exists()
 
     (tmp_path / "HOLD").unlink()

@@ -414,7 +414,7 @@ def test_ctrl_c_stops_cleanly_and_a_second_start_goes_on(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     code, _, err = ended(process)
     assert code == 130
-    assert err.splitlines()[-1] == "simbench: interrupted; the same command goes on where this one stopped"
+    assert err.splitlines()[-1] == "simbench: interrupted; the same command resumes where this one stopped"
     assert not any(is_alive(worker) for worker in workers)
     code, out, _ = ended(start(folder, suite, "--cell-time", "8s"))
     assert code == 1
