@@ -104,7 +104,8 @@ def load_config(path: Path | None, *, overrides: Sequence[str] = (), flags: Mapp
     """
     where, document = _read(path)
     if isinstance(document.get("suite", {}), dict):
-        document["suite"] = {**_shipped_suites(), **document.get("suite", {})}
+        shipped = files("bench.suites").joinpath("suites.toml").read_text(encoding="utf-8")
+        document["suite"] = {**tomllib.loads(shipped), **document.get("suite", {})}
     problems: list[str] = []
     for word in overrides:
         _apply(document, word, problems)
@@ -183,10 +184,6 @@ def options_for(words: Sequence[str], names: Sequence[str]) -> dict[str, dict[st
     if problems:
         raise UsageError("\n".join(problems))
     return shares
-
-
-def _shipped_suites() -> dict[str, Any]:
-    return tomllib.loads(files("bench.suites").joinpath("suites.toml").read_text(encoding="utf-8"))
 
 
 def _read(path: Path | None) -> tuple[str, dict[str, Any]]:

@@ -88,16 +88,9 @@ def hub_obstacle() -> str:
 
 
 def require_package(module: str, asker: str, package: str, wanted: str) -> ModuleType:
-    """Return an optional module, to be asked for before anything takes long.
+    """Return an optional module. Raises UsageError, which should be before anything takes long, where it is missing.
 
-    Args:
-        module: its name.
-        asker: what needs it, as the user wrote it.
-        package: what it comes with.
-        wanted: what ``pip install`` is to be given.
-
-    Raises:
-        UsageError: it is not there.
+    asker: what needs it, as the user wrote it; package: what it comes with; wanted: what ``pip install`` is given.
     """
     try:
         return importlib.import_module(module)

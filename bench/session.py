@@ -42,7 +42,7 @@ def load(dataset: str = DEFAULT_DATASET, **settings: Any) -> Dataset:
         >>> data.query.images.shape
         ImageShape(height=8, width=8, channels=1)
     """
-    chosen = _settings(settings)
+    chosen = build(Settings, settings, owner="settings")
     return chosen_data(load_collection(dataset, Config(chosen), no_progress, cache_folder()), chosen, cache_folder())
 
 
@@ -79,7 +79,7 @@ def run(
         >>> record.result.scores["map"] > 0.5
         True
     """
-    chosen = _settings({**settings, "seeds": (seed,)})
+    chosen = build(Settings, {**settings, "seeds": (seed,)}, owner="settings")
     names = chosen_methods([method])
     if len(names) > 1:
         raise UsageError(f"{method} names {len(names)} methods; run one at a time: {', '.join(names)}")
@@ -177,8 +177,3 @@ def per_query(run: RunRecord | Path | str) -> pd.DataFrame:
     kept = read_arrays(folder / PER_QUERY)
     metrics = {name: values for name, values in kept.items() if values.dtype == "float64" and values.ndim == 1}
     return pd.DataFrame({"id": kept["ids"], "label": kept["classes"][kept["labels"]], **metrics})
-
-
-def _settings(given: Mapping[str, Any]) -> Settings:
-    made: Settings = build(Settings, dict(given), owner="settings")
-    return made

@@ -14,7 +14,7 @@ from bench.cli.options import Given, chosen_data, configuration, data_choices, d
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder
-from bench.naming import canonical, did_you_mean
+from bench.naming import canonical, did_you_mean, first_few
 from bench.plugins import DATASET, ENCODER, METHOD, Kind
 from bench.registry import plugin_names
 
@@ -122,7 +122,7 @@ def _counted(summary: Summary, notes: Sequence[str]) -> Iterator[str]:
     if summary.imbalance > 2:
         yield f"  the largest class has {summary.imbalance:.1f} times the images of the smallest (--balance evens them)"
     if summary.thin:
-        yield f"  too few images to test on in: {_some(summary.thin)}"
+        yield f"  too few images to test on in: {first_few(summary.thin, 10)}"
     for protocol, obstacle in summary.obstacles.items():
         yield f"  protocol {protocol:9} {'possible' if not obstacle else 'not possible: ' + obstacle}"
 
@@ -136,7 +136,7 @@ def _audited(found: Audit, protocol: str) -> Iterator[str]:
         yield f"  labels disagree in {found.conflicts:,} groups of duplicates, such as:"
         yield from (f"    {example}" for example in found.examples)
     if found.unasked:
-        yield f"  no query of: {_some(found.unasked)}"
+        yield f"  no query of: {first_few(found.unasked, 10)}"
     if not (found.leaks or found.overlaps):
         yield f"  no duplicates within or between train, query and gallery (protocol {protocol})"
 
@@ -146,7 +146,3 @@ def _overlap(one: Overlap) -> str:
     mirrored = f", {one.mirrored:,} of them mirrored" if one.mirrored else ""
     kinds = f"{one.exact:,} exact, {one.near:,} near{mirrored}"
     return f"{one.found:,} of {one.images:,} {one.part} images have {where}: {kinds}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (" ..." if len(names) > 10 else "")

@@ -45,7 +45,7 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
 @option("--labels-per-class", type=int, metavar="N", help="Train on N labelled images a class, validation included.")
 @option("--quick", is_flag=True, help="A look in seconds: --limit 1000 --epochs 1. Not for conclusions.")
 @options.hardware
-@option("--engine", metavar="NAME", help="What embeds: torch, openvino or onnx.  [default: torch]")
+@option("--engine", metavar="NAME", help="What embeds; see `list engines`.  [default: torch]")
 @option("--tensorboard", is_flag=True, help="Also write training curves for TensorBoard into the run folders.")
 @options.data_choices
 @options.data_places

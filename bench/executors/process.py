@@ -117,10 +117,10 @@ class JobProcess:
 class LocalPool(Generic[J]):
     """Up to ``jobs`` processes at once, forked where that is safe (see `bench.executors.child`), else fresh."""
 
-    def __init__(self, program: Program[J], limits: Limits, *, jobs: int = 1, fork: bool | None = None) -> None:
+    def __init__(self, program: Program[J], limits: Limits, *, jobs: int = 1) -> None:
         self.slots = jobs
         self._program, self._limits = program, limits
-        self._fork = sys.platform == "linux" and program.place.device.type == "cpu" if fork is None else fork
+        self._fork = sys.platform == "linux" and program.place.device.type == "cpu"
         self._running: list[tuple[J, JobProcess]] = []
 
     def start(self, job: J, folder: Path) -> None:

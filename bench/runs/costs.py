@@ -39,22 +39,15 @@ _FEWEST = {95: 20, 99: 100}  # samples that a percentile is told from; below, it
 
 
 def measure_latencies(
-    method: Method,
-    dataset: Dataset,
-    query: Vectors,
-    gallery: Vectors,
-    *,
-    device: torch.device,
-    threads: int,
-    pictures: Pictures | None = None,
+    method: Method, dataset: Dataset, query: Vectors, gallery: Vectors, *, device: torch.device, threads: int
 ) -> list[Latency]:
     """Time every stage apart and all of them end to end, for one image and for 64, and building the gallery's index.
 
-    pictures: files to decode, query images made into PNG files in memory by default. Takes up to about 5 seconds;
-    where embedding 64 images takes more than one, 3 and three times that.
+    The files to decode are query images made into PNG files in memory. Takes up to about 5 seconds; where embedding 64
+    images takes more than one, 3 and three times that.
     """
-    pictures = pictures or encoded_pictures(dataset.query.images)
     images, index = dataset.query.images, flat_index(gallery)
+    pictures = encoded_pictures(images)
     service = Service(method, pictures, index, min(_NEIGHBOURS, len(gallery)), device)
 
     def timing(seconds: float, batch: int, warm_up: int = 3) -> Timing:
