@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,8 @@ MAY_IMPORT["__init__"] = FACE
 def imports_of(path: Path, module: str) -> list[str]:
     """Return the full names of what a file imports from us: at the top, in functions, and for type checkers."""
     found: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    texts = [one.read_text(encoding="utf-8") for one in (path, path.with_suffix(".pyi")) if one.exists()]
+    for node in itertools.chain.from_iterable(ast.walk(ast.parse(text)) for text in texts):
         if isinstance(node, ast.Import):
             found.extend(alias.name for alias in node.names)
         if isinstance(node, ast.ImportFrom):
