@@ -70,8 +70,7 @@ def compare(
     simbench compare --against ../before/runs --runs runs --metric map@10
     """
     from bench.config import load_config
-    from bench.report.compare.compared import compare_entries
-    from bench.report.compare.compared_text import as_text
+    from bench.report.compare.compared import compare_entries, compared_text
     from bench.report.tables.entries import find_entry
 
     del debug  # read where errors are shown
@@ -87,12 +86,11 @@ def compare(
             "(or --against OLD, for all runs)"
         )
     found = compare_entries([find_entry(word, Path(root)) for word in words], metric, changed=changed)
-    click.echo(json.dumps(asdict(found), indent=2) if as_json else as_text(found))
+    click.echo(json.dumps(asdict(found), indent=2) if as_json else compared_text(found))
 
 
 def _compare_trees(old: str, new: str, metric: str, changed: int, *, as_json: bool) -> None:
-    from bench.report.compare.regressions import compare_trees
-    from bench.report.compare.regressions_text import against_text
+    from bench.report.compare.regressions import against_text, compare_trees
     from bench.report.compare.result_sets import open_tree
 
     if Path(old).exists() and Path(old).resolve() == Path(new).resolve():

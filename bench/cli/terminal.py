@@ -69,8 +69,7 @@ def leaderboard_text(frame: pd.DataFrame, overall: str = "", *, wide: bool, colu
 
     overall: what is said of all of them, Markdown; wide: every column; columns: these, by name.
     """
-    from bench.report.tables.brief import brief_tables
-    from bench.report.tables.leaderboard import tables
+    from bench.report.tables.leaderboard import brief_tables, tables
 
     parts = [
         overall,

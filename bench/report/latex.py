@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.report.aggregate.overall import Overall
+from bench.report.tables.footnotes import made
 from bench.report.tables.frame import shown_columns
-from bench.report.tables.leaderboard import cell, groups_of, made, ranked_rows, row_labels, titled
+from bench.report.tables.leaderboard import cell, groups_of, ranked_rows, row_labels, titled
 from bench.report.tables.wording import failures
 
 _ESCAPES = {

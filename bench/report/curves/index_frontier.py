@@ -12,13 +12,13 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-from tabulate import tabulate
 
 from bench.evaluation.indexes.recipes import REFINE, families
 from bench.evaluation.indexes.sweep import Clock, Point, Sweep, mark_front
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.files import write_arrays, write_json, write_rows
 from bench.report.tables.frame import without_folders
+from bench.report.tables.wording import markdown_table
 from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
 from bench.runs.provenance import provenance
 from bench.runs.store import RunRecord
@@ -188,4 +188,4 @@ def _table(points: Sequence[Point], k: int) -> str:
         searched = [row["index"].replace(REFINE, " + refine"), row["setting"], f"{row['dims']} {row['reduction']}"]
         rows.append([*searched, *scores, *times, f"{row['bytes_per_image']:.1f}"])
     head = ["index", "setting", "dims", f"map@{k}", "hit@1", f"neighbours@{k}", "p50 ms", "p95 ms", "cpu p95", "bytes"]
-    return tabulate(rows, head, tablefmt="pipe", disable_numparse=True, colalign=("left",) * 3 + ("right",) * 7)
+    return markdown_table(head, rows, "lllr")

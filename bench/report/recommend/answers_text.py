@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from tabulate import tabulate
-
 from bench.contract import Baseline
 from bench.data.splits.protocols import unseen
 from bench.report.aggregate.overall import ALPHA, Overall
 from bench.report.aggregate.overall_text import caution
-from bench.report.compare.compared import Rival
-from bench.report.recommend.answers import QUESTIONS, Answer, TableAnswers, Training
+from bench.report.recommend.answers import QUESTIONS, Answer, Rival, TableAnswers, Training
 from bench.report.tables.footnotes import notes
 from bench.report.tables.groups import Row
-from bench.report.tables.wording import FIRST_RUN, days, many, p_value
+from bench.report.tables.wording import FIRST_RUN, days, many, markdown_table, p_value
 
 _SHOWN = 3  # of the rows that can be told from a winner: the nearest
 
@@ -51,7 +48,7 @@ def _glance(found: Sequence[TableAnswers]) -> str:
     for one in found:
         cells = [_brief(answer) for answer in one.answers]
         rows.append([one.table.title, *cells, _brief_training(one.training)])
-    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True)
+    return markdown_table(heads, rows)
 
 
 def _brief(answer: Answer) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.tables.footnotes import notes
+from bench.report.tables.footnotes import made, notes
 from bench.report.tables.frame import interval_of, mean_over, metric_of, shown_columns, without_folders
-from bench.report.tables.leaderboard import groups_of, made, ranked_rows, row_labels
+from bench.report.tables.leaderboard import groups_of, ranked_rows, row_labels
 from bench.report.tables.wording import failed_options
 
 SCHEMA = 1

@@ -38,6 +38,11 @@ def interval_of(runs: pd.DataFrame, kind: str) -> tuple[float, float] | None:
     return float(ends[0]), float(ends[1])
 
 
+def row_interval(runs: pd.DataFrame, metric: str) -> tuple[float, float] | None:
+    """Return a metric's 95 % interval over queries and seeds; the first run's own where there is none over seeds."""
+    return interval_of(runs, f"{metric}_seeds_ci95") or interval_of(runs, f"{metric}_ci95")
+
+
 def metric_of(frame: pd.DataFrame) -> Metric:
     """Return what the rows of a table of runs are ranked by."""
     return describe(DEFAULT if frame.empty or "ranked_by" not in frame else str(frame["ranked_by"].iloc[0]))

@@ -18,7 +18,7 @@ from bench.contract import Baseline
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
 from bench.report.tables.footnotes import shared_notes
-from bench.report.tables.frame import interval_of, mean_over, merit, metric_of
+from bench.report.tables.frame import mean_over, merit, metric_of, row_interval
 from bench.report.tables.leaderboard import data_choices, row_labels
 from bench.runs.artifacts import PER_QUERY, SAMPLES, read_arrays
 from bench.runs.store import RunRecord
@@ -135,7 +135,7 @@ class Row:
 
     def interval(self, metric: str) -> tuple[float, float] | None:
         """Return the 95 % interval over queries and seeds; the first run's own where there is none over seeds."""
-        return interval_of(self.frame, f"{metric}_seeds_ci95") or interval_of(self.frame, f"{metric}_ci95")
+        return row_interval(self.frame, metric)
 
 
 @dataclass(frozen=True)
