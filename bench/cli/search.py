@@ -157,7 +157,7 @@ def _tell(own: OwnGallery, gallery: str, terminal: Terminal) -> None:
 
     seen = own.changes
     if seen.any:
-        news = f"{seen.added:,} added, {seen.changed:,} changed, {seen.deleted:,} deleted, {seen.kept:,} as before"
+        news = f"{seen.added:,} added, {seen.changed:,} changed, {seen.deleted:,} deleted, {seen.unchanged:,} as before"
         terminal.log(f"{gallery}: {news}")
     if own.broken:
         named = first_few([f"{_shown(name)} ({reason})" for name, reason in own.broken])

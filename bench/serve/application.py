@@ -20,7 +20,6 @@ from starlette.types import ASGIApp
 
 from bench.serve import answers, pages
 from bench.serve.answers import Query
-from bench.serve.board import read_board
 from bench.serve.decoders import Decoders
 from bench.serve.limits import Guard, Limits, RefusalError, number_among, whole_number
 from bench.serve.models import Models, RunFailedError
@@ -54,7 +53,7 @@ class _Server:
         self._site = site
         self._room = asyncio.Semaphore(site.limits.uploads)
         self._models = Models()
-        self._decoders: Decoders | None = None
+        self._decoders = Decoders(_DECODERS, site.limits)
         self.application = Starlette(
             routes=[
                 Route("/health", self.health),
@@ -66,17 +65,12 @@ class _Server:
                 Route("/pictures/{gallery}/{row}", self.picture),
                 *pages.routes(site.results),
             ],
-            exception_handlers={
-                RefusalError: _refuse,
-                HTTPException: _refuse,
-                Exception: _fail,
-            },
+            exception_handlers={RefusalError: _refuse, HTTPException: _refuse, Exception: _fail},
             lifespan=self._lifespan,
         )
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        self._decoders = Decoders(_DECODERS, self._site.limits)
         try:
             await self._decoders.start()
             yield
@@ -94,7 +88,7 @@ class _Server:
 
     async def leaderboard(self, request: Request) -> Response:
         gallery = self._gallery(request.path_params["gallery"], status=404)
-        board = await asyncio.to_thread(read_board, self._site.results, gallery.place)
+        board = await asyncio.to_thread(pages.read_board, self._site.results, gallery.place)
         return JSONResponse({"board": board})
 
     async def picture(self, request: Request) -> Response:
@@ -154,8 +148,6 @@ class _Server:
 
     async def _query(self, form: Form, gallery: SharedGallery, name: str) -> Query:
         if name in form.pictures:
-            if self._decoders is None:
-                raise RefusalError(503, "the server is starting; try again")
             return Query(await self._decoders.prepare(form.pictures[name], gallery.preparation))
         row = number_among(form.words, name, below=len(gallery))
         return Query(answers.pixels_of(gallery, row), row)

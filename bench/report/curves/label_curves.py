@@ -57,8 +57,12 @@ class Panel:
     curves: Mapping[str, Sequence[Point]]
 
     @property
+    def words(self) -> list[str]:
+        return [self.dataset, self.protocol, *choices_in_words(self.data)]
+
+    @property
     def title(self) -> str:
-        return " · ".join([self.dataset, self.protocol, *choices_in_words(self.data)])
+        return " · ".join(self.words)
 
     @property
     def budgets(self) -> dict[str, float]:

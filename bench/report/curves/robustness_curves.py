@@ -47,8 +47,12 @@ class Panel:
     rows: Sequence[Row]
 
     @property
+    def words(self) -> list[str]:
+        return [self.dataset, self.protocol, *choices_in_words(self.data)]
+
+    @property
     def title(self) -> str:
-        return " · ".join([self.dataset, self.protocol, *choices_in_words(self.data)])
+        return " · ".join(self.words)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from bench.contract import Audit, Overlap
 from bench.report.tables.frame import without_folders
 from bench.report.tables.groups import Row, Table
 from bench.report.tables.wording import many
-from bench.runs.sanity_checks import alarms
 from bench.runs.store import RunRecord
 
 
@@ -56,11 +55,6 @@ def origins(row: Row, runs: Path, folder: Path, found: Mapping[Path, tuple[str, 
         )
         for record in row.records
     ]
-
-
-def alarms_of(records: Sequence[RunRecord]) -> dict[Path, tuple[str, ...]]:
-    """Return the alarms across all runs, by folder."""
-    return alarms(records)
 
 
 def audited(table: Table) -> Audited | None:
