@@ -7,8 +7,8 @@ from typing import Literal
 
 import click
 
-from bench.cli.options import plugin_folders, whole_numbers
-from bench.cli.terminal import Terminal
+from bench.cli.options import plugin_folders, whole_numbers, wide_tables
+from bench.cli.terminal import Terminal, show
 
 
 @click.command()
@@ -31,6 +31,7 @@ from bench.cli.terminal import Terminal
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Where to write.  [default: index/ in the run]"
 )
 @plugin_folders
+@wide_tables
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the tables.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def index(
@@ -43,6 +44,7 @@ def index(
     timed: int,
     clock: Literal["wall", "processor"],
     out: Path | None,
+    wide: bool,
     quiet: bool,
     debug: bool,
 ) -> None:
@@ -79,5 +81,5 @@ def index(
     figure = draw(points, record, k=k, clock=clock, threads=threads)
     for ending in ("svg", "png"):
         figure.savefig(folder / f"frontier.{ending}", dpi=150)
-    click.echo(tables(points, k=k, clock=clock))
+    show(tables(points, k=k, clock=clock), wide=wide)
     terminal.log(f"\nwritten: {folder / 'frontier.csv'}, frontier.svg, frontier.png")

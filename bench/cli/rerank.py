@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import wide_tables
+from bench.cli.terminal import show
+
 CHAINS = ("aqe", "dba", "dba,aqe", "k-reciprocal", "diffusion")
 
 
@@ -28,8 +31,11 @@ CHAINS = ("aqe", "dba", "dba,aqe", "k-reciprocal", "diffusion")
     help="Results that k-reciprocal and diffusion order anew.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
+@wide_tables
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def rerank(*, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, threads: int, debug: bool) -> None:
+def rerank(
+    *, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, threads: int, wide: bool, debug: bool
+) -> None:
     """Re-rank a finished run's results: map@k with each chain of stages, against none, query by query.
 
     Stages with their published defaults, none of them fitted on labels: aqe (query expansion), dba (database
@@ -50,4 +56,5 @@ def rerank(*, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, thr
     del debug  # read where errors are shown
     data = ranked_set(find_run(run_folder))
     with fixed_threads(threads), threadpool_limits(limits=threads, user_api="blas"):
-        click.echo(as_table(measure(data, chains or CHAINS, k=k, depth=depth), k))
+        found = measure(data, chains or CHAINS, k=k, depth=depth)
+    show(as_table(found, k), wide=wide)

@@ -79,6 +79,12 @@ def leaderboard_text(frame: pd.DataFrame, overall: str = "", *, wide: bool, colu
     return text if wide else fitted(text, terminal_width())
 
 
+def show(text: str, *, wide: bool) -> None:
+    """Print Markdown, its tables cut to the terminal unless wide, and say how to see the columns that were cut."""
+    narrow = text if wide else fitted(text, terminal_width())
+    click.echo(narrow if narrow.count("|") == text.count("|") else f"{narrow}\n\nall columns: --wide")
+
+
 def fitted(text: str, width: int) -> str:
     """Return Markdown for a terminal: tables cut to its width, prose wrapped, pictures left out."""
     parts: list[str] = []

@@ -189,10 +189,10 @@ def compared_text(found: Compared) -> str:
     arrow = "↑" if found.better == "higher" else "↓"
     reference = found.sides[0].name
     heads = [
-        "method", f"{found.metric} {arrow}", "ci95", "seeds", f"less {reference}", "ci95", "p", "Holm p", "verdict",
+        "method", f"{found.metric} {arrow}", "ci95", f"less {reference}", "ci95", "verdict", "Holm p", "p", "seeds",
         "classes better / worse", "detectable",
     ]  # fmt: skip
-    table = markdown_table(heads, [_row(side) for side in found.sides], "lrrrrrrrlr")
+    table = markdown_table(heads, [_row(side) for side in found.sides], "lrrrrlr")
     title = f"## {found.metric} on {found.dataset} · {found.protocol}: {found.queries:,} queries"
     legend = (
         f"Each method against `{reference}` on the same queries; drawn and flipped: {found.drawn:,} {found.drawn_as}. "
@@ -207,14 +207,14 @@ def compared_text(found: Compared) -> str:
 
 
 def _row(side: Side) -> list[str]:
-    head = [side.name, f"{side.mean:.4f}", _ends(side.ci95), str(len(side.seeds))]
+    head, seeds = [side.name, f"{side.mean:.4f}", _ends(side.ci95)], str(len(side.seeds))
     one = side.against
     if one is None:
-        return [*head, "", "", "", "", side.verdict, "", ""]
+        return [*head, "", "", side.verdict, "", "", seeds, "", ""]
     ends = _ends((one.low, one.high), sign="+")
     wins = f"{side.better_in} / {side.worse_in} of {len(side.by_class or {})}"
-    tests = [f"{one.difference:+.4f}", ends, short_p(one.p), short_p(one.p_holm)]
-    return [*head, *tests, side.verdict, wins, f"{one.detectable:.4f}"]
+    tests = [f"{one.difference:+.4f}", ends, side.verdict, short_p(one.p_holm), short_p(one.p)]
+    return [*head, *tests, seeds, wins, f"{one.detectable:.4f}"]
 
 
 def _details(side: Side, reference: str) -> list[str]:

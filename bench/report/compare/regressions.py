@@ -259,15 +259,15 @@ def _apart(cell: Cell, cells: Sequence[Cell]) -> str:
 
 
 def _table(changes: Sequence[Change], names: Mapping[Cell, str]) -> str:
-    heads = ["cell", "old", "new", "difference", "ci95", "p", "Holm p", "verdict", "queries better / worse", "how"]
+    heads = ["cell", "old", "new", "difference", "verdict", "ci95", "Holm p", "p", "queries better / worse", "how"]
     rows = []
     for one in changes:
         counts = "" if one.queries is None else f"{one.queries_better:,} / {one.queries_worse:,} of {one.queries:,}"
         interval = "" if one.low is None or one.high is None else f"{one.low:+.4f} to {one.high:+.4f}"
         values = [f"{one.old:.4f}{_own(one.old_ci95, one)}", f"{one.new:.4f}{_own(one.new_ci95, one)}"]
-        tests = [f"{one.difference:+.4f}", interval, short_p(one.p), short_p(one.p_holm)]
-        rows.append([names[one.cell], *values, *tests, one.verdict, counts, one.how])
-    return markdown_table(heads, rows, "lrrrrrrlrl")
+        tests = [f"{one.difference:+.4f}", one.verdict, interval, short_p(one.p_holm), short_p(one.p)]
+        rows.append([names[one.cell], *values, *tests, counts, one.how])
+    return markdown_table(heads, rows, "lrrrlrrrrl")
 
 
 def _own(ends: tuple[float, float] | None, one: Change) -> str:
