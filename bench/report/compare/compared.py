@@ -117,15 +117,11 @@ def _same_queries(entries: Sequence[Entry]) -> Queries:
     first = entries[0]
     asked = first.queries()
     for entry in entries[1:]:
-        for what, a, b in zip(("data set", "protocol", "data", "ties"), first.where, entry.where, strict=True):
-            if a != b:
-                raise UsageError(
-                    f"cannot compare {entry.name} with {first.name}: {what} {b[:12]}, not {a[:12]} "
-                    f"({entry.runs[0].folder}, {first.runs[0].folder})"
-                )
-        if not entry.queries().same_as(asked):
+        pairs = zip(("data set", "protocol", "data", "ties"), first.where, entry.where, strict=True)
+        apart = [f"{what} {b[:12]}, not {a[:12]}" for what, a, b in pairs if a != b]
+        if apart or not entry.queries().same_as(asked):
             raise UsageError(
-                f"cannot compare {entry.name} with {first.name}: other queries "
+                f"cannot compare {entry.name} with {first.name}: {apart[0] if apart else 'other queries'} "
                 f"({entry.runs[0].folder}, {first.runs[0].folder})"
             )
     return asked

@@ -18,7 +18,7 @@ from bench.report.figures.tradeoff import draw_tradeoffs
 from bench.report.figures.vectors import PlaneOf, principal_plane
 from bench.report.html.details import Detail, Shared, detail_of
 from bench.report.html.leaderboard import board, finding_of, overview
-from bench.report.html.origins import audited, origins
+from bench.report.html.origins import origins
 from bench.report.html.rendering import TableView, render
 from bench.report.html.retrievals import Question, comparable, questions
 from bench.report.html.thumbnails import Pictures, Sheet
@@ -116,7 +116,6 @@ def _view(
         tuple(asked),
         tuple(details),
         tuple(mapped),
-        audited(table),
         tuple((row, tuple(origins(row, runs, folder, found))) for row in table.rows),
         sheet,
         tuple(missing),

@@ -15,13 +15,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.contract import RunResult
 from bench.evaluation.metrics.metric import Metric
 from bench.report.aggregate.overall import Overall
 from bench.report.aggregate.overall_text import caution
 from bench.report.figures.style import Drawn
 from bench.report.html.details import Detail
 from bench.report.html.leaderboard import Finding, Line, number
-from bench.report.html.origins import Audited, Origin
+from bench.report.html.origins import Origin
 from bench.report.html.retrievals import Question
 from bench.report.html.thumbnails import COLUMNS, Sheet
 from bench.report.tables.frame import without_folders
@@ -45,10 +46,14 @@ class TableView:
     asked: tuple[Question, ...]
     details: tuple[Detail, ...]
     mapped: tuple[tuple[int, int, str, str], ...]
-    audited: Audited | None
     origins: tuple[tuple[Row, tuple[Origin, ...]], ...]
     sheet: Sheet
     missing: tuple[str, ...]
+
+    @property
+    def first(self) -> RunResult | None:
+        """The run that says what is known of the table's data; None where none is finished."""
+        return self.table.rows[0].first.result if self.table.rows else None
 
     @property
     def ranked(self) -> bool:

@@ -11,8 +11,8 @@ import pandas as pd
 
 from bench.report.tables.footnotes import made, notes
 from bench.report.tables.frame import interval_of, mean_over, metric_of, shown_columns, without_folders
-from bench.report.tables.leaderboard import groups_of, ranked_rows, row_labels
-from bench.report.tables.wording import failed_options
+from bench.report.tables.leaderboard import groups_of, ranked_rows
+from bench.report.tables.wording import failed_options, row_labels
 
 SCHEMA = 1
 _DIGITS = 9  # significant ones: what a sum in another order may change lies far behind them

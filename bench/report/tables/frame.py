@@ -17,7 +17,7 @@ from bench.evaluation.metrics.registry import DEFAULT, columns, describe
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.statistics.bootstrap import interval, seeds_by_queries, units
 from bench.report.tables.rank_groups import columns_of, rank_groups
-from bench.report.tables.wording import plain, varied_choices
+from bench.report.tables.wording import plain, row_labels
 from bench.runs.sanity_checks import alarms
 from bench.runs.store import RunRecord
 
@@ -96,27 +96,13 @@ def estimates(columns: Mapping[str, Floats], classes: Ints) -> dict[str, Estimat
 
 def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
     """Return a name for each row of a table by one of its runs: the method, and what sets it apart from its others."""
-    rows = [
-        {
-            "method": run.result.method,
-            "key": key,
-            "options": json.dumps({**run.result.spec.options, **_scoring(run)}),
-            "budget": json.dumps(to_jsonable(run.result.spec.budget)),
-            "device": run.result.spec.device,
-            "engine": run.result.spec.engine,
-        }
-        for key, run in runs.items()
-    ]
-    named = {}
-    for (method, key), apart in varied_choices(pd.DataFrame(rows)).items():
-        words = ", ".join(f"{name}={value}" for name, value in apart.items())
-        named[key] = f"{method} ({words})" if words else method
-    return named
-
-
-def _scoring(run: RunRecord) -> dict[str, str]:
-    """Return how a run was scored."""
-    return {"ties": run.result.spec.ties, "ks": str(list(run.result.spec.ks))}
+    rows = []
+    for key, run in runs.items():
+        spec = run.result.spec
+        scored = {"ties": spec.ties, "ks": str(list(spec.ks))}
+        texts = {"options": json.dumps({**spec.options, **scored}), "budget": json.dumps(to_jsonable(spec.budget))}
+        rows.append({"method": spec.method, "key": key, **texts, "device": spec.device, "engine": spec.engine})
+    return {key: label for (_, key), label in row_labels(pd.DataFrame(rows)).items()}
 
 
 def stem(words: Sequence[str], taken: Sequence[str], digest: str) -> str:

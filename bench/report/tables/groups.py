@@ -18,7 +18,8 @@ from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
 from bench.report.tables.footnotes import shared_notes
 from bench.report.tables.frame import mean_over, merit, metric_of, row_interval
-from bench.report.tables.leaderboard import groups_of, ranked_rows, row_labels
+from bench.report.tables.leaderboard import groups_of, ranked_rows
+from bench.report.tables.wording import row_labels
 from bench.runs.artifacts import PER_QUERY, SAMPLES, read_arrays
 from bench.runs.store import RunRecord
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.metrics.registry import describe
 from bench.report.tables.footnotes import below, notes, shared_notes
 from bench.report.tables.frame import interval_of, mean_over, merit, metric_of, row_interval, shown_columns
-from bench.report.tables.wording import FIRST_RUN, choices_in_words, failures, markdown_table, varied_choices
+from bench.report.tables.wording import FIRST_RUN, choices_in_words, failures, markdown_table, row_labels
 
 _Column: TypeAlias = tuple[str, Callable[[pd.DataFrame], str]]  # heading, and a row's cell by its runs
 _SEEDS: _Column = ("seeds", lambda runs: str(len(runs)))
@@ -158,16 +158,6 @@ def _mean(runs: pd.DataFrame, *, names: Sequence[str], digits: int | None = None
     if digits is None:
         digits = next((count for count, limit in ((3, 0.9995), (2, 9.995), (1, 99.95)) if value < limit), 0)
     return f"{value:,.{digits}f}"
-
-
-def row_labels(done: pd.DataFrame) -> dict[tuple[Any, Any], str]:
-    """Return a row's name: the method, and what sets it apart from the method's other rows."""
-    return {
-        (method, key): f"{method} ({', '.join(f'{name}={value}' for name, value in apart.items())})"
-        if apart
-        else method
-        for (method, key), apart in varied_choices(done).items()
-    }
 
 
 _HEAD = """# Leaderboard

@@ -54,6 +54,15 @@ def varied_choices(runs: pd.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
     return found
 
 
+def row_labels(runs: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Return each row's name, by method and key: the method, and what sets it apart from the method's other rows."""
+    named = {}
+    for (method, key), apart in varied_choices(runs).items():
+        words = ", ".join(f"{name}={value}" for name, value in apart.items())
+        named[method, key] = f"{method} ({words})" if words else method
+    return named
+
+
 def choices_of(run: pd.Series) -> dict[str, str]:
     """Return everything that was chosen of a run, as text by name: options, budget, device and engine."""
     budget = {name: value for name, value in json.loads(run["budget"]).items() if value is not None}
