@@ -58,8 +58,9 @@ def index(
     simbench index runs/fashionmnist/loo/triplet/27769359a6/seed0
     simbench index runs/fashionmnist/loo/triplet --only hnsw,ivf --dims 128,32 -k 50
     """
+    from bench.evaluation.indexes.sweep import Sweep, mark_front
     from bench.files import ensure_writable
-    from bench.report.curves.index_frontier import draw, sweep, tables, write_points
+    from bench.report.curves.index_frontier import draw, ranked_set, tables, write_points
     from bench.runs.loaded_run import find_run
 
     del debug  # read where errors are shown
@@ -67,16 +68,10 @@ def index(
     record, terminal = find_run(run_folder), Terminal(quiet=quiet)
     folder = out or record.folder / "index"
     ensure_writable(folder)
-    points = sweep(
-        record,
-        k=k,
-        dims=dims or (),
-        only=families,
-        threads=threads,
-        timed=timed,
-        clock=clock,
-        progress=terminal.progress,
-    )
+    sweep = Sweep(ranked_set(record), k, threads, timed)
+    tasks = sweep.plan(dims or (), families)
+    measured = terminal.progress(sweep.measure(tasks), total=len(tasks), what="indexes")
+    points = mark_front([point for points in measured for point in points], clock)
     write_points(points, record, folder, k=k, threads=threads, clock=clock)
     figure = draw(points, record, k=k, clock=clock, threads=threads)
     for ending in ("svg", "png"):

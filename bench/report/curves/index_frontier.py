@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
 from bench.evaluation.indexes.recipes import REFINE, families
-from bench.evaluation.indexes.sweep import Clock, Point, Sweep, mark_front
+from bench.evaluation.indexes.sweep import Clock, Point
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.files import write_arrays, write_json, write_rows
 from bench.report.figures.frontier import frontier_panels
@@ -21,11 +21,6 @@ from bench.report.tables.wording import markdown_table
 from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
 from bench.runs.provenance import provenance
 from bench.runs.store import RunRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bench.contract import Progress
 
 
 def ranked_set(record: RunRecord) -> RetrievalSet:
@@ -41,25 +36,6 @@ def ranked_set(record: RunRecord) -> RetrievalSet:
         gallery_ids=names["gallery_ids"],
         train=vectors.get("train"),
     )
-
-
-def sweep(
-    record: RunRecord,
-    *,
-    k: int,
-    dims: Sequence[int],
-    only: Sequence[str],
-    threads: int,
-    timed: int,
-    clock: Clock,
-    progress: Progress,
-) -> tuple[Point, ...]:
-    """Measure every index on a run's vectors, timing so many single queries of each, and mark the Pareto front."""
-    planned = Sweep(ranked_set(record), k, threads, timed)
-    tasks = planned.plan(dims, only)
-    measured: Iterator[list[Point]] = planned.measure(tasks)
-    found = [point for points in progress(measured, total=len(tasks), what="indexes") for point in points]
-    return mark_front(found, clock)
 
 
 def write_points(

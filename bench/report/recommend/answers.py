@@ -9,9 +9,11 @@ from bench.contract import Baseline, DataError
 from bench.evaluation.ranking.arrays import Floats
 from bench.evaluation.statistics.paired_tests import Comparison, compare
 from bench.report.tables.entries import Queries, entry_of
+from bench.report.tables.frame import sum_over
 from bench.report.tables.groups import Row, Table
 
 FAST_MS = 10.0  # embedding one image and searching for it
+_TIMES = ("embed_1_median_ms", "search_median_ms")
 SMALL_BYTES = 1024  # a vector as it is kept: float32, no index
 
 
@@ -146,9 +148,7 @@ def answers_of(table: Table) -> TableAnswers:
 
 def latency(row: Row) -> float | None:
     """Return milliseconds to embed one image and to search the gallery for it, None where one was not measured."""
-    parts = [row.mean("embed_1_median_ms"), row.mean("search_median_ms")]
-    known = [part for part in parts if part is not None]
-    return sum(known) if len(known) == len(parts) else None
+    return sum_over(row.frame, _TIMES)
 
 
 def _answer(question: Question, rows: Sequence[Row], paired: Paired) -> Answer:
@@ -189,7 +189,7 @@ def _on_cpu(row: Row) -> bool:
 
 
 def _latency_words(row: Row) -> str:
-    embed, search = (row.mean(name) or 0.0 for name in ("embed_1_median_ms", "search_median_ms"))
+    embed, search = (row.mean(name) or 0.0 for name in _TIMES)
     machines = sorted({str(cpu) for cpu in row.frame["cpu"]})
     threads = sorted({int(count) for count in row.frame["threads"]})
     return (

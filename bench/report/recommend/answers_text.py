@@ -103,7 +103,8 @@ def _sentence(answer: Answer, best: Answer, below: Collection[str]) -> str:
             "; ".join([f"Ahead of {near[0]}", *near[1:], *([f"{many(more, 'row')} more"] if more else [])]) + "."
         )
     if answer.untested:
-        parts.append(f"Not tested, for want of values for every query: {_names(answer.untested)}.")
+        untested = ", ".join(f"`{rival.row.name}`" for rival in answer.untested)
+        parts.append(f"Not tested, for want of values for every query: {untested}.")
     return " ".join(parts)
 
 
@@ -130,7 +131,11 @@ def _untold(one: TableAnswers) -> list[str]:
         new = [rival for rival in answer.tied if (answer.winner, rival.row) not in told]
         told |= {(answer.winner, rival.row) for rival in new}
         if new and answer.winner is not None:
-            pairs = "; ".join(f"`{rival.row.name}` {_evidence(rival)}, {_seen(rival)}" for rival in new)
+            pairs = "; ".join(
+                f"`{rival.row.name}` {_evidence(rival)}, {rival.found.detectable:.3f} would be seen"
+                for rival in new
+                if rival.found is not None
+            )
             lines.append(f"**No difference can be told** between `{answer.winner.name}` and: {pairs}.")
     return lines or ["**No difference can be told**: of no pair that these questions compare."]
 
@@ -198,14 +203,6 @@ def _evidence(rival: Rival) -> str:
         return f"{rival.behind:+.3f} (untested)"
     found = rival.found
     return f"{found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f}, {p_value(found.p_holm)})"
-
-
-def _seen(rival: Rival) -> str:
-    return "" if rival.found is None else f"{rival.found.detectable:.3f} would be seen"
-
-
-def _names(rivals: Sequence[Rival]) -> str:
-    return ", ".join(f"`{rival.row.name}`" for rival in rivals)
 
 
 _LEGEND = """Each answer is the row with the best {metric} that fulfils the constraint. In brackets: the 95 % interval

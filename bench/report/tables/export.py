@@ -89,7 +89,7 @@ def _row(name: str, kind: tuple[str, str], runs: pd.DataFrame) -> dict[str, Any]
         "values": rounded({c.name: mean_over(runs, c.name) for c in shown}),
         "sd_of_seeds": rounded(spread) if len(runs) > 1 else {},
         "ci95": rounded({c.name: ends for c in shown if (ends := _ends(runs, c.name)) is not None}),
-        "p_holm_from_best": rounded(_number(runs["p_holm_from_best"].iloc[0])),
+        "p_holm_from_best": rounded(mean_over(runs, "p_holm_from_best")),
         "notes": notes(runs),
         **_choices(runs.iloc[0]),
     }
@@ -126,7 +126,3 @@ def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what tells rows of one method apart, each as one cell."""
     texts = {name: json.dumps(row[name], sort_keys=True) for name in ("options", "budget")}
     return {"key": row["key"], "engine": row["engine"], "device": row["device"], **texts}
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)

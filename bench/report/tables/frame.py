@@ -30,6 +30,12 @@ def mean_over(runs: pd.DataFrame, column: str) -> float | None:
     return None if values.empty else float(values.mean())
 
 
+def sum_over(runs: pd.DataFrame, columns: Sequence[str]) -> float | None:
+    """Return the sum of some columns' means over seeds, None where one is missing."""
+    means = [mean for column in columns if (mean := mean_over(runs, column)) is not None]
+    return sum(means) if len(means) == len(columns) else None
+
+
 def interval_of(runs: pd.DataFrame, kind: str) -> tuple[float, float] | None:
     """Return the ends that the first run has of an interval such as ``map_seeds_ci95``, None where one is missing."""
     ends = [runs[f"{kind}_{end}"].iloc[0] for end in ("low", "high") if f"{kind}_{end}" in runs]
@@ -192,15 +198,10 @@ def _leaks(audit: Audit | None) -> dict[str, Any]:
     """Return how many images to test on have a copy in train; empty where a run was not audited."""
     if audit is None:
         return {"leaked_queries": None, "leaked_gallery": None, "leaks": ()}
-    found = {leak.part: leak for leak in audit.leaks}
-    counts = {part: found[part].found if part in found else 0 for part in ("query", "gallery")}
-    told = [
-        f"{counts[part]:,} of {leak.images:,} {part} images have a copy in train ({leak.exact:,} exact, "
+    counts = {leak.part: leak.found for leak in audit.leaks}
+    told = tuple(
+        f"{leak.found:,} of {leak.images:,} {leak.part} images have a copy in train ({leak.exact:,} exact, "
         f"{leak.near:,} near)"
-        for part, leak in found.items()
-    ]
-    return {
-        "leaked_queries": counts["query"],
-        "leaked_gallery": counts["gallery"],
-        "leaks": tuple(told),
-    }
+        for leak in audit.leaks
+    )
+    return {"leaked_queries": counts.get("query", 0), "leaked_gallery": counts.get("gallery", 0), "leaks": told}

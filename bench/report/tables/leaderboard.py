@@ -12,7 +12,7 @@ import pandas as pd
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.metrics.registry import describe
 from bench.report.tables.footnotes import below, notes, shared_notes
-from bench.report.tables.frame import interval_of, mean_over, merit, metric_of, row_interval, shown_columns
+from bench.report.tables.frame import interval_of, merit, metric_of, row_interval, shown_columns, sum_over
 from bench.report.tables.wording import FIRST_RUN, choices_in_words, failures, markdown_table, row_labels
 
 _Column: TypeAlias = tuple[str, Callable[[pd.DataFrame], str]]  # heading, and a row's cell by its runs
@@ -150,11 +150,9 @@ def _half_interval(runs: pd.DataFrame) -> str:
 
 def _mean(runs: pd.DataFrame, *, names: Sequence[str], digits: int | None = None) -> str:
     """Return a sum of means over seeds with so many decimals; without, in three digits, and at most three decimals."""
-    means = [mean_over(runs, name) for name in names]
-    known = [mean for mean in means if mean is not None]
-    if len(known) < len(means):
+    value = sum_over(runs, names)
+    if value is None:
         return "-"
-    value = sum(known)
     if digits is None:
         digits = next((count for count, limit in ((3, 0.9995), (2, 9.995), (1, 99.95)) if value < limit), 0)
     return f"{value:,.{digits}f}"
