@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.listing import say_suites
-from bench.cli.options import configuration, data_places, folders, option, ranking, shown_columns, wide_tables
+from bench.cli.options import (
+    check_executor,
+    configuration,
+    data_places,
+    folders,
+    option,
+    ranking,
+    shown_columns,
+    wide_tables,
+)
 from bench.cli.robustness import sweep_all
 from bench.cli.run import check_depth, machine
 from bench.cli.terminal import StatusLine, Terminal, duration, leaderboard_text
@@ -88,12 +97,7 @@ def bench(
         return 0
     if sys.platform == "win32":
         raise UsageError("simbench bench needs Linux or macOS; use simbench run")
-    if executor == "ray":
-        from bench.executors.ray import require_ray
-
-        require_ray()
-    elif address is not None:
-        raise UsageError("--address is that of a Ray cluster; give --executor ray too")
+    check_executor(executor, address)
     check_depth(rank_by, checked.settings.ks, lambda ks: f"--set run.ks={','.join(map(str, ks))}")
     from bench.contract import Workplace
     from bench.files import ensure_writable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import configuration, option
+from bench.cli.options import check_executor, configuration, option
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
@@ -108,12 +108,7 @@ def pool_maker(executor: str, address: str | None, *, cores: int, jobs: int) -> 
     """
     if sys.platform == "win32":
         raise UsageError("embedding in several processes needs Linux or macOS; simbench search embeds in one")
-    if executor == "ray":
-        from bench.executors.ray import require_ray
-
-        require_ray()
-    elif address is not None:
-        raise UsageError("--address is that of a Ray cluster; give --executor ray too")
+    check_executor(executor, address)
 
     def make(program: ShardProgram) -> Pool[Shard]:
         from bench.executors.executor import Limits

@@ -41,6 +41,16 @@ def publishing(command: F) -> F:
     )(command)
 
 
+def check_executor(executor: str, address: str | None) -> None:
+    """Raise UsageError for Ray without its package, and for the address of a cluster without Ray."""
+    if executor == "ray":
+        from bench.executors.ray import require_ray
+
+        require_ray()
+    elif address is not None:
+        raise UsageError("--address is that of a Ray cluster; give --executor ray too")
+
+
 def published_target(name: str | None, *, force: bool) -> Path | None:
     """Return the folder that ``--publish`` names, None without it. Raises UsageError for --force alone, or a path."""
     from bench.report.write import published_folder

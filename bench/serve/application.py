@@ -108,29 +108,23 @@ class _Server:
         label = number_among(form.words, "label", below=len(gallery.classes)) if form.words.get("label") else None
         question = answers.Question(query, k, label)
 
-        async def answer(contestant: Contestant) -> dict[str, Any]:
+        def answer(contestant: Contestant) -> Awaitable[dict[str, Any]]:
             work = partial(answers.search, gallery, contestant)
-            return await self._models.together((gallery.place, contestant.name), work, question)
+            return self._models.together((gallery.place, contestant.name), work, question)
 
         return self._line_by_line(gallery, form, {"query": answers.describe(gallery, query)}, answer)
 
     async def compare(self, request: Request) -> Response:
         form, gallery, (first, last) = await self._asked(request, "first", "last")
-
-        async def answer(contestant: Contestant) -> dict[str, Any]:
-            return await self._models.alone(partial(answers.compare, contestant, first, last))
-
-        return self._line_by_line(gallery, form, {}, answer)
+        compared = partial(answers.compare, first=first, last=last)
+        return self._line_by_line(gallery, form, {}, lambda one: self._models.alone(partial(compared, one)))
 
     async def walk(self, request: Request) -> Response:
         form, gallery, (first, last) = await self._asked(request, "first", "last")
         most = self._site.limits.steps
         steps = number_among(form.words, "steps", least=2, below=most + 1, default=_STEPS)
-
-        async def answer(contestant: Contestant) -> dict[str, Any]:
-            return await self._models.alone(partial(answers.walk, contestant, first, last, steps))
-
-        return self._line_by_line(gallery, form, {}, answer, only=lambda one: one.run.decoder is not None)
+        walked = partial(answers.walk, first=first, last=last, steps=steps)
+        return self._line_by_line(gallery, form, {}, lambda one: self._models.alone(partial(walked, one)), decodes=True)
 
     async def _asked(self, request: Request, *names: str) -> tuple[Form, SharedGallery, list[Query]]:
         """Read a form with so many pictures, each a file or the number of a gallery item."""
@@ -159,17 +153,21 @@ class _Server:
         head: dict[str, Any],
         answer: Callable[[Contestant], Awaitable[dict[str, Any]]],
         *,
-        only: Callable[[Contestant], bool] = lambda _: True,
+        decodes: bool = False,
     ) -> Response:
-        """Answer with JSON lines: the head, if there is one, and what each run that was asked for says."""
-        chosen = [at for at in self._chosen(form, gallery) if only(gallery.contestants[at])]
+        """Answer with JSON lines: the head, if there is one, and what each run that was asked for says.
+
+        decodes: only of those that decode.
+        """
+        runs = gallery.contestants
+        chosen = [at for at in self._chosen(form, gallery) if not decodes or runs[at].run.decoder is not None]
 
         async def lines() -> AsyncIterator[str]:
             if head:
                 yield json.dumps(head) + "\n"
             for at in chosen:
                 try:
-                    found = await answer(gallery.contestants[at])
+                    found = await answer(runs[at])
                 except RunFailedError as error:
                     found = {"error": str(error)}
                 yield json.dumps({"run": at, **found}) + "\n"

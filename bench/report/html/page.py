@@ -67,7 +67,8 @@ def write_report(
     views = [_view(table, runs, folder, open_images, found=found, plane=plane, progress=progress) for table in steps]
     overall = overall_of(tables)
     diagram = draw_overall(overall) if overall.comparable else None
-    page = render(views, overview(tables), _newest(records), overall, diagram, with_files=with_files).encode()
+    newest = max(record.result.provenance.date[:10] for record in records)  # the same runs give the same page
+    page = render(views, overview(tables), newest, overall, diagram, with_files=with_files).encode()
     figures = [*([diagram] if diagram else []), *(figure for view in views for figure in view.figures)]
     if with_files:
         _write_figures(figures, records, folder / "figures")
@@ -178,8 +179,3 @@ def _details(
         label = first.classes[first.gallery_labels[at]]
         mapped.append((tile.x if tile else -1, tile.y if tile else -1, label, str(first.gallery_ids[at])))
     return details, mapped
-
-
-def _newest(records: Sequence[RunRecord]) -> str:
-    """Return the day of the newest run: the page's date, so that the same runs give the same page."""
-    return max(record.result.provenance.date[:10] for record in records)
