@@ -12,13 +12,24 @@ import click
 
 from bench.cli.embed import make_pool, require_executor
 from bench.cli.listing import say_suites
-from bench.cli.options import Given, configuration, data_places, executors, folders, option, wide_tables
+from bench.cli.options import (
+    Given,
+    configuration,
+    data_places,
+    executors,
+    folders,
+    option,
+    ranking,
+    shown_columns,
+    wide_tables,
+)
 from bench.cli.robustness import sweep_all
-from bench.cli.run import machine
+from bench.cli.run import check_depth, machine
 from bench.cli.terminal import StatusLine, Terminal, duration, leaderboard_text
 from bench.contract import UsageError
 
 if TYPE_CHECKING:
+    from bench.config import Settings
     from bench.contract import Workplace
     from bench.suites.expansion import SuiteCell
     from bench.suites.planning import Plan
@@ -37,6 +48,8 @@ if TYPE_CHECKING:
 @data_places
 @folders
 @wide_tables
+@ranking
+@shown_columns
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
 @configuration
 def bench(
@@ -51,6 +64,8 @@ def bench(
     cell_time: str | None,
     cell_memory: str | None,
     wide: bool,
+    rank_by: str,
+    columns: Sequence[str],
     quiet: bool,
     given: Given,
     **flags: Any,
@@ -67,6 +82,7 @@ def bench(
     simbench bench --suite standard --jobs 4              four cells at once
     simbench bench --suite labels                         label-budget curves: 1, 5, 20, 100 labels a class, all
     simbench bench --suite robustness                     corrupted queries against clean galleries
+    simbench bench --rank-by hit@1 --columns hit@1,ms     ranked by another metric, and other columns
     simbench bench --set suite.quick.seeds=0,1,2          another value for a line of bench.toml
     simbench bench --executor ray --address auto          on the Ray cluster that this machine is part of
     """
@@ -77,6 +93,7 @@ def bench(
     if sys.platform == "win32":
         raise UsageError("simbench bench needs Linux or macOS; use simbench run")
     require_executor(executor, address)
+    check_depth(rank_by, checked.settings.ks, lambda ks: f"--set run.ks={','.join(map(str, ks))}")
     from bench.files import ensure_writable
     from bench.suites.cell import CellProgram
     from bench.suites.planning import Asked, plan_suite
@@ -101,7 +118,8 @@ def bench(
     with closing(StatusLine(place.root, expected, made.slots, quiet=quiet)) as board:
         outcomes = Runner(plan.cells, place, made, plan.limits, Reporter(board.show, board.tell)).run()
     swept = not plan.suite.keys.robustness or _sweep(outcomes, place, terminal, debug=given.debug)
-    return _report(outcomes, plan, place.root, settings.report, wide=wide) or int(not swept)
+    failed = _report(outcomes, plan.skipped, checked.settings, rank_by, columns, wide=wide)
+    return int(failed or not swept)
 
 
 def _sweep(outcomes: Sequence[Outcome], place: Workplace, terminal: Terminal, *, debug: bool) -> bool:
@@ -136,26 +154,35 @@ def _say_plan(plan: Plan, root: Path, jobs: int) -> None:
         click.echo(f"not predicted: {reason}")
 
 
-def _report(outcomes: Sequence[Outcome], plan: Plan, runs: Path, folder: Path, *, wide: bool) -> int:
-    """Rebuild the tables, print the suite's, then what failed and what was skipped; return the exit code."""
+def _report(
+    outcomes: Sequence[Outcome],
+    skipped: Sequence[str],
+    settings: Settings,
+    rank_by: str,
+    columns: Sequence[str],
+    *,
+    wide: bool,
+) -> bool:
+    """Rebuild the tables, print the suite's, then what failed and what was skipped; return whether anything failed."""
     from tabulate import tabulate
 
     from bench.report.tables.frame import runs_frame
     from bench.report.write import board_of, write_board
 
-    written = write_board(board_of(runs), folder)
-    frame = runs_frame([outcome.record for outcome in outcomes if outcome.record is not None])
-    click.echo(leaderboard_text(frame, wide=wide))
+    written = write_board(board_of(Path(settings.runs), rank_by, columns), settings.report)
+    frame = runs_frame([outcome.record for outcome in outcomes if outcome.record is not None], rank_by)
+    click.echo(leaderboard_text(frame, wide=wide, columns=columns))
     failed = [outcome for outcome in outcomes if not outcome.done]
     if failed:
         rows = [[*_names(outcome.cell), outcome.why] for outcome in failed]
         click.echo(f"\n{len(failed)} of {len(outcomes)} cells failed:\n")
         click.echo(tabulate(rows, ["data set", "protocol", "method", "seed", "failed"], disable_numparse=True))
-    if plan.skipped:
-        click.echo("\nskipped: " + "\nskipped: ".join(plan.skipped))
-    click.echo(f"\nwritten: {', '.join(map(str, written))}; runs: {runs}{'' if wide else '; all columns: --wide'}")
+    if skipped:
+        click.echo("\nskipped: " + "\nskipped: ".join(skipped))
+    more = "" if wide else "; all columns: --wide"
+    click.echo(f"\nwritten: {', '.join(map(str, written))}; runs: {settings.runs}{more}")
     sys.stdout.flush()
-    return int(bool(failed))
+    return bool(failed)
 
 
 def _names(cell: SuiteCell) -> list[str]:

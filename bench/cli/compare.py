@@ -6,11 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import Given, configuration, option
+from bench.cli.options import Given, configuration, option, wide_tables
+from bench.cli.terminal import show
 from bench.contract import UsageError
+
+if TYPE_CHECKING:
+    from bench.report.compare.regressions import Against
 
 
 @click.command()
@@ -30,6 +35,7 @@ from bench.contract import UsageError
     metavar="N",
     help="How many of the queries that differ most to name.",
 )
+@wide_tables
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @option("--runs", metavar="DIR", help="Where runs are kept.  [default: runs]")
 @configuration
@@ -39,6 +45,7 @@ def compare(
     against: str | None,
     metric: str,
     changed: int,
+    wide: bool,
     as_json: bool,
     runs: str | None,
     given: Given,
@@ -60,15 +67,16 @@ def compare(
     simbench compare --against results/unseen
     simbench compare --against ../before/runs --runs runs --metric map@10
     """
-    from bench.report.compare.compared import compare_entries
-    from bench.report.compare.compared_text import as_text
+    from bench.report.compare.compared import compare_entries, compared_text
+    from bench.report.compare.regressions import against_text
     from bench.report.tables.entries import find_entry
 
     root = given.load({"runs": runs}).settings.runs
     if against is not None:
         if words:
             raise UsageError("--against compares all runs; leave out the names, or compare two folders without it")
-        _compare_trees(against, root, metric, changed, as_json=as_json)
+        trees = _compare_trees(against, root, metric, changed)
+        _tell(asdict(trees) if as_json else against_text(trees), wide=wide)
         return
     if len(words) < 2:
         raise UsageError(
@@ -76,17 +84,23 @@ def compare(
             "(or --against OLD, for all runs)"
         )
     found = compare_entries([find_entry(word, Path(root)) for word in words], metric, changed=changed)
-    click.echo(json.dumps(asdict(found), indent=2) if as_json else as_text(found))
+    _tell(asdict(found) if as_json else compared_text(found), wide=wide)
 
 
-def _compare_trees(old: str, new: str, metric: str, changed: int, *, as_json: bool) -> None:
+def _tell(found: str | dict[str, Any], *, wide: bool) -> None:
+    """Print a text, or what is no text as JSON."""
+    if isinstance(found, str):
+        show(found, wide=wide)
+    else:
+        click.echo(json.dumps(found, indent=2))
+
+
+def _compare_trees(old: str, new: str, metric: str, changed: int) -> Against:
     from bench.report.compare.regressions import compare_trees
-    from bench.report.compare.regressions_text import against_text
     from bench.report.compare.result_sets import open_tree
 
     if Path(old).exists() and Path(old).resolve() == Path(new).resolve():
         raise UsageError(f"{old} is both the old and the new results; give the new ones with --runs")
     if not Path(new).exists():
         raise UsageError(f"no runs in {new}; give the new results with --runs")
-    found = compare_trees(open_tree(old), open_tree(new), metric, changed=changed)
-    click.echo(json.dumps(asdict(found), indent=2) if as_json else against_text(found))
+    return compare_trees(open_tree(old), open_tree(new), metric, changed=changed)

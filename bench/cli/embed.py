@@ -84,7 +84,7 @@ def embed(
     own = embed_folder(folder, record, place, pools, size=shard)
     written = write_gallery(out, own, record)
     (rows, dimensions), seen = own.items.vectors.shape, own.changes
-    news = f"{seen.added + seen.changed:,} new or changed, {seen.kept:,} as before, {len(own.broken):,} unreadable"
+    news = f"{seen.added + seen.changed:,} new or changed, {seen.unchanged:,} as before, {len(own.broken):,} unreadable"
     click.echo(f"{rows:,} vectors of {dimensions:,} dimensions; pictures: {news}")
     click.echo(f"written: {', '.join(str(path) for path in written)}")
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import debugging, option
+from bench.cli.options import debugging, option, wide_tables
+from bench.cli.terminal import show
 from bench.contract import UsageError, to_jsonable
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _VECTORS = "npy, npz, safetensors or parquet; PATH:KEY names one array or column
 @option("--threads", type=int, help="Threads.  [default: one a processor, at most 8]")
 @option("--device", default="cpu", help="Where to rank: cpu, cuda, or auto.")
 @option("--save", metavar="FOLDER", help="Also write evaluation.json and per_query.npz there.")
+@wide_tables
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @debugging
 def evaluate(
@@ -49,6 +51,7 @@ def evaluate(
     threads: int | None,
     device: str,
     save: str | None,
+    wide: bool,
     as_json: bool,
     **files: str | None,
 ) -> None:
@@ -99,8 +102,7 @@ def evaluate(
     if as_json:
         click.echo(json.dumps(to_jsonable({**judged.facts(), "dialects": by_dialect}), indent=2))
         return
-    for line in _lines(judged, by_dialect, query, gallery):
-        click.echo(line)
+    show("\n".join(_lines(judged, by_dialect, query, gallery)), wide=wide)
 
 
 def _device(word: str) -> str:
@@ -125,6 +127,7 @@ def _side(files: dict[str, str | None], name: str) -> Side | None:
 
 def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, gallery: Side) -> Iterator[str]:
     from bench.evaluation.metrics.registry import describe
+    from bench.report.tables.wording import markdown_table
     from bench.runs.sanity_checks import threshold_lines
 
     alone = ", each asks all the others" if query is gallery else f" ask {len(gallery.vectors):,} items"
@@ -136,29 +139,20 @@ def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, g
         theirs = [_number(scores.get(name, math.nan)) for scores in dialects.values()]
         label = f"{name} {describe(name).arrow}".strip()
         rows.append([label, _number(value), _number(low), _number(high), _number(found.macro.get(name)), *theirs])
-    yield _table(["metric", "mean", "95 % from", "to", "macro", *dialects], rows)
+    yield markdown_table(["metric", "mean", "95 % from", "to", "macro", *dialects], rows, "lr")
     yield ""
     verdict = {True: "ok", False: "FAILED"}
     checks = [
         [c.name, _number(c.value), _number(c.limit), "" if c.limit is None else verdict[c.passed], c.meaning]
         for c in judged.controls
     ]
-    yield _table(["control", "value", "limit", "", "meaning"], checks)
+    yield markdown_table(["control", "value", "limit", "", "meaning"], checks, "lrrl")
     if judged.thresholds is not None:
         yield ""
         yield from (f"- {line}" for line in threshold_lines(judged.thresholds))
     if judged.flags:
         yield ""
         yield from (f"**{flag}**" for flag in judged.flags)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    from tabulate import tabulate
-
-    sides = ["left", *["right"] * (len(heads) - 1)]
-    if heads[-1] == "meaning":
-        sides[-1] = sides[-2] = "left"
-    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides)
 
 
 def _number(value: float | None) -> str:

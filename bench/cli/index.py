@@ -7,8 +7,8 @@ from typing import Literal
 
 import click
 
-from bench.cli.options import debugging, plugin_folders, whole_numbers
-from bench.cli.terminal import Terminal
+from bench.cli.options import debugging, plugin_folders, whole_numbers, wide_tables
+from bench.cli.terminal import Terminal, show
 
 
 @click.command()
@@ -28,6 +28,7 @@ from bench.cli.terminal import Terminal
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Where to write.  [default: index/ in the run]"
 )
 @plugin_folders
+@wide_tables
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the tables.")
 @debugging
 def index(
@@ -40,6 +41,7 @@ def index(
     timed: int,
     clock: Literal["wall", "processor"],
     out: Path | None,
+    wide: bool,
     quiet: bool,
 ) -> None:
     """Search a finished run's vectors with faiss's indexes: label map@k against p95 latency and bytes an image.
@@ -52,27 +54,22 @@ def index(
     simbench index runs/fashionmnist/loo/triplet/27769359a6/seed0
     simbench index runs/fashionmnist/loo/triplet --only hnsw,ivf --dims 128,32 -k 50
     """
+    from bench.evaluation.indexes.sweep import Sweep, mark_front
     from bench.files import ensure_writable
-    from bench.report.curves.index_frontier import draw, sweep, tables, write_points
+    from bench.report.curves.index_frontier import draw, ranked_set, tables, write_points
     from bench.runs.loaded_run import find_run
 
     families = [word.strip() for word in (only or "").split(",") if word.strip()]
     record, terminal = find_run(run_folder), Terminal(quiet=quiet)
     folder = out or record.folder / "index"
     ensure_writable(folder)
-    points = sweep(
-        record,
-        k=k,
-        dims=dims or (),
-        only=families,
-        threads=threads,
-        timed=timed,
-        clock=clock,
-        progress=terminal.progress,
-    )
+    sweep = Sweep(ranked_set(record), k, threads, timed)
+    tasks = sweep.plan(dims or (), families)
+    measured = terminal.progress(sweep.measure(tasks), total=len(tasks), what="indexes")
+    points = mark_front([point for points in measured for point in points], clock)
     write_points(points, record, folder, k=k, threads=threads, clock=clock)
     figure = draw(points, record, k=k, clock=clock, threads=threads)
     for ending in ("svg", "png"):
         figure.savefig(folder / f"frontier.{ending}", dpi=150)
-    click.echo(tables(points, k=k, clock=clock))
+    show(tables(points, k=k, clock=clock), wide=wide)
     terminal.log(f"\nwritten: {folder / 'frontier.csv'}, frontier.svg, frontier.png")

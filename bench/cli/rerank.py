@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import debugging
+from bench.cli.options import debugging, wide_tables
+from bench.cli.terminal import show
 
 CHAINS = ("aqe", "dba", "dba,aqe", "k-reciprocal", "diffusion")
 
@@ -26,8 +27,9 @@ CHAINS = ("aqe", "dba", "dba,aqe", "k-reciprocal", "diffusion")
     "--depth", type=click.IntRange(min=1), default=100, help="Results that k-reciprocal and diffusion order anew."
 )
 @click.option("--threads", type=click.IntRange(min=1), default=1, help="CPU threads.")
+@wide_tables
 @debugging
-def rerank(*, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, threads: int) -> None:
+def rerank(*, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, threads: int, wide: bool) -> None:
     """Re-rank a finished run's results: map@k with each chain of stages, against none, query by query.
 
     Stages with their published defaults, none of them fitted on labels: aqe (query expansion), dba (database
@@ -47,4 +49,5 @@ def rerank(*, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, thr
 
     data = ranked_set(find_run(run_folder))
     with fixed_threads(threads), threadpool_limits(limits=threads, user_api="blas"):
-        click.echo(as_table(measure(data, chains or CHAINS, k=k, depth=depth), k))
+        found = measure(data, chains or CHAINS, k=k, depth=depth)
+    show(as_table(found, k), wide=wide)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,7 @@ def run(
     words = [*words, *_training_words(flags)]
     checked = given.load(_flags(flags, quick=quick))
     settings = checked.settings
-    _check_depth(rank_by, settings)
+    check_depth(rank_by, settings.ks, lambda ks: " ".join(f"-k {k}" for k in ks))
     device, threads = machine(settings)
     cache = cache_folder()
     chosen = datasets or (DEFAULT_DATASET,)
@@ -149,12 +149,14 @@ def _say_plan(cells: Sequence[Cell], runs: Path) -> None:
         click.echo(f"{known.status if known else 'to run':7}  {folder}")
 
 
-def _check_depth(rank_by: str, settings: Settings) -> None:
-    """Raise UsageError for a metric to rank by at a depth that the runs will not have, before any training."""
+def check_depth(rank_by: str, ks: Sequence[int], asking: Callable[[Sequence[int]], str]) -> None:
+    """Raise UsageError for a metric to rank by at a depth that the runs will not have, before any training.
+
+    asking: the words of the command line that ask for some depths.
+    """
     depth = rank_by.partition("@")[2]
-    if depth.isdigit() and int(depth) not in settings.ks:
-        asked = " ".join(f"-k {k}" for k in sorted({*settings.ks, int(depth)}))
-        raise UsageError(f"--rank-by {rank_by} needs the depth {depth}: add {asked}")
+    if depth.isdigit() and int(depth) not in ks:
+        raise UsageError(f"--rank-by {rank_by} needs the depth {depth}: add {asking(sorted({*ks, int(depth)}))}")
 
 
 def _report(

@@ -148,7 +148,7 @@ def _tell(own: OwnGallery, gallery: str, terminal: Terminal) -> None:
     """Say what has changed among own pictures, and what of them could not be read."""
     seen = own.changes
     if seen.any:
-        news = f"{seen.added:,} added, {seen.changed:,} changed, {seen.deleted:,} deleted, {seen.kept:,} as before"
+        news = f"{seen.added:,} added, {seen.changed:,} changed, {seen.deleted:,} deleted, {seen.unchanged:,} as before"
         terminal.log(f"{gallery}: {news}")
     if own.broken:
         named = first_few([f"{readable(name)} ({reason})" for name, reason in own.broken])

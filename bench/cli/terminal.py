@@ -78,12 +78,17 @@ def leaderboard_text(frame: pd.DataFrame, overall: str = "", *, wide: bool, colu
 
     overall: what is said of all of them, Markdown; wide: every column; columns: these, by name.
     """
-    from bench.report.tables.brief import brief_tables
-    from bench.report.tables.leaderboard import tables
+    from bench.report.tables.leaderboard import brief_tables, tables
 
     board = tables(frame, columns) if wide or columns else brief_tables(frame, more=terminal_width() > NARROW)
     text = "\n\n".join(part for part in (overall, board) if part)
     return text if wide else fitted(text, terminal_width())
+
+
+def show(text: str, *, wide: bool) -> None:
+    """Print Markdown, its tables cut to the terminal unless wide, and say how to see the columns that were cut."""
+    narrow = text if wide else fitted(text, terminal_width())
+    click.echo(narrow if narrow.count("|") == text.count("|") else f"{narrow}\n\nall columns: --wide")
 
 
 def fitted(text: str, width: int) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.report.aggregate.overall import Overall
+from bench.report.tables.footnotes import made
 from bench.report.tables.frame import shown_columns
-from bench.report.tables.leaderboard import cell, groups_of, made, ranked_rows, row_labels, titled
-from bench.report.tables.wording import failures
+from bench.report.tables.leaderboard import cell, groups_of, ranked_rows, titled
+from bench.report.tables.wording import failures, row_labels
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
-from tabulate import tabulate
 
 from bench.contract import DataError, UsageError
 from bench.evaluation.metrics.registry import DEFAULT
@@ -26,7 +25,7 @@ from bench.report.tables.export import as_json, as_rows
 from bench.report.tables.frame import runs_frame, without_folders
 from bench.report.tables.groups import Table, tables_of
 from bench.report.tables.leaderboard import leaderboard
-from bench.report.tables.wording import days, many
+from bench.report.tables.wording import days, many, markdown_table
 from bench.runs.store import RunRecord, all_runs
 
 _ROW = ("dataset", "protocol", "dataset_revision", "method", "key", "seed")
@@ -156,8 +155,7 @@ def _write_index(root: Path) -> Path:
     text = path.read_text(encoding="utf-8") if path.is_file() else _INDEX
     rows = [_listed(file.parent.name, read_table(file)) for file in sorted(root.glob(f"*/{TABLE}"))]
     heads = ["set", "tables", "runs", "made", "commit", "machine"]
-    sides = ["left", "left", "right", "left", "left", "left"]
-    listed = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides)
+    listed = markdown_table(heads, rows, "llrl")
     write_bytes(path, _LISTED.sub(lambda _: f"\n{listed}\n\n", text).encode())
     return path
 

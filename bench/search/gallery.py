@@ -17,16 +17,15 @@ from bench.data.layouts.folder import walk
 from bench.evaluation.ranking.arrays import Ints
 from bench.runs.loaded_run import TrainedRun
 from bench.runs.store import RunRecord
-from bench.search.filling import Filling
-from bench.search.gallery_index import Index, index_path, read_index
+from bench.search.gallery_index import Index, IndexBuilder, index_path, read_index
 from bench.search.search import Items
 
 
 @dataclass(frozen=True)
 class Changes:
-    """How many files of each kind this start met; ``kept`` ones were not read again."""
+    """How many files of each kind this start met; ``unchanged`` ones were not read again."""
 
-    kept: int
+    unchanged: int
     added: int
     changed: int
     deleted: int
@@ -59,8 +58,8 @@ class OwnGallery:
         return None
 
 
-# Embeds the rows of a filling that are not done, and saves it: given that, the pictures' folder, and the index file.
-Fill = Callable[[Filling, Path, Path], None]
+# Embeds what a builder has not yet, and saves it: given that, the pictures' folder, and the index file.
+Embed = Callable[[IndexBuilder, Path, Path], None]
 
 
 def open_gallery(
@@ -73,14 +72,16 @@ def open_gallery(
     Raises DataError for a folder without a readable picture.
     """
 
-    def fill(filling: Filling, root: Path, path: Path) -> None:
-        filling.embed(root, run, path, progress)
+    def embed(builder: IndexBuilder, root: Path, path: Path) -> None:
+        builder.embed(root, run, path, progress)
 
-    return kept_gallery(folder, run.record, cache, fill, log)
+    return cached_gallery(folder, run.record, cache, embed, log)
 
 
-def kept_gallery(folder: Path, record: RunRecord, cache: Path, fill: Fill, log: Callable[[str], None]) -> OwnGallery:
-    """Return a folder's pictures from the cache, after ``fill`` has embedded those that are not in it.
+def cached_gallery(
+    folder: Path, record: RunRecord, cache: Path, embed: Embed, log: Callable[[str], None]
+) -> OwnGallery:
+    """Return a folder's pictures from the cache, after ``embed`` has embedded those that are not in it.
 
     record: of the run that embeds. Raises as ``open_gallery`` does.
     """
@@ -91,7 +92,7 @@ def kept_gallery(folder: Path, record: RunRecord, cache: Path, fill: Fill, log: 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            index, changes = _updated(record.result.embedding_dim, root, path, fill, log)
+            index, changes = _updated(record.result.embedding_dim, root, path, embed, log)
             shutil.rmtree(shards_of(path), ignore_errors=True)  # all of them are in the index now
     except OSError as error:
         raise DataError(f"{path.parent}: the cache cannot be written ({error.strerror or error})") from error
@@ -129,7 +130,7 @@ def shards_of(path: Path) -> Path:
     return path.with_suffix(".shards")
 
 
-def _updated(dimension: int, root: Path, path: Path, fill: Fill, log: Callable[[str], None]) -> tuple[Index, Changes]:
+def _updated(dimension: int, root: Path, path: Path, embed: Embed, log: Callable[[str], None]) -> tuple[Index, Changes]:
     """Return the index of the folder as it is now, and keep it if it differs from the one at ``path``."""
     names, state = scan(root)
     old = read_index(path) or Index.empty(dimension)
@@ -137,19 +138,19 @@ def _updated(dimension: int, root: Path, path: Path, fill: Fill, log: Callable[[
         with suppress(OSError):  # used today, says the cache; a folder without pictures has no file there
             os.utime(path)
         return old, Changes(len(names), 0, 0, 0)
-    filling = Filling(names, state, dimension)
-    deleted = len(old.names) - filling.take(old)
+    builder = IndexBuilder(names, state, dimension)
+    deleted = len(old.names) - builder.take_over(old)
     for shard in sorted(shards_of(path).glob("*/*.safetensors")):
-        filling.take(read_index(shard) or Index.empty(dimension))
-    kept, left, known = int(filling.done.sum()), len(filling.todo), set(old.names)
-    changed = sum(names[row] in known for row in filling.todo.tolist())
+        builder.take_over(read_index(shard) or Index.empty(dimension))
+    unchanged, left, known = int(builder.done.sum()), len(builder.missing), set(old.names)
+    changed = sum(names[row] in known for row in builder.missing.tolist())
     del old, known  # a large folder's vectors need not be held twice while others are embedded
     if left:
-        log(f"{root}: {left:,} pictures to embed, {kept:,} known")
-        fill(filling, root, path)
+        log(f"{root}: {left:,} pictures to embed, {unchanged:,} known")
+        embed(builder, root, path)
     else:
-        filling.save(path)
-    return filling.index, Changes(kept, added=left - changed, changed=changed, deleted=deleted)
+        builder.save(path)
+    return builder.index, Changes(unchanged, added=left - changed, changed=changed, deleted=deleted)
 
 
 def _label(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The file in the cache that remembers a folder's pictures: which they are, in what state, and their vectors."""
+"""The file in the cache that remembers a folder's pictures, their state and vectors, and its renewal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -18,14 +21,22 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from bench.contract import Progress
 from bench.data.decoding.cache import GALLERIES
+from bench.data.decoding.image_source import UnreadableImageError
+from bench.data.decoding.ordered_map import map_in_order
 from bench.evaluation.ranking.arrays import Ints, Vectors
 from bench.files import write_bytes
+from bench.runs.loaded_run import TrainedRun
 from bench.runs.store import RunRecord
+from bench.search.preparation import Preparation
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1  # to be raised when the same pictures would give other vectors than before
+BATCH = 256  # images embedded at once
+SAVE_EVERY = 60.0  # seconds of embedding that a kill costs at most
+Map = Callable[[Callable[[str], Any], list[str]], Iterable[Any]]  # `map`, or one in threads
 
 
 @dataclass(frozen=True)
@@ -56,9 +67,8 @@ class Index:
 def index_path(cache: Path, record: RunRecord, root: Path) -> Path:
     """Return where the index of a folder for a run lies; another run, or the same one run again, has another."""
     digest = hashlib.sha256(f"{FORMAT} {PIL.__version__}\0".encode())
-    digest.update(
-        json.dumps(record.result.to_json(), sort_keys=True).encode()
-    )  # which tells when the run was made, too
+    made = json.dumps(record.result.to_json(), sort_keys=True)  # which tells when the run was made, too
+    digest.update(made.encode())
     digest.update(b"\0" + os.fsencode(root))
     return cache / GALLERIES / f"{digest.hexdigest()[:32]}.safetensors"
 
@@ -97,3 +107,80 @@ def _bytes(texts: Sequence[str]) -> NDArray[np.uint8]:
 
 def _texts(packed: NDArray[np.uint8]) -> list[str]:
     return os.fsdecode(packed.tobytes()).split("\0")[:-1]
+
+
+class IndexBuilder:
+    """The index of files as they are now, being filled. done: a mask of the rows whose vectors, or reasons, are in it.
+
+    names: relative to the folder; state: int64 ``(n, 3)``, as `bench.search.gallery.scan` returns both.
+    """
+
+    def __init__(self, names: list[str], state: Ints, dimension: int) -> None:
+        vectors = np.zeros((len(names), dimension), np.float32)
+        self.index = Index(names, state, [""] * len(names), vectors)
+        self.done = np.zeros(len(names), np.bool_)
+        self._rows = {name: row for row, name in enumerate(names)}
+
+    @property
+    def missing(self) -> Ints:
+        """The rows that are not done, int64."""
+        return np.flatnonzero(~self.done).astype(np.int64, copy=False)
+
+    def take_over(self, part: Index) -> int:
+        """Take over the rows of files that are the same in another index, and return how many of its names are here."""
+        rows = np.array([self._rows.get(name, -1) for name in part.names], np.int64)
+        there = np.flatnonzero(rows >= 0)
+        same = there[(part.state[there] == self.index.state[rows[there]]).all(axis=1)]
+        self.index.vectors[rows[same]] = part.vectors[same]
+        self.done[rows[same]] = True
+        for row, source in zip(rows[same].tolist(), same.tolist(), strict=True):
+            self.index.reasons[row] = part.reasons[source]
+        return len(there)
+
+    def save(self, path: Path) -> None:
+        """Write what is done."""
+        write_index(path, self.index.only(self.done))
+
+    def embed(
+        self, root: Path, run: TrainedRun, path: Path, progress: Progress, *, map_files: Map = map_in_order
+    ) -> None:
+        """Embed the rows that are not done, and write what is once a minute and at the end, also of an interrupt.
+
+        map_files: how files are read, one after another or in threads.
+        """
+        saved = time.monotonic()
+        try:
+            for rows in self._embedded(root, run, progress, map_files):
+                self.done[rows] = True
+                if time.monotonic() - saved > SAVE_EVERY:
+                    self.save(path)
+                    saved = time.monotonic()
+        finally:
+            self.save(path)
+
+    def _embedded(self, root: Path, run: TrainedRun, progress: Progress, map_files: Map) -> Iterator[Ints]:
+        """Fill in the rows that are not done, and yield those that are then, a batch at a time."""
+        todo, index = self.missing, self.index
+        read = partial(_read, root, Preparation(run.shape, run.resize.mode))
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", module=r"PIL\."
+            )  # of odd files; those that cannot be decoded are reported
+            read_files = map_files(read, [index.names[row] for row in todo])
+            pictures = iter(progress(read_files, total=len(todo), what="embed"))
+            for first in range(0, len(todo), BATCH):
+                rows = todo[first : first + BATCH]
+                found = [next(pictures) for _ in rows]
+                good = [place for place, picture in enumerate(found) if not isinstance(picture, str)]
+                for row, picture in zip(rows.tolist(), found, strict=True):
+                    index.reasons[row] = picture if isinstance(picture, str) else ""
+                if good:
+                    index.vectors[rows[good]] = run.embed(np.stack([found[place] for place in good]))
+                yield rows
+
+
+def _read(root: Path, preparation: Preparation, name: str) -> np.ndarray | str:
+    try:
+        return preparation.file(os.path.join(root, name))
+    except UnreadableImageError as error:
+        return str(error) or "cannot be read"

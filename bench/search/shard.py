@@ -18,8 +18,7 @@ from bench.data.decoding.ordered_map import map_in_order
 from bench.evaluation.ranking.arrays import Ints
 from bench.executors import child
 from bench.runs.loaded_run import open_run
-from bench.search.filling import Filling
-from bench.search.gallery_index import index_path, read_index
+from bench.search.gallery_index import IndexBuilder, index_path, read_index
 
 T = TypeVar("T")
 
@@ -78,12 +77,12 @@ class ShardProgram:
         if index_path(Path(), run.record, self.pictures).name != self.index:
             raise DataError(f"{self.run_folder}: another run, or another Pillow, than where embedding was started")
         path = shard.folder(self.place.root) / VECTORS
-        filling = Filling(shard.names, shard.state, run.dimension)
+        builder = IndexBuilder(shard.names, shard.state, run.dimension)
         before = read_index(path)
         if before is not None:
-            filling.take(before)
-        mapped = map if self.place.threads == 1 else map_in_order  # one processor decodes as well as it embeds
-        filling.embed(self.pictures, run, path, _counted, mapped=mapped)
+            builder.take_over(before)
+        map_files = map if self.place.threads == 1 else map_in_order  # one processor decodes as well as it embeds
+        builder.embed(self.pictures, run, path, _counted, map_files=map_files)
         return 0
 
 

@@ -22,9 +22,8 @@ from bench.executors.process import last_line
 from bench.files import ensure_writable, write_bytes, write_rows
 from bench.naming import readable
 from bench.runs.store import RunRecord
-from bench.search.filling import Filling
-from bench.search.gallery import OwnGallery, kept_gallery, shards_of
-from bench.search.gallery_index import read_index
+from bench.search.gallery import OwnGallery, cached_gallery, shards_of
+from bench.search.gallery_index import IndexBuilder, read_index
 from bench.search.shard import VECTORS, Shard, ShardProgram
 
 SHARD = 4096  # pictures
@@ -43,41 +42,48 @@ def embed_folder(
     """
     if place.cache is None:
         raise SimbenchError("a folder is embedded into a cache, and there is none")
-    fill = partial(_fill, record=record, place=place, make_pool=make_pool, size=size)
-    return kept_gallery(folder, record, place.cache, fill, place.log)
+    embed = partial(_embed, record=record, place=place, make_pool=make_pool, size=size)
+    return cached_gallery(folder, record, place.cache, embed, place.log)
 
 
-def cut(filling: Filling, size: int, slots: int) -> list[Shard]:
+def cut(builder: IndexBuilder, size: int, slots: int) -> list[Shard]:
     """Return the pictures to embed in shards of at most ``size``, and of fewer where some slots would get none."""
-    todo, index = filling.todo, filling.index
+    todo, index = builder.missing, builder.index
     each = max(1, min(size, -(-len(todo) // slots)))
     parts = [todo[first : first + each] for first in range(0, len(todo), each)]
     return [Shard([index.names[row] for row in part], index.state[part]) for part in parts]
 
 
-def _fill(
-    filling: Filling, root: Path, path: Path, *, record: RunRecord, place: Workplace, make_pool: MakePool, size: int
+def _embed(
+    builder: IndexBuilder,
+    root: Path,
+    path: Path,
+    *,
+    record: RunRecord,
+    place: Workplace,
+    make_pool: MakePool,
+    size: int,
 ) -> None:
     shards = shards_of(path)
     ensure_writable(shards)
     program = ShardProgram(replace(place, root=shards), record.folder, root, path.name)
     pool = make_pool(program)
     try:
-        work = _Work(filling, shards, pool, place.log, cut(filling, size, pool.slots))
-        for _ in place.progress(work.pictures(), total=len(filling.todo), what="embed"):
+        work = _Work(builder, shards, pool, place.log, cut(builder, size, pool.slots))
+        for _ in place.progress(work.pictures(), total=len(builder.missing), what="embed"):
             pass
     finally:
         pool.stop()
-    filling.save(path)
+    builder.save(path)
 
 
 class _Work:
-    """Shards on their way into a filling."""
+    """Shards on their way into an index."""
 
     def __init__(
-        self, filling: Filling, root: Path, pool: Pool[Shard], log: Callable[[str], None], shards: list[Shard]
+        self, builder: IndexBuilder, root: Path, pool: Pool[Shard], log: Callable[[str], None], shards: list[Shard]
     ) -> None:
-        self._filling, self._root, self._pool, self._log = filling, root, pool, log
+        self._index, self._root, self._pool, self._log = builder, root, pool, log
         self._waiting = deque(shards)
         self._running: dict[str, Shard] = {}
         self._again: set[str] = set()  # keys of shards that have died once
@@ -110,7 +116,7 @@ class _Work:
         if (ended.cause, ended.code) == ("exit", 0):
             found = read_index(shard.folder(self._root) / VECTORS)
             if found is not None and found.names == shard.names:
-                self._filling.take(found)
+                self._index.take_over(found)
                 return len(shard.names)
             ended = replace(ended, words="")
         if from_outside(ended) and shard.key not in self._again:

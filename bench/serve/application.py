@@ -20,7 +20,6 @@ from starlette.types import ASGIApp
 
 from bench.serve import answers, pages
 from bench.serve.answers import Query
-from bench.serve.board import read_board
 from bench.serve.decoders import Decoders
 from bench.serve.limits import Guard, Limits, RefusalError, number_among, whole_number
 from bench.serve.models import Models, RunFailedError
@@ -54,7 +53,7 @@ class _Server:
         self._site = site
         self._room = asyncio.Semaphore(site.limits.uploads)
         self._models = Models()
-        self._decoders: Decoders | None = None
+        self._decoders = Decoders(_DECODERS, site.limits)
         self.application = Starlette(
             routes=[
                 Route("/health", self.health),
@@ -66,17 +65,12 @@ class _Server:
                 Route("/pictures/{gallery}/{row}", self.picture),
                 *pages.routes(site.results),
             ],
-            exception_handlers={
-                RefusalError: _refuse,
-                HTTPException: _refuse,
-                Exception: _fail,
-            },
+            exception_handlers={RefusalError: _refuse, HTTPException: _refuse, Exception: _fail},
             lifespan=self._lifespan,
         )
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        self._decoders = Decoders(_DECODERS, self._site.limits)
         try:
             await self._decoders.start()
             yield
@@ -94,7 +88,7 @@ class _Server:
 
     async def leaderboard(self, request: Request) -> Response:
         gallery = self._gallery(request.path_params["gallery"], status=404)
-        board = await asyncio.to_thread(read_board, self._site.results, gallery.place)
+        board = await asyncio.to_thread(pages.read_board, self._site.results, gallery.place)
         return JSONResponse({"board": board})
 
     async def picture(self, request: Request) -> Response:
@@ -114,29 +108,23 @@ class _Server:
         label = number_among(form.words, "label", below=len(gallery.classes)) if form.words.get("label") else None
         question = answers.Question(query, k, label)
 
-        async def answer(contestant: Contestant) -> dict[str, Any]:
+        def answer(contestant: Contestant) -> Awaitable[dict[str, Any]]:
             work = partial(answers.search, gallery, contestant)
-            return await self._models.together((gallery.place, contestant.name), work, question)
+            return self._models.together((gallery.place, contestant.name), work, question)
 
         return self._line_by_line(gallery, form, {"query": answers.describe(gallery, query)}, answer)
 
     async def compare(self, request: Request) -> Response:
         form, gallery, (first, last) = await self._asked(request, "first", "last")
-
-        async def answer(contestant: Contestant) -> dict[str, Any]:
-            return await self._models.alone(partial(answers.compare, contestant, first, last))
-
-        return self._line_by_line(gallery, form, {}, answer)
+        compared = partial(answers.compare, first=first, last=last)
+        return self._line_by_line(gallery, form, {}, lambda one: self._models.alone(partial(compared, one)))
 
     async def walk(self, request: Request) -> Response:
         form, gallery, (first, last) = await self._asked(request, "first", "last")
         most = self._site.limits.steps
         steps = number_among(form.words, "steps", least=2, below=most + 1, default=_STEPS)
-
-        async def answer(contestant: Contestant) -> dict[str, Any]:
-            return await self._models.alone(partial(answers.walk, contestant, first, last, steps))
-
-        return self._line_by_line(gallery, form, {}, answer, only=lambda one: one.run.decoder is not None)
+        walked = partial(answers.walk, first=first, last=last, steps=steps)
+        return self._line_by_line(gallery, form, {}, lambda one: self._models.alone(partial(walked, one)), decodes=True)
 
     async def _asked(self, request: Request, *names: str) -> tuple[Form, SharedGallery, list[Query]]:
         """Read a form with so many pictures, each a file or the number of a gallery item."""
@@ -154,8 +142,6 @@ class _Server:
 
     async def _query(self, form: Form, gallery: SharedGallery, name: str) -> Query:
         if name in form.pictures:
-            if self._decoders is None:
-                raise RefusalError(503, "the server is starting; try again")
             return Query(await self._decoders.prepare(form.pictures[name], gallery.preparation))
         row = number_among(form.words, name, below=len(gallery))
         return Query(answers.pixels_of(gallery, row), row)
@@ -167,17 +153,21 @@ class _Server:
         head: dict[str, Any],
         answer: Callable[[Contestant], Awaitable[dict[str, Any]]],
         *,
-        only: Callable[[Contestant], bool] = lambda _: True,
+        decodes: bool = False,
     ) -> Response:
-        """Answer with JSON lines: the head, if there is one, and what each run that was asked for says."""
-        chosen = [at for at in self._chosen(form, gallery) if only(gallery.contestants[at])]
+        """Answer with JSON lines: the head, if there is one, and what each run that was asked for says.
+
+        decodes: only of those that decode.
+        """
+        runs = gallery.contestants
+        chosen = [at for at in self._chosen(form, gallery) if not decodes or runs[at].run.decoder is not None]
 
         async def lines() -> AsyncIterator[str]:
             if head:
                 yield json.dumps(head) + "\n"
             for at in chosen:
                 try:
-                    found = await answer(gallery.contestants[at])
+                    found = await answer(runs[at])
                 except RunFailedError as error:
                     found = {"error": str(error)}
                 yield json.dumps({"run": at, **found}) + "\n"

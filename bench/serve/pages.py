@@ -1,16 +1,24 @@
-"""The files that the site consists of: the page, its scripts and style, the report and its figures."""
+"""What the site shows of files: the page, its scripts and style, the report, its figures, and the leaderboard."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from bench.evaluation.metrics.registry import DEFAULT, columns
 from bench.serve.limits import RefusalError, report_policy
+from bench.serve.shared_gallery import Place
+
+logger = logging.getLogger(__name__)
 
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _FIGURES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -73,3 +81,39 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
+
+
+def read_board(results: Path, place: Place) -> dict[str, Any] | None:
+    """Return a gallery's table in the leaderboard as columns and rows, best first, means over seeds.
+
+    results: where `simbench leaderboard` left it, beside the runs; None where it has written none.
+    """
+    path = results / "leaderboard.json"
+    try:
+        tables = json.loads(path.read_text(encoding="utf-8"))["tables"]
+        own = [one for one in tables if (one["dataset"], one["protocol"], one["dataset_revision"]) == place]
+        ranked_by = own[0].get("ranked_by", DEFAULT) if own else DEFAULT
+        return _board([row for table in own for row in table["rows"]], ranked_by)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning("%s: cannot be read (%s)", path, error)
+        return None
+
+
+def _board(found: Sequence[Mapping[str, Any]], ranked_by: str) -> dict[str, Any]:
+    shown = columns({name for row in found for name in row["values"]}, ranked_by, narrow=True)
+    methods = [row["method"] for row in found]
+    rows = [
+        {
+            "name": f"{row['method']} ({row['key']})" if methods.count(row["method"]) > 1 else row["method"],
+            "method": row["method"],
+            "key": row["key"],
+            "rank": row["rank"],
+            "seeds": len(row["seeds"]),
+            "values": [row["values"].get(column.name) for column in shown],
+        }
+        for row in sorted(found, key=lambda row: row["rank"])  # which the file has by falling score
+    ]
+    heads = [{"heading": c.heading, "source": c.name, "arrow": c.arrow, "digits": c.digits} for c in shown]
+    return {"columns": heads, "rows": rows}

@@ -32,6 +32,7 @@ options = { batch_size = [16] }
         (["--cell-time", "soon"], "expected a duration"),
         (["--cell-memory", "much"], "expected an amount of memory such as 8G or 512M, got 'much'"),
         (["--jobs", "0"], "x>=1"),
+        (["--rank-by", "map@7"], "needs the depth 7: add --set run.ks=1,7,10,50"),
         (["--address", "auto"], "give --executor ray too"),
         (["--set", "suite.quick.method=pixels"], "has no key 'method'; did you mean 'methods'?"),
         (["--set", "suite.quick.options.margni=1"], "no method of the suite takes 'margni'; did you mean 'margin'?"),
@@ -85,11 +86,14 @@ def test_a_suite_is_predicted_fitted_to_a_budget_run_once_and_told(program: Call
     (plan,) = (tmp_path / "runs" / ".plans").glob("*.json")
     facts = json.loads(plan.read_text())
     plan.write_text(json.dumps({**facts, "epochs": 0.5}))  # as if the machine had been found slower
-    again = program(*words, "--budget", "3h", "-q")
+    again = program(*words, "--budget", "3h", "-q", "--rank-by", "hit@1", "--columns", "hit@1,ms")
     assert again.code == 0, again.err
     assert {path: path.stat().st_mtime_ns for path in before} == before, "finished cells are kept"
     assert {run.result.spec.budget.epochs for run in all_runs(tmp_path / "runs")} == {2.0, 0.5}
     assert "epochs 0.5" in again.out
+    assert "hit@1 ↑" in again.out
+    assert "map ↑" not in again.out
+    assert "Rows stand in the order of hit@1" in (tmp_path / "runs/report/leaderboard.md").read_text(encoding="utf-8")
 
 
 def test_a_forked_cell_scores_as_a_run_of_its_own(program: Callable[..., Any], tmp_path: Path) -> None:

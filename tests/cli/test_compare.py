@@ -96,6 +96,21 @@ def test_the_table_names_verdicts_classes_queries_and_what_could_be_seen(simbenc
 
 
 @pytest.mark.usefixtures("runs")
+def test_a_comparison_fits_the_terminal_with_its_verdict_unless_wide(
+    simbench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+    words = ("compare", f"{LOO}/pixels", f"{LOO}/random", "--changed", "0")
+    narrow, wide = simbench(*words), simbench(*words, "--wide")
+    assert max(map(len, narrow.out.splitlines())) <= 90
+    assert "| worse" in narrow.out
+    assert "detectable |" not in narrow.out
+    assert narrow.out.splitlines()[-1] == "all columns: --wide"
+    assert "detectable |" in wide.out
+    assert "--wide" not in wide.out
+
+
+@pytest.mark.usefixtures("runs")
 def test_two_seeds_of_one_method_can_be_compared(simbench: Callable[..., Any], runs: Path) -> None:
     key = only(runs / "digits/loo/random")
     outcome = simbench("compare", str(key / "seed0"), str(key / "seed1"), "--changed", "0")

@@ -66,7 +66,7 @@ def agrees(found: OwnGallery, own: Own) -> bool:
 def test_a_second_start_embeds_nothing_and_finds_the_same(own: Own) -> None:
     first = own.open()
     assert own.embedded == 12
-    assert first.changes == Changes(kept=0, added=12, changed=0, deleted=0)
+    assert first.changes == Changes(unchanged=0, added=12, changed=0, deleted=0)
     assert set(first.items.labels) == {"even", "odd"}
     (index,) = (own.cache / "galleries").glob("*.safetensors")
     os.utime(index, (1, 1))
@@ -74,7 +74,7 @@ def test_a_second_start_embeds_nothing_and_finds_the_same(own: Own) -> None:
     assert index.stat().st_mtime > 1, "the cache goes by when it was last used"
     assert own.embedded == 0
     assert own.said == []
-    assert second.changes == Changes(kept=12, added=0, changed=0, deleted=0)
+    assert second.changes == Changes(unchanged=12, added=0, changed=0, deleted=0)
     assert second.items.names == first.items.names
     assert np.array_equal(second.items.vectors, first.items.vectors)
     assert agrees(second, own)
@@ -87,18 +87,18 @@ def test_added_changed_and_deleted_files_are_noticed_and_only_these_embedded(own
     (own.root / "odd" / "7.png").unlink()
     (own.root / "odd" / "9.png").unlink()
     found = own.open()
-    assert found.changes == Changes(kept=9, added=1, changed=1, deleted=2)
+    assert found.changes == Changes(unchanged=9, added=1, changed=1, deleted=2)
     assert own.embedded == 2
     assert "new/first.png" in found.items.names
     assert not {"odd/7.png", "odd/9.png"} & set(found.items.names)
     assert agrees(found, own)
-    assert own.open().changes == Changes(kept=11, added=0, changed=0, deleted=0)
+    assert own.open().changes == Changes(unchanged=11, added=0, changed=0, deleted=0)
 
 
 def test_deleting_alone_embeds_nothing(own: Own) -> None:
     own.open()
     (own.root / "odd" / "7.png").unlink()
-    assert own.open().changes == Changes(kept=11, added=0, changed=0, deleted=1)
+    assert own.open().changes == Changes(unchanged=11, added=0, changed=0, deleted=1)
     assert own.embedded == 0
 
 
@@ -130,14 +130,14 @@ def test_broken_files_are_left_out_told_and_not_tried_again(own: Own) -> None:
     assert own.embedded == 0
     own.put("odd/broken.png", 40)
     third = own.open()
-    assert third.changes == Changes(kept=14, added=0, changed=1, deleted=0)
+    assert third.changes == Changes(unchanged=14, added=0, changed=1, deleted=0)
     assert "odd/broken.png" in third.items.names
     assert agrees(third, own)
 
 
 @pytest.mark.parametrize("batches", [0, 2])
 def test_an_interrupted_start_is_gone_on_from(own: Own, monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
-    monkeypatch.setattr("bench.search.filling.BATCH", 4)
+    monkeypatch.setattr("bench.search.gallery_index.BATCH", 4)
     embed, left = TrainedRun.embed, [batches]
 
     def interrupted(one: TrainedRun, pixels: np.ndarray) -> Vectors:
@@ -152,7 +152,7 @@ def test_an_interrupted_start_is_gone_on_from(own: Own, monkeypatch: pytest.Monk
             own.open()
     found = own.open()
     assert own.embedded == 12 - 4 * batches
-    assert found.changes == Changes(kept=4 * batches, added=12 - 4 * batches, changed=0, deleted=0)
+    assert found.changes == Changes(unchanged=4 * batches, added=12 - 4 * batches, changed=0, deleted=0)
     assert agrees(found, own)
 
 

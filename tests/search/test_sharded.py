@@ -25,10 +25,9 @@ from bench.contract import DataError, Dataset, SimbenchError, Workplace
 from bench.executors.executor import Ended
 from bench.executors.ray import run_watched, take_over
 from bench.runs.loaded_run import TrainedRun
-from bench.search import filling
-from bench.search.filling import Filling
+from bench.search import gallery_index
 from bench.search.gallery import Changes, OwnGallery, open_gallery
-from bench.search.gallery_index import read_index
+from bench.search.gallery_index import IndexBuilder, read_index
 from bench.search.shard import VECTORS, Shard, ShardProgram
 from bench.search.sharded import cut, embed_folder
 
@@ -76,13 +75,13 @@ class Own:
         self.read: Counter[str] = Counter()
         self.said: list[str] = []
         self.pools: list[Here] = []
-        read = filling._read
+        read = gallery_index._read
 
         def counted(root: Path, preparation: Any, name: str) -> np.ndarray | str:
             self.read[name] += 1
             return read(root, preparation, name)
 
-        monkeypatch.setattr(filling, "_read", counted)
+        monkeypatch.setattr(gallery_index, "_read", counted)
         for row in range(COUNT):
             self.put(f"{'even' if row % 2 == 0 else 'odd'}/{row}.png", row)
         (self.root / "odd" / "broken.png").write_bytes(b"no picture")
@@ -129,7 +128,7 @@ def test_shards_give_the_vectors_that_one_process_gives(own: Own, tmp_path: Path
     assert (pool.started, pool.stopped) == (4, True)  # 61 files, 20 a shard
     assert set(own.read.values()) == {1}
     assert len(own.read) == COUNT + 1
-    assert found.changes == Changes(kept=0, added=COUNT + 1, changed=0, deleted=0)
+    assert found.changes == Changes(unchanged=0, added=COUNT + 1, changed=0, deleted=0)
     assert [name for name, _ in found.broken] == ["odd/broken.png"]
     assert "known format" in found.broken[0][1]
     assert same(found, own.alone(tmp_path / "other"))
@@ -141,7 +140,7 @@ def test_a_second_start_starts_no_pool_and_search_finds_the_same(own: Own) -> No
     assert len(own.pools) == 1
     assert not own.read
     assert own.said == []
-    assert second.changes == Changes(kept=COUNT + 1, added=0, changed=0, deleted=0)
+    assert second.changes == Changes(unchanged=COUNT + 1, added=0, changed=0, deleted=0)
     assert same(first, second)
     assert same(first, own.alone(own.cache))
     assert not own.read
@@ -154,7 +153,7 @@ def test_only_what_has_changed_is_embedded_again(own: Own, tmp_path: Path) -> No
     (own.root / "odd" / "7.png").unlink()
     found = own.embed()
     assert own.read == {"even/4.png": 1, "even/first.png": 1}
-    assert found.changes == Changes(kept=COUNT - 1, added=1, changed=1, deleted=1)
+    assert found.changes == Changes(unchanged=COUNT - 1, added=1, changed=1, deleted=1)
     assert same(found, own.alone(tmp_path / "other"))
 
 
@@ -205,7 +204,7 @@ def test_what_a_killed_shard_had_saved_is_taken_over(
 
     with monkeypatch.context() as patched:
         patched.setattr(TrainedRun, "embed", interrupted)
-        patched.setattr("bench.search.filling.BATCH", 8)
+        patched.setattr("bench.search.gallery_index.BATCH", 8)
         with pytest.raises(KeyboardInterrupt):
             own.embed()
     assert own.pools[-1].stopped
@@ -217,7 +216,7 @@ def test_what_a_killed_shard_had_saved_is_taken_over(
     found = own.embed() if again == "in shards" else own.alone(own.cache)
     assert not set(saved.names) & set(own.read)
     assert len(own.read) == COUNT + 1 - 8
-    assert found.changes == Changes(kept=8, added=COUNT + 1 - 8, changed=0, deleted=0)
+    assert found.changes == Changes(unchanged=8, added=COUNT + 1 - 8, changed=0, deleted=0)
     assert same(found, own.alone(tmp_path / "other"))
     assert not list((own.cache / "galleries").glob("*.shards"))
 
@@ -231,7 +230,7 @@ def test_what_a_killed_shard_had_saved_is_taken_over(
 def test_every_picture_that_is_left_is_in_one_shard(count: int, done: set[int], size: int, slots: int) -> None:
     names = [f"{number}.png" for number in range(count)]
     state = np.arange(3 * count, dtype=np.int64).reshape(-1, 3)
-    half_done = Filling(names, state, 2)
+    half_done = IndexBuilder(names, state, 2)
     half_done.done[[row for row in done if row < count]] = True
     shards = cut(half_done, size, slots)
     left = [row for row in range(count) if row not in done]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from bench.report.aggregate.overall import ALPHA, FEW, Overall
-from bench.report.tables.wording import p_value
+from bench.report.tables.wording import markdown_table, p_value
 
 FIGURE = "figures/critical-difference.svg"
 
@@ -76,8 +74,7 @@ def _table(found: Overall) -> str:
         ]
         for one in found.ranked
     ]
-    sides = ["left", "right", "right", "right", "left", *["right"] * len(found.datasets)]
-    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides)
+    return markdown_table(heads, rows, "lrrrlr")
 
 
 def _tests(found: Overall) -> list[str]:

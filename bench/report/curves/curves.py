@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from bench.files import write_bytes, write_rows
 from bench.report.curves.label_curves import draw_labels, label_panels, label_rows, label_text
 from bench.report.curves.robustness_curves import draw_robustness, robustness_panels, robustness_rows, robustness_text
 from bench.report.figures.style import Drawn
 from bench.report.tables.frame import stem
-from bench.report.tables.wording import choices_in_words
 from bench.runs.store import RunRecord
 
 FIGURES = "figures"
@@ -20,47 +21,45 @@ def write_curves(records: Sequence[RunRecord], results: Path) -> list[Path]:
     """Write what the runs have to show of both, and return the tables' Markdown files; nothing where there is nothing.
 
     Writes ``labels.csv`` and ``labels.md``, ``robustness.csv`` and ``robustness.md``, and a figure for each test into
-    ``figures/``. Raises DataError where a run's files are missing, SimbenchError where nothing can be
-    written.
+    ``figures/``. Raises DataError where a run's files are missing, SimbenchError where nothing can be written.
     """
-    return [*_write_labels(records, results), *_write_robustness(records, results)]
+    labels, swept = label_panels(records), robustness_panels(records)
+    label_parts = [_Part(one.words, one.test, label_text(one), partial(draw_labels, one)) for one in labels]
+    swept_parts = [
+        _Part(one.words, one.fingerprint, robustness_text(one), partial(draw_robustness, one)) for one in swept
+    ]
+    rows = [row for panel in labels for row in label_rows(panel)]
+    return [
+        *_write("labels", _LABELS, label_parts, rows, results),
+        *_write("robustness", _ROBUSTNESS, swept_parts, robustness_rows(records), results),
+    ]
 
 
-def _write_labels(records: Sequence[RunRecord], results: Path) -> list[Path]:
-    panels = label_panels(records)
-    if not panels:
-        return []
-    parts, taken = [_LABELS], list[str]()
-    for panel in panels:
-        words = ["labels", panel.dataset, panel.protocol, *choices_in_words(panel.data)]
-        taken.append(stem(words, taken, panel.test))
-        parts.append(_with_figure(label_text(panel), draw_labels(panel, taken[-1]), results))
-    write_rows(results / "labels.csv", [row for panel in panels for row in label_rows(panel)])
-    return [_write_text(results / "labels.md", parts)]
+class _Part(NamedTuple):
+    """What is told of one test: the words of its title, a digest of it, its table, and what draws it under a name."""
+
+    words: Sequence[str]
+    digest: str
+    text: str
+    draw: Callable[[str], Drawn]
 
 
-def _write_robustness(records: Sequence[RunRecord], results: Path) -> list[Path]:
-    panels = robustness_panels(records)
-    if not panels:
-        return []
-    parts, taken = [_ROBUSTNESS], list[str]()
-    for panel in panels:
-        words = ["robustness", panel.dataset, panel.protocol, *choices_in_words(panel.data)]
-        taken.append(stem(words, taken, panel.fingerprint))
-        parts.append(_with_figure(robustness_text(panel), draw_robustness(panel, taken[-1]), results))
-    write_rows(results / "robustness.csv", robustness_rows(records))
-    return [_write_text(results / "robustness.md", parts)]
-
-
-def _with_figure(text: str, drawn: Drawn, results: Path) -> str:
-    """Write a figure, and return its table with the figure behind it."""
-    write_bytes(results / FIGURES / f"{drawn.slug}.svg", drawn.svg)
-    return f"{text}\n\n![{drawn.alt}]({FIGURES}/{drawn.slug}.svg)"
-
-
-def _write_text(path: Path, parts: Sequence[str]) -> Path:
-    write_bytes(path, ("\n\n".join(parts) + "\n").encode())
-    return path
+def _write(
+    name: str, head: str, parts: Sequence[_Part], rows: Sequence[Mapping[str, Any]], results: Path
+) -> Iterator[Path]:
+    """Write a page with the table and figure of each part, and the rows behind them; yield the page's path."""
+    if not parts:
+        return
+    told, taken = [head], list[str]()
+    for part in parts:
+        taken.append(stem([name, *part.words], taken, part.digest))
+        drawn = part.draw(taken[-1])
+        write_bytes(results / FIGURES / f"{drawn.slug}.svg", drawn.svg)
+        told += [part.text, f"![{drawn.alt}]({FIGURES}/{drawn.slug}.svg)"]
+    write_rows(results / f"{name}.csv", rows)
+    path = results / f"{name}.md"
+    write_bytes(path, ("\n\n".join(told) + "\n").encode())
+    yield path
 
 
 _LABELS = """# Label budgets

@@ -5,32 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-from tabulate import tabulate
 
 from bench.evaluation.indexes.recipes import REFINE, families
-from bench.evaluation.indexes.sweep import Clock, Point, Sweep, mark_front
+from bench.evaluation.indexes.sweep import Clock, Point
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.files import write_arrays, write_json, write_rows
+from bench.report.figures.frontier import frontier_panels
 from bench.report.tables.frame import without_folders
+from bench.report.tables.wording import markdown_table
 from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
 from bench.runs.provenance import provenance
 from bench.runs.store import RunRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bench.contract import Progress
-
-_SHAPES = {"full": "o", "pca": "s", "truncate": "^"}
-_HOLLOW: dict[str, Any] = {"color": "black", "fillstyle": "none", "linestyle": ""}  # in the legend: any colour
-_BELOW = 0.25  # how far below the best map@k the figure reaches: further down nobody would search
 
 
 def ranked_set(record: RunRecord) -> RetrievalSet:
@@ -46,25 +36,6 @@ def ranked_set(record: RunRecord) -> RetrievalSet:
         gallery_ids=names["gallery_ids"],
         train=vectors.get("train"),
     )
-
-
-def sweep(
-    record: RunRecord,
-    *,
-    k: int,
-    dims: Sequence[int],
-    only: Sequence[str],
-    threads: int,
-    timed: int,
-    clock: Clock,
-    progress: Progress,
-) -> tuple[Point, ...]:
-    """Measure every index on a run's vectors, timing so many single queries of each, and mark the Pareto front."""
-    planned = Sweep(ranked_set(record), k, threads, timed)
-    tasks = planned.plan(dims, only)
-    measured: Iterator[list[Point]] = planned.measure(tasks)
-    found = [point for points in progress(measured, total=len(tasks), what="indexes") for point in points]
-    return mark_front(found, clock)
 
 
 def write_points(
@@ -100,64 +71,17 @@ def tables(points: Sequence[Point], *, k: int, clock: Clock) -> str:
 
 
 def draw(points: Sequence[Point], record: RunRecord, *, k: int, clock: Clock, threads: int) -> Figure:
-    """Return map@k against p95 latency and against bytes an image: colour the index, shape the reduction.
-
-    A line joins the best of each panel's two; black rings are the front of all three. Points more than .25 below the
-    best are left out.
-    """
+    """Return map@k against p95 latency and against bytes an image: see ``frontier_panels``."""
     figure = Figure(figsize=(11, 5), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    best = max(one.map_at_k for one in points)
-    shown = [one for one in points if one.map_at_k >= best - _BELOW]
-    _panel(left, shown, [one.latency(clock) for one in shown])
-    _panel(right, shown, [one.bytes_per_image for one in shown])
+    latency = "p95_ms" if clock == "wall" else "cpu_p95_ms"
+    left, right = frontier_panels(figure, [_row(point, k) for point in points], latency)
     left.set(xlabel=f"p95 of one query, ms ({clock} time, {threads} thread)", ylabel=f"label map@{k}")
     right.set(xlabel="bytes an image")
-    handles, words = _legend(left, shown)
-    figure.legend(handles, words, loc="outside right upper", frameon=False, fontsize=8)
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
     run = record.result
     figure.suptitle(f"{run.method} on {run.dataset} ({run.protocol}): approximate search")
     return figure
-
-
-def _panel(axes: Axes, points: Sequence[Point], cost: Sequence[float]) -> None:
-    for one, x in zip(points, cost, strict=True):
-        axes.plot(
-            x,
-            one.map_at_k,
-            marker=_SHAPES[one.reduction],
-            color=_color(one.family),
-            markersize=7 if one.front else 4,
-            markeredgecolor="black" if one.front else _color(one.family),
-            alpha=1.0 if one.front else 0.6,
-            linestyle="",
-        )
-    order = np.lexsort((-np.array([one.map_at_k for one in points]), np.array(cost)))
-    reached = np.maximum.accumulate([points[i].map_at_k for i in order])
-    axes.step(np.array(cost)[order], reached, where="post", color="0.4", linewidth=1, zorder=0)
-    axes.set_xscale("log")
-    _plain_ticks(axes)
-    axes.grid(alpha=0.3)
-
-
-def _plain_ticks(axes: Axes) -> None:
-    """Label 1, 2 and 5 times the powers of ten as plain numbers, and nothing between."""
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _legend(axes: Axes, points: Sequence[Point]) -> tuple[list[Any], list[str]]:
-    present = [family for family in families() if any(one.family == family for one in points)]
-    reductions = [name for name in _SHAPES if any(one.reduction == name for one in points)]
-    handles = [axes.plot([], [], marker="o", color=_color(family), linestyle="")[0] for family in present]
-    handles += [axes.plot([], [], marker=_SHAPES[name], **_HOLLOW)[0] for name in reductions]
-    handles += axes.plot([], [], marker="o", markersize=8, markeredgewidth=2, **_HOLLOW)
-    return handles, [*present, *reductions, "Pareto front"]
-
-
-def _color(family: str) -> str:
-    return f"C{families().index(family)}"
 
 
 def _row(point: Point, k: int) -> dict[str, Any]:
@@ -188,4 +112,4 @@ def _table(points: Sequence[Point], k: int) -> str:
         searched = [row["index"].replace(REFINE, " + refine"), row["setting"], f"{row['dims']} {row['reduction']}"]
         rows.append([*searched, *scores, *times, f"{row['bytes_per_image']:.1f}"])
     head = ["index", "setting", "dims", f"map@{k}", "hit@1", f"neighbours@{k}", "p50 ms", "p95 ms", "cpu p95", "bytes"]
-    return tabulate(rows, head, tablefmt="pipe", disable_numparse=True, colalign=("left",) * 3 + ("right",) * 7)
+    return markdown_table(head, rows, "lllr")

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
-from tabulate import tabulate
 
 from bench.contract import DataError, to_jsonable
 from bench.report.figures.style import Drawn, draw_band, finish, style
 from bench.report.tables.frame import Estimate, estimates, row_names
-from bench.report.tables.wording import choices_in_words
+from bench.report.tables.wording import choices_in_words, markdown_table
 from bench.runs.artifacts import PER_QUERY, read_arrays
 from bench.runs.store import RunRecord
 
@@ -58,8 +57,12 @@ class Panel:
     curves: Mapping[str, Sequence[Point]]
 
     @property
+    def words(self) -> list[str]:
+        return [self.dataset, self.protocol, *choices_in_words(self.data)]
+
+    @property
     def title(self) -> str:
-        return " · ".join([self.dataset, self.protocol, *choices_in_words(self.data)])
+        return " · ".join(self.words)
 
     @property
     def budgets(self) -> dict[str, float]:
@@ -127,9 +130,7 @@ def label_text(panel: Panel) -> str:
         for name, points in panel.curves.items():
             cells = {point.name: str(point.scores[metric]) for point in points}
             rows.append([name, *(cells.get(budget, "-") for budget in panel.budgets)])
-        heads = [f"{metric} ↑", *panel.budgets]
-        sides = ["left", *["right"] * len(panel.budgets)]
-        parts += ["", tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides)]
+        parts += ["", markdown_table([f"{metric} ↑", *panel.budgets], rows, "lr")]
     counts = sorted({point.seeds for points in panel.curves.values() for point in points})
     seeds = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return "\n".join([*parts, "", f"Columns: labels a class. Seeds of training in a cell: {seeds}."])

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from tabulate import tabulate
 
 from bench.evaluation.metrics import ranking
 from bench.evaluation.ranking.arrays import Floats
@@ -15,6 +14,7 @@ from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.reranking.embedded import Embedded, shortlist_ranks
 from bench.evaluation.reranking.pipeline import parse_stages
 from bench.evaluation.statistics.paired_tests import Comparison, compare
+from bench.report.tables.wording import markdown_table
 
 PLAIN = "none"
 
@@ -75,4 +75,4 @@ def as_table(found: Sequence[Reranked], k: int) -> str:
             ]
         rows.append([one.stages, *means, *told, f"{one.seconds:.1f}"])
     heads = ["stages", f"map@{k}", "hit@1", f"precision@{k}", f"map@{k} gained", "95 %", "Holm p", "s"]
-    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=("left", *["right"] * 7))
+    return markdown_table(heads, rows, "lr")

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from tabulate import tabulate
 
 from bench.contract import DataError
 from bench.evaluation.ranking.arrays import Floats
 from bench.report.figures.style import Drawn, draw_band, finish, style
 from bench.report.tables.frame import Estimate, estimates, row_names
-from bench.report.tables.wording import choices_in_words
+from bench.report.tables.wording import choices_in_words, markdown_table
 from bench.runs.artifacts import PER_QUERY, read_arrays
 from bench.runs.robustness import METRICS, VALUES, read_robustness
 from bench.runs.store import RunRecord
@@ -48,8 +47,12 @@ class Panel:
     rows: Sequence[Row]
 
     @property
+    def words(self) -> list[str]:
+        return [self.dataset, self.protocol, *choices_in_words(self.data)]
+
+    @property
     def title(self) -> str:
-        return " · ".join([self.dataset, self.protocol, *choices_in_words(self.data)])
+        return " · ".join(self.words)
 
 
 @dataclass(frozen=True)
@@ -106,10 +109,10 @@ def robustness_text(panel: Panel) -> str:
     for metric in METRICS:
         heads = [f"{metric} ↑", "clean", *(f"{name} {_span(levels)}" for name, levels in panel.corruptions.items())]
         rows = [_scores(row, panel, metric) for row in panel.rows]
-        parts += ["", _table(rows, heads)]
+        parts += ["", markdown_table(heads, rows, "lr")]
         heads = [f"drop of {metric} ↓", "mean drop", *panel.corruptions, "seeds"]
         rows = [_drops(row, panel, metric) for row in panel.rows]
-        parts += ["", _table(rows, heads)]
+        parts += ["", markdown_table(heads, rows, "lr")]
     return "\n".join(parts)
 
 
@@ -179,11 +182,6 @@ def _scores(row: Row, panel: Panel, metric: str) -> list[str]:
 def _drops(row: Row, panel: Panel, metric: str) -> list[str]:
     drops = [row.scores[f"{kind}/drop/{metric}"] for kind in ("mean", *panel.corruptions)]
     return [row.name, *map(str, drops), str(row.seeds)]
-
-
-def _table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> str:
-    sides = ["left", *["right"] * (len(heads) - 1)]
-    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides)
 
 
 def _span(severities: Sequence[int]) -> str:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
-from bench.report.figures.style import CELL, INK, MUTED, Drawn, finish, style
+from bench.report.figures.style import CELL, INK, MUTED, Drawn, bare, finish, style
 from bench.report.tables.groups import Answers, Row
 
 MOST_CLASSES = 12  # a larger matrix is no picture that anybody reads: the classes with the most errors are shown
@@ -134,9 +134,7 @@ def _matrix(
         axes.set_xlim(-0.5, size - 0.5)
         axes.set_ylim(size - 0.5, -0.5)
         axes.set_aspect("equal")
-        axes.grid(visible=False)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        bare(axes)
         axes.set_xticks(range(size), [_cut(name) for name in names], rotation=45, ha="right", fontsize=7.5)
         axes.set_yticks(range(size), [_cut(name) for name in names], fontsize=7.5)
         axes.set_title(title)

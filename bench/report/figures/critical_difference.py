@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report.aggregate.overall import Overall, cliques
+from bench.report.aggregate.overall_text import alternative
 from bench.report.figures.style import ACCENT, INK, MUTED, Drawn, bare, finish, style
 
 SLUG = "critical-difference"
@@ -17,8 +18,6 @@ _STEP = 0.5  # height of a line of text, in the figure's own unit
 
 def draw_overall(found: Overall) -> Drawn:
     """Return the diagram as the page and the folder of tables take it. found: must be comparable."""
-    from bench.report.aggregate.overall_text import alternative  # noqa: PLC0415 - tabulate is not needed to draw
-
     with style():
         caption = "Left is better. A bar joins methods whose mean ranks cannot be told apart at 5 % (Nemenyi)."
         return finish(critical_difference_figure(found), SLUG, alt=alternative(found), caption=caption)

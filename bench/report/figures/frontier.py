@@ -4,15 +4,43 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from bench.report.figures.style import CLASS_COLOURS, INK, MUTED, Drawn, finish, style
+from bench.report.figures.style import CLASS_COLOURS, INK, MUTED, Drawn, finish, log_ticks, style
 from bench.report.tables.groups import Row
 
-_BELOW = 0.1  # how far below the best the figure reaches
+Points: TypeAlias = Sequence[Mapping[str, Any]]  # rows of frontier.csv, their values as numbers or as text
+
+_SHAPES = {"full": "o", "pca": "s", "truncate": "^"}
+_HOLLOW: dict[str, Any] = {"color": INK, "fillstyle": "none", "linestyle": ""}  # in the legend: any colour
+_BELOW = 0.25  # how far below the best map@k the figure reaches: further down nobody would search
+
+
+def frontier_panels(figure: Figure, points: Points, latency: str) -> tuple[Axes, Axes]:
+    """Draw map@k against a column of latency and against bytes an image: colour the index, shape the reduction.
+
+    A line joins the best of each panel's two; dark rings are the front of all three. Points more than .25 below the
+    best are left out.
+    """
+    quality = _quality(points)
+    best = max(float(one[quality]) for one in points)
+    shown = [one for one in points if float(one[quality]) >= best - _BELOW]
+    families = list(dict.fromkeys(one["family"] for one in points))
+    colours = {family: CLASS_COLOURS[at % len(CLASS_COLOURS)] for at, family in enumerate(families)}
+    left, right = figure.subplots(1, 2, sharey=True)
+    _panel(left, shown, latency, quality, colours)
+    _panel(right, shown, "bytes_per_image", quality, colours)
+    reductions = [name for name in _SHAPES if any(one["reduction"] == name for one in shown)]
+    handles = [left.plot([], [], "o", color=colour)[0] for colour in colours.values()]
+    handles += [left.plot([], [], marker=_SHAPES[name], **_HOLLOW)[0] for name in reductions]
+    handles += left.plot([], [], marker="o", markersize=8, markeredgewidth=2, **_HOLLOW)
+    words = [*families, *reductions, "Pareto front"]
+    figure.legend(handles, words, loc="outside right upper", frameon=False, fontsize=8)
+    return left, right
 
 
 def draw_frontier(row: Row) -> Drawn | None:
@@ -24,35 +52,24 @@ def draw_frontier(row: Row) -> Drawn | None:
         return None
     if not points:
         return None
-    quality = next(name for name in points[0] if name.startswith("map@"))
-    best = max(float(one[quality]) for one in points)
-    shown = [one for one in points if float(one[quality]) >= best - _BELOW]
-    families = list(dict.fromkeys(one["family"] for one in points))
+    quality = _quality(points)
+    exact = next((one for one in points if one["family"] == "flat" and one["reduction"] == "full"), points[0])
+    small = min(
+        (one for one in points if _in_front(one) and float(one[quality]) >= float(exact[quality]) - 0.005),
+        key=lambda one: float(one["bytes_per_image"]),
+        default=exact,
+    )
+    told = (
+        f"exact search scores {float(exact[quality]):.3f} with {float(exact['bytes_per_image']):.0f} bytes; the "
+        f"smallest within .005 is {small['index']} in {small['dims']} dimensions, "
+        f"{float(small['bytes_per_image']):.0f} bytes and {float(small['cpu_p95_ms']):.3f} ms"
+    )
     with style():
         figure = Figure(figsize=(8.6, 3.4), layout="constrained")
-        left, right = figure.subplots(1, 2, sharey=True)
-        for axes, cost, label in (
-            (left, "cpu_p95_ms", "ms of a processor for one query (95th percentile, logarithmic)"),
-            (right, "bytes_per_image", "bytes an image takes in the index (logarithmic)"),
-        ):
-            _panel(axes, shown, cost, quality, families)
-            axes.set_xlabel(label)
+        left, right = frontier_panels(figure, points, "cpu_p95_ms")
         left.set_title(f"{quality} of labels, by index and dimension")
-        left.set_ylabel(quality)
-        handles = [left.plot([], [], "o", ms=4, color=_colour(name, families))[0] for name in families]
-        figure.legend(handles, families, loc="outside right upper")
-        exact = next((one for one in points if one["family"] == "flat" and one["reduction"] == "full"), points[0])
-        front = [one for one in shown if one["front"] == "True"]
-        small = min(
-            (one for one in front if float(one[quality]) >= float(exact[quality]) - 0.005),
-            key=lambda one: float(one["bytes_per_image"]),
-            default=exact,
-        )
-        told = (
-            f"exact search scores {float(exact[quality]):.3f} with {float(exact['bytes_per_image']):.0f} bytes; the "
-            f"smallest within .005 is {small['index']} in {small['dims']} dimensions, "
-            f"{float(small['bytes_per_image']):.0f} bytes and {float(small['cpu_p95_ms']):.3f} ms"
-        )
+        left.set(xlabel="ms of a processor for one query (95th percentile, logarithmic)", ylabel=quality)
+        right.set_xlabel("bytes an image takes in the index (logarithmic)")
         return finish(
             figure,
             f"{row.slug}-frontier",
@@ -62,25 +79,20 @@ def draw_frontier(row: Row) -> Drawn | None:
         )
 
 
-def _panel(axes: Axes, points: Sequence[Mapping[str, str]], cost: str, quality: str, families: Sequence[str]) -> None:
-    for one in points:
-        front = one["front"] == "True"
-        axes.plot(
-            float(one[cost]),
-            float(one[quality]),
-            "o",
-            ms=6 if front else 3,
-            color=_colour(one["family"], families),
-            mec=INK if front else "none",
-            mew=0.9,
-            alpha=1.0 if front else 0.5,
-        )
+def _panel(axes: Axes, points: Points, cost: str, quality: str, colours: Mapping[str, str]) -> None:
+    costs, scores = (np.array([float(one[name]) for one in points]) for name in (cost, quality))
+    for one, x, y in zip(points, costs, scores, strict=True):
+        ring: dict[str, Any] = {"ms": 7, "mec": INK} if _in_front(one) else {"ms": 4, "mec": "none", "alpha": 0.6}
+        axes.plot(x, y, _SHAPES[one["reduction"]], color=colours[one["family"]], **ring)
+    order = np.lexsort((-scores, costs))
+    axes.step(costs[order], np.maximum.accumulate(scores[order]), where="post", color=MUTED, lw=1, zorder=0)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    axes.tick_params(labelcolor=MUTED)
+    log_ticks(axes, (1, 2, 5))
 
 
-def _colour(family: str, families: Sequence[str]) -> str:
-    return CLASS_COLOURS[list(families).index(family) % len(CLASS_COLOURS)]
+def _quality(points: Points) -> str:
+    return next(name for name in points[0] if name.startswith("map@"))
+
+
+def _in_front(point: Mapping[str, Any]) -> bool:
+    return str(point["front"]) == "True"

@@ -14,6 +14,7 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from bench.report.tables.frame import Estimate
 
@@ -101,6 +102,13 @@ def bare(axes: Axes) -> None:
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def log_ticks(axes: Axes, steps: Sequence[int]) -> None:
+    """Label these times the powers of ten on a logarithmic axis as plain numbers, and nothing between."""
+    axes.xaxis.set_major_locator(LogLocator(10, subs=steps))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _lighter(svg: str) -> str:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from bench.evaluation.statistics.pareto import pareto_front
-from bench.report.figures.style import ACCENT, GRID, INK, MUTED, Drawn, finish, style
+from bench.report.figures.style import ACCENT, GRID, INK, MUTED, Drawn, finish, log_ticks, style
 from bench.report.tables.groups import Row, Table
 
 _LABEL_STEP = 11  # points between two labels' lines
@@ -76,9 +75,7 @@ def _bars(axes: Axes, rows: Sequence[Row], costs: Sequence[float], qualities: Se
 def _ticks(axes: Axes, costs: Sequence[float]) -> None:
     low, high = min(costs), max(costs)
     axes.set_xlim(low / 1.6, high * max(1.6, (high / low) ** 0.35))  # room for names at the right
-    axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if high / low < 100 else (1,)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    log_ticks(axes, (1, 2, 5) if high / low < 100 else (1,))
 
 
 def _labels(

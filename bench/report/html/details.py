@@ -23,7 +23,7 @@ from bench.report.figures.frontier import draw_frontier
 from bench.report.figures.style import Drawn
 from bench.report.figures.vectors import PlaneOf, draw_histogram, draw_map
 from bench.report.html.pairs import Pairs, draw_pairs, examples, most_mistaken, own_probabilities
-from bench.report.html.retrievals import Question, own_worst
+from bench.report.html.retrievals import Question, questions
 from bench.report.html.thumbnails import Pictures, Sheet, Tile
 from bench.report.tables.groups import Answers, Row, read_samples
 from bench.runs.artifacts import read_vectors
@@ -140,17 +140,11 @@ def detail_of(row: Row, answers: Answers, shared: Shared, pictures: Pictures | N
         figures.append(draw_histogram(row, alike[same], alike[~same], threshold))
     figures.append(draw_frontier(row))
     named = [("drawn by seed", int(at)) for at in examples(shared.pairs)] + most_mistaken(shared.pairs, alike)
-    chosen = shared.pairs.take([at for _, at in named])
+    reasons, places = [why for why, _ in named], [at for _, at in named]
+    chosen = shared.pairs.take(places)
     own = own_probabilities(row.first, chosen, pictures) if pictures else None
-    probable = probabilities(facts, alike[[at for _, at in named]]) if own is None else own
-    pairs = _pairs(
-        answers,
-        chosen,
-        reasons=[why for why, _ in named],
-        alike=alike[[at for _, at in named]],
-        probable=probable,
-        pictures=pictures,
-    )
+    probable = probabilities(facts, alike[places]) if own is None else own
+    pairs = _pairs(answers, chosen, reasons=reasons, alike=alike[places], probable=probable, pictures=pictures)
     shown = np.unique([answers.labels[at] for at in shared.queries])
     columns = np.arange(len(answers.classes)) if len(answers.classes) <= MOST_CLASSES else shown
     return Detail(
@@ -162,7 +156,7 @@ def detail_of(row: Row, answers: Answers, shared: Shared, pictures: Pictures | N
         threshold,
         query_similarity(answers, query, gallery, shared.queries)[:, columns],
         tuple(answers.classes[at] for at in columns),
-        tuple(own_worst(row, answers, pictures)),
+        tuple(questions({row: answers}, pictures, ("worst",))),
         row.first.result.controls,
     )
 

@@ -1,18 +1,16 @@
-"""Where each number came from, and whether it may be wrong: audits of the data, controls, alarms, provenance."""
+"""Where each number came from, and whether it may be wrong: provenance and alarms of each run."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contract import Audit, Overlap
 from bench.report.tables.frame import without_folders
-from bench.report.tables.groups import Row, Table
+from bench.report.tables.groups import Row
 from bench.report.tables.wording import many
-from bench.runs.sanity_checks import alarms
 from bench.runs.store import RunRecord
 
 
@@ -27,18 +25,6 @@ class Origin:
     facts: tuple[tuple[str, str], ...]
     options: str
     alarms: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Audited:
-    """A table's data: sizes of its parts, copies, examples, and what its loader noted; no lines where not audited."""
-
-    counts: tuple[tuple[str, int], ...]
-    lines: tuple[Overlap, ...]
-    examples: tuple[str, ...]
-    conflicts: int
-    notes: tuple[str, ...]
-    done: bool
 
 
 def origins(row: Row, runs: Path, folder: Path, found: Mapping[Path, tuple[str, ...]]) -> list[Origin]:
@@ -56,27 +42,6 @@ def origins(row: Row, runs: Path, folder: Path, found: Mapping[Path, tuple[str, 
         )
         for record in row.records
     ]
-
-
-def alarms_of(records: Sequence[RunRecord]) -> dict[Path, tuple[str, ...]]:
-    """Return the alarms across all runs, by folder."""
-    return alarms(records)
-
-
-def audited(table: Table) -> Audited | None:
-    """Return what is known of a table's data, from its first finished run; None where none is."""
-    if not table.rows:
-        return None
-    run = table.rows[0].first.result
-    audit = run.audit or Audit((), (), 0, (), ())
-    return Audited(
-        tuple(run.data.counts.items()),
-        (*audit.leaks, *audit.overlaps),
-        audit.examples,
-        audit.conflicts,
-        run.data.notes,
-        run.audit is not None,
-    )
 
 
 def _facts(record: RunRecord, command: str) -> tuple[tuple[str, str], ...]:

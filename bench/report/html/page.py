@@ -18,14 +18,14 @@ from bench.report.figures.tradeoff import draw_tradeoffs
 from bench.report.figures.vectors import PlaneOf, principal_plane
 from bench.report.html.details import Detail, Shared, detail_of
 from bench.report.html.leaderboard import board, finding_of, overview
-from bench.report.html.origins import alarms_of, audited, origins
-from bench.report.html.rendering import render
+from bench.report.html.origins import origins
+from bench.report.html.rendering import TableView, render
 from bench.report.html.retrievals import Question, comparable, questions
 from bench.report.html.thumbnails import Pictures, Sheet
-from bench.report.html.view import TableView
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.groups import Answers, Row, Table, read_answers, tables_of
 from bench.report.tables.wording import FIRST_RUN
+from bench.runs.sanity_checks import alarms
 from bench.runs.store import RunRecord, all_runs
 
 OpenImages = Callable[[RunRecord], Dataset]
@@ -54,21 +54,21 @@ def write_report(
     """Write ``report.html`` into a folder, from all runs under ``runs``.
 
     open_images: loads the data set that a run was scored on, or raises SimbenchError where it cannot; None: no picture
-    is looked for. plane: how vectors are laid out on the embedding maps; rank_by: the metric that rows are
-    ranked by. with_files: also write each figure, and each
-    decoding run's reconstructions, into ``figures/``. Raises SimbenchError if there is no run, the folder cannot be
-    written, or no run has the metric.
+    is looked for. plane: how vectors are laid out on the embedding maps; rank_by: the metric that rows are ranked by;
+    with_files: also write each figure, and each decoding run's reconstructions, into ``figures/``. Raises SimbenchError
+    if there is no run, the folder cannot be written, or no run has the metric.
     """
     records = all_runs(runs)
     if not records:
         raise DataError(f"no runs in {runs}; start with: {FIRST_RUN}")
     tables = tables_of(records, runs_frame(records, rank_by))
-    found = alarms_of(records)
+    found = alarms(records)
     steps = progress(tables, total=len(tables), what="report")
     views = [_view(table, runs, folder, open_images, found=found, plane=plane, progress=progress) for table in steps]
     overall = overall_of(tables)
     diagram = draw_overall(overall) if overall.comparable else None
-    page = render(views, overview(tables), _newest(records), overall, diagram, with_files=with_files).encode()
+    newest = max(record.result.provenance.date[:10] for record in records)  # the same runs give the same page
+    page = render(views, overview(tables), newest, overall, diagram, with_files=with_files).encode()
     figures = [*([diagram] if diagram else []), *(figure for view in views for figure in view.figures)]
     if with_files:
         _write_figures(figures, records, folder / "figures")
@@ -117,7 +117,6 @@ def _view(
         tuple(asked),
         tuple(details),
         tuple(mapped),
-        audited(table),
         tuple((row, tuple(origins(row, runs, folder, found))) for row in table.rows),
         sheet,
         tuple(missing),
@@ -180,8 +179,3 @@ def _details(
         label = first.classes[first.gallery_labels[at]]
         mapped.append((tile.x if tile else -1, tile.y if tile else -1, label, str(first.gallery_ids[at])))
     return details, mapped
-
-
-def _newest(records: Sequence[RunRecord]) -> str:
-    """Return the day of the newest run: the page's date, so that the same runs give the same page."""
-    return max(record.result.provenance.date[:10] for record in records)

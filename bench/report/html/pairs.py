@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from bench.contract import SimbenchError, pair_scorer_of
+from bench.evaluation.inference.embed import to_floats
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores, Vectors
 from bench.report.html.thumbnails import Pictures
 from bench.report.tables.groups import Answers
@@ -33,7 +34,7 @@ def own_probabilities(record: RunRecord, pairs: Pairs, pictures: Pictures) -> Fl
         return None
     data = pictures.dataset
     sides = (data.query.images.take(pairs.query), data.gallery.images.take(pairs.item))
-    left, right = (torch.from_numpy(np.ascontiguousarray(side)).permute(0, 3, 1, 2).float() / 255 for side in sides)
+    left, right = (to_floats(np.ascontiguousarray(side), torch.device("cpu")) for side in sides)
     with torch.inference_mode():
         _, probability = scorer.pair_score(left, right)
     return np.asarray(probability.float().numpy(), dtype=np.float64)

@@ -7,26 +7,64 @@ import gzip
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.contract import RunResult
+from bench.evaluation.metrics.metric import Metric
+from bench.report.aggregate.overall import Overall
 from bench.report.aggregate.overall_text import caution
-from bench.report.html.leaderboard import number
-from bench.report.html.thumbnails import COLUMNS
+from bench.report.figures.style import Drawn
+from bench.report.html.details import Detail
+from bench.report.html.leaderboard import Finding, Line, number
+from bench.report.html.origins import Origin
+from bench.report.html.retrievals import Question
+from bench.report.html.thumbnails import COLUMNS, Sheet
 from bench.report.tables.frame import without_folders
-
-if TYPE_CHECKING:
-    from bench.report.aggregate.overall import Overall
-    from bench.report.figures.style import Drawn
-    from bench.report.html.view import TableView
+from bench.report.tables.groups import Row, Table
 
 _PART = re.compile(r"<!--fold-->(.*?)<!--/fold-->", re.DOTALL)
 _PLACE = '<div data-folded="{}"><p class="note">This part is packed; a browser with scripts unpacks it.</p></div>'
 _STORE = "<!--folded-->"
+
+
+@dataclass(frozen=True)
+class TableView:
+    """One table with everything that is shown of it. missing: what is left out, each with its reason."""
+
+    table: Table
+    finding: Finding
+    columns: tuple[Metric, ...]
+    lines: tuple[Line, ...]
+    overview: tuple[Drawn, ...]
+    training: Drawn | None
+    asked: tuple[Question, ...]
+    details: tuple[Detail, ...]
+    mapped: tuple[tuple[int, int, str, str], ...]
+    origins: tuple[tuple[Row, tuple[Origin, ...]], ...]
+    sheet: Sheet
+    missing: tuple[str, ...]
+
+    @property
+    def first(self) -> RunResult | None:
+        """The run that says what is known of the table's data; None where none is finished."""
+        return self.table.rows[0].first.result if self.table.rows else None
+
+    @property
+    def ranked(self) -> bool:
+        """Whether rows were compared on their queries, so that ranks say who can be told apart."""
+        return any(text for row in self.table.rows for text in row.frame["rank_note"])
+
+    @property
+    def figures(self) -> list[Drawn]:
+        """Every figure of the table, in the order of the page."""
+        own = [figure for detail in self.details for figure in detail.figures]
+        return [*self.overview, *([self.training] if self.training else []), *own]
 
 
 def fold(page: str) -> str:

@@ -77,12 +77,12 @@ def choose(precision: Floats, labels: Ints, *, each: int = _EACH) -> list[tuple[
     return sorted(chosen, key=lambda one: KINDS.index(one[0]))
 
 
-def questions(answers: Mapping[Row, Answers], pictures: Pictures | None) -> list[Question]:
-    """Return the shown queries with every row's answer. answers: of rows that were all asked the same."""
-    rows = list(answers)
-    first = answers[rows[0]]
-    table = np.stack([answers[row].precision for row in rows])
-    precision = table.mean(axis=0)
+def questions(
+    answers: Mapping[Row, Answers], pictures: Pictures | None, kinds: Sequence[str] = KINDS
+) -> list[Question]:
+    """Return the shown queries of some kinds with every row's answer. answers: of rows that were all asked the same."""
+    first = next(iter(answers.values()))
+    precision = np.stack([found.precision for found in answers.values()]).mean(axis=0)
     return [
         Question(
             kind,
@@ -91,26 +91,10 @@ def questions(answers: Mapping[Row, Answers], pictures: Pictures | None) -> list
             at,
             float(precision[at]),
             pictures.query(at) if pictures else None,
-            tuple(answer_of(row, answers[row], at, pictures) for row in rows),
+            tuple(answer_of(row, found, at, pictures) for row, found in answers.items()),
         )
         for kind, at in choose(precision, first.labels)
-    ]
-
-
-def own_worst(row: Row, answers: Answers, pictures: Pictures | None) -> list[Question]:
-    """Return the queries that one method answers worst."""
-    chosen = [at for kind, at in choose(answers.precision, answers.labels) if kind == "worst"]
-    return [
-        Question(
-            "worst",
-            str(answers.ids[at]),
-            answers.classes[answers.labels[at]],
-            at,
-            float(answers.precision[at]),
-            pictures.query(at) if pictures else None,
-            (answer_of(row, answers, at, pictures),),
-        )
-        for at in chosen
+        if kind in kinds
     ]
 
 

@@ -5,12 +5,73 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.contract import Baseline
-from bench.report.compare.compared import Paired, Rival
+from bench.contract import Baseline, DataError
+from bench.evaluation.ranking.arrays import Floats
+from bench.evaluation.statistics.paired_tests import Comparison, compare
+from bench.report.tables.entries import Queries, entry_of
+from bench.report.tables.frame import sum_over
 from bench.report.tables.groups import Row, Table
 
 FAST_MS = 10.0  # embedding one image and searching for it
+_TIMES = ("embed_1_median_ms", "search_median_ms")
 SMALL_BYTES = 1024  # a vector as it is kept: float32, no index
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Another row against a winner. behind, found: how far the winner is ahead; None where no test can be made."""
+
+    row: Row
+    behind: float
+    found: Comparison | None
+
+    @property
+    def separable(self) -> bool:
+        """Whether the two can be told apart at 5 %, corrected for all that the winner was compared with."""
+        return self.found is not None and self.found.separable
+
+
+class Paired:
+    """The per-query values of a table's rows, read once; rows that were asked other queries are left untested.
+
+    Values of what the table is ranked by, with their signs turned where less is better: more is always better here.
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._values: dict[Row, Floats] = {}
+        self.queries: Queries | None = None
+        where = None
+        for row in sorted(rows, key=lambda row: -row.merit):
+            entry = entry_of(row.records)
+            try:
+                asked, values = entry.queries(), row.metric.sign * entry.values(row.metric.name)
+            except DataError:
+                continue
+            if self.queries is None:
+                self.queries, where = asked, entry.where
+            if asked.same_as(self.queries) and entry.where == where:
+                self._values[row] = values
+        self._known: dict[tuple[Row, tuple[Row, ...]], list[Rival]] = {}
+
+    def rivals(self, winner: Row, others: Sequence[Row]) -> list[Rival]:
+        """Return each of the others against the winner, in their order; Holm's correction is over all of them."""
+        key = (winner, tuple(others))
+        if key not in self._known:
+            self._known[key] = self._compared(winner, others)
+        return self._known[key]
+
+    def _compared(self, winner: Row, others: Sequence[Row]) -> list[Rival]:
+        tested: list[Row] = []
+        found: list[Comparison] = []
+        if self.queries is not None and winner in self._values:
+            tested = [row for row in others if row in self._values]
+            values = [-self._values[row] for row in tested]
+            try:  # signs are turned, so that a difference is the winner's value less the other's
+                found = compare(-self._values[winner], values, self.queries.labels)
+            except DataError:  # queries without a value in one of them only
+                tested = []
+        by_row = dict(zip(tested, found, strict=True))
+        return [Rival(row, winner.merit - row.merit, by_row.get(row)) for row in others]
 
 
 @dataclass(frozen=True)
@@ -87,9 +148,7 @@ def answers_of(table: Table) -> TableAnswers:
 
 def latency(row: Row) -> float | None:
     """Return milliseconds to embed one image and to search the gallery for it, None where one was not measured."""
-    parts = [row.mean("embed_1_median_ms"), row.mean("search_median_ms")]
-    known = [part for part in parts if part is not None]
-    return sum(known) if len(known) == len(parts) else None
+    return sum_over(row.frame, _TIMES)
 
 
 def _answer(question: Question, rows: Sequence[Row], paired: Paired) -> Answer:
@@ -130,7 +189,7 @@ def _on_cpu(row: Row) -> bool:
 
 
 def _latency_words(row: Row) -> str:
-    embed, search = (row.mean(name) or 0.0 for name in ("embed_1_median_ms", "search_median_ms"))
+    embed, search = (row.mean(name) or 0.0 for name in _TIMES)
     machines = sorted({str(cpu) for cpu in row.frame["cpu"]})
     threads = sorted({int(count) for count in row.frame["threads"]})
     return (

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from tabulate import tabulate
-
 from bench.contract import Baseline
 from bench.data.splits.protocols import unseen
 from bench.report.aggregate.overall import ALPHA, Overall
 from bench.report.aggregate.overall_text import caution
-from bench.report.compare.compared import Rival
-from bench.report.recommend.answers import QUESTIONS, Answer, TableAnswers, Training
+from bench.report.recommend.answers import QUESTIONS, Answer, Rival, TableAnswers, Training
 from bench.report.tables.footnotes import notes
 from bench.report.tables.groups import Row
-from bench.report.tables.wording import FIRST_RUN, days, many, p_value
+from bench.report.tables.wording import FIRST_RUN, days, many, markdown_table, p_value
 
 _SHOWN = 3  # of the rows that can be told from a winner: the nearest
 
@@ -51,7 +48,7 @@ def _glance(found: Sequence[TableAnswers]) -> str:
     for one in found:
         cells = [_brief(answer) for answer in one.answers]
         rows.append([one.table.title, *cells, _brief_training(one.training)])
-    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True)
+    return markdown_table(heads, rows)
 
 
 def _brief(answer: Answer) -> str:
@@ -106,7 +103,8 @@ def _sentence(answer: Answer, best: Answer, below: Collection[str]) -> str:
             "; ".join([f"Ahead of {near[0]}", *near[1:], *([f"{many(more, 'row')} more"] if more else [])]) + "."
         )
     if answer.untested:
-        parts.append(f"Not tested, for want of values for every query: {_names(answer.untested)}.")
+        untested = ", ".join(f"`{rival.row.name}`" for rival in answer.untested)
+        parts.append(f"Not tested, for want of values for every query: {untested}.")
     return " ".join(parts)
 
 
@@ -133,7 +131,11 @@ def _untold(one: TableAnswers) -> list[str]:
         new = [rival for rival in answer.tied if (answer.winner, rival.row) not in told]
         told |= {(answer.winner, rival.row) for rival in new}
         if new and answer.winner is not None:
-            pairs = "; ".join(f"`{rival.row.name}` {_evidence(rival)}, {_seen(rival)}" for rival in new)
+            pairs = "; ".join(
+                f"`{rival.row.name}` {_evidence(rival)}, {rival.found.detectable:.3f} would be seen"
+                for rival in new
+                if rival.found is not None
+            )
             lines.append(f"**No difference can be told** between `{answer.winner.name}` and: {pairs}.")
     return lines or ["**No difference can be told**: of no pair that these questions compare."]
 
@@ -201,14 +203,6 @@ def _evidence(rival: Rival) -> str:
         return f"{rival.behind:+.3f} (untested)"
     found = rival.found
     return f"{found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f}, {p_value(found.p_holm)})"
-
-
-def _seen(rival: Rival) -> str:
-    return "" if rival.found is None else f"{rival.found.detectable:.3f} would be seen"
-
-
-def _names(rivals: Sequence[Rival]) -> str:
-    return ", ".join(f"`{rival.row.name}`" for rival in rivals)
 
 
 _LEGEND = """Each answer is the row with the best {metric} that fulfils the constraint. In brackets: the 95 % interval

@@ -53,7 +53,8 @@ class Entry:
 
     def values(self, metric: str) -> Floats:
         """Read a metric's value for every query, float64 ``(seeds, q)``, NaN where there is nothing to find."""
-        return np.stack([_read_values(run, metric) for run in self.runs])
+        found = [read_arrays(run.folder / PER_QUERY, metric)[metric] for run in self.runs]
+        return np.stack(found).astype(np.float64, copy=False)
 
 
 def find_entry(word: str, root: Path) -> Entry:
@@ -87,7 +88,3 @@ def entry_of(runs: Sequence[RunRecord]) -> Entry:
 def _read_queries(run: RunRecord) -> Queries:
     kept = read_arrays(run.folder / PER_QUERY, "ids", "labels", "classes")
     return Queries(kept["ids"], kept["labels"].astype(np.int64), tuple(str(name) for name in kept["classes"]))
-
-
-def _read_values(run: RunRecord, metric: str) -> Floats:
-    return np.asarray(read_arrays(run.folder / PER_QUERY, metric)[metric], dtype=np.float64)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.tables.footnotes import notes
+from bench.report.tables.footnotes import made, notes
 from bench.report.tables.frame import interval_of, mean_over, metric_of, shown_columns, without_folders
-from bench.report.tables.leaderboard import groups_of, made, ranked_rows, row_labels
-from bench.report.tables.wording import failed_options
+from bench.report.tables.leaderboard import groups_of, ranked_rows
+from bench.report.tables.wording import failed_options, row_labels
 
 SCHEMA = 1
 _DIGITS = 9  # significant ones: what a sum in another order may change lies far behind them
@@ -89,7 +89,7 @@ def _row(name: str, kind: tuple[str, str], runs: pd.DataFrame) -> dict[str, Any]
         "values": rounded({c.name: mean_over(runs, c.name) for c in shown}),
         "sd_of_seeds": rounded(spread) if len(runs) > 1 else {},
         "ci95": rounded({c.name: ends for c in shown if (ends := _ends(runs, c.name)) is not None}),
-        "p_holm_from_best": rounded(_number(runs["p_holm_from_best"].iloc[0])),
+        "p_holm_from_best": rounded(mean_over(runs, "p_holm_from_best")),
         "notes": notes(runs),
         **_choices(runs.iloc[0]),
     }
@@ -126,7 +126,3 @@ def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what tells rows of one method apart, each as one cell."""
     texts = {name: json.dumps(row[name], sort_keys=True) for name in ("options", "budget")}
     return {"key": row["key"], "engine": row["engine"], "device": row["device"], **texts}
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)

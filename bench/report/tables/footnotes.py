@@ -1,4 +1,4 @@
-"""What must be known of a row beside its numbers: flags, deviations from the shared defaults, budget, engine."""
+"""What must be known of a table beside its numbers: the notes of its rows, and the lines under it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from collections.abc import Collection, Iterable
 
 import pandas as pd
 
-from bench.report.tables.wording import plain
+from bench.contract import Baseline
+from bench.data.splits.protocols import unseen
+from bench.report.tables.wording import days, many, plain
 
 
 def notes(runs: pd.DataFrame, but: Collection[str] = ()) -> str:
-    """Return the notes of a row in words. runs: its runs, of the table of runs; but: what is told elsewhere."""
+    """Return a row's flags, deviations from the shared defaults, budget and engine in words.
+
+    runs: its runs, of the table of runs; but: what is told elsewhere.
+    """
     return "; ".join(sorted(_found(runs) - set(but)))
 
 
@@ -30,3 +35,46 @@ def _found(runs: pd.DataFrame) -> set[str]:
         found |= {f"{name} {plain(budget[name])}" for name in ("epochs", "phases") if budget.get(name) is not None}
     found |= {f"engine {engine}" for engine in runs["engine"] if engine != "torch"}
     return found
+
+
+def below(group: pd.DataFrame) -> list[str]:
+    """Return the paragraphs under a table: what its ranks can tell, leaks, seen classes, how it was made."""
+    return [*_ranks(group), *_leaks(group), *_seen_classes(group), made(group)]
+
+
+def _ranks(group: pd.DataFrame) -> list[str]:
+    """Return what the ranks of a table can tell, or nothing."""
+    return [f"**Ranks**: {text}." for text in sorted({text for text in group["rank_note"] if text})]
+
+
+def _leaks(group: pd.DataFrame) -> list[str]:
+    """Return what a table's data leaks, or nothing."""
+    told = sorted({"; ".join(texts) for texts in group["leaks"] if texts})
+    return [f"**Leak**: {' and '.join(told)}. `--drop-leaks` leaves them out of the training."] if told else []
+
+
+def _seen_classes(group: pd.DataFrame) -> list[str]:
+    """Return what is to be known of a classifier's features and classes that were all trained on, or nothing."""
+    done = group[group["status"] == "done"]
+    classifiers = sorted(set(done.loc[done["baseline"].eq(Baseline.CLASSIFIER), "method"]))
+    if not classifiers or not done["seen_classes"].eq(True).all():
+        return []
+    named = " and ".join(f"`{name}`" for name in classifiers)
+    return [
+        "**Seen classes**: every class asked for was trained on, so retrieval here is classification in disguise and "
+        f"{named}, a plain classifier's features, is the row to beat; protocol `{unseen.__name__}` asks for new "
+        "classes."
+    ]
+
+
+def made(group: pd.DataFrame) -> str:
+    """Return the line that says how a table was made."""
+    done = group[group["status"] == "done"]
+    runs = done if len(done) else group
+    commits = sorted(
+        {f"{str(c)[:10]}{'+' if d else ''}" for c, d in zip(runs["commit"], runs["dirty"], strict=True) if c}
+    )
+    machines = sorted({f"{cpu}, {many(n, 'thread')}" for cpu, n in zip(runs["cpu"], runs["threads"], strict=True)})
+    data = group["dataset_revision"].iloc[0][:12]
+    when = f"{days(runs['date'])} on {' and '.join(machines)}"
+    return f"Made {when}; commit {' and '.join(commits) or 'unknown'}; data {data}."

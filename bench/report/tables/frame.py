@@ -17,7 +17,7 @@ from bench.evaluation.metrics.registry import DEFAULT, columns, describe
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.statistics.bootstrap import interval, seeds_by_queries, units
 from bench.report.tables.rank_groups import columns_of, rank_groups
-from bench.report.tables.wording import plain, varied_choices
+from bench.report.tables.wording import plain, row_labels
 from bench.runs.sanity_checks import alarms
 from bench.runs.store import RunRecord
 
@@ -30,12 +30,23 @@ def mean_over(runs: pd.DataFrame, column: str) -> float | None:
     return None if values.empty else float(values.mean())
 
 
+def sum_over(runs: pd.DataFrame, columns: Sequence[str]) -> float | None:
+    """Return the sum of some columns' means over seeds, None where one is missing."""
+    means = [mean for column in columns if (mean := mean_over(runs, column)) is not None]
+    return sum(means) if len(means) == len(columns) else None
+
+
 def interval_of(runs: pd.DataFrame, kind: str) -> tuple[float, float] | None:
     """Return the ends that the first run has of an interval such as ``map_seeds_ci95``, None where one is missing."""
     ends = [runs[f"{kind}_{end}"].iloc[0] for end in ("low", "high") if f"{kind}_{end}" in runs]
     if len(ends) < 2 or pd.isna(ends).any():
         return None
     return float(ends[0]), float(ends[1])
+
+
+def row_interval(runs: pd.DataFrame, metric: str) -> tuple[float, float] | None:
+    """Return a metric's 95 % interval over queries and seeds; the first run's own where there is none over seeds."""
+    return interval_of(runs, f"{metric}_seeds_ci95") or interval_of(runs, f"{metric}_ci95")
 
 
 def metric_of(frame: pd.DataFrame) -> Metric:
@@ -91,27 +102,13 @@ def estimates(columns: Mapping[str, Floats], classes: Ints) -> dict[str, Estimat
 
 def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
     """Return a name for each row of a table by one of its runs: the method, and what sets it apart from its others."""
-    rows = [
-        {
-            "method": run.result.method,
-            "key": key,
-            "options": json.dumps({**run.result.spec.options, **_scoring(run)}),
-            "budget": json.dumps(to_jsonable(run.result.spec.budget)),
-            "device": run.result.spec.device,
-            "engine": run.result.spec.engine,
-        }
-        for key, run in runs.items()
-    ]
-    named = {}
-    for (method, key), apart in varied_choices(pd.DataFrame(rows)).items():
-        words = ", ".join(f"{name}={value}" for name, value in apart.items())
-        named[key] = f"{method} ({words})" if words else method
-    return named
-
-
-def _scoring(run: RunRecord) -> dict[str, str]:
-    """Return how a run was scored."""
-    return {"ties": run.result.spec.ties, "ks": str(list(run.result.spec.ks))}
+    rows = []
+    for key, run in runs.items():
+        spec = run.result.spec
+        scored = {"ties": spec.ties, "ks": str(list(spec.ks))}
+        texts = {"options": json.dumps({**spec.options, **scored}), "budget": json.dumps(to_jsonable(spec.budget))}
+        rows.append({"method": spec.method, "key": key, **texts, "device": spec.device, "engine": spec.engine})
+    return {key: label for (_, key), label in row_labels(pd.DataFrame(rows)).items()}
 
 
 def stem(words: Sequence[str], taken: Sequence[str], digest: str) -> str:
@@ -201,15 +198,10 @@ def _leaks(audit: Audit | None) -> dict[str, Any]:
     """Return how many images to test on have a copy in train; empty where a run was not audited."""
     if audit is None:
         return {"leaked_queries": None, "leaked_gallery": None, "leaks": ()}
-    found = {leak.part: leak for leak in audit.leaks}
-    counts = {part: found[part].found if part in found else 0 for part in ("query", "gallery")}
-    told = [
-        f"{counts[part]:,} of {leak.images:,} {part} images have a copy in train ({leak.exact:,} exact, "
+    counts = {leak.part: leak.found for leak in audit.leaks}
+    told = tuple(
+        f"{leak.found:,} of {leak.images:,} {leak.part} images have a copy in train ({leak.exact:,} exact, "
         f"{leak.near:,} near)"
-        for part, leak in found.items()
-    ]
-    return {
-        "leaked_queries": counts["query"],
-        "leaked_gallery": counts["gallery"],
-        "leaks": tuple(told),
-    }
+        for leak in audit.leaks
+    )
+    return {"leaked_queries": counts.get("query", 0), "leaked_gallery": counts.get("gallery", 0), "leaks": told}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,9 @@ from bench.contract import Baseline
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
 from bench.report.tables.footnotes import shared_notes
-from bench.report.tables.frame import interval_of, mean_over, merit, metric_of
-from bench.report.tables.leaderboard import data_choices, row_labels
+from bench.report.tables.frame import mean_over, merit, metric_of, row_interval
+from bench.report.tables.leaderboard import groups_of, ranked_rows
+from bench.report.tables.wording import row_labels
 from bench.runs.artifacts import PER_QUERY, SAMPLES, read_arrays
 from bench.runs.store import RunRecord
 
@@ -135,7 +135,7 @@ class Row:
 
     def interval(self, metric: str) -> tuple[float, float] | None:
         """Return the 95 % interval over queries and seeds; the first run's own where there is none over seeds."""
-        return interval_of(self.frame, f"{metric}_seeds_ci95") or interval_of(self.frame, f"{metric}_ci95")
+        return row_interval(self.frame, metric)
 
 
 @dataclass(frozen=True)
@@ -174,17 +174,19 @@ class Table:
 
 def tables_of(records: Sequence[RunRecord], frame: pd.DataFrame) -> list[Table]:
     """Return the tables in the order of their data sets. frame: ``runs_frame`` of the same records."""
-    ordered = sorted(records, key=lambda record: (*_place(record), record.folder))
-    places = [(place, list(group)) for place, group in groupby(ordered, key=_place)]
-    slugs = Counter(slug_of(" ".join(names)) for names in {place[:2] for place, _ in places})
+    by_place = defaultdict(list)
+    for record in sorted(records, key=lambda record: record.folder):
+        by_place[record.result.place].append(record)
+    revisions = Counter(place[:2] for place in by_place)
+    slugs = Counter(slug_of(" ".join(names)) for names in revisions)
     found = []
-    for place, group in places:
-        names, revision = place[:2], place[2]
-        several = sum(other[:2] == names for other, _ in places) > 1
-        slug = slug_of(" ".join([*names, *([revision[:8]] if several else [])]))
-        if slugs[slug_of(" ".join(names))] > 1:  # letters that leave no trace in a slug: two data sets may share one
-            slug += f"-{zlib.crc32(' '.join(names).encode()):08x}"
-        found.append(_table(place, slug, group, frame, several=several))
+    for title, group in groups_of(frame):
+        dataset, protocol, revision = place = tuple(group[["dataset", "protocol", "dataset_revision"]].iloc[0])
+        names = f"{dataset} {protocol}"
+        slug = slug_of(f"{names} {revision[:8]}" if revisions[dataset, protocol] > 1 else names)
+        if slugs[slug_of(names)] > 1:  # letters that leave no trace in a slug: two data sets may share one
+            slug += f"-{zlib.crc32(names.encode()):08x}"
+        found.append(_table(slug, title, by_place[place], group))
     return found
 
 
@@ -193,36 +195,21 @@ def slug_of(text: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-")
 
 
-def _place(record: RunRecord) -> tuple[str, str, str]:
-    return record.result.place
-
-
-def _table(
-    place: tuple[str, str, str], slug: str, records: Sequence[RunRecord], frame: pd.DataFrame, *, several: bool
-) -> Table:
-    dataset, protocol, revision = place
-    apart = [f"data {revision[:8]}"] if several else []
-    mine = frame[(frame["dataset"] == dataset) & (frame["protocol"] == protocol)]
-    mine = mine[mine["dataset_revision"] == revision]
-    title = " · ".join([dataset, protocol, *data_choices(mine), *apart])
+def _table(slug: str, title: str, records: Sequence[RunRecord], frame: pd.DataFrame) -> Table:
     done = [record for record in records if record.status == "done"]
-    rows = _rows(slug, done, mine[mine["status"] == "done"])
+    rows = _rows(slug, done, frame)
     told = {str(text) for row in rows for text in row.frame["rank_note"] if text}
     notes = sorted(told | {"; ".join(texts) for row in rows for texts in row.frame["leaks"] if texts})
     failed = tuple(record for record in records if record.status != "done")
-    return Table(slug, title, dataset, protocol, tuple(rows), failed, tuple(notes), metric_of(mine))
+    dataset, protocol, _ = records[0].result.place
+    return Table(slug, title, dataset, protocol, tuple(rows), failed, tuple(notes), metric_of(frame))
 
 
 def _rows(slug: str, done: Sequence[RunRecord], frame: pd.DataFrame) -> list[Row]:
-    names = row_labels(frame)
+    names = row_labels(frame[frame["status"] == "done"])
     rows = []
-    kinds = sorted(done, key=lambda record: (*_kind(record), record.result.seed))
-    for kind, group in groupby(kinds, key=_kind):
-        records = tuple(group)
-        mine = (frame["method"] == kind[0]) & (frame["key"] == kind[1])
-        rows.append(Row(f"{slug}-{slug_of(kind[0])}-{kind[1]}", names[kind], records, frame[mine].sort_values("seed")))
+    for (method, key), runs in ranked_rows(frame):
+        mine = [record for record in done if (record.result.method, record.result.key) == (method, key)]
+        records = tuple(sorted(mine, key=lambda record: record.result.seed))
+        rows.append(Row(f"{slug}-{slug_of(method)}-{key}", names[method, key], records, runs.sort_values("seed")))
     return sorted(rows, key=lambda row: (row.rank, -row.merit))
-
-
-def _kind(record: RunRecord) -> tuple[str, str]:
-    return record.result.method, record.result.key

@@ -1,22 +1,29 @@
-"""The Markdown leaderboard: one table for each data set, revision and protocol; a table never mixes two."""
+"""The Markdown leaderboard, whole and brief: one table for each data set, revision and protocol, never mixing two."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeAlias
 
 import pandas as pd
-from tabulate import tabulate
 
-from bench.contract import Baseline
-from bench.data.splits.protocols import unseen
 from bench.evaluation.metrics.metric import Metric
-from bench.report.tables.footnotes import notes, shared_notes
-from bench.report.tables.frame import interval_of, merit, metric_of, shown_columns
-from bench.report.tables.wording import FIRST_RUN, choices_in_words, days, failures, many, varied_choices
+from bench.evaluation.metrics.registry import describe
+from bench.report.tables.footnotes import below, notes, shared_notes
+from bench.report.tables.frame import interval_of, merit, metric_of, row_interval, shown_columns, sum_over
+from bench.report.tables.wording import FIRST_RUN, choices_in_words, failures, markdown_table, row_labels
 
-_EMPTY = "-"
+_Column: TypeAlias = tuple[str, Callable[[pd.DataFrame], str]]  # heading, and a row's cell by its runs
+_SEEDS: _Column = ("seeds", lambda runs: str(len(runs)))
+_ALWAYS = ("map", "hit@1")
+# of a brief table: heading, columns of the table of runs whose sum it is
+_COSTS = (
+    ("ms", ("embed_1_median_ms", "search_median_ms")),
+    ("bytes", ("bytes_per_vector",)),
+    ("train s", ("fit_seconds",)),
+)
 
 
 def leaderboard(frame: pd.DataFrame, overall: str = "", columns: Sequence[str] = ()) -> str:
@@ -27,24 +34,22 @@ def leaderboard(frame: pd.DataFrame, overall: str = "", columns: Sequence[str] =
 
 def tables(frame: pd.DataFrame, columns: Sequence[str] = ()) -> str:
     """Return the leaderboard's tables without its introduction. columns: names to show, else what is usual."""
+    return _with_footnotes(frame, partial(table, columns=columns))
+
+
+def brief_tables(frame: pd.DataFrame, *, more: bool) -> str:
+    """Return the tables of some runs: rank, method, map, hit@1, ms a query, bytes a vector, training time.
+
+    frame: the table of runs; more: also the other columns, behind these, for as many as fit.
+    """
+    return _with_footnotes(frame, partial(_brief_table, more=more))
+
+
+def _with_footnotes(frame: pd.DataFrame, write: Callable[[pd.DataFrame], str]) -> str:
     if frame.empty:
         return f"No runs yet. Start with `{FIRST_RUN}`."
-    parts = []
-    for title, group in groups_of(frame):
-        parts += [
-            f"## {title}",
-            "",
-            table(group, columns),
-            "",
-            *below(group),
-            "",
-        ]
-    return "\n".join(parts).rstrip()
-
-
-def below(group: pd.DataFrame) -> list[str]:
-    """Return the lines under a table: what its ranks can tell, leaks, classes that were trained on, how it was made."""
-    return [*_ranks(group), *_leaks(group), *_seen_classes(group), made(group)]
+    parts = [part for title, group in groups_of(frame) for part in (f"## {title}", write(group), *below(group))]
+    return "\n\n".join(parts)
 
 
 def groups_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -76,51 +81,42 @@ def data_choices(group: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(told))
 
 
-def _ranks(group: pd.DataFrame) -> list[str]:
-    """Return the footnote about what the ranks of a table can tell, or nothing."""
-    return [
-        line for text in sorted({text for text in group["rank_note"] if text}) for line in (f"**Ranks**: {text}.", "")
-    ]
-
-
-def _leaks(group: pd.DataFrame) -> list[str]:
-    """Return the footnote of a table whose data leaks, or nothing."""
-    told = sorted({"; ".join(texts) for texts in group["leaks"] if texts})
-    return [f"**Leak**: {_list(told)}. `--drop-leaks` leaves them out of the training.", ""] if told else []
-
-
-def _seen_classes(group: pd.DataFrame) -> list[str]:
-    """Return the footnote of a table with a classifier's features and classes that were all trained on, or nothing."""
-    done = group[group["status"] == "done"]
-    classifiers = sorted(set(done.loc[done["baseline"].eq(Baseline.CLASSIFIER), "method"]))
-    if not classifiers or not done["seen_classes"].eq(True).all():
-        return []
-    named = " and ".join(f"`{name}`" for name in classifiers)
-    return [
-        "**Seen classes**: every class asked for was trained on, so retrieval here is classification in disguise and "
-        f"{named}, a plain classifier's features, is the row to beat; protocol `{unseen.__name__}` asks for new "
-        "classes.",
-        "",
-    ]
-
-
 def table(group: pd.DataFrame, columns: Sequence[str] = ()) -> str:
     """Return one table: finished methods, the best first, with ranks, what all rows share, and the failed runs."""
-    done = group[group["status"] == "done"]
-    shown = shown_columns(done, columns)
-    labels = row_labels(done)
-    ranked = ranked_rows(group)
-    below = shared_notes(runs for _, runs in ranked)
-    rows: list[list[str]] = []
+    shown = shown_columns(group[group["status"] == "done"], columns)
+    return _table(group, [*map(_in_full, shown), _SEEDS], noted=True, flagged=False)
+
+
+def _brief_table(group: pd.DataFrame, *, more: bool) -> str:
+    scores = [describe(name) for name in dict.fromkeys((metric_of(group).name, *_ALWAYS))]
+    columns: list[_Column] = [(titled(one), partial(_mean, names=(one.name,), digits=3)) for one in scores]
+    columns += [(f"{name} ↓", partial(_mean, names=names)) for name, names in _COSTS]
+    if more:
+        told = {*(score.name for score in scores), "embed_1_median_ms", "search_median_ms", "fit_seconds"}
+        others = [one for one in shown_columns(group[group["status"] == "done"]) if one.name not in told]
+        columns += [("± 95 %", _half_interval), *map(_in_full, others), _SEEDS]
+    return _table(group, columns, noted=more, flagged=True)
+
+
+def _table(group: pd.DataFrame, columns: Sequence[_Column], *, noted: bool, flagged: bool) -> str:
+    """Return a table of these columns. noted: with the rows' notes in a last one; flagged: with their flags below."""
+    labels, ranked = row_labels(group[group["status"] == "done"]), ranked_rows(group)
+    shared = shared_notes(runs for _, runs in ranked)
+    rows, lines = [], []
     for kind, runs in ranked:
-        cells = [cell(runs, column) for column in shown]
-        rows.append([str(int(runs["rank"].iloc[0])), labels[kind], *cells, str(len(runs)), notes(runs, below)])
-    heads = ["#", "method", *(titled(column) for column in shown), "seeds", "notes"]
-    sides = ["right", "left", *["right"] * len(shown), "right", "left"]
-    text = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides) if rows else ""
-    lines = [f"- {line}" for line in failures(group)]
-    every = [f"**Every row**: {'; '.join(below)}."] if below else []
-    return "\n".join([text, *(["", *lines] if lines else []), *(["", *every] if every else [])]).strip()
+        cells = [*(written(runs) for _, written in columns), *([notes(runs, shared)] if noted else [])]
+        rows.append([str(int(runs["rank"].iloc[0])), labels[kind], *cells])
+        flags = sorted({flag for flags in runs["flags"] for flag in flags} - {*shared})
+        lines += [f"`{labels[kind]}`: {'; '.join(flags)}"] if flagged and flags else []
+    heads = ["#", "method", *(heading for heading, _ in columns), *(["notes"] if noted else [])]
+    text = markdown_table(heads, rows, f"rl{'r' * len(columns)}{'l' if noted else ''}")
+    listed = "\n".join(f"- {line}" for line in [*lines, *failures(group)])
+    every = f"**Every row**: {'; '.join(shared)}." if shared else ""
+    return "\n\n".join(filter(None, (text, listed, every)))
+
+
+def _in_full(column: Metric) -> _Column:
+    return titled(column), partial(cell, column=column)
 
 
 def titled(column: Metric) -> str:
@@ -132,48 +128,34 @@ def cell(runs: pd.DataFrame, column: Metric) -> str:
     """Return a row's value of a column as written: the mean over seeds, with half its interval where it has one."""
     values = runs[column.name].dropna() if column.name in runs else pd.Series(dtype=float)
     if values.empty:
-        return _EMPTY
-    text = _number(float(values.mean()), column.digits)
+        return "-"
+    text = f"{values.mean():,.{column.digits}f}"
     if not column.interval and column.name != metric_of(runs).name:
         return text
-    spread = f"{_number(float(values.std(ddof=1)), column.digits)} sd" if len(values) > 1 else ""
+    spread = f"{values.std(ddof=1):,.{column.digits}f} sd" if len(values) > 1 else ""
     ends = interval_of(runs, f"{column.name}_seeds_ci95")
     if ends is None:  # no per-query values: the run's own interval, or the seeds' spread alone
         ends = None if spread else interval_of(runs, f"{column.name}_ci95")
     if ends is None:
         return f"{text} ± {spread}" if spread else text
-    half = f"{text} ± {_number((ends[1] - ends[0]) / 2, column.digits)}"
+    half = f"{text} ± {(ends[1] - ends[0]) / 2:,.{column.digits}f}"
     return f"{half} ({spread})" if spread else half
 
 
-def _number(value: float, digits: int) -> str:
+def _half_interval(runs: pd.DataFrame) -> str:
+    """Return half the 95 % interval of what a row is ranked by, over queries and seeds."""
+    ends = row_interval(runs, metric_of(runs).name)
+    return "-" if ends is None else f"{(ends[1] - ends[0]) / 2:,.3f}"
+
+
+def _mean(runs: pd.DataFrame, *, names: Sequence[str], digits: int | None = None) -> str:
+    """Return a sum of means over seeds with so many decimals; without, in three digits, and at most three decimals."""
+    value = sum_over(runs, names)
+    if value is None:
+        return "-"
+    if digits is None:
+        digits = next((count for count, limit in ((3, 0.9995), (2, 9.995), (1, 99.95)) if value < limit), 0)
     return f"{value:,.{digits}f}"
-
-
-def row_labels(done: pd.DataFrame) -> dict[tuple[Any, Any], str]:
-    """Return a row's name: the method, and what sets it apart from the method's other rows."""
-    return {
-        (method, key): f"{method} ({', '.join(f'{name}={value}' for name, value in apart.items())})"
-        if apart
-        else method
-        for (method, key), apart in varied_choices(done).items()
-    }
-
-
-def made(group: pd.DataFrame) -> str:
-    """Return the line that says how a table was made."""
-    done = group[group["status"] == "done"]
-    runs = done if len(done) else group
-    commits = sorted(
-        {f"{str(c)[:10]}{'+' if d else ''}" for c, d in zip(runs["commit"], runs["dirty"], strict=True) if c}
-    )
-    machines = sorted({f"{cpu}, {many(n, 'thread')}" for cpu, n in zip(runs["cpu"], runs["threads"], strict=True)})
-    data = group["dataset_revision"].iloc[0][:12]
-    return f"Made {days(runs['date'])} on {_list(machines)}; commit {_list(commits) or 'unknown'}; data {data}."
-
-
-def _list(items: Sequence[str]) -> str:
-    return " and ".join(items)
 
 
 _HEAD = """# Leaderboard

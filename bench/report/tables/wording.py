@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from tabulate import tabulate
 
 FIRST_RUN = "simbench run -m pixels -m random -m arcface -d digits"  # what to start with where there are no runs
+
+
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], sides: str = "l") -> str:
+    """Return rows of cells as a Markdown table, nothing where there are none.
+
+    sides: where each column's text stands, l or r as in LaTeX; the columns behind the last letter are like it.
+    """
+    aligned = ["left" if side == "l" else "right" for side in sides.ljust(len(heads), sides[-1])]
+    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=aligned) if rows else ""
 
 
 def plain(value: Any) -> str:
@@ -42,6 +52,15 @@ def varied_choices(runs: pd.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
         for key, choices in described.items():
             found[str(method), key] = {name: value for name, value in choices.items() if (name, value) not in common}
     return found
+
+
+def row_labels(runs: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Return each row's name, by method and key: the method, and what sets it apart from the method's other rows."""
+    named = {}
+    for (method, key), apart in varied_choices(runs).items():
+        words = ", ".join(f"{name}={value}" for name, value in apart.items())
+        named[method, key] = f"{method} ({words})" if words else method
+    return named
 
 
 def choices_of(run: pd.Series) -> dict[str, str]:

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 import bench.cli
 from bench.contract import DataError, UsageError
 from bench.evaluation.statistics.paired_tests import compare
-from bench.report.compare.regressions import BY_VALUES, PAIRED, Against, compare_trees
-from bench.report.compare.regressions_text import against_text
+from bench.report.compare.regressions import BY_VALUES, PAIRED, Against, against_text, compare_trees
 from bench.report.compare.result_sets import open_tree
 from bench.report.write import board_of, write_board
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import MADE_BY, change_run
+from fake_runs import DATA, MADE_BY, change_run
 from numpy.typing import NDArray
 
 from bench.evaluation.statistics.paired_tests import compare
@@ -143,7 +143,7 @@ def test_new_classes_are_answered_from_runs_on_unseen_classes_only(
 ) -> None:
     write_run(tmp_path, "triplet", ways["raw"])
     assert "None of these runs was made by protocol `unseen`" in page_of(tmp_path)
-    write_run(tmp_path, "triplet", ways["ten"], protocol="unseen", data={"seen_classes": False})
+    write_run(tmp_path, "triplet", ways["ten"], protocol="unseen", data=replace(DATA, seen_classes=False))
     text = page_of(tmp_path)
     assert "No runs yet" not in text
     assert "- digits · unseen: **Best quality**: `triplet`" in text

@@ -27,7 +27,7 @@ from bench.report.tables.leaderboard import tables, titled
 from bench.report.write import board_of, write_board
 from bench.runs.artifacts import read_arrays
 from bench.runs.store import all_runs
-from bench.serve.board import read_board
+from bench.serve.pages import read_board
 
 WriteRun = Callable[..., Path]
 Ways = dict[str, NDArray[Any]]
