@@ -23,12 +23,6 @@ from bench.contract.errors import DataError as DataError
 from bench.contract.errors import MethodError as MethodError
 from bench.contract.errors import SimbenchError as SimbenchError
 from bench.contract.errors import UsageError as UsageError
-from bench.contract.fitting import Budget as Budget
-from bench.contract.fitting import Checkpoints as Checkpoints
-from bench.contract.fitting import History as History
-from bench.contract.fitting import Progress as Progress
-from bench.contract.fitting import RunContext as RunContext
-from bench.contract.fitting import no_progress as no_progress
 from bench.contract.images import Collection as Collection
 from bench.contract.images import Dataset as Dataset
 from bench.contract.images import EvaluationProtocol as EvaluationProtocol
@@ -64,8 +58,14 @@ from bench.contract.results import Digests as Digests
 from bench.contract.results import EngineFacts as EngineFacts
 from bench.contract.results import Provenance as Provenance
 from bench.contract.results import RunResult as RunResult
+from bench.contract.runs import Budget as Budget
+from bench.contract.runs import Checkpoints as Checkpoints
+from bench.contract.runs import History as History
+from bench.contract.runs import Progress as Progress
+from bench.contract.runs import RunContext as RunContext
 from bench.contract.runs import RunSpec as RunSpec
 from bench.contract.runs import Workplace as Workplace
+from bench.contract.runs import no_progress as no_progress
 from bench.contract.serialization import from_jsonable as from_jsonable
 from bench.contract.serialization import to_jsonable as to_jsonable
 

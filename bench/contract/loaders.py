@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from bench.contract.fitting import Progress
 from bench.contract.images import Collection
+from bench.contract.runs import Progress
 
 
 @dataclass(frozen=True)

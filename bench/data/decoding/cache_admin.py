@@ -60,10 +60,8 @@ def cache_items(cache: Path) -> list[CacheItem]:
     found = [_item(kind, folder) for kind, place in places for folder in _folders(place)]
     found += [_plain_item("extracted", folder) for folder in _folders(cache / EXTRACTED)]
     found += [_plain_item("audit", file) for file in (cache / AUDITS).glob("*.npz")]
-    found += [_plain_item("gallery", file) for file in (cache / GALLERIES).glob("*.safetensors")]
-    found += [
-        _plain_item("gallery", folder) for folder in (cache / GALLERIES).glob("*.shards")
-    ]  # of one that was stopped
+    for pattern in ("*.safetensors", "*.shards"):  # the second: of one that was stopped
+        found += [_plain_item("gallery", path) for path in (cache / GALLERIES).glob(pattern)]
     return sorted(found, key=lambda one: -one.used)
 
 

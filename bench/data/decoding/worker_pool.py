@@ -102,18 +102,15 @@ class WorkerPool:
         """Have a task done by the next idle worker; a file that ends its worker is reported as broken."""
         worker = self._idle.get()
         try:
-            return self._done_by(worker, task)
+            try:
+                return worker.ask(task)
+            except _GoneError:
+                return self._carefully(worker, task)
         except _NotStartedError:
             logger.debug("worker processes cannot be started; decoding in threads")
             return fill_block(task)
         finally:
             self._idle.put(worker)
-
-    def _done_by(self, worker: _Worker, task: Task) -> Outcome:
-        try:
-            return worker.ask(task)
-        except _GoneError:
-            return self._carefully(worker, task)
 
     def _carefully(self, worker: _Worker, task: Task) -> Outcome:
         """Try the files one by one, then do the task without those that end the worker."""

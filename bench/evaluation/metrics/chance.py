@@ -7,7 +7,7 @@ not where ties are counted for the method, where a label decides the order, or w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -108,14 +108,7 @@ def shuffled_labels(sample: Sample, *, ties: str, seed: int, threads: int = 1) -
     def draws() -> Iterator[Sample]:
         for _ in range(TURNS):
             shuffled = rng.permutation(labels)
-            yield Sample(
-                sample.query,
-                sample.gallery,
-                shuffled[query],
-                shuffled[gallery],
-                sample.query_images,
-                sample.gallery_images,
-            )
+            yield replace(sample, query_labels=shuffled[query], gallery_labels=shuffled[gallery])
 
     return _against_chance(draws(), ties, threads)
 
@@ -127,14 +120,7 @@ def random_vectors(sample: Sample, *, ties: str, seed: int, threads: int = 1) ->
     def draws() -> Iterator[Sample]:
         for _ in range(TURNS):
             query, gallery = (rng.standard_normal(side.shape, np.float32) for side in (sample.query, sample.gallery))
-            yield Sample(
-                query,
-                gallery,
-                sample.query_labels,
-                sample.gallery_labels,
-                sample.query_images,
-                sample.gallery_images,
-            )
+            yield replace(sample, query=query, gallery=gallery)
 
     return _against_chance(draws(), ties, threads)
 

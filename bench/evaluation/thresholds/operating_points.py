@@ -3,6 +3,10 @@
 A pair is matched where its similarity is at or above the threshold. FMR, the false-match rate: matched pairs of
 different labels, over all of them. FNMR, the false-non-match rate: pairs of one label not matched, over all of them
 (ISO/IEC 19795-1). Nothing here is ever fitted on query or gallery.
+
+Open set: is the class of this query in the gallery at all? A query is rejected where its nearest item's similarity is
+below a threshold, fitted on validation so that 95 % of its images, each asking all the others, are accepted. Where all
+classes are in the gallery, each query also plays the unknown: its own class is left out of its gallery.
 """
 
 from __future__ import annotations
@@ -12,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
-from bench.contract import Fitted, Measured, OnTest, Point
+from bench.contract import Fitted, Measured, OnTest, OpenSet, Point, Rejection
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
 from bench.evaluation.ranking.relevance import Layout, as_names, number_names
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.ranking.vectors import as_vectors, check_vectors
-from bench.evaluation.thresholds.open_set import fit_rejection, measure_rejection
 
 if TYPE_CHECKING:
     from bench.evaluation.ranking.relevance import NamesLike
@@ -29,6 +33,7 @@ FEWEST_ERRORS = 30  # a rate is known to about a third if so many errors are see
 MOST_IMAGES = 1_000  # of validation: half a million pairs
 MOST_QUERIES = 2_000  # of test, each with the whole gallery
 _POINTS = 33  # of the ROC curve, evenly spaced in the logarithm of the false-match rate
+ACCEPTED = 0.95  # the usual operating point of out-of-distribution detection (Hendrycks and Gimpel, ICLR 2017)
 _BLOCK_SCORES = 4 << 20
 
 
@@ -157,3 +162,49 @@ def _own(layout: Layout, rows: slice) -> NDArray[np.bool_]:
 
 def _some(n: int, most: int, rng: np.random.Generator) -> Ints:
     return np.arange(n) if n <= most else np.sort(rng.choice(n, size=most, replace=False))
+
+
+def fit_rejection(scores: Scores, labels: Ints) -> Rejection | None:
+    """Return the threshold that accepts 95 % of images by their nearest other image.
+
+    scores: float32 ``(n, n)`` similarities of all images; labels: int64 ``(n,)``. Images alone in their class are not
+    asked. None where all are.
+    """
+    same = labels[:, None] == labels[None, :]
+    others = np.where(np.eye(len(labels), dtype=np.bool_), -np.inf, scores)
+    known = same.sum(axis=1) > 1
+    if not known.any():
+        return None
+    nearest = np.sort(others.max(axis=1)[known])
+    threshold = float(nearest[int(np.floor((1 - ACCEPTED) * len(nearest)))])
+    left_out = np.where(same, -np.inf, scores).max(axis=1)[known]
+    has = np.isfinite(left_out)
+    detected = float((left_out[has] < threshold).mean()) if has.any() else float("nan")
+    return Rejection(threshold, float((nearest >= threshold).mean()), detected)
+
+
+def measure_rejection(rejection: Rejection | None, own: Floats, other: Floats, items: Ints) -> OpenSet | None:
+    """Return how the threshold does on test queries, or None where there is none or no unknown query.
+
+    own, other: float64 ``(q,)`` similarity of each query's nearest item of its class, and of other classes; -inf where
+    there is none. items: N of each query; one with N = 0 is not asked.
+    """
+    if rejection is None:
+        return None
+    asked = items > 0
+    has_class = np.isfinite(own) & asked
+    left_out = bool(has_class[asked].all())
+    known = np.maximum(own, other)[has_class]
+    unknown = other[(has_class if left_out else asked & ~has_class) & np.isfinite(other)]
+    if not len(known) or not len(unknown):
+        return None
+    truth = np.concatenate((np.ones(len(known)), np.zeros(len(unknown))))
+    return OpenSet(
+        left_out=left_out,
+        threshold=rejection.threshold,
+        auroc=float(roc_auc_score(truth, np.concatenate((known, unknown)))),
+        detected=int((unknown < rejection.threshold).sum()),
+        unknown=len(unknown),
+        refused=int((known < rejection.threshold).sum()),
+        known=len(known),
+    )
