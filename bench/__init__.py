@@ -11,33 +11,21 @@ from typing import TYPE_CHECKING, Any
 from bench.environment import version
 
 _HOME = {
-    "Collection": "bench.contract",
-    "DataError": "bench.contract",
-    "DataPlace": "bench.contract",
-    "Dataset": "bench.contract",
-    "RunContext": "bench.contract",
-    "ImageShape": "bench.contract",
-    "Images": "bench.contract",
-    "SimbenchError": "bench.contract",
-    "Split": "bench.contract",
-    "UsageError": "bench.contract",
-    "dataset": "bench.plugins",
-    "encoder": "bench.plugins",
-    "engine": "bench.plugins",
-    "index": "bench.plugins",
-    "method": "bench.plugins",
-    "use_folders": "bench.registry",
-    "Encoder": "bench.training.encoders.encoder",
-    "IndexRecipe": "bench.evaluation.indexes.recipes",
-    "tunable": "bench.options",
-    "Evaluation": "bench.evaluation.evaluate",
-    "evaluate": "bench.evaluation.evaluate",
-    "load": "bench.session",
-    "open_run": "bench.session",
-    "open_search": "bench.session",
-    "per_query": "bench.session",
-    "run": "bench.session",
-    "runs_frame": "bench.session",
+    name: home
+    for home, names in {
+        "bench.contract": (
+            *("Collection", "DataError", "DataPlace", "Dataset", "ImageShape", "Images", "RunContext"),
+            *("SimbenchError", "Split", "UsageError"),
+        ),
+        "bench.plugins": ("dataset", "encoder", "engine", "index", "method"),
+        "bench.registry": ("use_folders",),
+        "bench.training.encoders.encoder": ("Encoder",),
+        "bench.evaluation.indexes.recipes": ("IndexRecipe",),
+        "bench.options": ("tunable",),
+        "bench.evaluation.evaluate": ("Evaluation", "evaluate"),
+        "bench.session": ("load", "open_run", "open_search", "per_query", "run", "runs_frame"),
+    }.items()
+    for name in names
 }
 __all__ = sorted(_HOME)  # noqa: PLE0605 - one list of names is enough
 

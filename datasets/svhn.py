@@ -17,6 +17,7 @@ import numpy as np
 from bench import Collection, DataError, DataPlace, Images, Split, dataset
 from bench.contract import Card
 from bench.data.download.download import Upstream, UpstreamFile, provide, read_checked
+from bench.naming import reason_of
 
 from ._numbered import fetch_files, numbered
 
@@ -105,8 +106,7 @@ def read_matlab(content: bytes, path: Path, names: Sequence[str]) -> dict[str, N
     try:
         found = loadmat(io.BytesIO(content), variable_names=list(names))
     except Exception as error:  # a damaged file can raise almost anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: a damaged MATLAB file ({reason}); delete it and get it again") from error
+        raise DataError(f"{path}: a damaged MATLAB file ({reason_of(error)}); delete it and get it again") from error
     for name in names:
         if not isinstance(found.get(name), np.ndarray) or found[name].dtype.kind not in "biuf":
             raise DataError(f"{path}: holds no numbers called {name}; it is another data set's file")

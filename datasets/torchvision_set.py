@@ -24,7 +24,7 @@ from bench.data.decoding.decode import DecodeRecipe
 from bench.data.formats.archives import extracted_folder
 from bench.data.layouts.listing import Listing, Part, collect
 from bench.environment import unreachable
-from bench.naming import did_you_mean, slug
+from bench.naming import did_you_mean, reason_of, slug
 
 from ._pictures import tested
 
@@ -125,7 +125,7 @@ def open_parts(cls: Any, place: DataPlace) -> tuple[Path, dict[str, Opened]]:
         try:
             return root, _parts(cls, root, download=False)
         except (RuntimeError, OSError, ImportError) as error:
-            failure = " ".join(str(error).split()) or type(error).__name__
+            failure = reason_of(error)
     obstacle = "downloading is switched off" if not place.download else _unreachable(cls)
     if "download" not in inspect.signature(cls).parameters:
         obstacle = "torchvision does not download it"
@@ -134,9 +134,9 @@ def open_parts(cls: Any, place: DataPlace) -> tuple[Path, dict[str, Opened]]:
         try:
             return roots[-1], _parts(cls, roots[-1], download=True)
         except (RuntimeError, OSError, ImportError) as error:
-            obstacle = f"the download failed: {' '.join(str(error).split())}"
+            obstacle = f"the download failed: {reason_of(error)}"
     raise DataError(
-        f"torchvision:{cls.__name__}: not found under {', '.join(map(str, roots))} ({failure[:200]}), and {obstacle}. "
+        f"torchvision:{cls.__name__}: not found under {', '.join(map(str, roots))} ({failure}), and {obstacle}. "
         f"Run `simbench fetch torchvision:{cls.__name__}` with a network, or name a folder that torchvision downloaded "
         "it into with --data-root or SIMBENCH_DATA"
     )

@@ -72,7 +72,19 @@ class Budget:
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a method may use while it fits: the ``run`` argument of ``fit``."""
+    """What a method may use while it fits: the ``run`` argument of ``fit``.
+
+    Attributes:
+        seed: Of everything random.
+        device: To train on.
+        classes: The names that the training labels are numbers of.
+        mirror: Whether a mirrored image shows the same class.
+        budget: How long to train.
+        checkpoints: Tensors that survive a kill.
+        history: The training curve, a row an epoch.
+        progress: Wraps an iterable in a bar.
+        log: Told one line at a time how the training goes on.
+    """
 
     seed: int
     device: torch.device

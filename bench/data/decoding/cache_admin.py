@@ -6,11 +6,12 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from bench.data.decoding.cache import (
     AUDITS,
@@ -148,24 +149,16 @@ def to_prune(item: Sequence[CacheItem], *, everything: bool, days: float | None,
 
 def remove(item: CacheItem, cache: Path) -> bool:
     """Remove an entry; whoever maps it keeps its pages. Returns False for one that another process is writing."""
+    holding: AbstractContextManager[object] = nullcontext()
     if item.kind == "under way":
-        try:
-            with locked(cache, item.key, wait=False):
-                shutil.rmtree(item.folder)
-        except TimeoutError:
-            return False
-        return True
-    if item.kind == "gallery":
-        try:
-            with FileLock(item.folder.with_suffix(".lock"), timeout=0):
-                shutil.rmtree(item.folder) if item.folder.is_dir() else item.folder.unlink()
-        except Timeout:
-            return False
-        return True
-    if item.folder.is_file():
-        item.folder.unlink()
-    else:
-        shutil.rmtree(item.folder)
+        holding = locked(cache, item.key, wait=False)
+    elif item.kind == "gallery":
+        holding = FileLock(item.folder.with_suffix(".lock"), timeout=0)
+    try:
+        with holding:
+            shutil.rmtree(item.folder) if item.folder.is_dir() else item.folder.unlink()
+    except TimeoutError:
+        return False
     if item.kind == "decoded":
         for alias in (cache / DECODED / BY_FILES).glob("*"):
             if alias.read_text("ascii", "replace").strip() == item.key:

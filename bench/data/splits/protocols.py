@@ -16,7 +16,7 @@ from bench.data.splits.fingerprint import fingerprint
 from bench.data.splits.splits import some_of, stratified_cut
 from bench.data.splits.subsets import Subset, fewer_to_learn, limited, reordered, with_classes
 from bench.plugins import PROTOCOL, protocol
-from bench.registry import get_protocol, plugin_names
+from bench.registry import find_plugins, get_protocol
 
 AUTO = "auto"
 QUERY_FRACTION = 0.2  # of the test images that a cut makes into queries
@@ -98,7 +98,7 @@ def build_dataset(
 def obstacles(collection: Collection) -> dict[str, str]:
     """Return for each protocol why the collection cannot be cut by it, or nothing where it can."""
     found = {}
-    for name in plugin_names(PROTOCOL):
+    for name in find_plugins(PROTOCOL):
         try:
             _cut(collection, get_protocol(name), 0)
         except DataError as error:

@@ -11,11 +11,10 @@ classes are in the gallery, each query also plays the unknown: its own class is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from bench.contract import Fitted, Measured, OnTest, OpenSet, Point, Rejection
@@ -54,14 +53,16 @@ def fit_thresholds(vectors: VectorsLike, labels: NamesLike, *, normalize: bool =
     if not len(same) or not len(different):
         return None
     eer, eer_threshold = equal_error(same, different)
+    targets = [target for target in TARGETS if target * len(different) >= FEWEST_ERRORS]
+    shares = np.unique(np.geomspace(1.0, 1.0 / len(different), _POINTS))[::-1].tolist()
     return Fitted(
         images=len(taken),
         same=len(same),
         different=len(different),
         eer=eer,
         eer_threshold=eer_threshold,
-        points=tuple(_fit(same, different, target) for target in TARGETS if target * len(different) >= FEWEST_ERRORS),
-        roc=tuple(_curve(same, different)),
+        points=tuple(Point(*one) for one in _curve(same, different, targets)),
+        roc=tuple(one[1:] for one in _curve(same, different, shares)),
         rejection=fit_rejection(scores, numbers),
     )
 
@@ -115,22 +116,12 @@ def threshold_for(different: Scores, target: float) -> float:
     return float(np.nextafter(different[len(different) - 1 - allowed], np.float32(np.inf), dtype=np.float32))
 
 
-def _fit(same: Scores, different: Scores, target: float) -> Point:
-    threshold = threshold_for(different, target)
-    return Point(target, threshold, *_rates(same, different, threshold))
-
-
-def _rates(same: Scores, different: Scores, threshold: float) -> tuple[float, float]:
-    """Return (FMR, FNMR) of a threshold on ascending similarities."""
-    limit = np.float32(threshold)
-    fmr = 1 - np.searchsorted(different, limit) / len(different)
-    return float(fmr), float(np.searchsorted(same, limit) / len(same))
-
-
-def _curve(same: Scores, different: Scores) -> Iterator[tuple[float, float, float]]:
-    for target in np.unique(np.geomspace(1.0, 1.0 / len(different), _POINTS))[::-1]:
-        threshold = threshold_for(different, float(target))
-        yield (threshold, *_rates(same, different, threshold))
+def _curve(same: Scores, different: Scores, targets: Iterable[float]) -> Iterator[tuple[float, float, float, float]]:
+    """Yield each target with its threshold and the (FMR, FNMR) of that on ascending similarities."""
+    for target in targets:
+        threshold = threshold_for(different, target)
+        fmr, fnmr = (np.searchsorted(kind, np.float32(threshold)) / len(kind) for kind in (different, same))
+        yield target, threshold, float(1 - fmr), float(fnmr)
 
 
 def _count(data: RetrievalSet, chosen: Ints, layout: Layout, limits: Scores) -> tuple[Ints, Floats]:
@@ -139,25 +130,18 @@ def _count(data: RetrievalSet, chosen: Ints, layout: Layout, limits: Scores) -> 
     First of its own label, then of other labels; -inf where there is no such pair.
     """
     matched, nearest = np.zeros((2, len(limits)), dtype=np.int64), np.full((2, len(chosen)), -np.inf)
-    columns = data.gallery.take(layout.order)
+    columns, place = data.gallery.take(layout.order), np.arange(layout.columns)
     step = max(1, _BLOCK_SCORES // len(columns))
     for first in range(0, len(chosen), step):
         rows = slice(first, min(first + step, len(chosen)))
         scores = data.query.take(chosen[rows]) @ columns.T
         scores[layout.excluded_of(rows)] = -np.inf
-        own = _own(layout, rows)
+        own = (place >= layout.start[rows, None]) & (place < layout.stop[rows, None])  # pairs of one label
         for kind, mask in enumerate((own, ~own)):
             part = np.where(mask, scores, -np.inf)
             nearest[kind, rows] = part.max(axis=1)
             matched[kind] += [np.count_nonzero(part >= limit) for limit in limits]
     return matched, nearest
-
-
-def _own(layout: Layout, rows: slice) -> NDArray[np.bool_]:
-    """Return which pairs of some queries and all columns have one label."""
-    place = np.arange(layout.columns)
-    own: NDArray[np.bool_] = (place >= layout.start[rows, None]) & (place < layout.stop[rows, None])
-    return own
 
 
 def _some(n: int, most: int, rng: np.random.Generator) -> Ints:
