@@ -34,6 +34,7 @@ PICTURES_TIMED = "PNG files made in memory of images at the data set's size"
 _MANY = 64  # images or queries a call, beside one
 _PICTURES = 16  # files that are decoded again and again
 _NEIGHBOURS = 50
+_PACE = 1.0  # of the seconds that each call is timed for; tests are content with less
 _FEWEST = {95: 20, 99: 100}  # samples that a percentile is told from; below, it would be the largest of them
 
 
@@ -57,7 +58,7 @@ def measure_latencies(
     service = Service(method, pictures, index, min(_NEIGHBOURS, len(gallery)), device)
 
     def timing(seconds: float, batch: int, warm_up: int = 3) -> Timing:
-        return Timing(device, threads, seconds, 500 if batch == 1 else 100, warm_up)
+        return Timing(device, threads, _PACE * seconds, 500 if batch == 1 else 100, warm_up)
 
     found = [index_latency(gallery, timing(0.2, 1))]
     for batch in (1, _MANY):

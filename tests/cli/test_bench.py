@@ -20,14 +20,14 @@ protocols = ["loo"]
 limit = 120
 epochs = 2
 cell_time = "5m"
-options = { batch = [16] }
+options = { batch_size = [16] }
 """
 
 
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--suite", "quik"], "unknown suite 'quik'; did you mean 'quick'? (there are: quick)"),
+        (["--suite", "quik"], "unknown suite 'quik'; did you mean 'quick'? (there are: quick, standard,"),
         (["--budget", "soon"], "expected a duration"),
         (["--cell-time", "soon"], "expected a duration"),
         (["--cell-memory", "much"], "expected an amount of memory such as 8G or 512M, got 'much'"),

@@ -341,7 +341,7 @@ def test_a_run_on_an_engine_scores_as_one_on_torch_and_says_so(
         assert records[engine]["spec"]["engine"] == engine
         assert records[engine]["scores"]["map"] == pytest.approx(records["torch"]["scores"]["map"], abs=0.01)
         assert records[engine]["has_weights"]
-        assert records[engine]["n_parameters"] == records["torch"]["n_parameters"]
+        assert records[engine]["costs"]["n_parameters"] == records["torch"]["costs"]["n_parameters"]
         assert records[engine]["scores"].keys() == records["torch"]["scores"].keys(), "decoding scores too"
     board = (tmp_path / "runs" / "report" / "leaderboard.md").read_text(encoding="utf-8")
     assert "engine openvino" in board

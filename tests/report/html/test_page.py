@@ -8,17 +8,19 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_runs import fake_result, write_fake
 
 from bench.config import load_config
 from bench.contract import DataError, Dataset
 from bench.report.html.page import Written, write_report
 from bench.runs.loaded_run import images_of
-from bench.runs.store import RunRecord
+from bench.runs.store import RunRecord, read_run
 
 
 def unfold(page: str) -> str:
@@ -44,11 +46,10 @@ def project(three_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(three_runs, folder, dirs_exist_ok=True)
     (run,) = folder.glob("runs/digits/loo/pixels/*/seed0/run.json")
-    content = json.loads(run.read_text(encoding="utf-8"))
-    content |= {"method": "broken", "status": "failed", "reason": "no <memory> left", "key": "0" * 10}
-    failed = folder / "runs/digits/loo/broken/0000000000/seed0/run.json"
-    failed.parent.mkdir(parents=True)
-    failed.write_text(json.dumps(content), encoding="utf-8")
+    record = read_run(run.parent)
+    assert record is not None
+    spec = replace(record.result.spec, method="broken")
+    write_fake(folder / "runs", fake_result(spec, reason="no <memory> left", data=record.result.data))
     return folder
 
 
