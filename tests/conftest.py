@@ -33,6 +33,17 @@ hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
 
 
+_NEEDS = {"training": {"digits_run", "three_runs", "digits", "project", "served"}, "browser": {"browser"}}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs trained runs or a browser, by the fixtures that a test asks for."""
+    for item in items:
+        for marker, fixtures in _NEEDS.items():
+            if fixtures & set(getattr(item, "fixturenames", ())):
+                item.add_marker(marker)
+
+
 @pytest.fixture(autouse=True)
 def _private_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test has its own cache folder, and none of the user's settings."""

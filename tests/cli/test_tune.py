@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from programs import run_simbench
 
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
 pytest.importorskip("optuna")
 
 METHOD = '''

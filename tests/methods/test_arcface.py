@@ -19,7 +19,7 @@ from bench.training.embedder import Embedder
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory, digits_run: Callable[..., Any]) -> tuple[Any, Any]:
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
-    words = ("batch_size=32", "epochs=1", "decoder_epochs=1", "joint_epochs=0.5")
+    words = ("batch_size=32", "epochs=0.5", "decoder_epochs=0.5", "joint_epochs=0.3")
     return tuple(digits_run("arcface", folder, words) for folder in folders)
 
 

@@ -8,6 +8,8 @@ from bench.conformance import check_method
 from bench.plugins import METHOD
 from bench.registry import plugin_names
 
+pytestmark = [pytest.mark.training, pytest.mark.slow]
+
 
 @pytest.mark.parametrize("name", plugin_names(METHOD))
 def test_a_method_keeps_every_promise(name: str) -> None:

@@ -10,8 +10,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bench.runs.store import RunRecord, all_runs
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 COMMAND = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()"]
 WORDS = [

@@ -32,6 +32,8 @@ from bench.search.gallery_index import read_index
 from bench.search.shard import VECTORS, Shard, ShardProgram
 from bench.search.sharded import cut, embed_folder
 
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
 KILLED = Ended("signal", signal.SIGKILL, 1.0, 0)
 COUNT = 60
 

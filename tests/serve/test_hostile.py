@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.faults
+
 Png = Callable[[np.ndarray[Any, Any]], bytes]
 TRAVERSALS = (
     "../../etc/passwd",

@@ -39,6 +39,8 @@ from bench.serve.decoders import Decoders  # noqa: E402
 from bench.serve.limits import Limits, RefusalError, whole_number  # noqa: E402
 from bench.serve.shared_gallery import SharedGallery, choose_records, open_galleries  # noqa: E402
 
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
 EIGHT = Preparation(ImageShape(8, 8, 1))
 HEAD = (
     b"POST /api/search HTTP/1.1\r\nHost: localhost\r\n"

@@ -31,6 +31,8 @@ from bench.suites.expansion import SuiteCell
 from bench.suites.leases import Leases
 from bench.suites.runner import Outcome, Reporter, Runner, SuiteProgress
 
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
 METHOD = '''"""A method that does what it is told."""
 import os, signal, time
 from dataclasses import dataclass

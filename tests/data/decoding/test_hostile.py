@@ -27,6 +27,8 @@ from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.folder import list_folder
 from bench.data.layouts.listing import collect
 
+pytestmark = pytest.mark.faults
+
 GOOD = 60
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
 

@@ -44,6 +44,8 @@ from bench.plugins import ENGINE
 from bench.registry import get_plugin
 from bench.training.embedder import Embedder
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 BOTH = pytest.mark.parametrize("engine", ["openvino", "onnx"])
 
@@ -324,7 +326,9 @@ def test_a_run_on_an_engine_scores_as_one_on_torch_and_says_so(
             "-m",
             "arcface",
             "--epochs",
-            "1",
+            "0.3",
+            "-o",
+            "batch_size=16",
             "--limit",
             "300",
             "--threads",
