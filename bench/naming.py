@@ -46,6 +46,11 @@ def slug(*names: str) -> str:
     return re.sub(r"[^\w.]+", "-", readable("-".join(names))).strip("-.").lower() or "images"
 
 
+def reason_of(error: Exception) -> str:
+    """Return an error's message as one line of at most 200 characters, or its class's name where it has none."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def first_few(names: Sequence[str], most: int = 3) -> str:
     """Return the first names in one line, and how many more there are."""
     more = f", and {len(names) - most:,} more" if len(names) > most else ""

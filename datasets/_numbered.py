@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench import DataPlace, Images, Split
-from bench.data.download.download import provide
-from bench.data.download.sources import Upstream, read_checked
+from bench.data.download.download import Upstream, provide, read_checked
 from bench.data.formats.idx import pair
 
 if TYPE_CHECKING:

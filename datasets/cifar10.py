@@ -13,8 +13,7 @@ from typing import ClassVar
 
 from bench import Collection, DataPlace, dataset
 from bench.contract import Card
-from bench.data.download.download import Bundle, fetch_bundle
-from bench.data.download.sources import Upstream, UpstreamFile
+from bench.data.download.download import Bundle, Upstream, UpstreamFile, fetch_bundle
 
 from ._cifar import load_cifar
 

@@ -17,8 +17,7 @@ import numpy as np
 
 from bench import Collection, DataPlace, dataset
 from bench.contract import Card, DataError
-from bench.data.download.download import provide
-from bench.data.download.sources import Upstream, UpstreamFile, check_whole
+from bench.data.download.download import Upstream, UpstreamFile, check_whole, provide
 from bench.data.formats.archives import read_members, unpack
 from bench.data.formats.idx import pair
 

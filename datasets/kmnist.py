@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from bench import Collection, DataPlace, dataset
 from bench.contract import Card
-from bench.data.download.sources import Upstream, UpstreamFile
+from bench.data.download.download import Upstream, UpstreamFile
 
 from ._numbered import fetch_files, mnist_parts
 

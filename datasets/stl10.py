@@ -16,8 +16,7 @@ import numpy as np
 
 from bench import Collection, DataError, DataPlace, dataset
 from bench.contract import Card
-from bench.data.download.download import Bundle, fetch_bundle, read_bundle
-from bench.data.download.sources import Upstream, UpstreamFile
+from bench.data.download.download import Bundle, Upstream, UpstreamFile, fetch_bundle, read_bundle
 
 from ._numbered import numbered
 

@@ -6,18 +6,18 @@ http://ufldl.stanford.edu/housenumbers/; for non-commercial use. Cropped digits 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from bench import Collection, DataError, DataPlace, Images, Split, dataset
 from bench.contract import Card
-from bench.data.download.download import provide
-from bench.data.download.sources import Upstream, UpstreamFile, read_checked
-from bench.data.formats.matlab import read_matlab
+from bench.data.download.download import Upstream, UpstreamFile, provide, read_checked
+from bench.naming import reason_of
 
 from ._numbered import fetch_files, numbered
 
@@ -32,6 +32,8 @@ FILES = {  # the md5 sums are torchvision's
 UPSTREAM = Upstream(dataset="svhn", files=tuple(FILES.values()), layouts=("svhn", "SVHN", "."))
 SHAPE = (32, 32, 3)
 ZERO = 10  # upstream's label of the digit 0
+MAGIC = b"MATLAB 5.0 MAT-file"
+OTHER = {b"MATLAB 7.3": "version 7.3 (HDF5)", b"\x89HDF": "version 7.3 (HDF5)", b"MATLAB": "another version"}
 
 
 def mirrors() -> Sequence[str]:
@@ -89,3 +91,23 @@ def _joined(first: Split, second: Split) -> Split:
     pixels = np.concatenate([first.images.pixels, second.images.pixels])
     pixels.flags.writeable = False
     return Split(Images(pixels), np.concatenate([first.labels, second.labels]), np.concatenate([first.ids, second.ids]))
+
+
+def read_matlab(content: bytes, path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Return the named arrays of numbers. path: named in errors only.
+
+    Raises DataError for another version, a damaged file, a missing name, and anything but numbers.
+    """
+    if not content.startswith(MAGIC):
+        kind = next((kind for magic, kind in OTHER.items() if content.startswith(magic)), "no version")
+        raise DataError(f"{path}: not a MATLAB file of version 5 ({kind}); give the original file")
+    from scipy.io import loadmat  # noqa: PLC0415 - slow to import, and only here
+
+    try:
+        found = loadmat(io.BytesIO(content), variable_names=list(names))
+    except Exception as error:  # a damaged file can raise almost anything
+        raise DataError(f"{path}: a damaged MATLAB file ({reason_of(error)}); delete it and get it again") from error
+    for name in names:
+        if not isinstance(found.get(name), np.ndarray) or found[name].dtype.kind not in "biuf":
+            raise DataError(f"{path}: holds no numbers called {name}; it is another data set's file")
+    return {name: found[name] for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,8 @@ import bench.options
 import bench.plugins
 import bench.session
 from bench import UsageError
+from bench.contract import images
+from bench.evaluation.indexes import recipes
 
 
 def test_a_run_is_made_once_opened_and_searched(tmp_path: Path) -> None:
@@ -56,7 +59,15 @@ def test_dir_lists_the_public_api_each_name_with_a_docstring() -> None:
     assert [one.__name__ for one in ours if "Args:" not in (one.__doc__ or "")] == []
 
 
-@pytest.mark.parametrize("module", [bench.session, bench.plugins, bench.options])
+def test_public_classes_document_their_attributes() -> None:
+    ours = [one for one in map(bench.__getattr__, bench.__all__) if is_dataclass(one)]
+    assert len(ours) >= 9
+    for one in ours:
+        _, _, said = (one.__doc__ or "").partition("Attributes:")
+        assert [field.name for field in fields(one) if field.name not in said] == [], one
+
+
+@pytest.mark.parametrize("module", [bench.session, bench.plugins, bench.options, images, recipes])
 def test_examples_in_public_docstrings_give_what_they_say(
     module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

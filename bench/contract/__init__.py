@@ -8,108 +8,69 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.contract.checks import (
-    Audit,
-    Control,
-    Fitted,
-    Measured,
-    OnTest,
-    OpenSet,
-    Overlap,
-    Point,
-    Rejection,
-    Thresholds,
-)
-from bench.contract.errors import DAMAGED_ARRAYS, DataError, MethodError, SimbenchError, UsageError
-from bench.contract.fitting import Budget, Checkpoints, History, Progress, RunContext, no_progress
-from bench.contract.images import Collection, Dataset, EvaluationProtocol, Images, ImageShape, Resize, ResizeMode, Split
-from bench.contract.loaders import Card, DataPlace, Described, Fetches, Loader, card_of
-from bench.contract.methods import (
-    Baseline,
-    Counts,
-    Decodes,
-    Exports,
-    Method,
-    Saves,
-    ScoresPairs,
-    baseline_of,
-    decoder_of,
-    exporter_of,
-    network_of,
-    pair_scorer_of,
-    parameters_of,
-    saver_of,
-    uses_labels,
-)
-from bench.contract.results import Costs, DataFacts, Digests, EngineFacts, Provenance, RunResult
-from bench.contract.runs import RunSpec, Workplace
-from bench.contract.serialization import from_jsonable, to_jsonable
+from bench.contract.checks import Audit as Audit
+from bench.contract.checks import Control as Control
+from bench.contract.checks import Fitted as Fitted
+from bench.contract.checks import Measured as Measured
+from bench.contract.checks import OnTest as OnTest
+from bench.contract.checks import OpenSet as OpenSet
+from bench.contract.checks import Overlap as Overlap
+from bench.contract.checks import Point as Point
+from bench.contract.checks import Rejection as Rejection
+from bench.contract.checks import Thresholds as Thresholds
+from bench.contract.errors import DAMAGED_ARRAYS as DAMAGED_ARRAYS
+from bench.contract.errors import DataError as DataError
+from bench.contract.errors import MethodError as MethodError
+from bench.contract.errors import SimbenchError as SimbenchError
+from bench.contract.errors import UsageError as UsageError
+from bench.contract.images import Collection as Collection
+from bench.contract.images import Dataset as Dataset
+from bench.contract.images import EvaluationProtocol as EvaluationProtocol
+from bench.contract.images import Images as Images
+from bench.contract.images import ImageShape as ImageShape
+from bench.contract.images import Resize as Resize
+from bench.contract.images import ResizeMode as ResizeMode
+from bench.contract.images import Split as Split
+from bench.contract.loaders import Card as Card
+from bench.contract.loaders import DataPlace as DataPlace
+from bench.contract.loaders import Described as Described
+from bench.contract.loaders import Fetches as Fetches
+from bench.contract.loaders import Loader as Loader
+from bench.contract.loaders import card_of as card_of
+from bench.contract.methods import Baseline as Baseline
+from bench.contract.methods import Counts as Counts
+from bench.contract.methods import Decodes as Decodes
+from bench.contract.methods import Exports as Exports
+from bench.contract.methods import Method as Method
+from bench.contract.methods import Saves as Saves
+from bench.contract.methods import ScoresPairs as ScoresPairs
+from bench.contract.methods import baseline_of as baseline_of
+from bench.contract.methods import decoder_of as decoder_of
+from bench.contract.methods import exporter_of as exporter_of
+from bench.contract.methods import network_of as network_of
+from bench.contract.methods import pair_scorer_of as pair_scorer_of
+from bench.contract.methods import parameters_of as parameters_of
+from bench.contract.methods import saver_of as saver_of
+from bench.contract.methods import uses_labels as uses_labels
+from bench.contract.results import Costs as Costs
+from bench.contract.results import DataFacts as DataFacts
+from bench.contract.results import Digests as Digests
+from bench.contract.results import EngineFacts as EngineFacts
+from bench.contract.results import Provenance as Provenance
+from bench.contract.results import RunResult as RunResult
+from bench.contract.runs import Budget as Budget
+from bench.contract.runs import Checkpoints as Checkpoints
+from bench.contract.runs import History as History
+from bench.contract.runs import Progress as Progress
+from bench.contract.runs import RunContext as RunContext
+from bench.contract.runs import RunSpec as RunSpec
+from bench.contract.runs import Workplace as Workplace
+from bench.contract.runs import no_progress as no_progress
+from bench.contract.serialization import from_jsonable as from_jsonable
+from bench.contract.serialization import to_jsonable as to_jsonable
 
 if TYPE_CHECKING:
     from bench.contract.images import Ids as Ids
     from bench.contract.images import Labels as Labels
     from bench.contract.images import Pixels as Pixels
     from bench.contract.images import Vectors as Vectors
-
-__all__ = [
-    "DAMAGED_ARRAYS",
-    "Audit",
-    "Baseline",
-    "Budget",
-    "Card",
-    "Checkpoints",
-    "Collection",
-    "Control",
-    "Costs",
-    "Counts",
-    "DataError",
-    "DataFacts",
-    "DataPlace",
-    "Dataset",
-    "Decodes",
-    "Described",
-    "Digests",
-    "EngineFacts",
-    "EvaluationProtocol",
-    "Exports",
-    "Fetches",
-    "Fitted",
-    "History",
-    "ImageShape",
-    "Images",
-    "Loader",
-    "Measured",
-    "Method",
-    "MethodError",
-    "OnTest",
-    "OpenSet",
-    "Overlap",
-    "Point",
-    "Progress",
-    "Provenance",
-    "Rejection",
-    "Resize",
-    "ResizeMode",
-    "RunContext",
-    "RunResult",
-    "RunSpec",
-    "Saves",
-    "ScoresPairs",
-    "SimbenchError",
-    "Split",
-    "Thresholds",
-    "UsageError",
-    "Workplace",
-    "baseline_of",
-    "card_of",
-    "decoder_of",
-    "exporter_of",
-    "from_jsonable",
-    "network_of",
-    "no_progress",
-    "pair_scorer_of",
-    "parameters_of",
-    "saver_of",
-    "to_jsonable",
-    "uses_labels",
-]

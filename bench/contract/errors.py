@@ -6,16 +6,7 @@ import zipfile
 import zlib
 
 # What Python and NumPy raise for a damaged npy or npz file: any of these, by the byte that is wrong.
-DAMAGED_ARRAYS = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    TypeError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+DAMAGED_ARRAYS = (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class SimbenchError(Exception):

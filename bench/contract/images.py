@@ -23,7 +23,16 @@ ResizeMode = Literal["crop", "pad", "stretch"]
 
 @dataclass(frozen=True)
 class ImageShape:
-    """Height and width in pixels, and channels (1 grey, 3 colour)."""
+    """The shape of an image.
+
+    Attributes:
+        height: In pixels.
+        width: In pixels.
+        channels: 1 for grey, 3 for colour.
+
+    Raises:
+        DataError: It is smaller than 1x1, or has another number of channels.
+    """
 
     height: int
     width: int
@@ -58,11 +67,21 @@ class Resize:
 class Images:
     """Decoded images of one size: the one representation from loader to model.
 
-    pixels: uint8 ``(n, height, width, channels)``, an array or a memory map, shared and never written to.
-    rows: int64 row numbers into ``pixels``, or None for all of them; a subset copies no pixel.
-
     Channels come last because that is how decoders write them and because torch's fast memory format is the same
     bytes seen through ``permute(0, 3, 1, 2)``.
+
+    Attributes:
+        pixels: uint8 ``(n, height, width, channels)``, an array or a memory map, shared and never written to.
+        rows: int64 row numbers into ``pixels``, or None for all of them; a subset copies no pixel.
+
+    Raises:
+        DataError: Pixels or row numbers have another type or shape.
+
+    Example:
+        >>> import numpy as np
+        >>> images = Images(np.zeros((3, 28, 20, 1), np.uint8))
+        >>> len(images.subset(np.array([2, 0]))), str(images.shape)
+        (2, '28x20x1')
     """
 
     pixels: Pixels
@@ -96,9 +115,14 @@ class Images:
 class Split:
     """Images with a label and an id each.
 
-    labels: int64 ``(n,)``, numbers into the data set's ``classes``.
-    ids: str ``(n,)``; the same id in query and gallery means the same image. That they are unique within a part, and
-    labels numbers of classes, is checked where a ``Collection`` is made of it.
+    Attributes:
+        images: n of them.
+        labels: int64 ``(n,)``, numbers into the data set's ``classes``.
+        ids: str ``(n,)``; the same id in query and gallery means the same image. That they are unique within a part,
+            and labels numbers of classes, is checked where a ``Collection`` is made of it.
+
+    Raises:
+        DataError: Labels or ids have another type or length.
     """
 
     images: Images
@@ -123,12 +147,24 @@ class Split:
 class Collection:
     """What a loader gives: named parts with their upstream meaning, before a protocol cuts query and gallery.
 
-    A part that the source does not have is None. ``query`` and ``gallery`` are for sources that name their own.
-    mirror: whether a mirrored image still shows the same class (true for photographs, false for digits); only then
-    do methods mirror images in training and average over mirrored images when they embed.
-    resize: how files of any size were brought to one, None for a source whose images all have one.
-    notes: what a reader of the results must know of how the images came to be these: files left out, and why. For
-    people only: no code reads them.
+    A part that the source does not have is None.
+
+    Attributes:
+        name: Of the data set.
+        classes: The names that labels are numbers of.
+        train: What may be learnt from.
+        validation: What chooses epochs and thresholds; cut from train where there is none.
+        test: What a protocol cuts into query and gallery.
+        query: For sources that name their own, together with ``gallery``.
+        gallery: Likewise.
+        mirror: Whether a mirrored image still shows the same class (true for photographs, false for digits); only then
+            do methods mirror images in training and average over mirrored images when they embed.
+        resize: How files of any size were brought to one, None for a source whose images all have one.
+        notes: What a reader of the results must know of how the images came to be these: files left out, and why. For
+            people only: no code reads them.
+
+    Raises:
+        DataError: There is nothing to test on, or parts differ in shape, or have an id twice or a label of no class.
     """
 
     name: str
@@ -163,14 +199,8 @@ class Collection:
 
     def parts(self) -> dict[str, Split]:
         """Return the parts that exist, by name."""
-        named = {
-            "train": self.train,
-            "validation": self.validation,
-            "test": self.test,
-            "query": self.query,
-            "gallery": self.gallery,
-        }
-        return {name: part for name, part in named.items() if part is not None}
+        names = ("train", "validation", "test", "query", "gallery")
+        return {name: part for name in names if (part := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True)
@@ -199,7 +229,14 @@ class EvaluationProtocol:
 class Dataset:
     """A collection cut by a protocol: what a method learns from, and what it is asked about.
 
-    fingerprint: hex digest of everything that decides a score: pixels, labels, ids, and which part each is in.
+    Attributes:
+        name: Of the collection, as are ``classes``, ``mirror``, ``resize`` and ``notes``.
+        protocol: What it was cut by.
+        train: What is learnt from.
+        validation: What chooses epochs and thresholds, never trained on.
+        query: What is searched for.
+        gallery: What is searched.
+        fingerprint: Hex digest of everything that decides a score: pixels, labels, ids, and which part each is in.
     """
 
     name: str
@@ -217,6 +254,10 @@ class Dataset:
     @property
     def shape(self) -> ImageShape:
         return self.train.images.shape
+
+    def parts(self) -> dict[str, Split]:
+        """Return the four parts by name."""
+        return {"train": self.train, "validation": self.validation, "query": self.query, "gallery": self.gallery}
 
     @property
     def learnt_classes(self) -> tuple[str, ...]:

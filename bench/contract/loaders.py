@@ -6,19 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from bench.contract.fitting import Progress
 from bench.contract.images import Collection
+from bench.contract.runs import Progress
 
 
 @dataclass(frozen=True)
 class DataPlace:
     """Where a loader may look and write.
 
-    root: ``--data-root``, looked at first; cache: our folder in the user's cache directory, where downloads and decoded
-    images go; download: whether a missing data set may be fetched; image_size: (height, width) that own images are
-    resized to, or None for the loader's default; broken: what to do with files that cannot be decoded: "few" leaves
-    them out with a warning while they are at most 1 % (more is a sign of something else), "none" refuses any, "any"
-    leaves out however many; progress: wraps an iterable in a bar.
+    Attributes:
+        root: ``--data-root``, looked at first.
+        cache: Our folder in the user's cache directory, where downloads and decoded images go.
+        download: Whether a missing data set may be fetched.
+        image_size: (height, width) that own images are resized to, or None for the loader's default.
+        broken: What to do with files that cannot be decoded: "few" leaves them out with a warning while they are at
+            most 1 % (more is a sign of something else), "none" refuses any, "any" leaves out however many.
+        progress: Wraps an iterable in a bar.
     """
 
     root: Path | None

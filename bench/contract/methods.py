@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from bench.contract.errors import MethodError
-from bench.contract.fitting import RunContext
 from bench.contract.images import ImageShape, Split
+from bench.contract.runs import RunContext
 
 if TYPE_CHECKING:
     import torch

@@ -79,7 +79,7 @@ class DataFacts:
             mirror=dataset.mirror,
             resize=dataset.resize,
             notes=dataset.notes,
-            counts={name: len(getattr(dataset, name)) for name in ("train", "validation", "query", "gallery")},
+            counts={name: len(part) for name, part in dataset.parts().items()},
         )
 
 

@@ -10,7 +10,7 @@ import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from bench.contract.errors import DataError
 
@@ -47,14 +47,9 @@ def from_jsonable(kind: type[T], value: Any, where: str = "") -> T:
         DataError: A value is missing, unknown or of another type, or the class itself refuses it; the message says
             which.
     """
-    made: T = _object(kind, value, where)
-    return made
-
-
-def _object(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, Mapping):
         raise _wrong(where, "an object", value)
-    types_of, known = get_type_hints(kind), {one.name: one for one in fields(kind)}
+    types_of, known = get_type_hints(kind), {one.name: one for one in fields(cast("Any", kind))}
     unknown = [name for name in value if name not in known]
     needed = [one for one in known.values() if one.init and one.default is MISSING and one.default_factory is MISSING]
     missing = [one.name for one in needed if one.name not in value]
@@ -67,8 +62,8 @@ def _object(kind: Any, value: Any, where: str) -> Any:
 
 def _value(kind: Any, value: Any, where: str) -> Any:
     origin, inner = get_origin(kind), get_args(kind)
-    if is_dataclass(kind):
-        return _object(kind, value, where)
+    if isinstance(kind, type) and is_dataclass(kind):
+        return from_jsonable(kind, value, where)
     if origin in (Union, types.UnionType):
         return None if value is None else _value(next(one for one in inner if one is not types.NoneType), value, where)
     if origin is Literal:

@@ -122,13 +122,7 @@ def evaluate(
     """
     _check_options(ks, ties=ties, full=full, threads=threads)  # before any vector is read
     data = RetrievalSet.of(
-        query,
-        query_labels,
-        gallery,
-        gallery_labels,
-        query_ids=query_ids,
-        gallery_ids=gallery_ids,
-        normalize=normalize,
+        query, query_labels, gallery, gallery_labels, query_ids=query_ids, gallery_ids=gallery_ids, normalize=normalize
     )
     return evaluate_set(data, ks=ks, ties=ties, full=full, threads=threads, device=device, seed=seed)
 
@@ -151,10 +145,10 @@ def evaluate_set(
     parts = rank_gallery(data.query, data.gallery, layout, score, keep=keep, full=full, threads=workers, device=device)
     per_query = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
     with threadpool_limits(limits=workers, user_api="blas"):
-        state = collapse.inspect_sample(data.gallery.take(layout.order[collapse.sample_rows(size, seed)]))
+        state = collapse.Health.of(data.gallery.take(layout.order[collapse.sample_rows(size, seed)]))
         interval = ci95(per_query, labels, seed=seed)
     return Evaluation(
-        scores=_means(per_query) | _whole(data, state, seed),
+        scores={name: float(np.nanmean(values)) for name, values in per_query.items()} | _whole(data, state, seed),
         macro=macro_means(per_query, labels),
         ci95=interval,
         per_query=per_query | {"relevant": layout.relevant, "items": layout.items},
@@ -203,11 +197,6 @@ def _score_block(block: RankedBlock, labels: Ints, ks: tuple[int, ...], ties: st
         values["map_optimistic"] = ranking.average_precision(block.optimistic)
         values["tied_queries"] = tied_queries(block.pessimistic, block.optimistic)
     return _Part(values, block.neighbors, block.similarities)
-
-
-def _means(per_query: Mapping[str, Floats]) -> dict[str, float]:
-    """Return the mean of every metric over the queries that have a value, of which there is at least one."""
-    return {name: float(np.nanmean(values)) for name, values in per_query.items()}
 
 
 def _whole(data: RetrievalSet, state: collapse.Health, seed: int) -> dict[str, float]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.contract import Costs, Dataset, Images, Method, parameters_of
 from bench.data.decoding.decode_image import decode_picture
-from bench.evaluation.cost.flops import embedding_flops
+from bench.evaluation.cost.flops_and_memory import embedding_flops, peak_embed_bytes
 from bench.evaluation.cost.latency import (
     Pictures,
     Service,
@@ -26,7 +26,6 @@ from bench.evaluation.cost.latency import (
     preprocess_latency,
     search_latency,
 )
-from bench.evaluation.cost.memory import peak_embed_bytes
 from bench.evaluation.cost.timing import Latency, Timing
 from bench.evaluation.ranking.arrays import Vectors
 from bench.files import write_arrays

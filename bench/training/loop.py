@@ -129,7 +129,7 @@ class _Trainer:
             score = float(at.epoch)
         if score > at.best:
             at.best, at.best_epoch = score, at.epoch
-            at.kept = {name: tensor.clone() for name, tensor in self.average.tensors().items()}
+            at.kept = {name: tensor.clone() for name, tensor in self.average.tensors.items()}
         if phase.optimization.schedule == "plateau":
             at.level *= plateau_factor(at.epoch - at.best_epoch)
         reached = numbers.get(phase.goal_of, -math.inf) >= phase.goal
@@ -164,7 +164,7 @@ class _Trainer:
         self.at = at = _PhaseState(**facts, kept=_under(tensors, "kept."))
         if not at.done:
             self.phase.module.load_state_dict(_under(tensors, "module."))
-            copy_into(self.average.tensors(), _under(tensors, "average."))
+            copy_into(self.average.tensors, _under(tensors, "average."))
             unpack_optimizer(self.optimizer, _under(tensors, "optimizer."))
             self.scaler.load_state_dict(scaler)
         self.run.log(f"{self.phase.name}: {'finished earlier' if at.done else f'resuming after epoch {at.epoch}'}")
@@ -216,7 +216,7 @@ class _Trainer:
         tensors = {f"kept.{name}": tensor for name, tensor in at.kept.items()}
         if not at.done:
             tensors |= {f"module.{name}": tensor for name, tensor in self.phase.module.state_dict().items()}
-            tensors |= {f"average.{name}": tensor for name, tensor in self.average.tensors().items()}
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.tensors.items()}
             tensors |= {f"optimizer.{name}": tensor for name, tensor in pack_optimizer(self.optimizer).items()}
         facts = {one.name: getattr(at, one.name) for one in fields(at) if one.name != "kept"}
         facts |= {"scaler": self.scaler.state_dict(), "history": list(self.run.history.rows())}
@@ -237,26 +237,23 @@ class AveragedWeights:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self._live = floating_tensors(module)
-        self._average = {name: tensor.detach().clone() for name, tensor in self._live.items()}
+        self.tensors = {name: tensor.detach().clone() for name, tensor in self._live.items()}
         self._decay = decay
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         keep = min(self._decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self._average.values()), list(self._live.values()), 1.0 - keep)
+        torch._foreach_lerp_(list(self.tensors.values()), list(self._live.values()), 1.0 - keep)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Within the context the module computes with the average instead of its own weights."""
         own = {name: tensor.detach().clone() for name, tensor in self._live.items()}
-        copy_into(self._live, self._average)
+        copy_into(self._live, self.tensors)
         try:
             yield
         finally:
             copy_into(self._live, own)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return self._average
 
 
 def floating_tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from bench.contract import DataError, DataPlace
-from bench.data.formats.safe_pickle import read_pickled
 from bench.options import build
 from bench.registry import get_dataset
 
@@ -177,15 +176,23 @@ def test_a_malicious_pickle_is_refused_though_its_checksum_be_right(
         b"",
     ],
 )
-def test_a_pickle_of_anything_but_plain_data_is_refused(wrong: bytes) -> None:
-    with pytest.raises(DataError, match=r"x: (refused|holds)") as caught:
-        read_pickled(wrong, Path("x"))
+def test_a_pickle_of_anything_but_plain_data_is_refused(
+    wrong: bytes, place: DataPlace, expect: Expect, tar_gz: TarGz, tmp_path: Path
+) -> None:
+    files = cifar10_files() | {"test_batch": wrong}
+    cls = expect("cifar10", files)
+    write_archive(cls, files, tmp_path / "root", tar_gz)
+    with pytest.raises(DataError, match=r"test_batch: (refused|holds a)") as caught:
+        cls().load(place)
     assert "\n" not in str(caught.value)
 
 
-def test_python_2_pickles_are_read(md5: Md5) -> None:
-    text = b"(dp0\nS'data'\np1\nS'some'\np2\nsS'labels'\np3\n(lp4\nI3\nas."
-    assert read_pickled(text, Path("x")) == {"data": "some", "labels": [3]}
+def test_python_2_pickles_are_read(place: DataPlace, expect: Expect, tar_gz: TarGz, tmp_path: Path) -> None:
+    names = b"".join(f"S'kind {number}'\na".encode() for number in range(10))
+    files = cifar10_files() | {"batches.meta": b"(dp0\nS'num_vis'\nI3072\nsS'label_names'\np3\n(lp4\n" + names + b"s."}
+    cls = expect("cifar10", files)
+    write_archive(cls, files, tmp_path / "root", tar_gz)
+    assert cls().load(place).classes == tuple(f"kind {number}" for number in range(10))
 
 
 def svhn_file(n: int, first: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import operator
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -194,7 +195,7 @@ def test_part_of_a_snapshot_is_completed_once(
     place: DataPlace, table: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fake = OneSnapshot(tmp_path, table)
-    monkeypatch.setattr("bench.data.download.hub._hub", lambda repository: fake)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", fake)
     monkeypatch.setattr("bench.data.download.hub.hub_obstacle", lambda: "")
     online = replace(place, download=True)
     for _ in range(2):
@@ -211,7 +212,7 @@ def test_part_of_a_snapshot_is_used_without_a_network_and_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     fake = OneSnapshot(tmp_path, table)
-    monkeypatch.setattr("bench.data.download.hub._hub", lambda repository: fake)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", fake)
     load("hf:someone/zoo", replace(place, download=False))
     assert "may be part of it" in caplog.text
     assert fake.downloads == 0

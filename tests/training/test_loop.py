@@ -19,7 +19,7 @@ from bench.runs.fitting import MemoryHistory
 from bench.training.batches import Batch, Batches
 from bench.training.checkpoints import FolderCheckpoints
 from bench.training.loop import run_phase, seconds_per_epoch
-from bench.training.phase import Group, Optimization, Phase, one_cycle, plateau_factor
+from bench.training.phase import Group, Optimization, Phase, plateau_factor, rate_factor
 from bench.training.phases import plan_epochs
 from bench.training.precision import number_type
 
@@ -296,7 +296,7 @@ def test_the_learning_rate_moves_as_torchs_one_cycle() -> None:
     theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=1001, pct_start=0.25, final_div_factor=1e9)
     ours = []
     for step in range(1001):
-        ours.append(abs(optimizer.param_groups[0]["lr"] - one_cycle(step / 1000, 0.25)))
+        ours.append(abs(optimizer.param_groups[0]["lr"] - rate_factor("one_cycle", step / 1000, 0.25)))
         optimizer.step()
         theirs.step() if step < 1000 else None
     assert max(ours) < 0.01

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.contract import Audit, DataError, Dataset, Images, Overlap, Split
+from bench.contract import Audit, DataError, Dataset, Images, Overlap
 from bench.data.audit.duplicates import VERSION, Copies, find_copies, load_copies, save_copies
 from bench.data.decoding.cache import AUDITS
 from bench.data.splits.fingerprint import fingerprint
@@ -89,7 +89,7 @@ def without_leaks(dataset: Dataset, cache: Path | None = None, progress: Progres
         return replace(dataset, notes=notes)
     train, validation = (getattr(dataset, name).subset(rows) for name, rows in kept.items())
     clean = replace(dataset, train=train, validation=validation, notes=notes)
-    clean = replace(clean, fingerprint=fingerprint(dataset.classes, _parts(clean)))
+    clean = replace(clean, fingerprint=fingerprint(dataset.classes, clean.parts()))
     if cache is not None:  # the same copies, less those left out: what is rare enough to count is not asked again
         order = np.concatenate([view.where[name][kept.get(name, slice(None))] for name in view.where])
         _, first = np.unique(order, return_index=True)
@@ -102,7 +102,7 @@ def _view(dataset: Dataset) -> _View:
     known: dict[int, tuple[object, Labels]] = {}  # of each array, the number of each of its rows; the array lives on
     images, labels, names, where = [], [], [], {}
     count = 0
-    for name, part in _parts(dataset).items():
+    for name, part in dataset.parts().items():
         pixels = part.images.pixels
         _, numbers = known.setdefault(id(pixels), (pixels, np.full(len(pixels), -1, np.int64)))
         rows = np.arange(len(pixels)) if part.images.rows is None else part.images.rows
@@ -114,15 +114,6 @@ def _view(dataset: Dataset) -> _View:
         labels.append(part.labels[new])
         names.append(part.ids[new])
     return _View(tuple(images), where, np.concatenate(labels), np.concatenate(names))
-
-
-def _parts(dataset: Dataset) -> dict[str, Split]:
-    return {
-        "train": dataset.train,
-        "validation": dataset.validation,
-        "query": dataset.query,
-        "gallery": dataset.gallery,
-    }
 
 
 def _has_copy(copies: Copies, there: Flags, *, itself: bool = False) -> tuple[Flags, Flags, Flags]:

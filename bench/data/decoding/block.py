@@ -55,9 +55,6 @@ class Task:
     resize: ResizeMode
     lost: Mapping[int, str] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> Task:
         sources = tuple(Piece(**one) if isinstance(one, dict) else one for one in facts.pop("sources"))
@@ -79,9 +76,6 @@ class Outcome:
     crc: int = 0
     digest: str = ""
     misfit: Literal["size", "colour"] | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> Outcome:
@@ -127,7 +121,7 @@ def main() -> None:
     answers.write(READY)
     for line in sys.stdin.buffer:
         try:
-            answer = fill_block(Task.from_json(json.loads(line))).as_json()
+            answer = asdict(fill_block(Task.from_json(json.loads(line))))
         except OSError as error:
             answer = {"errno": error.errno, "error": error.strerror or str(error)}
         answers.write(json.dumps(answer).encode() + b"\n")

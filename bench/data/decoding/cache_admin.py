@@ -6,11 +6,12 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from bench.data.decoding.cache import (
     AUDITS,
@@ -60,10 +61,8 @@ def cache_items(cache: Path) -> list[CacheItem]:
     found = [_item(kind, folder) for kind, place in places for folder in _folders(place)]
     found += [_plain_item("extracted", folder) for folder in _folders(cache / EXTRACTED)]
     found += [_plain_item("audit", file) for file in (cache / AUDITS).glob("*.npz")]
-    found += [_plain_item("gallery", file) for file in (cache / GALLERIES).glob("*.safetensors")]
-    found += [
-        _plain_item("gallery", folder) for folder in (cache / GALLERIES).glob("*.shards")
-    ]  # of one that was stopped
+    for pattern in ("*.safetensors", "*.shards"):  # the second: of one that was stopped
+        found += [_plain_item("gallery", path) for path in (cache / GALLERIES).glob(pattern)]
     return sorted(found, key=lambda one: -one.used)
 
 
@@ -150,24 +149,16 @@ def to_prune(item: Sequence[CacheItem], *, everything: bool, days: float | None,
 
 def remove(item: CacheItem, cache: Path) -> bool:
     """Remove an entry; whoever maps it keeps its pages. Returns False for one that another process is writing."""
+    holding: AbstractContextManager[object] = nullcontext()
     if item.kind == "under way":
-        try:
-            with locked(cache, item.key, wait=False):
-                shutil.rmtree(item.folder)
-        except TimeoutError:
-            return False
-        return True
-    if item.kind == "gallery":
-        try:
-            with FileLock(item.folder.with_suffix(".lock"), timeout=0):
-                shutil.rmtree(item.folder) if item.folder.is_dir() else item.folder.unlink()
-        except Timeout:
-            return False
-        return True
-    if item.folder.is_file():
-        item.folder.unlink()
-    else:
-        shutil.rmtree(item.folder)
+        holding = locked(cache, item.key, wait=False)
+    elif item.kind == "gallery":
+        holding = FileLock(item.folder.with_suffix(".lock"), timeout=0)
+    try:
+        with holding:
+            shutil.rmtree(item.folder) if item.folder.is_dir() else item.folder.unlink()
+    except TimeoutError:
+        return False
     if item.kind == "decoded":
         for alias in (cache / DECODED / BY_FILES).glob("*"):
             if alias.read_text("ascii", "replace").strip() == item.key:

@@ -99,7 +99,9 @@ def decode_files(
         entry = find_entry(place.cache, key)
         if entry is None:
             try:
-                make_entry(Job(key, folder, sources, place, recipe, facts, what or name_of(sources[0])))
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd files; broken ones are reported
+                    make_entry(Job(key, folder, sources, place, recipe, facts, what or name_of(sources[0])))
             except OSError as error:
                 raise DataError(f"{folder}: the images cannot be written ({error.strerror or error})") from error
             entry = find_entry(place.cache, key)
@@ -145,12 +147,6 @@ class Job:
 
 def make_entry(job: Job) -> None:
     """Decode a job's files into the cache, from where an earlier start was cut off. Raises OSError if it is full."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd files; those that cannot be decoded are reported
-        _make_entry(job)
-
-
-def _make_entry(job: Job) -> None:
     sources, recipe, folder = job.sources, job.recipe, job.folder
     work = DecodeJournal(folder, len(sources), job.facts)
     if work.frame is None:

@@ -14,6 +14,7 @@ from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin 
 from PIL import PngImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401 # isort: skip
 
 from bench.data.decoding.image_source import Source, UnreadableImageError, read_source
+from bench.naming import reason_of
 
 if TYPE_CHECKING:
     from bench.contract import Pixels, ResizeMode
@@ -136,4 +137,4 @@ def _reason(error: Exception) -> str:
         return "not an image of a known format"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+    return reason_of(error)

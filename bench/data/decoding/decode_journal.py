@@ -67,7 +67,7 @@ class DecodeJournal:
         if self._waiting:
             with self.pixels.open("r+b") as file:
                 os.fsync(file.fileno())
-            self._append([outcome.as_json() for outcome in self._waiting])
+            self._append([asdict(outcome) for outcome in self._waiting])
             self._waiting = []
         self._synced = time.monotonic()
 

@@ -13,8 +13,7 @@ import logging
 import queue
 import subprocess
 import sys
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict, replace
 
 from bench.data.decoding.block import READY, Outcome, Task, fill_block
 
@@ -38,17 +37,11 @@ class _Worker:
 
     def ask(self, task: Task) -> Outcome:
         """Have a task done. Raises _GoneError if the process ends over it, OSError if the pixels cannot be written."""
-        answer = self._answer(task)
-        if "error" in answer:
-            raise OSError(answer["errno"], answer["error"])
-        return Outcome.from_json(answer)
-
-    def _answer(self, task: Task) -> dict[str, Any]:
         process = self._started()
         if process.stdin is None or process.stdout is None:
             raise _GoneError
         try:
-            process.stdin.write(json.dumps(task.as_json()).encode() + b"\n")
+            process.stdin.write(json.dumps(asdict(task)).encode() + b"\n")
             process.stdin.flush()
             line = process.stdout.readline()
         except BrokenPipeError:
@@ -56,8 +49,10 @@ class _Worker:
         if not line.endswith(b"\n"):
             self.stop()
             raise _GoneError
-        found: dict[str, Any] = json.loads(line)
-        return found
+        answer = json.loads(line)
+        if "error" in answer:
+            raise OSError(answer["errno"], answer["error"])
+        return Outcome.from_json(answer)
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -102,18 +97,15 @@ class WorkerPool:
         """Have a task done by the next idle worker; a file that ends its worker is reported as broken."""
         worker = self._idle.get()
         try:
-            return self._done_by(worker, task)
+            try:
+                return worker.ask(task)
+            except _GoneError:
+                return self._carefully(worker, task)
         except _NotStartedError:
             logger.debug("worker processes cannot be started; decoding in threads")
             return fill_block(task)
         finally:
             self._idle.put(worker)
-
-    def _done_by(self, worker: _Worker, task: Task) -> Outcome:
-        try:
-            return worker.ask(task)
-        except _GoneError:
-            return self._carefully(worker, task)
 
     def _carefully(self, worker: _Worker, task: Task) -> Outcome:
         """Try the files one by one, then do the task without those that end the worker."""

@@ -13,6 +13,7 @@ from typing import Any
 from bench.contract import DataError, DataPlace
 from bench.data.formats.parquet import EXTRA
 from bench.environment import hub_obstacle
+from bench.naming import reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +25,14 @@ def hub_snapshot(repository: str, revision: str, place: DataPlace, kinds: Sequen
     it, and is used as it is where there is no network. name: of the data set, for errors.
     Raises DataError in under a second where there is neither copy nor network.
     """
-    hub = _hub(repository)
+    try:
+        hub = importlib.import_module("huggingface_hub")
+    except ImportError as error:
+        raise DataError(f"{repository}: the Hub needs huggingface_hub and pyarrow: {EXTRA}") from error
     cached = _cached_snapshot(hub, repository, revision, kinds)
     if cached is not None and _marker(place, repository, cached).is_file():
         return cached
-    obstacle = _obstacle(place)
+    obstacle = hub_obstacle() if place.download else "downloading is switched off"
     if obstacle and cached is not None:
         logger.warning("%s: the copy on this machine may be part of it; not compared, for %s", repository, obstacle)
         return cached
@@ -47,11 +51,8 @@ def hub_snapshot(repository: str, revision: str, place: DataPlace, kinds: Sequen
     except DataError:
         raise
     except Exception as error:  # the Hub's own errors have many kinds
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(
-            _how_to_provide(repository, f"the Hub gave no revision {revision!r} ({reason})", name)
-        ) from error
-
+        why = f"the Hub gave no revision {revision!r} ({reason_of(error)})"
+        raise DataError(_how_to_provide(repository, why, name)) from error
     marker = _marker(place, repository, whole)
     with suppress(OSError):  # without it, the next start asks the Hub again
         marker.parent.mkdir(parents=True, exist_ok=True)
@@ -70,8 +71,9 @@ def _cached_snapshot(hub: Any, repository: str, revision: str, kinds: Sequence[S
                 local_files_only=True,
                 allow_patterns=[*kind, "README.md"],
             )
-            if chosen(_names_in(Path(folder)), [kind]):
-                return Path(folder)
+            whole = Path(folder)
+            if chosen([path.relative_to(whole).as_posix() for path in whole.rglob("*") if path.is_file()], [kind]):
+                return whole
     return None
 
 
@@ -83,21 +85,6 @@ def _marker(place: DataPlace, repository: str, snapshot: Path) -> Path:
 def chosen(names: Sequence[str], kinds: Sequence[Sequence[str]]) -> Sequence[str]:
     """Return the patterns of the first kind that a name fits, or nothing."""
     return next((kind for kind in kinds if any(fnmatch.filter(names, pattern) for pattern in kind)), ())
-
-
-def _obstacle(place: DataPlace) -> str:
-    return hub_obstacle() if place.download else "downloading is switched off"
-
-
-def _hub(repository: str) -> Any:
-    try:
-        return importlib.import_module("huggingface_hub")
-    except ImportError as error:
-        raise DataError(f"{repository}: the Hub needs huggingface_hub and pyarrow: {EXTRA}") from error
-
-
-def _names_in(folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
 def _how_to_provide(repository: str, why: str, name: str) -> str:

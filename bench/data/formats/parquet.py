@@ -11,11 +11,11 @@ import importlib
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,12 +23,15 @@ from bench.contract import DataError, SimbenchError
 from bench.data.decoding.cache import ENTRY, PACKED_IMAGES, UNPACKED
 from bench.data.decoding.image_source import Piece
 from bench.files import making_once, replacing
-from bench.naming import did_you_mean
+from bench.naming import did_you_mean, reason_of
 
 USUAL = ("label", "labels", "fine_label", "class", "target")  # label columns, the likeliest first
 README = "README.md"
-
 EXTRA = "pip install 'simbench-retrieval[hf]'"
+LENGTHS = "lengths.npy"
+BATCH = 64  # images taken out at a time: photographs are megabytes
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,21 +43,31 @@ class Columns:
     classes: tuple[str, ...]
 
 
-def columns_of(path: Path, label: str, readme: Path) -> Columns:
-    """Find a table's columns. label: the label column's name, "" to find it; readme: of the set, if it has one.
+def with_pyarrow(path: Path, reader: Callable[[Any], T]) -> T:
+    """Return what a function of the module ``pyarrow.parquet`` reads from a file.
 
-    Raises DataError that names the columns there are.
+    Raises DataError where there is no pyarrow, and in place of its own errors.
     """
     try:
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise DataError(f"{path}: reading Parquet needs pyarrow: {EXTRA}") from error
     try:
-        schema = parquet.read_schema(path)
+        return reader(parquet)
+    except SimbenchError:
+        raise
+    except OSError as error:  # pyarrow's own errors among them, which have lines
+        raise DataError(f"{path}: cannot be read ({error.strerror or reason_of(error)})") from error
     except Exception as error:  # pyarrow's errors, which have no class that can be named without importing it
-        raise DataError(
-            f"{path}: not a Parquet file that can be read ({' '.join(str(error).split())[:200]})"
-        ) from error
+        raise DataError(f"{path}: not a Parquet file that can be read ({reason_of(error)})") from error
+
+
+def columns_of(path: Path, label: str, readme: Path) -> Columns:
+    """Find a table's columns. label: the label column's name, "" to find it; readme: of the set, if it has one.
+
+    Raises DataError that names the columns there are.
+    """
+    schema = with_pyarrow(path, lambda parquet: parquet.read_schema(path))
     features = {**_from_readme(readme), **_from_metadata(schema.metadata)}
     names = list(schema.names)
     kinds = {name: str(schema.field(name).type) for name in names}
@@ -99,11 +112,6 @@ def _from_readme(path: Path) -> dict[str, tuple[str, ...]]:
         return {}
 
 
-LENGTHS = "lengths.npy"
-
-BATCH = 64  # images taken out at a time: photographs are megabytes
-
-
 @dataclass(frozen=True)
 class Table:
     """images: one piece a row; paths: what the rows call their images, where they do; cells: the other columns."""
@@ -115,11 +123,8 @@ class Table:
 
 def read_parquet(source: Path, cache: Path, label_column: str, image_column: str = "image") -> Table:
     """Return a table's rows, their images unpacked. Raises DataError that says what is missing."""
-    try:
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise DataError(f"{source}: reading Parquet needs pyarrow: pip install 'simbench-retrieval[hf]'") from error
-    try:
+
+    def read(parquet: Any) -> tuple[dict[str, list[Any]], Path]:
         with parquet.ParquetFile(source) as file:
             names = file.schema_arrow.names
             for column in (image_column, label_column):
@@ -130,13 +135,9 @@ def read_parquet(source: Path, cache: Path, label_column: str, image_column: str
             wanted = [name for name in (label_column, "split", "is_query", "is_gallery") if name in names]
             cells = file.read(columns=wanted).to_pydict()
             cells[label_column] = _named(file.schema_arrow.metadata, label_column, cells[label_column])
-            folder = _unpacked(source, cache, file, image_column)
-    except SimbenchError:
-        raise
-    except OSError as error:  # pyarrow's own errors among them, which have lines
-        raise DataError(f"{source}: cannot be read ({error.strerror or _line(error)})") from error
-    except Exception as error:  # pyarrow's errors, which have no class that can be named without importing it
-        raise DataError(f"{source}: not a Parquet file that can be read ({_line(error)})") from error
+            return cells, _unpacked(source, cache, file, image_column)
+
+    cells, folder = with_pyarrow(source, read)
     lengths = np.load(folder / LENGTHS, allow_pickle=False).tolist()
     paths = json.loads((folder / "paths.json").read_text("utf-8"))
     pieces, start = [], 0
@@ -148,11 +149,11 @@ def read_parquet(source: Path, cache: Path, label_column: str, image_column: str
 
 def _named(metadata: dict[bytes, bytes] | None, column: str, values: list[Any]) -> list[Any]:
     """Return labels by name where Hugging Face's metadata has names for their numbers."""
-    try:
-        names = json.loads((metadata or {})[b"huggingface"])["info"]["features"][column]["names"]
-        return [names[value] if isinstance(value, int) and value >= 0 else value for value in values]
-    except (KeyError, ValueError, TypeError, IndexError):
+    names = _from_metadata(metadata).get(column, ())
+    numbers = {value for value in values if isinstance(value, int) and value >= 0}
+    if max(numbers, default=0) >= len(names):
         return values
+    return [names[value] if value in numbers else value for value in values]
 
 
 def _unpacked(source: Path, cache: Path, file: Any, column: str) -> Path:
@@ -198,7 +199,3 @@ def _images(file: Any, source: Path, column: str) -> Iterator[tuple[bytes, str |
                     f"{source}: the column {column} holds {type(data).__name__}, not the bytes of image files"
                 )
             yield data or b"", path
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
-from bench.naming import did_you_mean
+from bench.data.formats.parquet import with_pyarrow
+from bench.naming import did_you_mean, reason_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,7 +95,7 @@ def _read(path: Path, reader: Callable[[], Any]) -> Any:
     try:
         return reader()
     except (*DAMAGED_ARRAYS, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read ({_line(error)})") from error
+        raise DataError(f"{path}: cannot be read ({reason_of(error)})") from error
 
 
 def _numpy(path: Path) -> NDArray[Any]:
@@ -126,21 +127,19 @@ def _from_safetensors(path: Path, key: str) -> NDArray[Any] | Tensor:
             tensor: Tensor = file.get_tensor(chosen)
             return tensor
     except (OSError, safetensors.SafetensorError) as error:
-        raise DataError(f"{path}: cannot be read ({_line(error)})") from error
+        raise DataError(f"{path}: cannot be read ({reason_of(error)})") from error
 
 
 def _vectors_from_parquet(path: Path, key: str) -> NDArray[Any]:
-    schema = _parquet(path, lambda parquet: parquet.read_schema(path))
+    schema = with_pyarrow(path, lambda parquet: parquet.read_schema(path))
     kinds = {name: str(schema.field(name).type) for name in schema.names}
     lists = [name for name, kind in kinds.items() if "list<" in kind]
     floating = [name for name, kind in kinds.items() if kind in ("float", "double", "halffloat")]
     if not key and not lists and floating:
-        table = _parquet(path, lambda parquet: parquet.read_table(path, columns=floating))
+        table = with_pyarrow(path, lambda parquet: parquet.read_table(path, columns=floating))
         return np.column_stack([table.column(name).to_numpy() for name in floating])
     chosen = _choose(path, key, lists)
-    column = _parquet(path, lambda parquet: parquet.read_table(path, columns=[chosen])).column(0).combine_chunks()
-    if column.null_count:
-        raise DataError(f"{path}: column {chosen!r} has {column.null_count} empty rows")
+    column = _column(path, chosen).combine_chunks()
     if not len(column):
         raise DataError(f"{path}: column {chosen!r} has no rows")
     values = column.flatten().to_numpy(zero_copy_only=False)
@@ -151,30 +150,23 @@ def _vectors_from_parquet(path: Path, key: str) -> NDArray[Any]:
 
 
 def _names_from_parquet(path: Path, key: str, usual: str) -> NDArray[Any]:
-    schema = _parquet(path, lambda parquet: parquet.read_schema(path))
+    schema = with_pyarrow(path, lambda parquet: parquet.read_schema(path))
     plain = [name for name in schema.names if _is_plain(schema.field(name).type)]
     chosen = _choose(path, key, plain, usual)
-    column = _parquet(path, lambda parquet: parquet.read_table(path, columns=[chosen])).column(0)
+    return np.array(_column(path, chosen).to_pylist())
+
+
+def _column(path: Path, name: str) -> Any:
+    column = with_pyarrow(path, lambda parquet: parquet.read_table(path, columns=[name])).column(0)
     if column.null_count:
-        raise DataError(f"{path}: column {chosen!r} has {column.null_count} empty rows")
-    return np.array(column.to_pylist())
+        raise DataError(f"{path}: column {name!r} has {column.null_count} empty rows")
+    return column
 
 
 def _is_plain(kind: Any) -> bool:
     """Whether a column holds whole numbers or text, also as categories."""
     values = kind.value_type if str(kind).startswith("dictionary") else kind
     return str(values).startswith(("int", "uint", "string", "large_string"))
-
-
-def _parquet(path: Path, reader: Callable[[Any], Any]) -> Any:
-    try:
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise DataError(f"{path}: reading Parquet needs pyarrow: pip install 'simbench-retrieval[hf]'") from error
-    try:
-        return reader(parquet)
-    except Exception as error:  # pyarrow's errors, which have no class that can be named without importing it
-        raise DataError(f"{path}: not a Parquet file that can be read ({_line(error)})") from error
 
 
 def _choose(path: Path, key: str, fitting: Sequence[str], usual: str = "") -> str:
@@ -191,7 +183,3 @@ def _choose(path: Path, key: str, fitting: Sequence[str], usual: str = "") -> st
     if not fitting:
         raise DataError(f"{path}: nothing of the right shape in it")
     raise UsageError(f"{path} holds several: which one? Give {path.name}:KEY {found}")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

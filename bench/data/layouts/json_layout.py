@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import filecmp
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from bench.contract import DataError
@@ -30,24 +30,24 @@ def list_json_layout(root: Path) -> Listing:
     train = _placed(root, TRAIN_INFO, [TRAIN])
     test = _placed(root, TEST_INFO, [QUERY, GALLERY])
     parts = {
-        "train": _part((id_of(str(found[TRAIN]), root), found[TRAIN], label) for found, label in train),
-        "query": _part((_query_id(root, found), found[QUERY], label) for found, label in test if QUERY in found),
-        "gallery": _part(
-            (id_of(str(found[GALLERY]), root), found[GALLERY], label) for found, label in test if GALLERY in found
+        "train": Part.of((found[TRAIN], label, id_of(found[TRAIN], root)) for found, label in train),
+        "query": Part.of((found[QUERY], label, _query_id(root, found)) for found, label in test if QUERY in found),
+        "gallery": Part.of(
+            (found[GALLERY], label, id_of(found[GALLERY], root)) for found, label in test if GALLERY in found
         ),
     }
     met = sum(1 for folder in (TRAIN, QUERY, GALLERY) for _ in walk(root / folder))
     return Listing(slug(root.resolve().name), root, parts, met - sum(map(len, parts.values())))
 
 
-def _placed(root: Path, info: str, folders: list[str]) -> list[tuple[dict[str, Path], str]]:
+def _placed(root: Path, info: str, folders: list[str]) -> list[tuple[dict[str, str], str]]:
     """Return for each name of a JSON file where it lies, by folder, and its label. Raises DataError if nowhere."""
     placed, missing = [], []
     for name, label in _read(root / info).items():
-        found = {folder: root / folder / name for folder in folders if (root / folder / name).is_file()}
+        found = {folder: str(root / folder / name) for folder in folders if (root / folder / name).is_file()}
         top = PurePosixPath(name).parts[0]
         if not found and top in folders and (root / name).is_file():  # written relative to the root
-            found = {top: root / name}
+            found = {top: str(root / name)}
         placed.append((found, label))
         if not found:
             missing.append(name)
@@ -57,17 +57,10 @@ def _placed(root: Path, info: str, folders: list[str]) -> list[tuple[dict[str, P
     return placed
 
 
-def _query_id(root: Path, found: Mapping[str, Path]) -> str:
+def _query_id(root: Path, found: Mapping[str, str]) -> str:
     query, gallery = found[QUERY], found.get(GALLERY)
     same = gallery is not None and filecmp.cmp(query, gallery, shallow=False)
-    return id_of(str(gallery if same and gallery else query), root)
-
-
-def _part(rows: Iterable[tuple[str, Path, str]]) -> Part:
-    rows = tuple(rows)
-    return Part(
-        tuple(str(path) for _, path, _ in rows), tuple(label for *_, label in rows), tuple(one for one, *_ in rows)
-    )
+    return id_of(gallery if same and gallery else query, root)
 
 
 def _read(file: Path) -> dict[str, str]:

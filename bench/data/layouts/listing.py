@@ -107,14 +107,15 @@ class Part:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @classmethod
+    def of(cls, rows: Iterable[tuple[Source, str, str]]) -> Part:
+        """Return a part of (path, label, id) a row."""
+        paths, labels, ids = tuple(zip(*rows, strict=True)) or ((), (), ())
+        return cls(paths, labels, ids)
+
     def only(self, rows: Iterable[int]) -> Part:
         """Return the part's chosen rows."""
-        rows = tuple(rows)
-        return Part(
-            tuple(self.paths[row] for row in rows),
-            tuple(self.labels[row] for row in rows),
-            tuple(self.ids[row] for row in rows),
-        )
+        return Part.of((self.paths[row], self.labels[row], self.ids[row]) for row in rows)
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,7 @@ def _is_flagged(row: Row) -> bool:
 
 
 def _part(rows: Iterable[Row]) -> Part:
-    rows = tuple(rows)
-    return Part(tuple(r.path for r in rows), tuple(r.label for r in rows), tuple(r.id for r in rows))
+    return Part.of((row.path, row.label, row.id) for row in rows)
 
 
 def _rows(source: Path, label_column: str) -> Iterator[Row]:

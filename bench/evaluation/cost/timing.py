@@ -42,14 +42,6 @@ class Latency:
         return self.percentile_ms(50)
 
     @property
-    def p95_ms(self) -> float:
-        return self.percentile_ms(95)
-
-    @property
-    def p99_ms(self) -> float:
-        return self.percentile_ms(99)
-
-    @property
     def per_second(self) -> float:
         """Images, queries or vectors a second: all that were done over all the time they took."""
         return self.batch * len(self.samples_ns) / (sum(self.samples_ns) / 1e9)

@@ -26,8 +26,14 @@ _FACTOR = 4  # so many times k are looked at again
 class IndexRecipe:
     """How to build one index and how to search it.
 
-    family: what it is listed under; factory: faiss's own description of the index; settings: search parameters by
-    their names in faiss, one mapping a point of the sweep.
+    Attributes:
+        family: What it is listed under.
+        factory: faiss's own description of the index.
+        settings: Search parameters by their names in faiss, one mapping a point of the sweep.
+
+    Example:
+        >>> IndexRecipe("hnsw", "HNSW32,Flat", ({"efSearch": 16}, {"efSearch": 128})).refined
+        False
     """
 
     family: str

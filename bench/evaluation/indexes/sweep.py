@@ -19,7 +19,7 @@ from bench.evaluation.metrics import ranking
 from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.reranking.embedded import Embedded, Shortlist, shortlist_ranks, unit_or_zero
-from bench.evaluation.reranking.whitening import Projection, fit_projection
+from bench.evaluation.reranking.vector_stages import Projection, fit_projection
 from bench.evaluation.statistics.pareto import pareto_front
 
 Clock: TypeAlias = Literal["wall", "processor"]

@@ -26,8 +26,6 @@ def embed_images(
     Raises DataError without images, and MethodError, naming the method's class, where ``embed`` returns anything but
     floating-point ``(n, d)``, or rows that are not finite or all zero.
     """
-    if len(images) == 0:
-        raise DataError("there are no images to embed")
     vectors: Vectors | None = None
     for rows in batches(len(images), batch_size, progress, "embed"):
         embedded = embed_pixels(method, to_floats(images.take(rows), device))

@@ -7,7 +7,7 @@ not where ties are counted for the method, where a label decides the order, or w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -104,39 +104,17 @@ def shuffled_labels(sample: Sample, *, ties: str, seed: int, threads: int = 1) -
     images, first = np.unique(np.concatenate((sample.query_images, sample.gallery_images)), return_index=True)
     labels = np.concatenate((sample.query_labels, sample.gallery_labels))[first]
     query, gallery = (np.searchsorted(images, side) for side in (sample.query_images, sample.gallery_images))
-
-    def draws() -> Iterator[Sample]:
-        for _ in range(TURNS):
-            shuffled = rng.permutation(labels)
-            yield Sample(
-                sample.query,
-                sample.gallery,
-                shuffled[query],
-                shuffled[gallery],
-                sample.query_images,
-                sample.gallery_images,
-            )
-
-    return _against_chance(draws(), ties, threads)
+    shuffled = (rng.permutation(labels) for _ in range(TURNS))
+    draws = (replace(sample, query_labels=one[query], gallery_labels=one[gallery]) for one in shuffled)
+    return _against_chance(draws, ties, threads)
 
 
 def random_vectors(sample: Sample, *, ties: str, seed: int, threads: int = 1) -> AgainstChance:
     """Rank random directions in place of the sample's vectors, with the true labels."""
     rng = np.random.default_rng((seed, 6))
-
-    def draws() -> Iterator[Sample]:
-        for _ in range(TURNS):
-            query, gallery = (rng.standard_normal(side.shape, np.float32) for side in (sample.query, sample.gallery))
-            yield Sample(
-                query,
-                gallery,
-                sample.query_labels,
-                sample.gallery_labels,
-                sample.query_images,
-                sample.gallery_images,
-            )
-
-    return _against_chance(draws(), ties, threads)
+    shapes = sample.query.shape, sample.gallery.shape
+    vectors = ([rng.standard_normal(shape, np.float32) for shape in shapes] for _ in range(TURNS))
+    return _against_chance((replace(sample, query=one, gallery=other) for one, other in vectors), ties, threads)
 
 
 def _against_chance(draws: Iterator[Sample], ties: str, threads: int) -> AgainstChance:

@@ -23,6 +23,10 @@ class Health:
     effective_rank: float
     mean_pairwise_cosine: float
 
+    @classmethod
+    def of(cls, vectors: Real) -> Health:
+        return cls(effective_rank(vectors), mean_pairwise_cosine(vectors))
+
     @property
     def collapsed(self) -> bool:
         """Whether the mean cosine is above 0.999 or the effective rank below 2; one vector alone is never collapsed."""
@@ -64,11 +68,6 @@ def sample_rows(n: int, seed: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]
         return np.arange(n, dtype=np.int64)
     chosen = np.random.default_rng((seed, 1)).choice(n, size=SAMPLE_ROWS, replace=False)
     return np.sort(chosen).astype(np.int64)
-
-
-def inspect_sample(vectors: Real) -> Health:
-    """Return the health of these rows, all of them."""
-    return Health(effective_rank(vectors), mean_pairwise_cosine(vectors))
 
 
 def _unit(vectors: Real) -> Floats:

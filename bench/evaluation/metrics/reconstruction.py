@@ -80,11 +80,12 @@ def score_decoding(
 
     Raises MethodError where the decoded images have another shape than the images, or break ``decode_batch``'s rules.
     """
-    if len(images) != len(vectors) or len(images) == 0:
-        raise DataError(f"decoding needs one vector an image, got {len(vectors)} for {len(images)}")
-    mse, similarity = np.empty(len(images)), np.empty(len(images))
+    n = len(images)
+    if n != len(vectors) or n == 0:
+        raise DataError(f"decoding needs one vector an image, got {len(vectors)} for {n}")
+    mse, similarity = np.empty(n), np.empty(n)
     again = np.empty(vectors.shape, dtype=np.float32)
-    for rows in batches(len(images), batch_size, progress, "decode"):
+    for rows in batches(n, batch_size, progress, "decode"):
         pixels = to_floats(images.take(rows), device)
         decoded = _decode_like(decoder, torch.from_numpy(vectors[rows].copy()).to(device), pixels)
         mse[rows] = (decoded - pixels).square().mean(dim=(1, 2, 3)).cpu().numpy()
@@ -93,7 +94,7 @@ def score_decoding(
     again = normalize_rows(again, f"{name_of(method)}.embed of decoded images", MethodError)
     return {
         "decode_cosine": _cosine(vectors, again),
-        "decode_cosine_shuffled": _shuffled_cosine(vectors, again, seed),
+        "decode_cosine_shuffled": _cosine(vectors, again[derangement(n, seed)]) if n > 1 else np.full(n, np.nan),
         "pixel_mse": mse,
         "psnr": peak_signal_to_noise(mse),
         "ssim": similarity,
@@ -134,12 +135,6 @@ def _embed_again(method: Method, decoded: torch.Tensor, dimension: int) -> Vecto
         )
     again: Vectors = embedded.cpu().numpy()
     return again
-
-
-def _shuffled_cosine(vectors: Vectors, again: Vectors, seed: int) -> Floats:
-    if len(vectors) < 2:
-        return np.full(len(vectors), np.nan)
-    return _cosine(vectors, again[derangement(len(vectors), seed)])
 
 
 def _cosine(first: Vectors, second: Vectors) -> Floats:

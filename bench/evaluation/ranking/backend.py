@@ -38,7 +38,7 @@ class Columns:
     @property
     def padded(self) -> int:
         """The number of columns with those that fill the last tile."""
-        return -(-len(self.order) // TILE) * TILE
+        return round_up(len(self.order), TILE)
 
     def take(self, columns: Ints | slice) -> Vectors:
         """Return chosen columns as rows, float32 ``(k, d)``."""
@@ -58,7 +58,9 @@ class Columns:
         if self.held is not None:
             yield slice(0, self.padded), self.held
             return
-        for columns in _steps(self.padded, self.gallery.dimension):
+        step = max(TILE, _CHUNK_VALUES // max(1, self.gallery.dimension) // TILE * TILE)
+        for first in range(0, self.padded, step):
+            columns = slice(first, min(first + step, self.padded))
             rows = np.zeros((columns.stop - columns.start, self.gallery.dimension), dtype=np.float32)
             chosen = self.order[columns]
             rows[: len(chosen)] = self.gallery.take(chosen)
@@ -74,12 +76,6 @@ def grouped_columns(gallery: Rows, order: Ints) -> Columns:
     for columns, rows in made.chunks():
         held[columns] = rows
     return Columns(gallery, order, held)
-
-
-def _steps(columns: int, dimension: int) -> Iterator[slice]:
-    step = max(TILE, _CHUNK_VALUES // max(1, dimension) // TILE * TILE)
-    for first in range(0, columns, step):
-        yield slice(first, min(first + step, columns))
 
 
 @dataclass(frozen=True)

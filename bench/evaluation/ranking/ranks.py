@@ -135,13 +135,3 @@ class Hits:
     def count(self) -> Floats:
         """How many hits each query has, float64 ``(q,)``."""
         return np.bincount(self.query, minlength=self.queries).astype(np.float64)
-
-
-def ranks_of(lists: list[list[int]], items: list[int]) -> Ranks:
-    """Return ranks from one plain list a query: for examples and tests."""
-    sizes = [len(ranks) for ranks in lists]
-    return Ranks(
-        values=np.array([rank for ranks in lists for rank in ranks], dtype=np.int64),
-        offsets=np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
-        items=np.array(items, dtype=np.int64),
-    )

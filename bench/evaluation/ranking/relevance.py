@@ -6,6 +6,7 @@ Grouping makes the relevant items of a query neighbouring columns, so that a que
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -87,7 +88,8 @@ def build_layout(
     All arguments are int64 numbers of labels and of ids (the same number means the same label or id on both sides).
     Every gallery item with the query's id is excluded for it; without ids, nothing is.
     """
-    order = _grouped(gallery_labels, gallery_ids)
+    by_label = (gallery_labels,) if gallery_ids is None else (gallery_ids, gallery_labels)
+    order = np.lexsort(by_label).astype(np.int64, copy=False)  # stable: by label, then id, then position
     labels = gallery_labels[order]
     if query_ids is None or gallery_ids is None:
         columns, offsets = np.empty(0, dtype=np.int64), np.zeros(len(query_labels) + 1, dtype=np.int64)
@@ -101,12 +103,6 @@ def build_layout(
         excluded_columns=columns,
         excluded_offsets=offsets,
     )
-
-
-def _grouped(labels: Ints, ids: Ints | None) -> Ints:
-    """Return positions by label, then id, then position (both sorts are stable)."""
-    order = np.argsort(labels, kind="stable") if ids is None else np.lexsort((ids, labels))
-    return order.astype(np.int64, copy=False)
 
 
 def _matches(query_ids: Ints, column_ids: Ints) -> tuple[Ints, Ints]:
@@ -152,8 +148,6 @@ def _from_objects(array: NDArray[Any]) -> NDArray[Any]:
     if all(isinstance(value, str) for value in values):
         return array.astype(np.str_)
     if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
-        try:
+        with suppress(OverflowError):
             return array.astype(np.int64)
-        except OverflowError:
-            return array
     return array

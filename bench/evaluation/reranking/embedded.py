@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from bench.evaluation.ranking.arrays import Ints, Scores, Vectors
@@ -113,20 +112,16 @@ def weights(found: Shortlist, columns: int, power: float) -> Matrix:
     there = found.items >= 0
     row = np.nonzero(there)[0]
     value = np.clip(found.similarities[there], 0, None) ** power
-    return _matrix(value, row, found.items[there], (len(found.items), columns))
+    return sparse.csr_array((value, (row, found.items[there])), shape=(len(found.items), columns))
 
 
 def links(items: Ints, columns: int) -> Matrix:
     """Return 1 for every item listed, sparse int32 ``(len(items), columns)``; -1 is no item."""
     there = items >= 0
     row = np.nonzero(there)[0]
-    return _matrix(np.ones(len(row), dtype=np.int32), row, items[there], (len(items), columns))
+    return sparse.csr_array((np.ones(len(row), dtype=np.int32), (row, items[there])), shape=(len(items), columns))
 
 
 def gallery_neighbors(gallery: Vectors, gallery_ids: Ints, k: int) -> Shortlist:
     """Return the k items most similar to each gallery item, itself not among them."""
     return Embedded(gallery, gallery, gallery_ids, gallery_ids).shortlist(k)
-
-
-def _matrix(value: NDArray[Any], row: Ints, column: Ints, shape: tuple[int, int]) -> Matrix:
-    return sparse.csr_array((value, (row, column)), shape=shape)

@@ -9,9 +9,8 @@ from bench.contract import UsageError
 from bench.evaluation.ranking.arrays import Scores
 from bench.evaluation.reranking.diffusion import Diffuse
 from bench.evaluation.reranking.embedded import Embedded, Shortlist
-from bench.evaluation.reranking.query_expansion import AugmentDatabase, ExpandQueries
 from bench.evaluation.reranking.reciprocal import KReciprocal
-from bench.evaluation.reranking.whitening import Whiten
+from bench.evaluation.reranking.vector_stages import AugmentDatabase, ExpandQueries, Whiten
 from bench.naming import did_you_mean
 
 

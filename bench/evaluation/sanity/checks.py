@@ -55,7 +55,7 @@ def check_evaluation(
         *_collapse(evaluation),
         *_copies(unit, evaluation.neighbors),
         *_classes(unit, evaluation),
-        *([] if train_copies is None else [_learnt(train_copies)]),
+        *_learnt(train_copies),
         hubness(evaluation.neighbors, len(unit.gallery)),
     )
 
@@ -156,10 +156,10 @@ def _classes(data: RetrievalSet, evaluation: Evaluation) -> Iterator[Control]:
     yield Control("inter_class_cosine", found.inter, None, True, "mean cosine of a query and an item of another class")
 
 
-def _learnt(share: float) -> Control:
-    return Control(
-        "train_is_test", share, MOST_LEARNT, share <= MOST_LEARNT, "share of queries that were among the training data"
-    )
+def _learnt(share: float | None) -> Iterator[Control]:
+    if share is not None:
+        meaning = "share of queries that were among the training data"
+        yield Control("train_is_test", share, MOST_LEARNT, share <= MOST_LEARNT, meaning)
 
 
 def _nearest_cosines(queries: Rows, items: Rows, nearest: Ints) -> Floats:

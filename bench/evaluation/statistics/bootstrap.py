@@ -37,26 +37,14 @@ def ci95(
 ) -> dict[str, tuple[float, float]]:
     """Return the percentile bootstrap 95 % interval of the mean of each metric.
 
-    Arguments are those of ``bootstrap_means``. The ends are quantiles (linear interpolation) of the resampled means:
-    2.5 % and 97.5 % where many units are drawn, further out where few are (``tail``). One unit gives width 0.
+    values: float64 ``(q,)`` each, finite; queries that are NaN (nothing to find) must be NaN in all of them and are
+    left out. classes: int64 ``(q,)`` or None; see ``units``. The ends are quantiles (linear interpolation) of the
+    resampled means: 2.5 % and 97.5 % where many units are drawn, further out where few are (``tail``). One unit gives
+    width 0. Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993.
     """
-    sums, sizes = units(_table(values), classes)
+    sums, sizes = units(np.column_stack(list(values.values())), classes)
     low, high = interval(_means(sums, sizes, resamples, seed), len(sizes))
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(values)}
-
-
-def bootstrap_means(
-    values: Mapping[str, Floats], classes: Ints | None = None, *, resamples: int = RESAMPLES, seed: int = 0
-) -> Floats:
-    """Return the means of resampled queries, float64 ``(resamples, metrics)``, the same resample for every metric.
-
-    values: float64 ``(q,)`` each, finite; queries that are NaN (nothing to find) must be NaN in all of them and are
-    left out. classes: int64 ``(q,)`` or None; with 10 classes or more, whole classes are drawn with replacement and
-    their queries pooled, for queries of one class err together. The mean of the difference of two methods' values
-    gives their paired bootstrap. Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993; Field and
-    Welsh, JRSS B 69(3), 2007, for the clustered one.
-    """
-    return _means(*units(_table(values), classes), resamples, seed)
 
 
 def interval(means: Floats, drawn: int) -> tuple[Floats, Floats]:
@@ -81,8 +69,10 @@ def tail(drawn: int) -> float:
 def units(table: Floats, classes: Ints | None) -> tuple[Floats, Floats]:
     """Return what is drawn, classes or queries: sums of values ``(units, metrics)``, numbers of queries ``(units,)``.
 
-    table: float64 ``(q, metrics)``, finite, or NaN in a whole row, which is left out; classes as for
-    ``bootstrap_means``. Raises DataError where no query has values, or one has only some.
+    table: float64 ``(q, metrics)``, finite, or NaN in a whole row, which is left out. classes: int64 ``(q,)`` or None;
+    with 10 classes or more, whole classes are drawn with replacement and their queries pooled, for queries of one class
+    err together. Raises DataError where no query has values, or one has only some. Source: Field and Welsh, JRSS B
+    69(3), 2007, for the clustered bootstrap.
     """
     missing = np.isnan(table)
     if (missing.any(axis=1) != missing.all(axis=1)).any() or np.isinf(table).any():
@@ -105,7 +95,7 @@ def seeds_by_queries(
 
     columns: float64 ``(q, runs)``, a run's value for every query, an entry's seeds side by side; seeds: how many runs
     each entry has. Returns float64 ``(resamples, entries)``. All runs share a resample's queries (or classes, see
-    ``bootstrap_means``); every entry draws its seeds by itself. The mean of S drawn seeds spreads by sqrt((S - 1) / S)
+    ``units``); every entry draws its seeds by itself. The mean of S drawn seeds spreads by sqrt((S - 1) / S)
     too little, so its distance from the mean of all S is stretched by the inverse; one seed says nothing about
     others, and only the queries are drawn. Source: Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1(2),
     2007; Rao and Wu, JASA 83(401), 1988, for the stretching.
@@ -123,10 +113,6 @@ def seeds_by_queries(
             weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples) / count
             found[:, entry] += math.sqrt(count / (count - 1)) * ((weights * runs).sum(axis=1) - middle)
     return found
-
-
-def _table(values: Mapping[str, Floats]) -> Floats:
-    return np.column_stack([np.asarray(column, dtype=np.float64) for column in values.values()])
 
 
 def _means(sums: Floats, sizes: Floats, resamples: int, seed: int) -> Floats:

@@ -3,22 +3,25 @@
 A pair is matched where its similarity is at or above the threshold. FMR, the false-match rate: matched pairs of
 different labels, over all of them. FNMR, the false-non-match rate: pairs of one label not matched, over all of them
 (ISO/IEC 19795-1). Nothing here is ever fitted on query or gallery.
+
+Open set: is the class of this query in the gallery at all? A query is rejected where its nearest item's similarity is
+below a threshold, fitted on validation so that 95 % of its images, each asking all the others, are accepted. Where all
+classes are in the gallery, each query also plays the unknown: its own class is left out of its gallery.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
-from bench.contract import Fitted, Measured, OnTest, Point
+from bench.contract import Fitted, Measured, OnTest, OpenSet, Point, Rejection
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
 from bench.evaluation.ranking.relevance import Layout, as_names, number_names
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.ranking.vectors import as_vectors, check_vectors
-from bench.evaluation.thresholds.open_set import fit_rejection, measure_rejection
 
 if TYPE_CHECKING:
     from bench.evaluation.ranking.relevance import NamesLike
@@ -29,6 +32,7 @@ FEWEST_ERRORS = 30  # a rate is known to about a third if so many errors are see
 MOST_IMAGES = 1_000  # of validation: half a million pairs
 MOST_QUERIES = 2_000  # of test, each with the whole gallery
 _POINTS = 33  # of the ROC curve, evenly spaced in the logarithm of the false-match rate
+ACCEPTED = 0.95  # the usual operating point of out-of-distribution detection (Hendrycks and Gimpel, ICLR 2017)
 _BLOCK_SCORES = 4 << 20
 
 
@@ -49,14 +53,16 @@ def fit_thresholds(vectors: VectorsLike, labels: NamesLike, *, normalize: bool =
     if not len(same) or not len(different):
         return None
     eer, eer_threshold = equal_error(same, different)
+    targets = [target for target in TARGETS if target * len(different) >= FEWEST_ERRORS]
+    shares = np.unique(np.geomspace(1.0, 1.0 / len(different), _POINTS))[::-1].tolist()
     return Fitted(
         images=len(taken),
         same=len(same),
         different=len(different),
         eer=eer,
         eer_threshold=eer_threshold,
-        points=tuple(_fit(same, different, target) for target in TARGETS if target * len(different) >= FEWEST_ERRORS),
-        roc=tuple(_curve(same, different)),
+        points=tuple(Point(*one) for one in _curve(same, different, targets)),
+        roc=tuple(one[1:] for one in _curve(same, different, shares)),
         rejection=fit_rejection(scores, numbers),
     )
 
@@ -110,22 +116,12 @@ def threshold_for(different: Scores, target: float) -> float:
     return float(np.nextafter(different[len(different) - 1 - allowed], np.float32(np.inf), dtype=np.float32))
 
 
-def _fit(same: Scores, different: Scores, target: float) -> Point:
-    threshold = threshold_for(different, target)
-    return Point(target, threshold, *_rates(same, different, threshold))
-
-
-def _rates(same: Scores, different: Scores, threshold: float) -> tuple[float, float]:
-    """Return (FMR, FNMR) of a threshold on ascending similarities."""
-    limit = np.float32(threshold)
-    fmr = 1 - np.searchsorted(different, limit) / len(different)
-    return float(fmr), float(np.searchsorted(same, limit) / len(same))
-
-
-def _curve(same: Scores, different: Scores) -> Iterator[tuple[float, float, float]]:
-    for target in np.unique(np.geomspace(1.0, 1.0 / len(different), _POINTS))[::-1]:
-        threshold = threshold_for(different, float(target))
-        yield (threshold, *_rates(same, different, threshold))
+def _curve(same: Scores, different: Scores, targets: Iterable[float]) -> Iterator[tuple[float, float, float, float]]:
+    """Yield each target with its threshold and the (FMR, FNMR) of that on ascending similarities."""
+    for target in targets:
+        threshold = threshold_for(different, target)
+        fmr, fnmr = (np.searchsorted(kind, np.float32(threshold)) / len(kind) for kind in (different, same))
+        yield target, threshold, float(1 - fmr), float(fnmr)
 
 
 def _count(data: RetrievalSet, chosen: Ints, layout: Layout, limits: Scores) -> tuple[Ints, Floats]:
@@ -134,13 +130,13 @@ def _count(data: RetrievalSet, chosen: Ints, layout: Layout, limits: Scores) -> 
     First of its own label, then of other labels; -inf where there is no such pair.
     """
     matched, nearest = np.zeros((2, len(limits)), dtype=np.int64), np.full((2, len(chosen)), -np.inf)
-    columns = data.gallery.take(layout.order)
+    columns, place = data.gallery.take(layout.order), np.arange(layout.columns)
     step = max(1, _BLOCK_SCORES // len(columns))
     for first in range(0, len(chosen), step):
         rows = slice(first, min(first + step, len(chosen)))
         scores = data.query.take(chosen[rows]) @ columns.T
         scores[layout.excluded_of(rows)] = -np.inf
-        own = _own(layout, rows)
+        own = (place >= layout.start[rows, None]) & (place < layout.stop[rows, None])  # pairs of one label
         for kind, mask in enumerate((own, ~own)):
             part = np.where(mask, scores, -np.inf)
             nearest[kind, rows] = part.max(axis=1)
@@ -148,12 +144,51 @@ def _count(data: RetrievalSet, chosen: Ints, layout: Layout, limits: Scores) -> 
     return matched, nearest
 
 
-def _own(layout: Layout, rows: slice) -> NDArray[np.bool_]:
-    """Return which pairs of some queries and all columns have one label."""
-    place = np.arange(layout.columns)
-    own: NDArray[np.bool_] = (place >= layout.start[rows, None]) & (place < layout.stop[rows, None])
-    return own
-
-
 def _some(n: int, most: int, rng: np.random.Generator) -> Ints:
     return np.arange(n) if n <= most else np.sort(rng.choice(n, size=most, replace=False))
+
+
+def fit_rejection(scores: Scores, labels: Ints) -> Rejection | None:
+    """Return the threshold that accepts 95 % of images by their nearest other image.
+
+    scores: float32 ``(n, n)`` similarities of all images; labels: int64 ``(n,)``. Images alone in their class are not
+    asked. None where all are.
+    """
+    same = labels[:, None] == labels[None, :]
+    others = np.where(np.eye(len(labels), dtype=np.bool_), -np.inf, scores)
+    known = same.sum(axis=1) > 1
+    if not known.any():
+        return None
+    nearest = np.sort(others.max(axis=1)[known])
+    threshold = float(nearest[int(np.floor((1 - ACCEPTED) * len(nearest)))])
+    left_out = np.where(same, -np.inf, scores).max(axis=1)[known]
+    has = np.isfinite(left_out)
+    detected = float((left_out[has] < threshold).mean()) if has.any() else float("nan")
+    return Rejection(threshold, float((nearest >= threshold).mean()), detected)
+
+
+def measure_rejection(rejection: Rejection | None, own: Floats, other: Floats, items: Ints) -> OpenSet | None:
+    """Return how the threshold does on test queries, or None where there is none or no unknown query.
+
+    own, other: float64 ``(q,)`` similarity of each query's nearest item of its class, and of other classes; -inf where
+    there is none. items: N of each query; one with N = 0 is not asked.
+    """
+    if rejection is None:
+        return None
+    asked = items > 0
+    has_class = np.isfinite(own) & asked
+    left_out = bool(has_class[asked].all())
+    known = np.maximum(own, other)[has_class]
+    unknown = other[(has_class if left_out else asked & ~has_class) & np.isfinite(other)]
+    if not len(known) or not len(unknown):
+        return None
+    truth = np.concatenate((np.ones(len(known)), np.zeros(len(unknown))))
+    return OpenSet(
+        left_out=left_out,
+        threshold=rejection.threshold,
+        auroc=float(roc_auc_score(truth, np.concatenate((known, unknown)))),
+        detected=int((unknown < rejection.threshold).sum()),
+        unknown=len(unknown),
+        refused=int((known < rejection.threshold).sum()),
+        known=len(known),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bench.contract import SimbenchError, UsageError
 from bench.environment import hub_obstacle
+from bench.naming import first_few, reason_of
 
 _FILES = ("model.safetensors", "pytorch_model.bin")  # what timm's repositories hold, the safer first
 
@@ -38,8 +39,8 @@ def hub_file(repository: str, model: str, named: str | None = None) -> Path:
             if huggingface_hub.file_exists(home, file, revision=revision or None):
                 return Path(huggingface_hub.hf_hub_download(home, file, revision=revision or None))
     except Exception as error:  # the Hub's own errors have many kinds
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise SimbenchError(_how_to_provide(home, model, files[0], f"the Hub gave none ({reason})")) from error
+        why = f"the Hub gave none ({reason_of(error)})"
+        raise SimbenchError(_how_to_provide(home, model, files[0], why)) from error
     raise SimbenchError(_how_to_provide(home, model, files[0], f"the Hub has no {' or '.join(files)} there"))
 
 
@@ -85,7 +86,7 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], source: str) -> N
         "not the model's": [n for n in kept if n not in wanted],
     }
     if any(problems.values()):
-        said = "; ".join(f"{_listed(names)} {kind}" for kind, names in problems.items() if names)
+        said = "; ".join(f"{first_few(names, _SHOWN)} {kind}" for kind, names in problems.items() if names)
         raise SimbenchError(f"{source} does not fit {_name_of(model)}: {said}")
     model.load_state_dict(kept, strict=False)
 
@@ -113,8 +114,3 @@ def _without_classifier(weights: dict[str, Tensor], model: nn.Module) -> dict[st
 def _name_of(model: nn.Module) -> str:
     facts: dict[str, Any] = getattr(model, "pretrained_cfg", {})
     return str(facts.get("architecture") or type(model).__name__)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"

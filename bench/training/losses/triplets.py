@@ -8,23 +8,38 @@ import torch
 from torch import Tensor
 
 from bench.training.losses.distances import PairDistances, unit
-from bench.training.losses.mining import Partners, batch_hard, distance_weighted, random_negatives, semi_hard
+from bench.training.losses.mining import Partners, Triplets, batch_hard, distance_weighted, random_negatives, semi_hard
 
 Mining = Literal["random", "semi_hard", "batch_hard", "distance_weighted"]
 
 
+@torch.no_grad()
 def mine_triplets(
-    vectors: Tensor, labels: Tensor, mining: Mining, margin: float, generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+    pairs: PairDistances,
+    labels: Tensor,
+    mining: Mining,
+    *,
+    dim: int,
+    margin: float,
+    generator: torch.Generator | None = None,
+    squared: bool = False,
+) -> Triplets:
     """Return the triplets of a batch as rows of anchors, positives and negatives, int64 ``(k,)`` each.
 
-    The margin, in distances of unit vectors, matters to semi-hard mining only; the generator (torch's own without one)
-    to the two that draw. ``bench.training.losses.mining`` says what each kind is. Raises ValueError for another kind.
+    dim: of the vectors. The margin, in distances of unit vectors (in their squares with ``squared``), matters to
+    semi-hard mining only; the generator (torch's own without one) to the two that draw. ``losses.mining`` says what
+    each kind is. Raises ValueError for another kind.
     """
-    with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
-        return _mine(
-            PairDistances.of(vectors), labels, mining, dim=vectors.shape[1], margin=margin, generator=generator
-        )
+    if mining == "random":
+        return random_negatives(labels, generator)
+    distances = pairs.matrix()
+    if mining == "semi_hard":
+        return semi_hard(distances.square() if squared else distances, labels, margin)
+    if mining == "batch_hard":
+        return batch_hard(distances, labels)
+    if mining == "distance_weighted":
+        return distance_weighted(distances, labels, dim, generator)
+    raise ValueError(f"there is no mining {mining!r}: random, semi_hard, batch_hard or distance_weighted")
 
 
 def triplet_loss(
@@ -43,14 +58,8 @@ def triplet_loss(
     """
     with torch.autocast(vectors.device.type, enabled=False):
         distances = PairDistances.of(vectors)
-        anchors, positives, negatives = _mine(
-            distances,
-            labels,
-            mining,
-            dim=vectors.shape[1],
-            margin=margin,
-            generator=generator,
-            squared=squared,
+        anchors, positives, negatives = mine_triplets(
+            distances, labels, mining, dim=vectors.shape[1], margin=margin, generator=generator, squared=squared
         )
         near, far = distances.between(anchors, positives), distances.between(anchors, negatives)
         gaps = near.square() - far.square() if squared else near - far
@@ -77,26 +86,3 @@ def satisfied_triplets(vectors: Tensor, labels: Tensor, *, seed: int = 0, count:
         near = (units[anchors] - units[positives]).square().sum(dim=1)
         far = (units[anchors] - units[negatives]).square().sum(dim=1)
     return float((near < far).float().mean())
-
-
-def _mine(
-    pairs: PairDistances,
-    labels: Tensor,
-    mining: Mining,
-    *,
-    dim: int,
-    margin: float,
-    generator: torch.Generator | None,
-    squared: bool = False,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the triplets of one kind of mining; the margin is one of squared distances with ``squared``."""
-    if mining == "random":
-        return random_negatives(labels, generator)
-    distances = pairs.matrix()
-    if mining == "semi_hard":
-        return semi_hard(distances.square() if squared else distances, labels, margin)
-    if mining == "batch_hard":
-        return batch_hard(distances, labels)
-    if mining == "distance_weighted":
-        return distance_weighted(distances, labels, dim, generator)
-    raise ValueError(f"there is no mining {mining!r}: random, semi_hard, batch_hard or distance_weighted")

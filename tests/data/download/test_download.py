@@ -17,8 +17,7 @@ from typing import TypeVar
 import pytest
 
 from bench.contract import DataError, DataPlace
-from bench.data.download.download import provide
-from bench.data.download.sources import Upstream, UpstreamFile, read_checked
+from bench.data.download.download import Upstream, UpstreamFile, provide, read_checked
 
 T = TypeVar("T")
 CONTENTS = {"images": b"pictures" * 50, "labels": b"names" * 50}

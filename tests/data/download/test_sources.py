@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.contract import DataError, DataPlace
-from bench.data.download.sources import Upstream, UpstreamFile, find, read_checked
+from bench.data.download.download import Upstream, UpstreamFile, find, read_checked
 
 CONTENTS = {"images": b"pictures" * 50, "labels": b"names" * 50}
 LAYOUTS = ("toy", "Toy/raw", "to-y", ".")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bench.evaluation.metrics.collapse import (
+    Health,
     effective_rank,
-    inspect_sample,
     mean_pairwise_cosine,
     sample_rows,
 )
@@ -36,13 +36,13 @@ def test_the_mean_cosine_is_that_of_all_pairs() -> None:
 
 def test_collapse_is_seen_in_constant_and_one_dimensional_vectors_only() -> None:
     rng = np.random.default_rng(3)
-    assert inspect_sample(np.ones((100, 8)) + 1e-4 * rng.standard_normal((100, 8))).collapsed
-    assert inspect_sample(np.outer(rng.choice([-1, 1], 100), np.ones(8))).collapsed
-    assert not inspect_sample(rng.standard_normal((100, 8))).collapsed
+    assert Health.of(np.ones((100, 8)) + 1e-4 * rng.standard_normal((100, 8))).collapsed
+    assert Health.of(np.outer(rng.choice([-1, 1], 100), np.ones(8))).collapsed
+    assert not Health.of(rng.standard_normal((100, 8))).collapsed
 
 
 def test_one_vector_alone_is_not_called_collapsed() -> None:
-    health = inspect_sample(np.ones((1, 4)))
+    health = Health.of(np.ones((1, 4)))
     assert not health.collapsed
     assert np.isnan(health.mean_pairwise_cosine)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from plain_ranks import ranks_of
 
 from bench.contract import UsageError
 from bench.evaluation.metrics.conventions import translate
 from bench.evaluation.metrics.ranking import score_ranks
-from bench.evaluation.ranking.ranks import Ranks, ranks_of
+from bench.evaluation.ranking.ranks import Ranks
 
 
 def per_query(ranks: Ranks) -> dict[str, np.ndarray]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from plain_ranks import ranks_of
 
 from bench.contract import DataError
 from bench.evaluation.metrics import ranking
 from bench.evaluation.metrics.ranking import knn_accuracy_at, score_ranks
-from bench.evaluation.ranking.ranks import Ranks, ranks_of
+from bench.evaluation.ranking.ranks import Ranks
 
 
 def scores_of(ranks: list[int], n: int, *ks: int) -> dict[str, float]:

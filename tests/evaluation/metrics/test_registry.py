@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from plain_ranks import ranks_of
 
 from bench.contract import UsageError
 from bench.evaluation.evaluate import evaluate
@@ -12,7 +13,6 @@ from bench.evaluation.metrics.metric import RANKING, ranking_metric
 from bench.evaluation.metrics.ranking import Order
 from bench.evaluation.metrics.registry import columns, declared, describe, ranked_by
 from bench.evaluation.ranking.arrays import Floats
-from bench.evaluation.ranking.ranks import ranks_of
 
 
 def test_every_score_of_an_evaluation_is_declared_and_so_is_whether_queries_have_it() -> None:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_ranks import ranks_of
 
 from bench.contract import UsageError
 from bench.evaluation.metrics.ranking import score_ranks
 from bench.evaluation.metrics.ties import score_with_ties, tied_queries
-from bench.evaluation.ranking.ranks import Ranks, ranks_of
+from bench.evaluation.ranking.ranks import Ranks
 
 KS = (1, 2, 4, 20)
 

@@ -15,9 +15,8 @@ from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.reranking.diffusion import Diffuse, normalized_graph, solve
 from bench.evaluation.reranking.embedded import Embedded
 from bench.evaluation.reranking.pipeline import Reranking, parse_stages
-from bench.evaluation.reranking.query_expansion import AugmentDatabase, ExpandQueries
 from bench.evaluation.reranking.reciprocal import KReciprocal
-from bench.evaluation.reranking.whitening import Whiten, fit_projection
+from bench.evaluation.reranking.vector_stages import AugmentDatabase, ExpandQueries, Whiten, fit_projection
 
 
 def embedded(query: np.ndarray, gallery: np.ndarray, *, ids: np.ndarray | None = None, train: Any = None) -> Embedded:

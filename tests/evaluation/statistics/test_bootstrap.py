@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from bench.contract import DataError
-from bench.evaluation.statistics.bootstrap import bootstrap_means, ci95, macro_means, seeds_by_queries, tail
+from bench.evaluation.statistics.bootstrap import ci95, interval, macro_means, seeds_by_queries, tail
 
 
 def test_the_interval_covers_the_true_mean_in_about_95_of_100_samples() -> None:
@@ -45,7 +45,7 @@ def test_pooled_queries_weigh_a_class_by_its_size() -> None:
     """By hand: the mean of a resample is that of all queries in the drawn classes."""
     values = np.arange(30.0)
     classes = np.repeat(np.arange(10), [1, 5, 1, 5, 1, 5, 1, 5, 1, 5])
-    means = bootstrap_means({"x": values}, classes, resamples=50, seed=3)[:, 0]
+    means = seeds_by_queries(values[:, None], classes, [1], resamples=50, seed=3)[:, 0]
     rng = np.random.default_rng((3, 3))
     for mean, drawn in zip(means, rng.integers(0, 10, size=(50, 10)), strict=True):
         assert mean == pytest.approx(np.concatenate([values[classes == one] for one in drawn]).mean())
@@ -53,7 +53,7 @@ def test_pooled_queries_weigh_a_class_by_its_size() -> None:
 
 def test_all_metrics_share_their_resamples() -> None:
     x = np.random.default_rng(4).standard_normal(50)
-    means = bootstrap_means({"x": x, "y": 2 * x + 1}, resamples=100)
+    means = seeds_by_queries(np.column_stack([x, 2 * x + 1]), None, [1, 1], resamples=100)
     np.testing.assert_allclose(means[:, 1], 2 * means[:, 0] + 1)
 
 
@@ -63,10 +63,10 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> Non
 
 
 def test_resamples_in_several_blocks_are_as_many_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"x": np.random.default_rng(6).standard_normal(50)}
-    once = bootstrap_means(values, resamples=123)
+    values = np.random.default_rng(6).standard_normal((50, 1))
+    once = seeds_by_queries(values, None, [1], resamples=123)
     monkeypatch.setattr("bench.evaluation.statistics.bootstrap._BLOCK_DRAWS", 50 * 7)
-    np.testing.assert_allclose(bootstrap_means(values, resamples=123), once)
+    np.testing.assert_allclose(seeds_by_queries(values, None, [1], resamples=123), once)
 
 
 def test_queries_without_a_value_are_left_out() -> None:
@@ -112,8 +112,9 @@ def test_the_interval_is_scipy_s_percentile_bootstrap_at_our_quantiles(count: in
 
 def test_one_seed_each_is_the_bootstrap_of_the_queries() -> None:
     columns = np.random.default_rng(8).standard_normal((40, 2))
-    means = bootstrap_means({"a": columns[:, 0], "b": columns[:, 1]}, resamples=50)
-    np.testing.assert_array_equal(seeds_by_queries(columns, None, [1, 1], resamples=50), means)
+    low, high = interval(seeds_by_queries(columns, None, [1, 1], resamples=50), 40)
+    found = ci95({"a": columns[:, 0], "b": columns[:, 1]}, resamples=50)
+    assert found == {"a": (low[0], high[0]), "b": (low[1], high[1])}
 
 
 def test_seeds_that_differ_by_constants_spread_as_the_mean_of_drawn_seeds_should() -> None:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from bench.evaluation.ranking.arrays import Floats, Ints
-from bench.evaluation.statistics.bootstrap import RESAMPLES, bootstrap_means, ci95, interval, seeds_by_queries
+from bench.evaluation.statistics.bootstrap import RESAMPLES, ci95, interval, seeds_by_queries
 from bench.evaluation.statistics.paired_tests import detectable_difference, sign_flip_test
 
 POPULATIONS = 1_000
@@ -61,7 +61,7 @@ def test_ci95_covers_the_truth_of_93_to_97_in_100_populations(
 def test_plain_2_5_and_97_5_percentiles_would_not_cover_with_ten_classes() -> None:
     """The reason for the quantiles further out."""
     values, classes, truth = clustered(10, 50)(np.random.default_rng(0))
-    means = bootstrap_means({str(i): column for i, column in enumerate(values.T)}, classes)
+    means = seeds_by_queries(values, classes, [1] * values.shape[1])
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     assert coverage(low, high, truth) < 0.92
 

@@ -11,8 +11,13 @@ from sklearn.metrics import roc_auc_score
 
 from bench.evaluation.metrics.verification import area_and_equal_error
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
-from bench.evaluation.thresholds.open_set import ACCEPTED
-from bench.evaluation.thresholds.operating_points import equal_error, fit_thresholds, measure_thresholds, threshold_for
+from bench.evaluation.thresholds.operating_points import (
+    ACCEPTED,
+    equal_error,
+    fit_thresholds,
+    measure_thresholds,
+    threshold_for,
+)
 
 
 def parts() -> list[tuple[np.ndarray, np.ndarray]]:

@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.training.losses import Mining, mine_triplets
-from bench.training.losses.mining import negative_weights
+from bench.training.losses.distances import PairDistances
+from bench.training.losses.mining import Triplets, negative_weights
 
 LABELS = st.lists(st.integers(0, 3), min_size=1, max_size=12).map(torch.tensor)
 SEEDS = st.integers(0, 1_000)
@@ -37,8 +38,15 @@ def distances_of(vectors: Tensor) -> Tensor:
     return apart
 
 
+def triplets(
+    vectors: Tensor, labels: Tensor, mining: Mining, margin: float, generator: torch.Generator | None = None
+) -> Triplets:
+    pairs = PairDistances.of(vectors)
+    return mine_triplets(pairs, labels, mining, dim=vectors.shape[1], margin=margin, generator=generator)
+
+
 def mined(vectors: Tensor, labels: Tensor, mining: Mining, margin: float = 0.2) -> list[tuple[int, int, int]]:
-    rows = mine_triplets(vectors, labels, mining, margin, torch.Generator().manual_seed(0))
+    rows = triplets(vectors, labels, mining, margin, torch.Generator().manual_seed(0))
     assert all(row.dtype == torch.int64 for row in rows)
     return list(zip(*(row.tolist() for row in rows), strict=True))
 
@@ -120,7 +128,7 @@ def frequencies(vectors: Tensor, labels: Tensor, mining: Mining, rounds: int) ->
     """How often each image was an anchor's negative, as a share of the anchor's triplets."""
     counts, generator = torch.zeros(len(labels), len(labels)), torch.Generator().manual_seed(0)
     for _ in range(rounds):
-        anchors, _, negatives = mine_triplets(vectors, labels, mining, 0.2, generator)
+        anchors, _, negatives = triplets(vectors, labels, mining, 0.2, generator)
         counts.index_put_((anchors, negatives), torch.ones(len(anchors)), accumulate=True)
     return counts / counts.sum(dim=1, keepdim=True).clamp_min(1)
 
@@ -187,4 +195,4 @@ def test_the_draws_follow_the_generator_alone() -> None:
 
 def test_an_unknown_mining_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="no mining 'hardest'"):
-        mine_triplets(torch.randn(4, 2), torch.tensor([0, 0, 1, 1]), "hardest", 0.2)  # type: ignore[arg-type]
+        triplets(torch.randn(4, 2), torch.tensor([0, 0, 1, 1]), "hardest", 0.2)  # type: ignore[arg-type]

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.training.losses import Mining, mine_triplets, satisfied_triplets, triplet_loss
+from bench.training.losses.distances import PairDistances
+from bench.training.losses.mining import Triplets
 
 LABELS = st.lists(st.integers(0, 3), min_size=1, max_size=12).map(torch.tensor)
 
@@ -29,7 +31,12 @@ def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-# Semi-hard mining of squares has another band than mine_triplets': a test of its own, below.
+def mined(vectors: Tensor, labels: Tensor, mining: Mining, margin: float) -> Triplets:
+    dim = vectors.shape[1]
+    return mine_triplets(PairDistances.of(vectors), labels, mining, dim=dim, margin=margin, generator=seeded())
+
+
+# Semi-hard mining of squares has another band: a test of its own, below.
 @pytest.mark.parametrize(
     ("mining", "power"),
     [(mining, power) for mining in get_args(Mining) for power in (1, 2) if (mining, power) != ("semi_hard", 2)],
@@ -41,7 +48,7 @@ def test_the_triplet_loss_equals_a_loop_over_the_mined_triplets(
     vectors = vectors_of(labels, seed, copies=copies)
     units = F.normalize(vectors.double(), dim=1)
     losses = []
-    for a, p, n in zip(*mine_triplets(vectors, labels, mining, margin, seeded()), strict=True):
+    for a, p, n in zip(*mined(vectors, labels, mining, margin), strict=True):
         near, far = (units[a] - units[p]).norm().item(), (units[a] - units[n]).norm().item()
         losses.append(max(near**power - far**power + margin, 0.0))
     active = [loss for loss in losses if loss > 1e-7]
@@ -57,7 +64,7 @@ def test_the_triplet_loss_and_its_gradient_equal_pytorch_metric_learning(
     labels = torch.arange(16) % 3
     ours = vectors_of(labels, seed, copies=copies).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()
-    rows = mine_triplets(ours, labels, mining, margin, seeded())
+    rows = mined(ours, labels, mining, margin)
     loss = triplet_loss(ours, labels, margin=margin, mining=mining, generator=seeded())
     wanted = TripletMarginLoss(margin, distance=LpDistance())(theirs, labels, rows)
     loss.backward()  # type: ignore[no-untyped-call]

@@ -12,8 +12,7 @@ import torchvision
 from torch import Tensor, nn
 
 from bench.contract import DataError, Images, ImageShape, RunContext, Split
-from bench.evaluation.cost.flops import embedding_flops, network_flops
-from bench.evaluation.cost.memory import peak_embed_bytes
+from bench.evaluation.cost.flops_and_memory import embedding_flops, network_flops, peak_embed_bytes
 from bench.training.embedder import Embedder
 
 CPU = torch.device("cpu")
