@@ -1,4 +1,8 @@
-"""Who runs which cell, where several runners share a results tree."""
+"""Who runs which cell, where several runners share a tree of runs, and what is left where one is killed.
+
+Its lease ends with its process. In the cell's folder stay ``checkpoints/``, the log and no ``run.json``: the next
+runner takes the cell, sweeps away half-written files and resumes the training where the last checkpoint was made.
+"""
 
 from __future__ import annotations
 
