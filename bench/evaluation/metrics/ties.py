@@ -2,7 +2,8 @@
 
 Items with one score could stand in any order. ``pessimistic``, the default of MAP and of every other metric, puts
 every non-relevant one first, ``optimistic`` last, and ``mean`` takes the exact expected value over all orders, all
-equally likely. The closed forms follow McSherry and Najork, "Computing information retrieval performance measures efficiently in the presence of tied scores", ECIR 2008.
+equally likely. The closed forms follow McSherry and Najork, "Computing information retrieval performance measures
+efficiently in the presence of tied scores", ECIR 2008.
 
 Pessimistic and optimistic ranks together say where the ties are: for the relevant item at place p among the relevant
 ones, optimistic - p items that are not relevant score higher, and pessimistic - optimistic score the same.
