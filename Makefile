@@ -50,7 +50,7 @@ test: dev ## the whole test suite, and the linters
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 lint: dev ## ruff and mypy only
 	$(BIN)/ruff check .

@@ -109,7 +109,7 @@ axis.set_title("all test images, two main directions")
 # wrong.
 
 # %%
-from bench.search.picture_grid import Tile, draw_grid, pictures_of
+from bench.report.figures.picture_grid import Tile, draw_grid, pictures_of
 
 searcher = bench.open_search(arcface.folder)
 picture = pictures_of(data.gallery)

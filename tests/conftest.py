@@ -37,11 +37,12 @@ _NEEDS = {"training": {"digits_run", "three_runs", "digits", "project", "served"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs trained runs or a browser, by the fixtures that a test asks for."""
+    """Mark what needs trained runs or a browser, by the fixtures that a test asks for; slow files come first."""
     for item in items:
         for marker, fixtures in _NEEDS.items():
             if fixtures & set(getattr(item, "fixturenames", ())):
                 item.add_marker(marker)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)  # first, so that no process is left with one
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,7 @@ def _private_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("SIMBENCH_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SIMBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,8 @@ from bench.plugins import ENCODER, METHOD
 from bench.registry import get_method, get_plugin, plugin_names
 from bench.training.trained import TrainedMethod
 
+pytestmark = pytest.mark.slow
+
 TRAINED = [name for name in plugin_names(METHOD) if issubclass(get_method(name), TrainedMethod)]
 COLOUR = '''"""The mean colour, with a power from the file beside."""
 

@@ -23,6 +23,8 @@ from PIL import Image
 import bench
 import bench.cli
 
+pytestmark = pytest.mark.slow
+
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(console|python)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 COMMANDS = [text for kind, text in BLOCKS if kind == "console"]

@@ -16,6 +16,8 @@ from bench.contract import MethodError, UsageError
 from bench.plugins import DATASET, ENCODER, ENGINE, INDEX, METHOD, Kind, dataset, method
 from bench.registry import get_dataset, get_method, get_plugin, list_plugins, plugin_names
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()"]
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from bench.runs.store import all_runs
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 [suite.quick]
 methods = ["pixels", "triplet"]

@@ -13,6 +13,8 @@ from tabulate import tabulate
 
 from bench.cli.terminal import fitted
 
+pytestmark = pytest.mark.slow
+
 
 def git(folder: Path, *words: str) -> str:
     """Run git in a folder and return what it says."""

@@ -25,7 +25,7 @@ def test_each_chain_is_compared_with_no_reranking(folder: Path) -> None:
     run = str(next((folder / "runs").rglob("seed0")))
     done = simbench("rerank", run, "-s", "aqe", "-s", "dba,aqe", "-s", "k-reciprocal", "-k", "5", cwd=folder)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["none", "aqe", "dba,aqe", "k-reciprocal"]
     assert "map@5 gained" in lines[0]
 

@@ -12,6 +12,8 @@ import pytest
 
 from bench.runs.store import all_runs
 
+pytestmark = pytest.mark.slow
+
 USAGE, FAILURE = 2, 1
 
 

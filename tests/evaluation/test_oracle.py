@@ -18,6 +18,8 @@ from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.metrics.verification import pair_metrics
 from bench.evaluation.statistics.bootstrap import ci95
 
+pytestmark = pytest.mark.slow
+
 KS = (1, 2, 3, 12)
 
 

@@ -24,6 +24,8 @@ from bench.suites.cell import CellProgram
 from bench.suites.expansion import expand
 from bench.suites.suite import find_suite
 
+pytestmark = pytest.mark.slow
+
 METHOD = '''"""A method that takes its time."""
 import os, time
 from dataclasses import dataclass

@@ -15,6 +15,8 @@ from bench.runs.store import all_runs
 from bench.training.checkpoints import load_tensors
 from bench.training.embedder import Embedder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory, digits_run: Callable[..., Any]) -> tuple[Any, Any]:

@@ -18,6 +18,8 @@ from bench.registry import get_method, plugin_names
 from bench.training.checkpoints import load_tensors
 from bench.training.trained import TrainedMethod, deviations
 
+pytestmark = pytest.mark.slow
+
 TRAINED = [name for name in plugin_names(METHOD) if issubclass(get_method(name), TrainedMethod)]
 CPU = torch.device("cpu")
 # An epoch has 200 steps however few the images: small batches learn these digits as well, sooner.

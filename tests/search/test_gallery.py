@@ -16,6 +16,8 @@ from bench.evaluation.ranking.arrays import Vectors
 from bench.runs.loaded_run import TrainedRun
 from bench.search.gallery import Changes, OwnGallery, open_gallery
 
+pytestmark = pytest.mark.slow
+
 
 class Own:
     """A folder of pictures, and how many of them were embedded at the last start."""

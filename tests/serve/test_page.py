@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 AXE = "axe-core@4.14.1"
 GIVE = """([kind, type, bytes]) => {
   const given = new DataTransfer();

@@ -18,6 +18,8 @@ from bench.evaluation.ranking.engine import rank_gallery
 from bench.evaluation.ranking.relevance import build_layout
 from bench.evaluation.ranking.vectors import check_vectors
 
+pytestmark = pytest.mark.slow
+
 KS = (1, 5, 20)
 APART = 2e-5  # float32 keeps scores this far apart in order: their rounding is a hundredth of it
 

@@ -22,6 +22,8 @@ from bench.report.html.page import Written, write_report
 from bench.runs.loaded_run import images_of
 from bench.runs.store import RunRecord, read_run
 
+pytestmark = pytest.mark.slow
+
 
 def unfold(page: str) -> str:
     """A page as its script shows it: every part in its place."""
