@@ -29,7 +29,7 @@ def test_the_notebook_is_the_script_with_its_pictures(checkout: Path) -> None:
 
 
 def test_the_tour_runs_from_start_to_end(checkout: Path, tmp_path: Path) -> None:
-    env = {**os.environ, "TOUR_DATASET": "digits", "TOUR_EPOCHS": "0.5", "SIMBENCH_CACHE": str(tmp_path / "cache")}
+    env = {**os.environ, "TOUR_DATASET": "digits", "TOUR_EPOCHS": "0.1", "SIMBENCH_CACHE": str(tmp_path / "cache")}
     made = tmp_path / "tour.ipynb"
     subprocess.run(
         [sys.executable, checkout / "examples" / "build.py", "--out", made], env=env, check=True, timeout=240

@@ -27,6 +27,8 @@ WORDS = [
     "2.4",
     "-o",
     "batch_size=32",
+    "-o",
+    "encoder=simplecnn",
     "--threads",
     "1",
     "--quiet",
