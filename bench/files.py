@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException:  # an interrupt too must leave no half-written file
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise

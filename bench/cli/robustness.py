@@ -83,7 +83,7 @@ def sweep_all(
     debug: bool = False,
 ) -> bool:
     """Sweep runs one after another, each with what gives its queries, and return whether any failed; say which."""
-    from bench.runs.fitting import reason_of
+    from bench.runs.fitting import failure_reason
     from bench.runs.robustness import read_robustness, sweep_run
 
     failed = False
@@ -98,7 +98,7 @@ def sweep_all(
             if debug and not isinstance(error, SimbenchError):
                 raise
             failed = True
-            click.echo(f"simbench: robustness of {record.folder}: {reason_of(error)}", err=True)
+            click.echo(f"simbench: robustness of {record.folder}: {failure_reason(error)}", err=True)
     return failed
 
 

@@ -51,7 +51,7 @@ def from_outside(ended: Ended) -> bool:
     return ended.cause in ("lost", "oom") or (ended.cause == "signal" and ended.code not in _CRASHES)
 
 
-def reason_of(ended: Ended, limits: Limits) -> str:
+def why_ended(ended: Ended, limits: Limits) -> str:
     """Return why a cell without a record failed, in one line."""
     held, most = in_words(ended.peak), in_words(limits.memory or 0)
     crashed = ended.code in _CRASHES

@@ -43,7 +43,7 @@ def fit_method(
     return method, history
 
 
-def reason_of(error: Exception) -> str:
+def failure_reason(error: Exception) -> str:
     """Return why a fit or what followed it failed, in one line."""
     if isinstance(error, SimbenchError):
         return str(error)

@@ -41,7 +41,7 @@ from bench.evaluation.statistics.bootstrap import ci95, macro_means
 from bench.files import write_rows
 from bench.runs.artifacts import save_per_query, save_samples, save_vectors, save_weights
 from bench.runs.costs import PICTURES_TIMED, counted_costs, latency_columns, measure_latencies, save_latencies
-from bench.runs.fitting import MemoryHistory, fit_method, reason_of
+from bench.runs.fitting import MemoryHistory, failure_reason, fit_method
 from bench.runs.provenance import provenance
 from bench.runs.sanity_checks import Judgement, judge_run
 from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, run_folder, write_run
@@ -163,7 +163,7 @@ class _Run:
             self.seed,
             self.dataset,
             provenance=self.made_by,
-            reason=reason_of(error),
+            reason=failure_reason(error),
             seconds=self.timer.elapsed(),
             traceback=traceback.format_exc(),
         )

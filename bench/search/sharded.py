@@ -17,7 +17,7 @@ import numpy as np
 import safetensors.numpy
 
 from bench.contract import SimbenchError, Workplace
-from bench.executors.executor import LOG, Ended, Limits, Pool, from_outside, reason_of
+from bench.executors.executor import LOG, Ended, Limits, Pool, from_outside, why_ended
 from bench.executors.process import last_line
 from bench.files import ensure_writable, write_bytes, write_rows
 from bench.naming import readable
@@ -125,7 +125,7 @@ class _Work:
             self._waiting.appendleft(shard)
             return 0
         raise SimbenchError(
-            f"{_words(shard)} could not be embedded: {reason_of(ended, Limits())}; what is embedded is kept"
+            f"{_words(shard)} could not be embedded: {why_ended(ended, Limits())}; what is embedded is kept"
         )
 
     def _counted(self, shard: Shard) -> int:

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from bench.contract import SimbenchError, Workplace
-from bench.executors.executor import LOG, Ended, Limits, Pool, from_outside, reason_of
+from bench.executors.executor import LOG, Ended, Limits, Pool, from_outside, why_ended
 from bench.executors.process import last_line
 from bench.files import ensure_writable, write_json
 from bench.runs.store import RUN_FILE, RunRecord, read_run
@@ -193,7 +193,7 @@ class Runner:
         if record is None or record.status != "done":
             ensure_writable(self._place.root, _ROOM)  # where the disk is full, every other cell would fail of it too
         if record is None:
-            reason = reason_of(ended, self._limits)
+            reason = why_ended(ended, self._limits)
             record = record_failure(work.cell, reason, ended, self._place)
         facts = {"wall_seconds": round(work.seconds, 3), "peak_memory_bytes": ended.peak, "tries": work.tries}
         write_json(work.folder / FACTS, facts)

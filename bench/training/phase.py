@@ -81,18 +81,22 @@ class Phase:
     optimization: Optimization = field(default_factory=Optimization)
 
 
-def rate_factor(schedule: Schedule, share: float, warm_share: float) -> float:
+def rate_factor(schedule: Schedule, share: float, warmup_fraction: float) -> float:
     """Return the learning rate's factor in [0, 1] at a share of the phase.
 
-    one_cycle: a cosine up over ``warm_share``, from 1/25 of the peak as torch's OneCycleLR does, then a cosine down to
-    0 (Smith & Topin 2019); cosine: a straight rise, then the same fall (Loshchilov & Hutter 2017); plateau: the
+    one_cycle: a cosine up over ``warmup_fraction``, from 1/25 of the peak as torch's OneCycleLR does, then a cosine
+    down to 0 (Smith & Topin 2019); cosine: a straight rise, then the same fall (Loshchilov & Hutter 2017); plateau: the
     straight rise, then level: what lowers it is ``plateau_factor``, from validation.
     """
-    if share < warm_share:
+    if share < warmup_fraction:
         if schedule == "one_cycle":
-            return 1 / 25 + (1 - 1 / 25) * 0.5 * (1 - math.cos(math.pi * share / warm_share))
-        return max(share, 1e-3 * warm_share) / warm_share
-    return 1.0 if schedule == "plateau" else 0.5 * (1 + math.cos(math.pi * (share - warm_share) / (1 - warm_share)))
+            return 1 / 25 + (1 - 1 / 25) * 0.5 * (1 - math.cos(math.pi * share / warmup_fraction))
+        return max(share, 1e-3 * warmup_fraction) / warmup_fraction
+    return (
+        1.0
+        if schedule == "plateau"
+        else 0.5 * (1 + math.cos(math.pi * (share - warmup_fraction) / (1 - warmup_fraction)))
+    )
 
 
 def plateau_factor(epochs_without_better: int, *, patience: int = 2, factor: float = 0.5) -> float:

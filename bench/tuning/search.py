@@ -22,7 +22,7 @@ from bench.evaluation.evaluate import evaluate
 from bench.evaluation.inference.embed import embed_images
 from bench.options import Choice, Range, build, search_space, values_of
 from bench.registry import get_method
-from bench.runs.fitting import fit_method, reason_of
+from bench.runs.fitting import failure_reason, fit_method
 from bench.runs.run_plan import spec_of
 from bench.runs.store import locked
 from bench.tuning.optuna_study import Study, Trial
@@ -174,7 +174,7 @@ def _tried(
             raise
         if place.debug and not isinstance(error, SimbenchError):
             raise
-        return FAILED, reason_of(error)
+        return FAILED, failure_reason(error)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

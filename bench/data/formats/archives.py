@@ -61,7 +61,7 @@ def _reading(path: Path) -> Iterator[None]:
     """Say in the user's words what is wrong with an archive that cannot be read."""
     try:
         yield
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # zipfile: a kind of compression that it does not know
         raise DataError(f"{path}: {error}; unpack it yourself and give the folder") from error
     except DAMAGED as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -28,7 +28,7 @@ _CLOSE = 1.3  # times: labels of the axis nearer than that would touch
 
 
 @dataclass(frozen=True)
-class Point:
+class LabelPoint:
     """A method under one label budget. labels: a class, None for all; at: how many there are, on the mean of classes.
 
     scores: by metric; learnt, checked: images of train and of validation.
@@ -47,14 +47,14 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Panel:
+class LabelPanel:
     """All curves over one test: the same queries and gallery, and the same choice of data but for the budget."""
 
     dataset: str
     protocol: str
     data: Mapping[str, Any]
     test: str
-    curves: Mapping[str, Sequence[Point]]
+    curves: Mapping[str, Sequence[LabelPoint]]
 
     @property
     def words(self) -> list[str]:
@@ -72,7 +72,7 @@ class Panel:
         return {point.name: point.at for point in ordered}
 
 
-def label_panels(records: Sequence[RunRecord]) -> list[Panel]:
+def label_panels(records: Sequence[RunRecord]) -> list[LabelPanel]:
     """Return the curves of all methods that have a run with a label budget; their runs with all labels are the end.
 
     A run whose per-query values are gone is left out with a warning.
@@ -94,7 +94,7 @@ def label_panels(records: Sequence[RunRecord]) -> list[Panel]:
     return sorted(found, key=lambda panel: (panel.title, panel.test))
 
 
-def label_rows(panel: Panel) -> list[dict[str, Any]]:
+def label_rows(panel: LabelPanel) -> list[dict[str, Any]]:
     """Return one row a method and budget."""
     return [
         {
@@ -122,7 +122,7 @@ def label_rows(panel: Panel) -> list[dict[str, Any]]:
     ]
 
 
-def label_text(panel: Panel) -> str:
+def label_text(panel: LabelPanel) -> str:
     """Return a panel as Markdown: one table a metric."""
     parts = [f"## {panel.title}"]
     for metric in _METRICS:
@@ -136,7 +136,7 @@ def label_text(panel: Panel) -> str:
     return "\n".join([*parts, "", f"Columns: labels a class. Seeds of training in a cell: {seeds}."])
 
 
-def draw_labels(panel: Panel, slug: str) -> Drawn:
+def draw_labels(panel: LabelPanel, slug: str) -> Drawn:
     """Return map against labels a class, a line a method with its band of 95 %; lone points are left out."""
     with style():
         figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -166,16 +166,16 @@ def _ticks(budgets: Mapping[str, float]) -> list[tuple[float, str]]:
     return found
 
 
-def _panel(test: str, lines: Mapping[str, Sequence[RunRecord]]) -> Panel:
+def _panel(test: str, lines: Mapping[str, Sequence[RunRecord]]) -> LabelPanel:
     names = row_names({line: runs[0] for line, runs in lines.items()})
     first = next(iter(lines.values()))[0]
     labels = read_arrays(first.folder / PER_QUERY, "labels")["labels"].astype(np.int64)
     curves = {names[line]: _points(runs, labels) for line, runs in lines.items()}
     ordered = dict(sorted(curves.items(), key=lambda pair: (-pair[1][-1].at, -pair[1][-1].scores["map"].mean)))
-    return Panel(first.result.dataset, first.result.protocol, json.loads(_choice(first)), test, ordered)
+    return LabelPanel(first.result.dataset, first.result.protocol, json.loads(_choice(first)), test, ordered)
 
 
-def _points(runs: Sequence[RunRecord], classes: Any) -> list[Point]:
+def _points(runs: Sequence[RunRecord], classes: Any) -> list[LabelPoint]:
     by_budget: dict[int | None, list[RunRecord]] = defaultdict(list)
     for run in runs:
         by_budget[_labels(run)].append(run)
@@ -190,7 +190,7 @@ def _points(runs: Sequence[RunRecord], classes: Any) -> list[Point]:
         counts = same[0].result.data.counts
         scores = {metric: found[repr((labels, metric))] for metric in _METRICS}
         at = (counts["train"] + counts["validation"]) / _classes(same[0])
-        points.append(Point(labels, at, scores, len(same), counts["train"], counts["validation"]))
+        points.append(LabelPoint(labels, at, scores, len(same), counts["train"], counts["validation"]))
     return sorted(points, key=lambda point: (point.labels is None, point.labels))
 
 

@@ -27,7 +27,7 @@ _COLUMNS = 3  # of small multiples
 
 
 @dataclass(frozen=True)
-class Row:
+class RobustnessRow:
     """A method and its seeds. scores: by ``clean/map``, ``blur-1/map``, ``blur/drop/map``, ``mean/drop/map``, ..."""
 
     name: str
@@ -36,7 +36,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Panel:
+class RobustnessPanel:
     """All swept methods on one test. corruptions: the severities of each, by its name; rows: by falling mean map."""
 
     dataset: str
@@ -44,7 +44,7 @@ class Panel:
     data: Mapping[str, Any]
     fingerprint: str
     corruptions: Mapping[str, Sequence[int]]
-    rows: Sequence[Row]
+    rows: Sequence[RobustnessRow]
 
     @property
     def words(self) -> list[str]:
@@ -71,7 +71,7 @@ class _Swept:
         return cls(record, found, clean, read_arrays(record.folder / VALUES, *wanted))
 
 
-def robustness_panels(records: Sequence[RunRecord]) -> list[Panel]:
+def robustness_panels(records: Sequence[RunRecord]) -> list[RobustnessPanel]:
     """Return what the sweeps of all runs found, a panel a test; one that lost its values is left out with a warning."""
     panels: dict[str, dict[str, list[_Swept]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
@@ -103,7 +103,7 @@ def robustness_rows(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
     return rows
 
 
-def robustness_text(panel: Panel) -> str:
+def robustness_text(panel: RobustnessPanel) -> str:
     """Return a panel as Markdown: for each metric the scores by severity, then the drops by corruption."""
     parts = [f"## {panel.title}"]
     for metric in METRICS:
@@ -116,7 +116,7 @@ def robustness_text(panel: Panel) -> str:
     return "\n".join(parts)
 
 
-def draw_robustness(panel: Panel, slug: str) -> Drawn:
+def draw_robustness(panel: RobustnessPanel, slug: str) -> Drawn:
     """Return map by severity, a small multiple a corruption and a line a method with the band of its interval."""
     with style():
         down = -(-len(panel.corruptions) // _COLUMNS)
@@ -138,7 +138,7 @@ def draw_robustness(panel: Panel, slug: str) -> Drawn:
         return finish(figure, slug, alt=f"{panel.title}: {told}", caption=told)
 
 
-def _multiple(axes: Axes, rows: Sequence[Row], name: str, severities: Sequence[int]) -> None:
+def _multiple(axes: Axes, rows: Sequence[RobustnessRow], name: str, severities: Sequence[int]) -> None:
     for number, row in enumerate(rows):
         scores = [row.scores[key] for key in ("clean/map", *(f"{name}-{severity}/map" for severity in severities))]
         draw_band(axes, [0, *severities], scores, number, row.name, mark=3)
@@ -146,7 +146,7 @@ def _multiple(axes: Axes, rows: Sequence[Row], name: str, severities: Sequence[i
     axes.set_xticks([0, *severities])
 
 
-def _panel(rows: Mapping[str, Sequence[_Swept]]) -> Panel:
+def _panel(rows: Mapping[str, Sequence[_Swept]]) -> RobustnessPanel:
     first = next(iter(rows.values()))[0]
     corruptions: dict[str, list[int]] = defaultdict(list)
     for one in first.found["conditions"]:
@@ -155,10 +155,10 @@ def _panel(rows: Mapping[str, Sequence[_Swept]]) -> Panel:
     made = [_row(names[key], swept, corruptions) for key, swept in rows.items()]
     run = first.record.result
     ordered = sorted(made, key=lambda row: row.scores["mean/drop/map"].mean - row.scores["clean/map"].mean)
-    return Panel(run.dataset, run.protocol, run.spec.data, run.spec.fingerprint, dict(corruptions), ordered)
+    return RobustnessPanel(run.dataset, run.protocol, run.spec.data, run.spec.fingerprint, dict(corruptions), ordered)
 
 
-def _row(name: str, swept: Sequence[_Swept], corruptions: Mapping[str, Sequence[int]]) -> Row:
+def _row(name: str, swept: Sequence[_Swept], corruptions: Mapping[str, Sequence[int]]) -> RobustnessRow:
     columns: dict[str, Floats] = {}
     for metric in METRICS:
         columns[f"clean/{metric}"] = np.stack([one.clean[metric] for one in swept])
@@ -168,10 +168,10 @@ def _row(name: str, swept: Sequence[_Swept], corruptions: Mapping[str, Sequence[
             drops = columns[f"clean/{metric}"] - np.mean(list(several.values()), axis=0)
             columns[f"{kind}/drop/{metric}"] = drops
         columns[f"mean/drop/{metric}"] = np.mean([columns[f"{kind}/drop/{metric}"] for kind in corruptions], axis=0)
-    return Row(name, len(swept), estimates(columns, swept[0].clean["labels"].astype(np.int64)))
+    return RobustnessRow(name, len(swept), estimates(columns, swept[0].clean["labels"].astype(np.int64)))
 
 
-def _scores(row: Row, panel: Panel, metric: str) -> list[str]:
+def _scores(row: RobustnessRow, panel: RobustnessPanel, metric: str) -> list[str]:
     cells = [
         " ".join(f"{row.scores[f'{kind}-{at}/{metric}'].mean:.3f}" for at in severities)
         for kind, severities in panel.corruptions.items()
@@ -179,7 +179,7 @@ def _scores(row: Row, panel: Panel, metric: str) -> list[str]:
     return [row.name, str(row.scores[f"clean/{metric}"]), *cells]
 
 
-def _drops(row: Row, panel: Panel, metric: str) -> list[str]:
+def _drops(row: RobustnessRow, panel: RobustnessPanel, metric: str) -> list[str]:
     drops = [row.scores[f"{kind}/drop/{metric}"] for kind in ("mean", *panel.corruptions)]
     return [row.name, *map(str, drops), str(row.seeds)]
 
