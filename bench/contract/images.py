@@ -209,7 +209,6 @@ class EvaluationProtocol:
 
     description: one line. needs: the collection's parts that it is cut from. gallery_is_train: the gallery is what was
     trained on. query_in_gallery: each query is in the gallery too, under the same id, and is no answer to itself.
-    seen_classes: all classes evaluated on were trained on, or none was; None where the data decide it.
     cut: of a collection and a seed; returns it with a query and a gallery part, and with what is left to train on.
     """
 
@@ -219,7 +218,6 @@ class EvaluationProtocol:
     cut: Callable[[Collection, int], Collection] = field(repr=False, compare=False)
     gallery_is_train: bool = False
     query_in_gallery: bool = False
-    seen_classes: bool | None = True
 
     def __str__(self) -> str:
         return self.name
@@ -261,7 +259,15 @@ class Dataset:
 
     @property
     def learnt_classes(self) -> tuple[str, ...]:
-        """The classes a method may know of: all, or, where it is evaluated on others, those numbered first."""
-        if self.protocol.seen_classes is not False:
-            return self.classes
-        return self.classes[: int(self.train.labels.max(initial=-1)) + 1]
+        """The classes with images in train or validation, in the order of ``classes``."""
+        return tuple(self.classes[label] for label in sorted(_labels(self.train) | _labels(self.validation)))
+
+    @property
+    def seen_classes(self) -> bool | None:
+        """Whether the classes asked for are learnt ones: all (True), none (False: all are new), or some (None)."""
+        asked, learnt = _labels(self.query), _labels(self.train) | _labels(self.validation)
+        return True if asked <= learnt else None if asked & learnt else False
+
+
+def _labels(part: Split) -> set[int]:
+    return set(part.labels.tolist())

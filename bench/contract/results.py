@@ -50,9 +50,10 @@ class DataFacts:
     """The data of a run, as it was cut.
 
     shape: of its images; classes: how many there are; learnt_classes: the names of those that training saw, None where
-    it saw all; gallery_is_train, query_in_gallery, seen_classes: as its protocol says of itself; mirror: whether images
-    may be flipped to augment them; resize: how image files were brought to one size, None where none were; notes: what
-    its loader had to say; counts: images by part (train, validation, query, gallery).
+    it saw all; gallery_is_train, query_in_gallery: as its protocol says of itself; seen_classes: whether the classes
+    asked for are among those that training or validation show: all (true), none (false), or some (None); mirror:
+    whether images may be flipped to augment them; resize: how image files were brought to one size, None where none
+    were; notes: what its loader had to say; counts: images by part (train, validation, query, gallery).
     """
 
     shape: ImageShape
@@ -75,7 +76,7 @@ class DataFacts:
             learnt_classes=dataset.learnt_classes if dataset.learnt_classes != dataset.classes else None,
             gallery_is_train=dataset.protocol.gallery_is_train,
             query_in_gallery=dataset.protocol.query_in_gallery,
-            seen_classes=dataset.protocol.seen_classes,
+            seen_classes=dataset.seen_classes,
             mirror=dataset.mirror,
             resize=dataset.resize,
             notes=dataset.notes,

@@ -45,13 +45,13 @@ def database(collection: Collection, seed: int) -> Collection:
     return replace(collection, query=collection.test, gallery=collection.train)
 
 
-@protocol("test", seen_classes=False)
+@protocol("test")
 def unseen(collection: Collection, seed: int) -> Collection:
     """Trained on half of the classes, evaluated like holdout on the other half."""
     return _queries_of(*_half_of_the_classes(collection, collection.parts()["test"], seed), seed)
 
 
-@protocol("query", "gallery", seen_classes=None)
+@protocol("query", "gallery")
 def given(collection: Collection, seed: int) -> Collection:
     """The queries and the gallery that the data name."""
     del seed

@@ -161,7 +161,7 @@ class Table:
 
     @property
     def seen_classes(self) -> bool | None:
-        """Whether all classes evaluated on were trained on, or none was; None where the protocol leaves it open."""
+        """Whether all classes asked for were learnt, or none was; None for some, and where rows differ."""
         firsts = (row.frame["seen_classes"].iloc[0] for row in self.rows)
         said = {None if pd.isna(one) else bool(one) for one in firsts}
         return said.pop() if len(said) == 1 else None
