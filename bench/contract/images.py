@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from bench.contract.errors import DataError
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
 
 ResizeMode = Literal["crop", "pad", "stretch"]
+FIRST: Literal["first"] = "first"  # the draw that is none: classes in the data set's own order
+Draw: TypeAlias = Literal["first"] | int  # what is called a split seed
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ class Collection:
         resize: How files of any size were brought to one, None for a source whose images all have one.
         notes: What a reader of the results must know of how the images came to be these: files left out, and why. For
             people only: no code reads them.
+        digest: Hex digest of all of it, which stays what it was when parts are cut; empty where nobody worked it out.
 
     Raises:
         DataError: There is nothing to test on, or parts differ in shape, or have an id twice or a label of no class.
@@ -177,6 +180,7 @@ class Collection:
     mirror: bool = False
     resize: Resize | None = None
     notes: tuple[str, ...] = ()
+    digest: str = ""
 
     def __post_init__(self) -> None:
         if (self.query is None) != (self.gallery is None):
@@ -209,15 +213,18 @@ class EvaluationProtocol:
 
     description: one line. needs: the collection's parts that it is cut from. gallery_is_train: the gallery is what was
     trained on. query_in_gallery: each query is in the gallery too, under the same id, and is no answer to itself.
-    cut: of a collection and a seed; returns it with a query and a gallery part, and with what is left to train on.
+    draws_classes: the classes to test on are drawn, and may be the second half in the data set's own order.
+    cut: of a collection and a seed, or of a ``Draw`` where classes are drawn; returns it with a query and a gallery
+    part, and with what is left to train on.
     """
 
     name: str
     description: str
     needs: tuple[str, ...]
-    cut: Callable[[Collection, int], Collection] = field(repr=False, compare=False)
+    cut: Callable[[Collection, Any], Collection] = field(repr=False, compare=False)
     gallery_is_train: bool = False
     query_in_gallery: bool = False
+    draws_classes: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -235,6 +242,7 @@ class Dataset:
         query: What is searched for.
         gallery: What is searched.
         fingerprint: Hex digest of everything that decides a score: pixels, labels, ids, and which part each is in.
+        collection_digest: The collection's own, the same whatever was cut of it.
     """
 
     name: str
@@ -248,6 +256,7 @@ class Dataset:
     fingerprint: str
     resize: Resize | None = None
     notes: tuple[str, ...] = ()
+    collection_digest: str = ""
 
     @property
     def shape(self) -> ImageShape:

@@ -53,7 +53,8 @@ class DataFacts:
     it saw all; gallery_is_train, query_in_gallery: as its protocol says of itself; seen_classes: whether the classes
     asked for are among those that training or validation show: all (true), none (false), or some (None); mirror:
     whether images may be flipped to augment them; resize: how image files were brought to one size, None where none
-    were; notes: what its loader had to say; counts: images by part (train, validation, query, gallery).
+    were; notes: what its loader had to say; counts: images by part (train, validation, query, gallery);
+    collection_digest: of the data before they were cut, the same for all draws, empty where it is not known.
     """
 
     shape: ImageShape
@@ -66,6 +67,7 @@ class DataFacts:
     resize: Resize | None
     notes: tuple[str, ...]
     counts: Mapping[str, int]
+    collection_digest: str = ""
 
     @classmethod
     def of(cls, dataset: Dataset) -> DataFacts:
@@ -81,6 +83,7 @@ class DataFacts:
             resize=dataset.resize,
             notes=dataset.notes,
             counts={name: len(part) for name, part in dataset.parts().items()},
+            collection_digest=dataset.collection_digest,
         )
 
 
