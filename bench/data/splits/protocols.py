@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.contract import FIRST, Collection, DataError, Dataset, Draw, EvaluationProtocol, Split, UsageError
 from bench.data.splits.fingerprint import fingerprint
-from bench.data.splits.splits import some_of, stratified_cut
+from bench.data.splits.splits import some_of, stratified_cut, validation_cut
 from bench.data.splits.subsets import Subset, fewer_to_learn, limited, pooled, reordered, with_classes
 from bench.plugins import PROTOCOL, protocol
 from bench.registry import find_plugins, get_protocol
@@ -98,7 +98,7 @@ def build_dataset(
     collection = _cut(collection, chosen, split_seed)
     train, validation, notes = fewer_to_learn(collection.train, collection.validation, subset, seed)
     if validation is None:
-        rest, taken = stratified_cut(train.labels, VALIDATION_FRACTION, seed)
+        rest, taken = validation_cut(train.labels, VALIDATION_FRACTION, seed)
         train, validation = train.subset(rest), train.subset(taken)
     asked = collection.parts()
     parts = {"train": train, "validation": validation, "query": asked["query"], "gallery": asked["gallery"]}
@@ -172,9 +172,11 @@ def _half_of_the_classes(
     learnt, there = (np.bincount(part.labels, minlength=count) for part in (collection.train, test))
     usable = np.flatnonzero((learnt > 0) & (there > 1))
     if len(usable) < _FEWEST_UNSEEN:
+        new = not ((learnt > 0) & (there > 0)).any()
+        instead = f"; all classes to test on are new already, with protocol {holdout.__name__} too" if new else ""
         raise DataError(
             f"{collection.name}: {rule} needs {_FEWEST_UNSEEN} classes with images to learn from and two or "
-            f"more to test on, half of them to train on; there are {len(usable)}"
+            f"more to test on, half of them to train on; there are {len(usable)}{instead}"
         )
     half = (len(usable) + 1) // 2
     seen = usable[:half] if draw == FIRST else usable[some_of(len(usable), half, draw)]
