@@ -23,6 +23,7 @@ from bench.contract.errors import DataError as DataError
 from bench.contract.errors import MethodError as MethodError
 from bench.contract.errors import SimbenchError as SimbenchError
 from bench.contract.errors import UsageError as UsageError
+from bench.contract.images import DRAW as DRAW
 from bench.contract.images import FIRST as FIRST
 from bench.contract.images import Collection as Collection
 from bench.contract.images import Dataset as Dataset

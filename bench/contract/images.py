@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ResizeMode = Literal["crop", "pad", "stretch"]
 FIRST: Literal["first"] = "first"  # the draw that is none: classes in the data set's own order
+DRAW = "split_seed"  # how a draw is called among what is chosen of the data
 Draw: TypeAlias = Literal["first"] | int  # what is called a split seed
 
 

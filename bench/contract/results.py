@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from bench.contract.checks import Audit, Control, Thresholds
 from bench.contract.errors import DataError
-from bench.contract.images import Dataset, ImageShape, Resize
+from bench.contract.images import DRAW, Dataset, Draw, ImageShape, Resize
 from bench.contract.methods import Baseline
 from bench.contract.runs import RunSpec
 from bench.contract.serialization import from_jsonable, to_jsonable
@@ -208,6 +210,26 @@ class RunResult:
     def place(self) -> tuple[str, str, str]:
         """What runs that may be compared share: data set, protocol, and the data's fingerprint."""
         return self.spec.dataset, self.spec.protocol, self.spec.fingerprint
+
+    @property
+    def draw(self) -> Draw:
+        """Which draw of images it was: the split seed."""
+        found: Draw = self.spec.data.get(DRAW, 0)
+        return found
+
+    @property
+    def undrawn(self) -> RunSpec | None:
+        """What it shares with its runs on other draws of the classes to test on; None where those are no one row.
+
+        They are where the classes are new: other split seeds of seen classes ask nearly the same. The fingerprint is of
+        the collection before it was cut, and of what else was chosen of it.
+        """
+        if not self.data.collection_digest or self.data.seen_classes is not False:
+            return None
+        choices = {name: value for name, value in self.spec.data.items() if name != DRAW}
+        told = json.dumps([self.data.collection_digest, choices], sort_keys=True)
+        revision = hashlib.sha256(told.encode()).hexdigest()
+        return replace(self.spec, fingerprint=revision, data=choices)
 
     @property
     def embedding_dim(self) -> int:

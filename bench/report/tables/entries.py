@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contract import DataError, UsageError
+from bench.contract import FIRST, DataError, Draw, UsageError
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.naming import canonical
 from bench.runs.artifacts import PER_QUERY, read_arrays
@@ -32,7 +32,7 @@ class Queries:
 
 @dataclass(frozen=True)
 class Entry:
-    """The finished runs of one specification, a seed each, in the order of their seeds."""
+    """The finished runs of one specification, a seed each, in the order of their seeds; or of several draws of one."""
 
     name: str
     runs: tuple[RunRecord, ...]
@@ -55,6 +55,22 @@ class Entry:
         """Read a metric's value for every query, float64 ``(seeds, q)``, NaN where there is nothing to find."""
         found = [read_arrays(run.folder / PER_QUERY, metric)[metric] for run in self.runs]
         return np.stack(found).astype(np.float64, copy=False)
+
+    def draw_means(self, metric: str) -> dict[Draw, float]:
+        """Return a metric's mean of each draw, of its seeds' means over queries; draws without the metric are left out.
+
+        In the order of the draws.
+        """
+        found: dict[Draw, list[float]] = {}
+        for run in self.runs:
+            if metric in run.result.scores:
+                found.setdefault(run.result.draw, []).append(run.result.scores[metric])
+        return {draw: float(np.mean(values)) for draw, values in found.items()}
+
+
+def draw_order(draw: Draw) -> tuple[bool, int]:
+    """Return what draws are sorted by: their seeds, and the one that is in the classes' order behind them."""
+    return draw == FIRST, 0 if draw == FIRST else draw
 
 
 def find_entry(word: str, root: Path) -> Entry:
@@ -81,7 +97,7 @@ def find_entry(word: str, root: Path) -> Entry:
 
 def entry_of(runs: Sequence[RunRecord]) -> Entry:
     """Return finished runs of one specification as an entry, named after their method."""
-    ordered = tuple(sorted(runs, key=lambda run: run.result.seed))
+    ordered = tuple(sorted(runs, key=lambda run: (draw_order(run.result.draw), run.result.seed)))
     return Entry(ordered[0].result.method, ordered)
 
 
