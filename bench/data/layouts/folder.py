@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.contract import DataError
 from bench.data.layouts.listing import SPLIT_NAMES, Listing, Part, with_test
-from bench.data.splits.protocols import VALIDATION_FRACTION
+from bench.data.splits.protocols import VALIDATION_FRACTION, holdout
 from bench.data.splits.splits import class_cut, stratified_cut
 from bench.naming import first_few, id_of, natural_key, naturally, readable, slug
 
@@ -172,7 +172,8 @@ def cut(whole: Part, test_fraction: float, seed: int) -> tuple[dict[str, Part], 
     shown = [len(np.unique(labels[parts == part])) for part in range(3)]
     why = (
         f"split by class: {shown[0]} classes to learn from, {shown[1]} others to validate on, {shown[2]} others to "
-        f"test on; with {np.median(counts):g} pictures a class (median), a split of each class would leave {lone:,} of "
+        f"test on (protocol {holdout.__name__}: one picture of each asks, or a fifth, and the others answer). "
+        f"With {np.median(counts):g} pictures a class (median), a split of each class would leave {lone:,} of "
         f"{int((tested > 0).sum()):,} classes one picture to test on, which nothing can find"
     )
     named = enumerate(("train", "validation", "test"))

@@ -56,10 +56,8 @@ def unseen(collection: Collection, draw: Draw) -> Collection:
 @protocol("test", query_in_gallery=True, draws_classes=True)
 def unseen_loo(collection: Collection, draw: Draw) -> Collection:
     """Trained on half of the classes, all parts pooled; every image of the other half asks all the others of them."""
-    parts = collection.parts()
-    learnt = pooled([parts["train"], parts["test"]])
-    every = pooled([learnt, parts["validation"]]) if "validation" in parts else learnt
-    whole = replace(collection, train=learnt)
+    every = pooled([part for name, part in collection.parts().items() if name in ("train", "validation", "test")])
+    whole = replace(collection, train=every, validation=None)
     found, asked = _half_of_the_classes(whole, every, draw, "protocol unseen_loo", "all images")
     return replace(found, query=asked, gallery=asked)
 

@@ -1,0 +1,46 @@
+"""Intervals and differences over draws against the textbook, and how often like methods are told apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.evaluation.statistics.draws import compare_over_draws, interval_over_draws
+
+MEANS = np.array([0.845, 0.692, 0.725, 0.691, 0.603, 0.779])
+
+
+def test_the_interval_is_student_s_t_of_the_draws() -> None:
+    expected = stats.t.interval(0.95, 5, MEANS.mean(), stats.sem(MEANS))
+    assert interval_over_draws(MEANS) == pytest.approx(expected)
+
+
+def test_two_rows_are_compared_by_the_paired_t_test() -> None:
+    other = MEANS - np.array([0.02, 0.01, 0.03, 0.02, 0.01, 0.02])
+    found = compare_over_draws(MEANS, other, rows=2)
+    assert found.p == pytest.approx(stats.ttest_rel(MEANS, other).pvalue)
+    assert found.p_holm == pytest.approx(found.p, rel=1e-3)  # the studentized range of two is Student's t
+    assert found.separable
+    assert (found.wins, found.losses) == (0, 6)
+
+
+def test_more_rows_to_choose_the_best_from_make_the_test_stricter() -> None:
+    other = MEANS - np.array([0.02, 0.0, 0.03, 0.02, -0.01, 0.02])
+    two, ten = (compare_over_draws(MEANS, other, rows=rows).p_holm for rows in (2, 10))
+    assert two < ten
+
+
+def test_equal_rows_are_never_told_apart() -> None:
+    assert compare_over_draws(MEANS, MEANS.copy(), rows=3).p_holm == 1.0
+
+
+def test_like_rows_have_a_false_best_in_no_more_than_the_stated_share_of_tables() -> None:
+    rng, false = np.random.default_rng(0), 0
+    for _ in range(300):
+        values = rng.normal(0.7, 0.08, 6) + rng.normal(0, 0.01, (6, 6))
+        order = np.argsort(-values.mean(axis=1))
+        best, second, *_ = values[order]
+        false += all(compare_over_draws(best, values[row], rows=6).separable for row in order[1:])
+        false += 0 * len(second)
+    assert false <= 0.06 * 300
