@@ -7,7 +7,7 @@ share classes are alike, so that an interval over many of them says little of cl
 from __future__ import annotations
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from bench.evaluation.ranking.arrays import Floats
 from bench.evaluation.statistics.paired_tests import ALPHA, Comparison, detectable_difference
@@ -36,17 +36,17 @@ def compare_over_draws(reference: Floats, values: Floats, *, rows: int) -> Compa
 
     Returns:
         The comparison: ``wins`` and ``losses`` count draws, ``p`` is of the paired t test, and ``p_holm`` is corrected
-        for the reference being the best of all rows: the studentized range of so many rows, with the standard error of
-        this pair's own differences. Source: Games and Howell, J. of Educational Statistics 1(2), 1976; for paired
-        values Maxwell, ibid. 5(3), 1980.
+        for the reference being the best of all rows: Bonferroni over all pairs of rows, of which any may be the one
+        that is told. (Games and Howell's studentized range, with each pair's own standard error, calls 14 % of tables
+        of 14 like rows and five draws different, 18 % with three draws: too few for it.)
     """
     differences = values - reference
     free, error, mean = len(differences) - 1, _standard_error(differences), float(differences.mean())
     low, high = interval_over_draws(differences)
     p = corrected = float(mean == 0)
     if error > 0:
-        p = float(2 * stats.t.sf(abs(mean) / error, free))
-        corrected = max(p, float(stats.studentized_range.sf(np.sqrt(2) * abs(mean) / error, rows, free)))
+        p = float(2 * special.stdtr(free, -abs(mean) / error))
+        corrected = min(1.0, p * rows * (rows - 1) / 2)
     return Comparison(
         difference=mean,
         low=low,

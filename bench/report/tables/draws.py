@@ -124,6 +124,6 @@ def _note(compared: Sequence[Comparison], best: Entry, metric: Metric) -> str:
     reach = max(one.detectable for one in compared)
     return (
         f"{told}; rank 1 is shared by all that cannot be told apart from the best by {metric.name} at 5 % (differences "
-        "within each draw, corrected for all rows by the studentized range, Games-Howell). Differences up to "
+        "within each draw, paired t test, Bonferroni over all pairs of rows). Differences up to "
         f"{reach:.3f} may be missed with a chance of 20 % or more"
     )

@@ -100,7 +100,7 @@ def _row(name: str, kind: tuple[str, str], runs: pd.DataFrame) -> dict[str, Any]
         "method": kind[0],
         "key": kind[1],
         "seeds": sorted({int(seed) for seed in runs["seed"]}),
-        "draws": list(dict.fromkeys(runs[DRAW])),
+        "draws": sorted(set(runs[DRAW]), key=lambda draw: (len(draw), draw)),
         "runs": counted(runs),
         "by_draw": rounded({name: dict(values) for name, values in varied.items()}) if several else {},
         "values": rounded({c.name: mean_over(runs, c.name) for c in shown}),

@@ -20,7 +20,7 @@ def test_two_rows_are_compared_by_the_paired_t_test() -> None:
     other = MEANS - np.array([0.02, 0.01, 0.03, 0.02, 0.01, 0.02])
     found = compare_over_draws(MEANS, other, rows=2)
     assert found.p == pytest.approx(stats.ttest_rel(MEANS, other).pvalue)
-    assert found.p_holm == pytest.approx(found.p, rel=1e-3)  # the studentized range of two is Student's t
+    assert found.p_holm == found.p  # two rows are one pair
     assert found.separable
     assert (found.wins, found.losses) == (0, 6)
 
@@ -35,12 +35,11 @@ def test_equal_rows_are_never_told_apart() -> None:
     assert compare_over_draws(MEANS, MEANS.copy(), rows=3).p_holm == 1.0
 
 
-def test_like_rows_have_a_false_best_in_no_more_than_the_stated_share_of_tables() -> None:
-    rng, false = np.random.default_rng(0), 0
+@pytest.mark.parametrize(("rows", "draws"), [(2, 3), (6, 3), (14, 5), (14, 10)])
+def test_like_rows_are_told_from_the_best_of_them_in_no_more_than_6_percent_of_tables(rows: int, draws: int) -> None:
+    rng, false = np.random.default_rng(1), 0
     for _ in range(300):
-        values = rng.normal(0.7, 0.08, 6) + rng.normal(0, 0.01, (6, 6))
-        order = np.argsort(-values.mean(axis=1))
-        best, second, *_ = values[order]
-        false += all(compare_over_draws(best, values[row], rows=6).separable for row in order[1:])
-        false += 0 * len(second)
+        values = rng.normal(0.7, 0.08, draws) + rng.normal(0, 0.01, (rows, draws))
+        best, *others = values[np.argsort(-values.mean(axis=1))]
+        false += any(compare_over_draws(best, other, rows=rows).separable for other in others)
     assert false <= 0.06 * 300
