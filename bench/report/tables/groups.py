@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.contract import Baseline, RunSpec
+from bench.contract import Baseline
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
 from bench.report.tables.draws import undrawn_specs
@@ -178,8 +178,9 @@ def tables_of(records: Sequence[RunRecord], frame: pd.DataFrame) -> list[Table]:
     """Return the tables in the order of their data sets. frame: ``runs_frame`` of the same records."""
     by_place, undrawn = defaultdict(list), undrawn_specs(records)
     for record in sorted(records, key=lambda record: record.folder):
-        spec = undrawn.get(record.folder, record.result.spec)
-        by_place[spec.dataset, spec.protocol, spec.fingerprint].append((spec, record))
+        run, spec = record.result, undrawn.get(record.folder)
+        revision, key = (run.spec.fingerprint, run.key) if spec is None else (spec.fingerprint, spec.key)
+        by_place[run.dataset, run.protocol, revision].append((key, record))
     revisions = Counter(place[:2] for place in by_place)
     slugs = Counter(slug_of(" ".join(names)) for names in revisions)
     found = []
@@ -198,7 +199,7 @@ def slug_of(text: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-")
 
 
-def _table(slug: str, title: str, found: Sequence[tuple[RunSpec, RunRecord]], frame: pd.DataFrame) -> Table:
+def _table(slug: str, title: str, found: Sequence[tuple[str, RunRecord]], frame: pd.DataFrame) -> Table:
     records = [record for _, record in found]
     rows = _rows(slug, found, frame)
     told = {str(text) for row in rows for text in row.frame["rank_note"] if text}
@@ -208,11 +209,11 @@ def _table(slug: str, title: str, found: Sequence[tuple[RunSpec, RunRecord]], fr
     return Table(slug, title, dataset, protocol, tuple(rows), failed, tuple(notes), metric_of(frame))
 
 
-def _rows(slug: str, found: Sequence[tuple[RunSpec, RunRecord]], frame: pd.DataFrame) -> list[Row]:
+def _rows(slug: str, found: Sequence[tuple[str, RunRecord]], frame: pd.DataFrame) -> list[Row]:
     names = row_labels(frame[frame["status"] == "done"])
     rows = []
     for (method, key), runs in ranked_rows(frame):
-        mine = [record for spec, record in found if spec.key == key and record.status == "done"]
-        records = entry_of(mine).runs
+        done = [record for mine, record in found if mine == key and record.status == "done"]
+        records = entry_of([record for record in done if record.result.method == method]).runs
         rows.append(Row(f"{slug}-{slug_of(method)}-{key}", names[method, key], records, runs.sort_values("seed")))
     return sorted(rows, key=lambda row: (row.rank, -row.merit))
