@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.contract import UsageError
+from bench.contract import FIRST, Draw, UsageError
 from bench.naming import canonical, did_you_mean
 from bench.options import build, option_types
 from bench.plugins import DATASET, ENGINE, METHOD, Kind
@@ -30,8 +30,9 @@ class Settings:
     budget: a duration such as ``90s``, ``5m``, ``2h``; limit: images kept of train and of test; ks: cut-offs of the
     metrics; threads: None for all processors; image_size: ``64`` or ``64x48`` (height x width) for own images;
     classes, per_class, labels_per_class, balance, limit, drop_leaks: what of the data is used; split_seed: of every
-    choice of images, apart from the seeds of training; broken: see DataPlace; engine: what computes the vectors of a
-    fitted method; report_dir: where tables and the page go, None for ``report`` in the folder of the runs.
+    choice of images, apart from the seeds of training, or ``first`` (see `bench.data.splits.protocols`); split_seeds:
+    several of them in its place, each with all seeds of training; broken: see DataPlace; engine: what computes the
+    vectors of a fitted method; report_dir: where tables and the page go, None for ``report`` in the folder of the runs.
     """
 
     protocol: str = "auto"
@@ -45,7 +46,8 @@ class Settings:
     labels_per_class: int | None = None
     balance: bool = False
     drop_leaks: bool = False
-    split_seed: int = 0
+    split_seed: Draw = 0
+    split_seeds: tuple[Draw, ...] = ()
     broken: Literal["few", "none", "any"] = "few"
     ks: tuple[int, ...] = (1, 10, 50)
     ties: Literal["pessimistic", "optimistic", "mean"] = "pessimistic"
@@ -73,8 +75,12 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be 1 or more, got {value}")
-        if self.split_seed < 0:
-            raise ValueError(f"split_seed must be 0 or more, got {self.split_seed}")
+        if any(draw != FIRST and draw < 0 for draw in (self.split_seed, *self.split_seeds)):
+            raise ValueError(f"split_seed must be 0 or more, or {FIRST}, got {self.split_seed}")
+
+    def draws(self) -> list[Settings]:
+        """Return the settings of each draw of images: as they are where one split seed is given."""
+        return [replace(self, split_seed=draw, split_seeds=()) for draw in dict.fromkeys(self.split_seeds)] or [self]
 
     @property
     def report(self) -> Path:

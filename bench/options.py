@@ -148,13 +148,27 @@ def coerce(given: Any, wanted: Any) -> Any:
     if origin in (Union, types.UnionType):
         return _optional(given, get_args(wanted))
     if origin is tuple:
-        items = given.split(",") if isinstance(given, str) else given
+        kind, items = get_args(wanted)[0], given
+        if isinstance(given, str):
+            items = given.split(",") if kind is str else listed(given)
         if not isinstance(items, (list, tuple)):
             raise ValueError(f"expected a list, got {given!r}")
-        return tuple(coerce(item.strip() if isinstance(item, str) else item, get_args(wanted)[0]) for item in items)
+        return tuple(coerce(item.strip() if isinstance(item, str) else item, kind) for item in items)
     if wanted in (bool, int, float, str):
         return _scalar(given, wanted)
     raise SimbenchError(f"an option of type {wanted} cannot be given on the command line or in bench.toml")
+
+
+def listed(text: str) -> list[str]:
+    """Return the words between commas, ``0..3`` as the whole numbers from 0 to 3."""
+    found = []
+    for word in text.split(","):
+        ends = word.strip().split("..")
+        if len(ends) == 2 and all(end.isdecimal() for end in ends) and int(ends[0]) <= int(ends[1]):
+            found += [str(number) for number in range(int(ends[0]), int(ends[1]) + 1)]
+        else:
+            found.append(word.strip())
+    return found
 
 
 def _one_of(given: Any, choices: tuple[Any, ...]) -> Any:
@@ -169,7 +183,13 @@ def _one_of(given: Any, choices: tuple[Any, ...]) -> Any:
 def _optional(given: Any, members: tuple[Any, ...]) -> Any:
     if given is None or (isinstance(given, str) and given.lower() == "none" and type(None) in members):
         return None
-    return coerce(given, next(member for member in members if member is not type(None)))
+    *others, last = (member for member in members if member is not type(None))
+    for member in others:
+        try:
+            return coerce(given, member)
+        except ValueError:
+            continue
+    return coerce(given, last)
 
 
 def _scalar(given: Any, wanted: type) -> Any:

@@ -146,7 +146,7 @@ def index(function: F) -> F:
 
 
 def protocol(
-    *needs: str, gallery_is_train: bool = False, query_in_gallery: bool = False, seen_classes: bool | None = True
+    *needs: str, gallery_is_train: bool = False, query_in_gallery: bool = False, draws_classes: bool = False
 ) -> Callable[[F], F]:
     """Mark a function as the cut of the protocol that is named after it; its first docstring line describes it.
 
@@ -154,12 +154,12 @@ def protocol(
         needs: the parts of a collection that it cannot do without.
         gallery_is_train: the gallery is what methods are trained on.
         query_in_gallery: each query is in the gallery too, and excluded from its own ranking.
-        seen_classes: whether the classes asked for were trained on; None where the data decide.
+        draws_classes: the classes to test on are drawn; then the seed may also be "first": in the data set's order.
 
     Returns:
         A decorator for a function of a ``Collection`` and a seed that returns a ``Collection`` with query and gallery.
     """
-    flags = {"gallery_is_train": gallery_is_train, "query_in_gallery": query_in_gallery, "seen_classes": seen_classes}
+    flags = {"gallery_is_train": gallery_is_train, "query_in_gallery": query_in_gallery, "draws_classes": draws_classes}
     return lambda cut: _mark(cut, PROTOCOL, (needs, flags))
 
 

@@ -83,11 +83,14 @@ def sort_pictures(folder: Path, label_of: LabelOf, tops: Iterable[Path] | None =
     return parts, ignored
 
 
-def tested(parts: Mapping[str, Part], source: Path) -> dict[str, Part]:
-    """Return the parts with a test part: upstream's, else its validation part, else a share of the only part."""
+def tested(parts: Mapping[str, Part], source: Path) -> tuple[dict[str, Part], str]:
+    """Return the parts with a test part, and why it is of whole classes where it is.
+
+    The test part is upstream's, else its validation part, else a share of the only part.
+    """
     if len(parts) == 1:
         return cut(next(iter(parts.values())), TEST_FRACTION, SEED)
-    return with_test(parts, source)
+    return with_test(parts, source), ""
 
 
 def _inner(path: str, folder: Path) -> PurePosixPath:

@@ -72,7 +72,8 @@ class HuggingFace:
             parts, ignored = self._from_tables(folder, tables, place)
         else:
             parts, ignored = _from_files(folder, place)
-        listing = Listing(slug("hf", self.name), folder, tested(parts, folder), ignored)
+        parts, by_class = tested(parts, folder)
+        listing = Listing(slug("hf", self.name), folder, parts, ignored, by_class)
         size = None if self.size is None else (self.size, self.size)
         return collect(listing, place, DecodeRecipe(size, self.resize), mirror=self.mirror)
 

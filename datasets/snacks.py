@@ -65,7 +65,7 @@ class Snacks:
         parts, ignored = sort_pictures(as_folder(source, place), label_of)
         size = None if self.size is None else (self.size, self.size)
         return collect(
-            Listing("snacks", source, tested(parts, source), ignored),
+            Listing("snacks", source, tested(parts, source)[0], ignored),
             place,
             DecodeRecipe(size, self.resize),
             mirror=True,

@@ -58,7 +58,8 @@ class Torchvision:
     def load(self, place: DataPlace) -> Collection:
         root, opened = open_parts(class_called(self.name), place)
         parts = {part: _taken_out(self.name, part, one, place.cache) for part, one in opened.items()}
-        listing = Listing(slug("torchvision", self.name), root, tested(parts, root))
+        parts, by_class = tested(parts, root)
+        listing = Listing(slug("torchvision", self.name), root, parts, by_class=by_class)
         size = None if self.size is None else (self.size, self.size)
         return collect(listing, place, DecodeRecipe(size, self.resize), mirror=self.mirror)
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from bench import method, tunable
 from bench.training.batches import Batch
 from bench.training.decoder import DecodingMethod, RememberedVectors
-from bench.training.losses import ArcFaceHead
+from bench.training.losses import ArcFaceHead, accuracy
 from bench.training.phase import Group, Phase
 from bench.training.phases import Stage
 from bench.training.trained import Job
@@ -71,8 +71,7 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
         return replace(super().encoder_phase(job, epochs), goal_of="val_accuracy", goal=self.accuracy_goal)
 
     def validation_metrics(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
-        nearest = self.head.cosines(vectors).argmax(dim=1)
-        return {"val_accuracy": float((nearest == labels).float().mean())}
+        return {"val_accuracy": accuracy(self.head.cosines(vectors), labels)}
 
     # ------------------------------------------------------------------------------------------ phases 2 and 3
 

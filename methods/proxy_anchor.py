@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench import method, tunable
 from bench.training.batches import Batch
-from bench.training.losses import ProxyAnchorHead
+from bench.training.losses import ProxyAnchorHead, accuracy
 from bench.training.trained import TrainedMethod
 
 
@@ -34,5 +34,4 @@ class ProxyAnchor(TrainedMethod[ProxyAnchorHead]):
         return {"loss": self.head(vectors, batch.labels)}
 
     def validation_metrics(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
-        nearest = self.head.cosines(vectors).argmax(dim=1)
-        return {"val_accuracy": float((nearest == labels).float().mean())}
+        return {"val_accuracy": accuracy(self.head.cosines(vectors), labels)}

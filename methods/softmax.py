@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from bench import method, tunable
 from bench.training.batches import Batch
 from bench.training.embedder import EmbeddingNetwork
-from bench.training.losses import SoftmaxHead
+from bench.training.losses import SoftmaxHead, accuracy
 from bench.training.trained import TrainedMethod
 
 
@@ -38,7 +38,7 @@ class Softmax(TrainedMethod[SoftmaxHead]):
         return {"loss": self.head(vectors, batch.labels, self.smoothing)}
 
     def validation_metrics(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
-        return {"val_accuracy": float((self._cosines(vectors).argmax(dim=1) == labels).float().mean())}
+        return {"val_accuracy": accuracy(self._cosines(vectors), labels)}
 
     def network(self) -> nn.Module:
         return EmbeddingNetwork(self.embed, self.embedder, self.head) if self.logits else super().network()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.contract import UsageError
+from bench.contract import FIRST, UsageError
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -37,13 +37,37 @@ def together(*options: Decorator) -> Decorator:
 
 
 def whole_numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
-    """Turn ``0,1,2`` into (0, 1, 2): a click callback."""
+    """Turn ``0,1,2`` and ``0..2`` into (0, 1, 2): a click callback."""
     if text is None:
         return None
+    from bench.options import listed
+
     try:
-        return tuple(int(word) for word in text.split(","))
+        return tuple(int(word) for word in listed(text))
     except ValueError:
         raise click.BadParameter(f"expected whole numbers such as 0,1,2, got {text!r}", param=parameter) from None
+
+
+def _draw(_: click.Context, parameter: click.Parameter, text: str | None) -> int | str | None:
+    """Turn a split seed as typed into one: a click callback."""
+    found = _draws(_, parameter, text)
+    if found is not None and len(found) > 1:
+        raise click.BadParameter(f"expected one split seed, got {text!r}", param=parameter)
+    return None if found is None else found[0]
+
+
+def _draws(_: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int | str, ...] | None:
+    """Turn ``0..2,first`` into (0, 1, 2, "first"): a click callback."""
+    if text is None:
+        return None
+    from bench.options import listed
+
+    try:
+        return tuple(word if word == FIRST else int(word) for word in listed(text))
+    except ValueError:
+        raise click.BadParameter(
+            f"expected split seeds such as 0..9 or {FIRST}, got {text!r}", param=parameter
+        ) from None
 
 
 def _rank_by(_: click.Context, __: click.Parameter, name: str) -> str:
@@ -136,7 +160,7 @@ training = together(
         "seeds",
         callback=whole_numbers,
         metavar="0,1,2",
-        help="Seeds, one run each; tune takes one.  [default: 0]",
+        help="Seeds, one run each (0..4: five); tune takes one.  [default: 0]",
     ),
     option("--epochs", type=float, help="Epochs in all, shared by a method's phases."),
     option("--budget", metavar="5m", help="Time to train in, instead of epochs: 90s, 5m, 2h."),
@@ -163,6 +187,12 @@ image_places = option(
     callback=_places,
     help="Where a data set's images lie, by its name in the tables; repeatable. Named sets are found without.",
 )
+draws = option(
+    "--split-seeds",
+    callback=_draws,
+    metavar="0..9",
+    help="Several split seeds, each with all --seeds: one row over all draws where the classes tested on are new.",
+)
 data_choices = together(
     option(
         "--protocol",
@@ -174,7 +204,12 @@ data_choices = together(
     option("--per-class", type=int, help="At most so many images a class to train on, validation included."),
     option("--balance", is_flag=True, help="Train on as many images of every class as the smallest has."),
     option("--drop-leaks", is_flag=True, help="Do not train on duplicates of images to test on."),
-    option("--split-seed", type=int, help="Seed of every choice of images.  [default: 0]"),
+    option(
+        "--split-seed",
+        callback=_draw,
+        metavar="N|first",
+        help="Seed of every choice of images; first: test on the second half of the classes.  [default: 0]",
+    ),
     option("--strict", is_flag=True, help="Refuse data with any image that cannot be decoded."),
     option("--skip-broken", is_flag=True, help="Leave out images that cannot be decoded, however many."),
 )

@@ -48,6 +48,7 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
 @option("--engine", metavar="NAME", help="What embeds; see `list engines`.  [default: torch]")
 @option("--tensorboard", is_flag=True, help="Also write training curves for TensorBoard into the run folders.")
 @options.data_choices
+@options.draws
 @options.data_places
 @options.folders
 @options.ranking
@@ -83,6 +84,7 @@ def run(
     simbench run                                                    arcface on digits
     simbench run -m arcface -d fashionmnist --protocol loo
     simbench run -m '*' -d fashionmnist --seeds 0,1,2 --budget 5m
+    simbench run -m pretrained -d fashionmnist --protocol unseen --split-seeds 0..9
     simbench run -m arcface -d ~/pictures --image-size 96           one subfolder a class
     simbench run -m arcface -o margin=0.4 -o arcface.scale=20 --dry-run
     simbench run -m triplet -d digits --protocol loo --labels-per-class 5
@@ -96,6 +98,8 @@ def run(
     words = [*words, *_training_words(flags)]
     checked = given.load(_flags(flags, quick=quick))
     settings = checked.settings
+    if settings.split_seeds and flags.get("split_seed") is not None:
+        raise UsageError("give --split-seed or --split-seeds, not both")
     check_depth(rank_by, settings.ks, lambda ks: " ".join(f"-k {k}" for k in ks))
     device, threads = machine(settings)
     cache = cache_folder()

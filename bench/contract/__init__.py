@@ -23,8 +23,11 @@ from bench.contract.errors import DataError as DataError
 from bench.contract.errors import MethodError as MethodError
 from bench.contract.errors import SimbenchError as SimbenchError
 from bench.contract.errors import UsageError as UsageError
+from bench.contract.images import DRAW as DRAW
+from bench.contract.images import FIRST as FIRST
 from bench.contract.images import Collection as Collection
 from bench.contract.images import Dataset as Dataset
+from bench.contract.images import Draw as Draw
 from bench.contract.images import EvaluationProtocol as EvaluationProtocol
 from bench.contract.images import Images as Images
 from bench.contract.images import ImageShape as ImageShape

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from bench.contract.errors import DataError
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
 
 ResizeMode = Literal["crop", "pad", "stretch"]
+FIRST: Literal["first"] = "first"  # the draw that is none: classes in the data set's own order
+DRAW = "split_seed"  # how a draw is called among what is chosen of the data
+Draw: TypeAlias = Literal["first"] | int  # what is called a split seed
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,7 @@ class Collection:
         resize: How files of any size were brought to one, None for a source whose images all have one.
         notes: What a reader of the results must know of how the images came to be these: files left out, and why. For
             people only: no code reads them.
+        digest: Hex digest of all of it, which stays what it was when parts are cut; empty where nobody worked it out.
 
     Raises:
         DataError: There is nothing to test on, or parts differ in shape, or have an id twice or a label of no class.
@@ -177,6 +181,7 @@ class Collection:
     mirror: bool = False
     resize: Resize | None = None
     notes: tuple[str, ...] = ()
+    digest: str = ""
 
     def __post_init__(self) -> None:
         if (self.query is None) != (self.gallery is None):
@@ -209,17 +214,18 @@ class EvaluationProtocol:
 
     description: one line. needs: the collection's parts that it is cut from. gallery_is_train: the gallery is what was
     trained on. query_in_gallery: each query is in the gallery too, under the same id, and is no answer to itself.
-    seen_classes: all classes evaluated on were trained on, or none was; None where the data decide it.
-    cut: of a collection and a seed; returns it with a query and a gallery part, and with what is left to train on.
+    draws_classes: the classes to test on are drawn, and may be the second half in the data set's own order.
+    cut: of a collection and a seed, or of a ``Draw`` where classes are drawn; returns it with a query and a gallery
+    part, and with what is left to train on.
     """
 
     name: str
     description: str
     needs: tuple[str, ...]
-    cut: Callable[[Collection, int], Collection] = field(repr=False, compare=False)
+    cut: Callable[[Collection, Any], Collection] = field(repr=False, compare=False)
     gallery_is_train: bool = False
     query_in_gallery: bool = False
-    seen_classes: bool | None = True
+    draws_classes: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -237,6 +243,7 @@ class Dataset:
         query: What is searched for.
         gallery: What is searched.
         fingerprint: Hex digest of everything that decides a score: pixels, labels, ids, and which part each is in.
+        collection_digest: The collection's own, the same whatever was cut of it.
     """
 
     name: str
@@ -250,6 +257,7 @@ class Dataset:
     fingerprint: str
     resize: Resize | None = None
     notes: tuple[str, ...] = ()
+    collection_digest: str = ""
 
     @property
     def shape(self) -> ImageShape:
@@ -261,7 +269,15 @@ class Dataset:
 
     @property
     def learnt_classes(self) -> tuple[str, ...]:
-        """The classes a method may know of: all, or, where it is evaluated on others, those numbered first."""
-        if self.protocol.seen_classes is not False:
-            return self.classes
-        return self.classes[: int(self.train.labels.max(initial=-1)) + 1]
+        """The classes with images in train or validation, in the order of ``classes``."""
+        return tuple(self.classes[label] for label in sorted(_labels(self.train) | _labels(self.validation)))
+
+    @property
+    def seen_classes(self) -> bool | None:
+        """Whether the classes asked for are learnt ones: all (True), none (False: all are new), or some (None)."""
+        asked, learnt = _labels(self.query), _labels(self.train) | _labels(self.validation)
+        return True if asked <= learnt else None if asked & learnt else False
+
+
+def _labels(part: Split) -> set[int]:
+    return set(part.labels.tolist())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from bench.contract.checks import Audit, Control, Thresholds
 from bench.contract.errors import DataError
-from bench.contract.images import Dataset, ImageShape, Resize
+from bench.contract.images import DRAW, Dataset, Draw, ImageShape, Resize
 from bench.contract.methods import Baseline
 from bench.contract.runs import RunSpec
 from bench.contract.serialization import from_jsonable, to_jsonable
@@ -50,9 +52,11 @@ class DataFacts:
     """The data of a run, as it was cut.
 
     shape: of its images; classes: how many there are; learnt_classes: the names of those that training saw, None where
-    it saw all; gallery_is_train, query_in_gallery, seen_classes: as its protocol says of itself; mirror: whether images
-    may be flipped to augment them; resize: how image files were brought to one size, None where none were; notes: what
-    its loader had to say; counts: images by part (train, validation, query, gallery).
+    it saw all; gallery_is_train, query_in_gallery: as its protocol says of itself; seen_classes: whether the classes
+    asked for are among those that training or validation show: all (true), none (false), or some (None); mirror:
+    whether images may be flipped to augment them; resize: how image files were brought to one size, None where none
+    were; notes: what its loader had to say; counts: images by part (train, validation, query, gallery);
+    collection_digest: of the data before they were cut, the same for all draws, empty where it is not known.
     """
 
     shape: ImageShape
@@ -65,6 +69,7 @@ class DataFacts:
     resize: Resize | None
     notes: tuple[str, ...]
     counts: Mapping[str, int]
+    collection_digest: str = ""
 
     @classmethod
     def of(cls, dataset: Dataset) -> DataFacts:
@@ -75,11 +80,12 @@ class DataFacts:
             learnt_classes=dataset.learnt_classes if dataset.learnt_classes != dataset.classes else None,
             gallery_is_train=dataset.protocol.gallery_is_train,
             query_in_gallery=dataset.protocol.query_in_gallery,
-            seen_classes=dataset.protocol.seen_classes,
+            seen_classes=dataset.seen_classes,
             mirror=dataset.mirror,
             resize=dataset.resize,
             notes=dataset.notes,
             counts={name: len(part) for name, part in dataset.parts().items()},
+            collection_digest=dataset.collection_digest,
         )
 
 
@@ -207,6 +213,26 @@ class RunResult:
     def place(self) -> tuple[str, str, str]:
         """What runs that may be compared share: data set, protocol, and the data's fingerprint."""
         return self.spec.dataset, self.spec.protocol, self.spec.fingerprint
+
+    @property
+    def draw(self) -> Draw:
+        """Which draw of images it was: the split seed."""
+        found: Draw = self.spec.data.get(DRAW, 0)
+        return found
+
+    @property
+    def undrawn(self) -> RunSpec | None:
+        """What it shares with its runs on other draws of the classes to test on; None where those are no one row.
+
+        They are where the classes are new: other split seeds of seen classes ask nearly the same. The fingerprint is of
+        the collection before it was cut, and of what else was chosen of it.
+        """
+        if not self.data.collection_digest or self.data.seen_classes is not False:
+            return None
+        choices = {name: value for name, value in self.spec.data.items() if name != DRAW}
+        told = json.dumps([self.data.collection_digest, choices], sort_keys=True)
+        revision = hashlib.sha256(told.encode()).hexdigest()
+        return replace(self.spec, fingerprint=revision, data=choices)
 
     @property
     def embedding_dim(self) -> int:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.report.aggregate.overall import Overall
 from bench.report.tables.footnotes import made
-from bench.report.tables.frame import shown_columns
+from bench.report.tables.frame import counted, shown_columns
 from bench.report.tables.leaderboard import cell, groups_of, ranked_rows, titled
 from bench.report.tables.wording import failures, row_labels
 
@@ -60,7 +60,7 @@ def _table(title: str, group: pd.DataFrame, number: int, columns: Sequence[str])
     rows = []
     for kind, runs in ranked_rows(group):
         rank = int(runs["rank"].iloc[0])
-        texts = [str(rank), labels[kind], *(cell(runs, column) for column in shown), str(len(runs))]
+        texts = [str(rank), labels[kind], *(cell(runs, column) for column in shown), counted(runs)]
         rows.append([rf"\textbf{{{escape(text)}}}" if rank == 1 else escape(text) for text in texts])
     heads = ["#", "method", *(titled(column) for column in shown), "seeds"]
     below = [escape(made(group)), *(escape(line.replace("`", "")) + "." for line in failures(group))]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from bench.contract import Dataset, Method, RunContext, RunSpec, SimbenchError, Workplace
+from bench.contract import Dataset, Method, RunContext, RunSpec, SimbenchError, Split, Workplace
 from bench.environment import require_package
 from bench.options import build
 from bench.registry import get_method
@@ -25,13 +26,14 @@ def fit_method(
     checkpoints: the folder where a fit that was killed resumes from. Raises what the method raises.
     """
     _seed_everything(seed, place.threads)
+    train, validation, classes = learnable(dataset)
     method: Method = build(get_method(spec.method), spec.options, owner=f"method {spec.method}")
     with tensorboard_writer(checkpoints.parent) if place.tensorboard else nullcontext() as writer:
         history = MemoryHistory(writer)
         context = RunContext(
             seed=seed,
             device=place.device,
-            classes=dataset.learnt_classes,
+            classes=classes,
             mirror=dataset.mirror,
             budget=spec.budget,
             checkpoints=FolderCheckpoints(checkpoints),
@@ -39,8 +41,25 @@ def fit_method(
             progress=place.progress,
             log=place.log,
         )
-        method.fit(dataset.train, dataset.validation, context)
+        method.fit(train, validation, context)
     return method, history
+
+
+def learnable(dataset: Dataset) -> tuple[Split, Split, tuple[str, ...]]:
+    """Return train and validation as a method sees them, and the names of the classes in train.
+
+    Classes are numbered without gaps, those in train first and those in validation alone behind them: a method learns
+    one centre or proxy for each name, and none for a class that it is never shown.
+    """
+    train, validation = dataset.train, dataset.validation
+    shown = np.unique(train.labels)
+    order = np.concatenate([shown, np.setdiff1d(validation.labels, shown)])
+    if np.array_equal(order, np.arange(len(order))):
+        return train, validation, dataset.classes[: len(shown)]
+    number = np.full(len(dataset.classes), -1, np.int64)
+    number[order] = np.arange(len(order))
+    train, validation = (replace(part, labels=number[part.labels]) for part in (train, validation))
+    return train, validation, tuple(dataset.classes[label] for label in shown)
 
 
 def failure_reason(error: Exception) -> str:

@@ -31,6 +31,7 @@ from bench.contract import (
     uses_labels,
 )
 from bench.data.audit.audit import audit
+from bench.data.splits.splits import can_rank
 from bench.evaluation.evaluate import Evaluation, evaluate_set
 from bench.evaluation.inference.embed import embed_images
 from bench.evaluation.inference.engines import on_engine
@@ -142,7 +143,7 @@ class _Run:
             macro={**evaluation.macro, **macro},
             ci95={**evaluation.ci95, **intervals(scores, left_out.these_classes)},
             ci95_other_classes={**evaluation.ci95_other_classes, **intervals(scores, left_out.other_classes)},
-            flags=(*evaluation.flags, *judged.flags, *history.events()),
+            flags=(*evaluation.flags, *judged.flags, *history.events(), *_unchosen(history, dataset)),
             controls=judged.controls,
             audit=audited,
             thresholds=judged.thresholds,
@@ -247,6 +248,14 @@ class _Run:
         dim = int(gallery.shape[1])
         costs = counted_costs(method, embedder, self.dataset, dim, device=device, threads=threads)
         return latency_columns(latencies), costs
+
+
+UNCHOSEN = "no validation map to choose an epoch by: the last is kept"
+
+
+def _unchosen(history: MemoryHistory, dataset: Dataset) -> tuple[str, ...]:
+    """Return the flag of a run whose validation images could not be ranked, nothing where none was asked to be."""
+    return (UNCHOSEN,) if history.rows() and not can_rank(dataset.validation.labels) else ()
 
 
 def _averaged(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from bench.config import Config, Settings, height_and_width, options_for, second
 from bench.contract import Budget, Collection, DataPlace, Dataset, Loader, Progress, RunSpec, UsageError, Workplace
 from bench.data.audit.audit import without_leaks
 from bench.data.layouts.locate import loader_for_path, plugin_of
+from bench.data.splits.fingerprint import fingerprint
 from bench.data.splits.protocols import build_dataset
 from bench.data.splits.subsets import Subset
 from bench.evaluation.inference.engines import require_engine
@@ -69,8 +71,9 @@ def loader_for(name: str, options: Mapping[str, Mapping[str, Any]]) -> Loader:
 
 
 def load_collection(name: str, config: Config, progress: Progress, cache: Path) -> Collection:
-    """Load the images that a ``--dataset`` word stands for."""
-    return loader_for(name, config.datasets).load(data_place(config.settings, progress, cache))
+    """Load the images that a ``--dataset`` word stands for, and work out their digest."""
+    collection = loader_for(name, config.datasets).load(data_place(config.settings, progress, cache))
+    return replace(collection, digest=fingerprint(collection.classes, collection.parts()))
 
 
 def data_place(settings: Settings, progress: Progress, cache: Path) -> DataPlace:
@@ -107,9 +110,10 @@ def plan_cells(
     *,
     cache: Path | None = None,
 ) -> list[Cell]:
-    """Return every run of the matrix, data set by data set. Raises UsageError with all problems of the options at once.
+    """Return every run of the matrix, data set by data set and draw by draw.
 
-    words: the ``-o`` words of the command line; cache: where found copies of images are kept.
+    words: the ``-o`` words of the command line; cache: where found copies of images are kept. Raises UsageError with
+    all problems of the options at once.
     """
     settings = config.settings
     shares = options_for(words, methods)
@@ -119,11 +123,11 @@ def plan_cells(
     }
     require_engine(settings.engine, device, made)
     cells = []
-    for collection in datasets.values():
-        data = chosen_data(collection, settings, cache)
+    for collection, drawn in product(datasets.values(), settings.draws()):
+        data = chosen_data(collection, drawn, cache)
         for name in methods:
-            spec = spec_of(name, values_of(made[name]), data, settings, device)
-            cells += [Cell(spec, seed, data) for seed in settings.seeds]
+            spec = spec_of(name, values_of(made[name]), data, drawn, device)
+            cells += [Cell(spec, seed, data) for seed in drawn.seeds]
     return cells
 
 

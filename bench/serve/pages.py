@@ -91,7 +91,7 @@ def read_board(results: Path, place: Place) -> dict[str, Any] | None:
     path = results / "leaderboard.json"
     try:
         tables = json.loads(path.read_text(encoding="utf-8"))["tables"]
-        own = [one for one in tables if (one["dataset"], one["protocol"], one["dataset_revision"]) == place]
+        own = [one for one in tables if place in _places(one)]
         ranked_by = own[0].get("ranked_by", DEFAULT) if own else DEFAULT
         return _board([row for table in own for row in table["rows"]], ranked_by)
     except FileNotFoundError:
@@ -99,6 +99,12 @@ def read_board(results: Path, place: Place) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         logger.warning("%s: cannot be read (%s)", path, error)
         return None
+
+
+def _places(table: Mapping[str, Any]) -> list[Place]:
+    """Return which data a table is of: one revision, or one of each draw."""
+    revisions = table.get("draw_revisions") or [table["dataset_revision"]]
+    return [(table["dataset"], table["protocol"], revision) for revision in revisions]
 
 
 def _board(found: Sequence[Mapping[str, Any]], ranked_by: str) -> dict[str, Any]:

@@ -40,9 +40,10 @@ class SuiteCell(Cell):
 
     @property
     def label(self) -> str:
-        """The method, its varied options and its label budget, in words."""
-        labels = self.settings.labels_per_class
+        """The method, its varied options, its label budget and its draw of images, in words."""
+        labels, draw = self.settings.labels_per_class, self.settings.split_seed
         varied = {**self.varied, **({} if labels is None else {"labels_per_class": labels})}
+        varied |= {"split_seed": draw} if draw else {}
         return " ".join([self.spec.method, *(f"{name}={value}" for name, value in varied.items())])
 
 
@@ -69,6 +70,7 @@ def expand(suite: Suite, config: Config, device: str, *, progress: Progress, cac
         base = replace(
             config.settings,
             seeds=keys.seeds,
+            split_seeds=keys.split_seeds or config.settings.split_seeds,
             limit=keys.limit if keys.limit is not None else config.settings.limit,
             epochs=keys.epochs if said else config.settings.epochs,
             budget=keys.budget if said else config.settings.budget,
@@ -86,9 +88,10 @@ def expand(suite: Suite, config: Config, device: str, *, progress: Progress, cac
         except DataError as error:
             skipped.append(f"{word}: {error}")
             continue
-        for protocol, labels in itertools.product(keys.protocols, keys.labels_per_class or (base.labels_per_class,)):
+        budgets = keys.labels_per_class or (base.labels_per_class,)
+        for protocol, labels, drawn in itertools.product(keys.protocols, budgets, base.draws()):
             try:
-                chosen = replace(config, settings=replace(base, protocol=protocol, labels_per_class=labels))
+                chosen = replace(config, settings=replace(drawn, protocol=protocol, labels_per_class=labels))
                 cells += _cells(collection, path, chosen, grids, device=device, cache=cache)
             except DataError as error:
                 skipped.append(f"{word}, protocol {protocol}: {error}")
@@ -96,7 +99,7 @@ def expand(suite: Suite, config: Config, device: str, *, progress: Progress, cac
         raise DataError("\n".join([f"suite {suite.name}: none of its data is here", *skipped]))
     unique = {cell.folder(Path()): cell for cell in cells}
     # seed by seed: a suite that is stopped half-way has whole tables of its first seeds
-    return Expansion(tuple(sorted(unique.values(), key=lambda cell: cell.seed)), tuple(skipped))
+    return Expansion(tuple(sorted(unique.values(), key=lambda cell: cell.seed)), tuple(dict.fromkeys(skipped)))
 
 
 def with_epochs(cells: Iterable[SuiteCell], epochs: float) -> tuple[SuiteCell, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.config import DEFAULT_DATASET, Config, seconds
-from bench.contract import UsageError
+from bench.contract import Draw, UsageError
 from bench.executors.memory import byte_count
 from bench.naming import canonical, did_you_mean
 from bench.options import build, option_types
@@ -26,10 +26,10 @@ class SuiteKeys:
     """What ``[suite.NAME]`` may say, but for its grid of options.
 
     summary: what it is for, in a line; methods, without: names and globs; datasets: words as ``--dataset`` takes them,
-    a path also below the data root; epochs or budget: of each cell, the same for every method; limit: images kept of
-    train and of test; cell_time: the longest a cell may take; cell_memory: the most it may hold, None for its share of
-    the machine; labels_per_class: label budgets, each a cell, None for all labels; robustness: whether each finished
-    run is also asked corrupted queries.
+    a path also below the data root; split_seeds: draws of images, each with all seeds; epochs or budget: of each cell,
+    the same for every method; limit: images kept of train and of test; cell_time: the longest a cell may take;
+    cell_memory: the most it may hold, None for its share of the machine; labels_per_class: label budgets, each a cell,
+    None for all labels; robustness: whether each finished run is also asked corrupted queries.
     """
 
     summary: str = ""
@@ -38,6 +38,7 @@ class SuiteKeys:
     datasets: tuple[str, ...] = (DEFAULT_DATASET,)
     protocols: tuple[str, ...] = ("auto",)
     seeds: tuple[int, ...] = (0,)
+    split_seeds: tuple[Draw, ...] = ()
     epochs: float | None = None
     budget: str | None = None
     limit: int | None = None

@@ -18,6 +18,7 @@ from bench.training.losses import (
     CosineProjection,
     ProxyAnchorHead,
     SoftmaxHead,
+    accuracy,
     add_angular_margin,
     all_pairs,
     balanced_pairs,
@@ -155,3 +156,9 @@ def test_the_loss_of_half_precision_vectors_is_taken_in_single_precision() -> No
     head = ArcFaceHead(4, 3, scale=10.0)
     with torch.autocast("cpu", torch.bfloat16):
         assert head(torch.randn(6, 4).bfloat16(), torch.tensor([0, 1, 2, 0, 1, 2]), 0.3).dtype == torch.float32
+
+
+def test_accuracy_is_over_the_vectors_whose_class_has_weights_and_nan_without_any() -> None:
+    cosines = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]])
+    assert accuracy(cosines, torch.tensor([0, 0, 2, 1])) == pytest.approx(2 / 3)
+    assert math.isnan(accuracy(cosines, torch.full((4,), 2)))

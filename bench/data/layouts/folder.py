@@ -10,7 +10,8 @@ import numpy as np
 
 from bench.contract import DataError
 from bench.data.layouts.listing import SPLIT_NAMES, Listing, Part, with_test
-from bench.data.splits.splits import stratified_cut
+from bench.data.splits.protocols import VALIDATION_FRACTION, holdout
+from bench.data.splits.splits import class_cut, stratified_cut
 from bench.naming import first_few, id_of, natural_key, naturally, readable, slug
 
 SUFFIXES = frozenset(
@@ -22,20 +23,21 @@ def list_folder(root: Path, *, test_fraction: float = 0.3, split_seed: int = 0) 
     """List a folder of images, with classes in natural order and relative paths as ids.
 
     Where there are no split folders, a seeded, stratified cut gives a share of ``test_fraction`` to the test part; each
-    class with two images or more is in both. Hidden files are passed over, and files that are no images are counted.
+    class with two images or more is in both, or, where most have too few for that, in one part only. Hidden files are
+    passed over, and files that are no images are counted.
     Raises DataError for a folder that is not laid out so.
     """
     if not root.is_dir():
         raise DataError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}")
-    splits = _split_folders(root)
+    splits, by_class = _split_folders(root), ""
     found = {name: read_classes(folder, root) for name, folder in splits.items()}
     if found:
         parts = with_test({name: part for name, (part, _) in found.items()}, root)
         ignored = sum(count for _, count in found.values())
     else:
         whole, ignored = read_classes(root, root)
-        parts = cut(whole, test_fraction, split_seed)
-    return Listing(slug(root.resolve().name), root, parts, ignored)
+        parts, by_class = cut(whole, test_fraction, split_seed)
+    return Listing(slug(root.resolve().name), root, parts, ignored, by_class=by_class)
 
 
 def read_classes(folder: Path, root: Path) -> tuple[Part, int]:
@@ -149,9 +151,30 @@ def _split_folders(root: Path) -> dict[str, Path]:
     return {}
 
 
-def cut(whole: Part, test_fraction: float, seed: int) -> dict[str, Part]:
-    """Cut images into train and test, each class by itself; a class with two images or more is in both."""
-    classes = {name: number for number, name in enumerate(naturally(whole.labels))}
-    labels = np.array([classes[label] for label in whole.labels], np.int64)
+_FEWEST_CLASSES = 10  # with fewer, a cut by class leaves two or three to test on
+
+
+def cut(whole: Part, test_fraction: float, seed: int) -> tuple[dict[str, Part], str]:
+    """Cut images into train and test, and return the parts, and why they were cut by class if they were.
+
+    Each class is cut by itself: with two images or more it is in both. Where most classes would have one image to test
+    on, which nothing could find, whole classes are tested on instead, and others validated on.
+    """
+    names = naturally(whole.labels)
+    numbers = {name: number for number, name in enumerate(names)}
+    labels = np.array([numbers[label] for label in whole.labels], np.int64)
     rest, taken = stratified_cut(labels, test_fraction, seed, least=1)
-    return {"train": whole.only(rest.tolist()), "test": whole.only(taken.tolist())}
+    counts, tested = (np.bincount(some, minlength=len(names)) for some in (labels, labels[taken]))
+    lone = int((tested == 1).sum())
+    if 2 * lone < (tested > 0).sum() or (counts > 1).sum() < _FEWEST_CLASSES:
+        return {"train": whole.only(rest.tolist()), "test": whole.only(taken.tolist())}, ""
+    parts = class_cut(labels, test_fraction, VALIDATION_FRACTION, seed)
+    shown = [len(np.unique(labels[parts == part])) for part in range(3)]
+    why = (
+        f"split by class: {shown[0]} classes to learn from, {shown[1]} others to validate on, {shown[2]} others to "
+        f"test on (protocol {holdout.__name__}: one picture of each asks, or a fifth, and the others answer). "
+        f"With {np.median(counts):g} pictures a class (median), a split of each class would leave {lone:,} of "
+        f"{int((tested > 0).sum()):,} classes one picture to test on, which nothing can find"
+    )
+    named = enumerate(("train", "validation", "test"))
+    return {name: whole.only(np.flatnonzero(parts == part).tolist()) for part, name in named}, why

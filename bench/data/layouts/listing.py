@@ -57,6 +57,8 @@ def summarise(collection: Collection) -> Summary:
     counts = {name: _counts(part, len(collection.classes)) for name, part in collection.parts().items()}
     train = counts["train"][counts["train"] > 0]
     thin = counts["test"] < 2 if "test" in counts else (counts["query"] > 0) & (counts["gallery"] == 0)
+    if "test" in counts and not ((counts["train"] > 0) & (counts["test"] > 0)).any():
+        thin = counts["test"] == 1  # split by class: the others are not to be tested on
     return Summary(
         name=collection.name,
         shape=collection.train.images.shape,
@@ -123,7 +125,7 @@ class Listing:
     """The parts of a data set as files.
 
     parts: by the names of a Collection's parts; ignored: files met that are no images, or that nothing names.
-    source: the folder or file that errors name.
+    source: the folder or file that errors name. by_class: why whole classes are tested on, nothing where they are not.
     Raises DataError unless there is something to learn from and to test on, of two classes or more, none of which is
     new in the test. Queries and galleries of a manifest may show new classes.
     """
@@ -132,6 +134,7 @@ class Listing:
     source: Path
     parts: Mapping[str, Part]
     ignored: int = 0
+    by_class: str = ""
 
     def __post_init__(self) -> None:
         classes = self.classes
@@ -146,7 +149,7 @@ class Listing:
             repeated = [one for one, times in Counter(part.ids).items() if times > 1]
             if repeated:
                 raise DataError(f"{self.source}: twice in the {name} part: {first_few(repeated)}")
-        if "query" not in self.parts:
+        if "query" not in self.parts and not self.by_class:
             known = set(self.parts["train"].labels)
             for name in self.parts:
                 unseen = naturally(set(self.parts[name].labels) - known)
@@ -208,7 +211,11 @@ def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror:
         query=splits.get("query"),
         gallery=splits.get("gallery"),
         resize=Resize(shape.height, shape.width, recipe.resize),
-        notes=(*notes, f"images of another shape than {shape} were brought to it ({recipe.resize})"),
+        notes=(
+            *notes,
+            *filter(None, [listing.by_class]),
+            f"images of another shape than {shape} were brought to it ({recipe.resize})",
+        ),
     )
 
 

@@ -70,7 +70,8 @@ def list_manifest(source: Path, cache: Path, reading: Reading | None = None) -> 
     if source.suffix.lower() in PARQUET:
         rows, is_cut = _table_rows(source, cache, reading)
         if not is_cut:
-            return Listing(name, source, cut(_part(rows), reading.test_fraction, reading.split_seed))
+            parts, by_class = cut(_part(rows), reading.test_fraction, reading.split_seed)
+            return Listing(name, source, parts, by_class=by_class)
     else:
         rows = list(_rows(source, reading.label_column))
         _check_files(source, rows)

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.contract import Collection, DataError, Dataset, EvaluationProtocol, Split
+from bench.contract import FIRST, Collection, DataError, Dataset, Draw, EvaluationProtocol, Split, UsageError
 from bench.data.splits.fingerprint import fingerprint
-from bench.data.splits.splits import some_of, stratified_cut
-from bench.data.splits.subsets import Subset, fewer_to_learn, limited, reordered, with_classes
+from bench.data.splits.splits import some_of, stratified_cut, validation_cut
+from bench.data.splits.subsets import Subset, fewer_to_learn, limited, pooled, reordered, with_classes
 from bench.plugins import PROTOCOL, protocol
 from bench.registry import find_plugins, get_protocol
 
@@ -45,13 +45,24 @@ def database(collection: Collection, seed: int) -> Collection:
     return replace(collection, query=collection.test, gallery=collection.train)
 
 
-@protocol("test", seen_classes=False)
-def unseen(collection: Collection, seed: int) -> Collection:
+@protocol("test", draws_classes=True)
+def unseen(collection: Collection, draw: Draw) -> Collection:
     """Trained on half of the classes, evaluated like holdout on the other half."""
-    return _queries_of(*_half_of_the_classes(collection, collection.parts()["test"], seed), seed)
+    test = collection.parts()["test"]
+    found, asked = _half_of_the_classes(collection, test, draw, "protocol unseen", "the test part's images")
+    return _queries_of(found, asked, seed_of(draw))
 
 
-@protocol("query", "gallery", seen_classes=None)
+@protocol("test", query_in_gallery=True, draws_classes=True)
+def unseen_loo(collection: Collection, draw: Draw) -> Collection:
+    """Trained on half of the classes, all parts pooled; every image of the other half asks all the others of them."""
+    every = pooled([part for name, part in collection.parts().items() if name in ("train", "validation", "test")])
+    whole = replace(collection, train=every, validation=None)
+    found, asked = _half_of_the_classes(whole, every, draw, "protocol unseen_loo", "all images")
+    return replace(found, query=asked, gallery=asked)
+
+
+@protocol("query", "gallery")
 def given(collection: Collection, seed: int) -> Collection:
     """The queries and the gallery that the data name."""
     del seed
@@ -62,24 +73,30 @@ def build_dataset(
     collection: Collection,
     protocol: str = AUTO,
     *,
-    split_seed: int = 0,
+    split_seed: Draw = 0,
     subset: Subset = Subset(),  # noqa: B008 - frozen, and all of the data
 ) -> Dataset:
     """Cut a collection by a protocol.
 
     protocol: a name, or "auto" for ``given`` where the collection names its own queries, else ``holdout``. split_seed:
-    of every choice here. subset: what of the collection is used.
-    Raises UsageError for an unknown protocol, DataError where the collection does not fit the protocol.
+    of every choice here; "first" is seed 0, with the classes to test on not drawn but the second half in their order.
+    subset: what of the collection is used.
+    Raises UsageError for an unknown protocol, and for "first" where no classes are drawn; DataError where the
+    collection does not fit the protocol.
     """
     chosen = get_protocol(_default_of(collection) if protocol == AUTO else protocol)
+    if split_seed == FIRST and not chosen.draws_classes:
+        known = " and ".join(cut.__name__ for cut in (unseen, unseen_loo))
+        raise UsageError(f"protocol {chosen} draws no classes: split seed {FIRST} is for {known}")
+    seed = seed_of(split_seed)
     if subset.classes is not None:
-        collection = with_classes(collection, subset.classes, split_seed)
+        collection = with_classes(collection, subset.classes, seed)
     if subset.limit is not None:
-        collection = limited(collection, subset.limit, split_seed)
+        collection = limited(collection, subset.limit, seed)
     collection = _cut(collection, chosen, split_seed)
-    train, validation, notes = fewer_to_learn(collection.train, collection.validation, subset, split_seed)
+    train, validation, notes = fewer_to_learn(collection.train, collection.validation, subset, seed)
     if validation is None:
-        rest, taken = stratified_cut(train.labels, VALIDATION_FRACTION, split_seed)
+        rest, taken = validation_cut(train.labels, VALIDATION_FRACTION, seed)
         train, validation = train.subset(rest), train.subset(taken)
     asked = collection.parts()
     parts = {"train": train, "validation": validation, "query": asked["query"], "gallery": asked["gallery"]}
@@ -91,8 +108,14 @@ def build_dataset(
         fingerprint=fingerprint(collection.classes, parts),
         resize=collection.resize,
         notes=(*collection.notes, *notes),
+        collection_digest=collection.digest,
         **parts,
     )
+
+
+def seed_of(draw: Draw) -> int:
+    """Return the seed of a draw's other choices."""
+    return 0 if draw == FIRST else draw
 
 
 def obstacles(collection: Collection) -> dict[str, str]:
@@ -113,7 +136,7 @@ def _default_of(collection: Collection) -> str:
     return holdout.__name__ if collection.query is None else given.__name__
 
 
-def _cut(collection: Collection, chosen: EvaluationProtocol, seed: int) -> Collection:
+def _cut(collection: Collection, chosen: EvaluationProtocol, draw: Draw) -> Collection:
     """Return a collection with the query and the gallery of a protocol. Raises DataError where there can be none."""
     parts = collection.parts()
     if any(part not in parts for part in chosen.needs):
@@ -122,7 +145,7 @@ def _cut(collection: Collection, chosen: EvaluationProtocol, seed: int) -> Colle
             f"{collection.name}: protocol {chosen} needs {needed}, and there is none; use protocol "
             f"{_default_of(collection)}"
         )
-    found = chosen.cut(collection, seed)
+    found = chosen.cut(collection, draw if chosen.draws_classes else seed_of(draw))
     query, gallery = (found.parts()[name] for name in ("query", "gallery"))
     _check(f"{collection.name}, protocol {chosen}", query, gallery, inside=chosen.query_in_gallery)
     return found
@@ -134,38 +157,38 @@ def _queries_of(collection: Collection, test: Split, seed: int) -> Collection:
     return replace(collection, query=test.subset(taken), gallery=test.subset(rest))
 
 
-def _half_of_the_classes(collection: Collection, test: Split, seed: int) -> tuple[Collection, Split]:
-    """Return what is learnt from, of one half of the classes, and the test images of the other half.
+def _half_of_the_classes(
+    collection: Collection, test: Split, draw: Draw, rule: str, tested: str
+) -> tuple[Collection, Split]:
+    """Return what is learnt from, of one half of the classes, and the images to test on of the other half.
 
     The classes are renumbered, those learnt from first (one more of them where their number is odd). Only classes with
-    images to learn from and two to test on can be on either side; the others are left out.
+    images to learn from and two to test on can be on either side; the others are left out. rule, tested: the protocol
+    and what of the other half it tests on, in the words of the note.
     """
     count = len(collection.classes)
-    learnt, tested = (np.bincount(part.labels, minlength=count) for part in (collection.train, test))
-    usable = np.flatnonzero((learnt > 0) & (tested > 1))
+    learnt, there = (np.bincount(part.labels, minlength=count) for part in (collection.train, test))
+    usable = np.flatnonzero((learnt > 0) & (there > 1))
     if len(usable) < _FEWEST_UNSEEN:
+        new = not ((learnt > 0) & (there > 0)).any()
+        instead = f"; all classes to test on are new already, with protocol {holdout.__name__} too" if new else ""
         raise DataError(
-            f"{collection.name}: protocol unseen needs {_FEWEST_UNSEEN} classes with images to learn from and two or "
-            f"more to test on, half of them to train on; there are {len(usable)}"
+            f"{collection.name}: {rule} needs {_FEWEST_UNSEEN} classes with images to learn from and two or "
+            f"more to test on, half of them to train on; there are {len(usable)}{instead}"
         )
     half = (len(usable) + 1) // 2
-    seen = usable[some_of(len(usable), half, seed)]
-    unseen = np.setdiff1d(usable, seen)
-    found = reordered(replace(collection, test=test), np.concatenate([seen, unseen]))
+    seen = usable[:half] if draw == FIRST else usable[some_of(len(usable), half, draw)]
+    others = np.setdiff1d(usable, seen)
+    found = reordered(replace(collection, test=test), np.concatenate([seen, others]))
     asked = found.parts()["test"]
-    note = (
-        f"protocol unseen: trained on {half} classes, tested on the test part's images of {len(unseen)} others (whose "
-        f"{int(learnt[unseen].sum())} training images are not used), chosen by split seed {seed}"
-    )
-    return (
-        replace(
-            found,
-            train=_of_first(found.train, half),
-            validation=None if found.validation is None else _of_first(found.validation, half),
-            notes=(*collection.notes, note),
-        ),
-        asked.subset(np.flatnonzero(asked.labels >= half)),
-    )
+    asked = asked.subset(np.flatnonzero(asked.labels >= half))
+    idle = int(learnt[others].sum()) if test is collection.test else 0  # pooled parts leave none unused
+    unused = f" (whose {idle} training images are not used)" if idle else ""
+    drawn = "the second half in the data set's order" if draw == FIRST else f"chosen by split seed {draw}"
+    note = f"{rule}: trained on {half} classes, tested on {tested} of {len(others)} others{unused}, {drawn}"
+    validation = None if found.validation is None else _of_first(found.validation, half)
+    learning = replace(found, train=_of_first(found.train, half), validation=validation)
+    return replace(learning, notes=(*collection.notes, note)), asked
 
 
 def _of_first(part: Split, classes: int) -> Split:

@@ -37,6 +37,60 @@ def stratified_cut(
     return _divided(labels, take, rng)
 
 
+def class_cut(labels: Labels, test: float, validation: float, seed: int) -> Labels:
+    """Cut rows class by class: 0 to learn from, 1 to validate on, 2 to test on, int64 ``(n,)``.
+
+    test: the share of the classes to test on, two at least; validation: of the others, two at least. A class with one
+    row, which nothing can find, is learnt from.
+    """
+    counts, part = _counts(labels), np.zeros(int(labels.max(initial=-1)) + 1, np.int64)
+    several = _generator(seed).permutation(np.flatnonzero(counts > 1))
+    tested = max(2, round(test * len(several)))
+    held = max(2, round(validation * (len(several) - tested)))
+    part[several[:tested]] = 2
+    part[several[tested : tested + held]] = 1
+    return part[labels]
+
+
+_MOST_HELD_OUT = 0.25  # of the images, so that some of fewer classes can rank
+
+
+def can_rank(labels: Labels) -> bool:
+    """Whether images can be ranked against each other: there are two classes, and one of them has two images."""
+    counts = _counts(labels)
+    return bool((counts > 0).sum() > 1 and counts.max(initial=0) > 1)
+
+
+def validation_cut(labels: Labels, fraction: float, seed: int) -> tuple[Labels, Labels]:
+    """Cut off what validates: stratified, or where that leaves most images without another of their class, in pairs.
+
+    In pairs: of as many classes as the share allows, and of two at least, two images each; all of those of a class with
+    less than four, which would have none or one left to learn from. At most a quarter of the images; where that is not
+    enough, or only one class would be left to learn from, the cut stays stratified, and cannot be ranked.
+
+    Args:
+        labels: int64 ``(n,)``.
+        fraction: The share to take, between 0 and 1.
+        seed: Of the choice of classes and images.
+
+    Returns:
+        ``(rest, taken)``, int64 row numbers, each ascending.
+    """
+    rest, taken = stratified_cut(labels, fraction, seed)
+    held = _counts(labels[taken])
+    if 2 * int(held[held > 1].sum()) >= len(taken) and can_rank(labels[taken]):
+        return rest, taken
+    counts = _counts(labels)
+    rng = np.random.default_rng([seed, 2])
+    several = rng.permutation(np.flatnonzero(counts > 1))
+    give = np.where(counts[several] < 4, counts[several], 2)  # two to take, two to stay
+    enough = max(2, int(np.searchsorted(np.cumsum(give), round(fraction * len(labels)), side="left")) + 1)
+    take = np.zeros_like(counts)
+    take[several[:enough]] = give[:enough]
+    possible = len(several) >= enough and take.sum() <= _MOST_HELD_OUT * len(labels) and (counts > take).sum() > 1
+    return _divided(labels, take, rng) if possible else (rest, taken)
+
+
 def stratified_limit(labels: Labels, limit: int, seed: int, *, least: int = 2) -> Labels:
     """Return the rows to keep so that at most ``limit`` remain, stratified by class: int64, ascending.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.contract import Collection, Split, UsageError
+from bench.contract import Collection, Images, Split, UsageError
 from bench.data.splits.splits import at_most, some_of, stratified_limit
 from bench.naming import did_you_mean
 
@@ -80,6 +80,22 @@ def reordered(collection: Collection, order: Labels) -> Collection:
 
     parts = {name: kept(part) for name, part in collection.parts().items()}
     return replace(collection, classes=tuple(collection.classes[at] for at in order), **parts)  # type: ignore[arg-type] # parts are splits
+
+
+def pooled(parts: Sequence[Split]) -> Split:
+    """Return parts as one, an image that is in several of them once.
+
+    Pixels are copied only where they lie in more than one array.
+    """
+    pixels = parts[0].images.pixels
+    if all(part.images.pixels is pixels for part in parts):
+        rows = [np.arange(len(part)) if part.images.rows is None else part.images.rows for part in parts]
+        images = Images(pixels, np.concatenate(rows))
+    else:
+        images = Images(np.concatenate([part.images.take(slice(None)) for part in parts]))
+    ids = np.concatenate([part.ids for part in parts])
+    whole = Split(images, np.concatenate([part.labels for part in parts]), ids)
+    return whole.subset(np.sort(np.unique(ids, return_index=True)[1]).astype(np.int64))
 
 
 def limited(collection: Collection, limit: int, seed: int) -> Collection:

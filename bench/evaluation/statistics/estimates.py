@@ -118,6 +118,15 @@ def estimate(one: Measured) -> Estimate:
     return _combined(float(one.scores.mean()), parts, spread)
 
 
+def over_draws(means: Floats) -> Estimate:
+    """Return the mean over draws of the classes to test on; what varies from draw to draw is all that varies.
+
+    means: float64 ``(draws,)``, two at least: each draw's mean over seeds; or differences within each draw.
+    """
+    spread = float(means.std(ddof=1))
+    return _combined(float(means.mean()), [(spread**2 / len(means), len(means) - 1)], spread)
+
+
 def difference(one: Measured, reference: Measured) -> Estimate:
     """Return one less the reference: both means over seeds, of the same images."""
     apart = one.replicates.mean(axis=0) - reference.replicates.mean(axis=0)

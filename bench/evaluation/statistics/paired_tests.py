@@ -45,8 +45,12 @@ def compare_with_best(best: Measured, others: Sequence[Measured], rows: int | No
 
     rows: how many the best was chosen from; by default these.
     """
-    found = [difference(one, best) for one in others]
-    return _comparisons(found, over_all_pairs(np.array([one.p for one in found]), rows or len(others) + 1))
+    return compare_chosen([difference(one, best) for one in others], rows or len(others) + 1)
+
+
+def compare_chosen(found: Sequence[Estimate], rows: int) -> list[Comparison]:
+    """Return differences from the best of so many rows as comparisons, corrected for that choice."""
+    return _comparisons(found, over_all_pairs(np.array([one.p for one in found]), rows))
 
 
 def over_all_pairs(p: Floats, rows: int) -> Floats:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.contract import DataError
+from bench.contract import DRAW, DataError
 from bench.evaluation.metrics.chance import chance_level, perfect_level
 from bench.report.tables.groups import Row, Table
 from bench.report.tables.wording import plain
@@ -80,7 +80,7 @@ def chosen_rows(table: Table) -> Chosen:
         return Chosen(table.title, table.dataset, budget, elsewhere=lost, reason=reason)
     scores = {method: above_chance(row.score, *ends) for method, row in chosen.items()}
     notes = {method: text for method, row in chosen.items() if (text := _deviations(row))}
-    part = all(row.first.result.spec.data for row in table.rows)
+    part = all(set(row.first.result.spec.data) - {DRAW} for row in table.rows)
     return Chosen(table.title, table.dataset, budget, scores, notes, elsewhere, part)
 
 

@@ -102,7 +102,8 @@ def draw_histogram(row: Row, same: Scores, different: Scores, threshold: float |
     low = float(min(same.min(), different.min()))
     edges = np.linspace(low, max(1.0, float(same.max())), _BINS + 1)
     where = "" if threshold is None else f", and the threshold {threshold:.3f} of the equal error rate on validation"
-    missing = "" if threshold is not None else " This run has no threshold: it was made before they were fitted."
+    why = "no two of its validation images are of one class, or no two of different ones"
+    missing = "" if threshold is not None else f" This run has no threshold: {why}."
     with style():
         figure = Figure(figsize=(5.6, 1.9))
         axes = figure.add_subplot()

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.evaluation.metrics.metric import Metric
 from bench.report.tables.footnotes import notes
-from bench.report.tables.frame import shown_columns
+from bench.report.tables.frame import counted, shown_columns, values_of_row
 from bench.report.tables.groups import Row, Table
 from bench.report.tables.wording import many
 
@@ -40,7 +40,7 @@ class Line:
 
     row: Row
     cells: tuple[Cell, ...]
-    seeds: int
+    seeds: str
     spread: str
     notes: str
 
@@ -51,7 +51,7 @@ def board(table: Table) -> tuple[list[Metric], list[Line]]:
     made = [_cells(table.rows, column) for column in columns]
     below = table.every_row
     lines = [
-        Line(row, tuple(cells[at] for cells in made), len(row.records), _spread(row), notes(row.frame, below))
+        Line(row, tuple(cells[at] for cells in made), counted(row.frame), _spread(row), notes(row.frame, below))
         for at, row in enumerate(table.rows)
     ]
     return columns, lines
@@ -88,7 +88,7 @@ def number(value: float, digits: int) -> str:
 
 
 def _spread(row: Row) -> str:
-    values = row.frame[row.metric.name].dropna() if row.mean(row.metric.name) is not None else ()
+    values = values_of_row(row.frame, row.metric.name)
     return f"± {number(float(pd.Series(values).std()), row.metric.digits)} sd" if len(values) > 1 else ""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.contract import DRAW
 from bench.report.tables.frame import without_folders
 from bench.report.tables.groups import Row
 from bench.report.tables.wording import many
@@ -29,14 +30,15 @@ class Origin:
 
 def origins(row: Row, runs: Path, folder: Path, found: Mapping[Path, tuple[str, ...]]) -> list[Origin]:
     """Return each run of a row. folder: where the page will lie; found: the alarms across runs."""
-    commands = dict(zip(row.frame["seed"], row.frame["command"], strict=True))
+    commands = dict(zip(zip(row.frame[DRAW], row.frame["seed"], strict=True), row.frame["command"], strict=True))
+    draws = {record.result.draw for record in row.records}
     return [
         Origin(
-            f"{row.slug}-seed{record.result.seed}",
+            f"{row.slug}-{f'draw{record.result.draw}-' if len(draws) > 1 else ''}seed{record.result.seed}",
             record.result.seed,
             record.folder.relative_to(runs).as_posix(),
             _link(record.folder, folder),
-            _facts(record, str(commands.get(record.result.seed, ""))),
+            _facts(record, str(commands.get((str(record.result.draw), record.result.seed), ""))),
             without_folders(json.dumps(dict(record.result.spec.options), indent=1, sort_keys=True)),
             found.get(record.folder, ()),
         )
@@ -56,6 +58,7 @@ def _facts(record: RunRecord, command: str) -> tuple[tuple[str, str], ...]:
         "system": f"{made_by.system} Python {made_by.python}",
         "packages": packages,
         "data": run.spec.fingerprint,
+        "split seed": str(run.draw) if run.draw else "",
         "seconds": f"{run.seconds:,.0f}",
         "engine": run.spec.engine,
         "flags": "; ".join(run.flags),

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from bench.contract import Baseline, DataError
 from bench.evaluation.statistics.estimates import Measured
 from bench.evaluation.statistics.paired_tests import Comparison, compare_with_best
+from bench.report.tables.draws import compared_in_draws
 from bench.report.tables.entries import Queries, entry_of
-from bench.report.tables.frame import sum_over
+from bench.report.tables.frame import draws_of, sum_over
 from bench.report.tables.groups import Row, Table
 
 FAST_MS = 10.0  # embedding one image and searching for it
@@ -38,11 +39,12 @@ class Paired:
     """
 
     def __init__(self, rows: Sequence[Row]) -> None:
+        self._drawn = any(draws_of(row.frame) > 1 for row in rows)
         self._values: dict[Row, Measured] = {}
         self.queries: Queries | None = None
         where = None
         for row in sorted(rows, key=lambda row: -row.merit):
-            entry = entry_of(row.records)
+            entry = entry_of(row.records[:1] if self._drawn else row.records)  # a draw's queries are no other's
             try:
                 asked, values = entry.queries(), row.metric.sign * entry.measured(row.metric.name)
             except DataError:
@@ -62,6 +64,10 @@ class Paired:
         return self._known[key]
 
     def _compared(self, winner: Row, others: Sequence[Row]) -> list[Rival]:
+        if self._drawn:
+            best, *entries = (entry_of(row.records) for row in (winner, *others))
+            drawn = compared_in_draws(best, entries, winner.metric)
+            return [Rival(row, winner.merit - row.merit, one) for row, one in zip(others, drawn, strict=True)]
         tested: list[Row] = []
         found: list[Comparison] = []
         if self.queries is not None and winner in self._values:

@@ -10,6 +10,7 @@ from bench.report.aggregate.overall import ALPHA, Overall
 from bench.report.aggregate.overall_text import caution
 from bench.report.recommend.answers import QUESTIONS, Answer, Rival, TableAnswers, Training
 from bench.report.tables.footnotes import notes
+from bench.report.tables.frame import counted, draws_of
 from bench.report.tables.groups import Row
 from bench.report.tables.wording import FIRST_RUN, days, many, markdown_table, p_value
 
@@ -189,7 +190,7 @@ def _value(row: Row) -> str:
     """Return a row's score with its interval and how many seeds it is a mean of."""
     ends, digits = row.interval(row.metric.name), row.metric.digits
     words = [f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"] if ends else []
-    words.append(many(len(row.records), "seed"))
+    words.append(counted(row.frame) if draws_of(row.frame) > 1 else many(len(row.records), "seed"))
     return f"{_number(row)} ({', '.join(words)})"
 
 

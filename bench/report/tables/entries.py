@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contract import DataError, RunResult, UsageError
+from bench.contract import FIRST, DataError, Draw, RunResult, UsageError
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.statistics.estimates import Measured
 from bench.evaluation.statistics.jackknife import OTHER_CLASSES, THESE_CLASSES
@@ -34,7 +34,7 @@ class Queries:
 
 @dataclass(frozen=True)
 class Entry:
-    """The finished runs of one specification, a seed each, in the order of their seeds."""
+    """The finished runs of one specification, a seed each, in the order of their seeds; or of several draws of one."""
 
     name: str
     runs: tuple[RunRecord, ...]
@@ -70,6 +70,22 @@ class Entry:
         found = [read_arrays(run.folder / PER_QUERY, metric)[metric] for run in self.runs]
         return np.stack(found).astype(np.float64, copy=False)
 
+    def draw_means(self, metric: str) -> dict[Draw, float]:
+        """Return a metric's mean of each draw, of its seeds' means over queries; draws without the metric are left out.
+
+        In the order of the draws.
+        """
+        found: dict[Draw, list[float]] = {}
+        for run in self.runs:
+            if metric in run.result.scores:
+                found.setdefault(run.result.draw, []).append(run.result.scores[metric])
+        return {draw: float(np.mean(values)) for draw, values in found.items()}
+
+
+def draw_order(draw: Draw) -> tuple[bool, int]:
+    """Return what draws are sorted by: their seeds, and the one that is in the classes' order behind them."""
+    return draw == FIRST, 0 if draw == FIRST else draw
+
 
 def estimand_of(result: RunResult) -> str:
     """Return what the intervals shown of a run speak of.
@@ -103,7 +119,7 @@ def find_entry(word: str, root: Path) -> Entry:
 
 def entry_of(runs: Sequence[RunRecord]) -> Entry:
     """Return finished runs of one specification as an entry, named after their method."""
-    ordered = tuple(sorted(runs, key=lambda run: run.result.seed))
+    ordered = tuple(sorted(runs, key=lambda run: (draw_order(run.result.draw), run.result.seed)))
     return Entry(ordered[0].result.method, ordered)
 
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from bench.contract import DRAW
+from bench.evaluation.metrics.metric import Metric
 from bench.report.tables.footnotes import made, notes
-from bench.report.tables.frame import interval_of, mean_over, metric_of, shown_columns, without_folders
+from bench.report.tables.frame import (
+    counted,
+    draws_of,
+    interval_of,
+    mean_over,
+    metric_of,
+    shown_columns,
+    values_of_row,
+    without_folders,
+)
 from bench.report.tables.leaderboard import groups_of, ranked_rows
 from bench.report.tables.wording import failed_options, row_labels
 
@@ -40,7 +51,8 @@ def as_rows(content: Mapping[str, Any]) -> list[dict[str, Any]]:
                 ends = row["ci95"].get(metric, [None, None])
                 if metric in row["ci95"]:
                     line |= {f"{metric}_ci95_low": ends[0], f"{metric}_ci95_high": ends[1]}
-            line |= {"seeds": " ".join(map(str, row["seeds"])), "notes": row["notes"], "reason": ""}
+            line |= {"seeds": " ".join(map(str, row["seeds"])), "draws": " ".join(row["draws"]), "runs": row["runs"]}
+            line |= {"notes": row["notes"], "reason": ""}
             flat.append(line | _identity(row))
         for run in table["failed"]:
             line = {**where, "status": "failed", "name": run["name"], "method": run["method"], "seeds": run["seed"]}
@@ -67,6 +79,7 @@ def _table(title: str, group: pd.DataFrame) -> dict[str, Any]:
         "dataset": str(first["dataset"]),
         "protocol": str(first["protocol"]),
         "dataset_revision": str(first["dataset_revision"]),
+        "draw_revisions": _draw_revisions(group),
         "ranked_by": metric_of(group).name,
         "rows": [_row(labels[kind], kind, runs) for kind, runs in ranked_rows(group)],
         "failed": [_failed(run, group) for _, run in group[group["status"] != "done"].iterrows()],
@@ -78,22 +91,37 @@ def _table(title: str, group: pd.DataFrame) -> dict[str, Any]:
 
 def _row(name: str, kind: tuple[str, str], runs: pd.DataFrame) -> dict[str, Any]:
     shown = [column for column in shown_columns(runs) if mean_over(runs, column.name) is not None]
-    spread = {c.name: float(runs[c.name].std(ddof=1)) for c in shown if c.interval or c == metric_of(runs)}
+    several, varied = draws_of(runs) > 1, _by_seed_or_draw(runs, shown)
+    spread = {name: float(values.std(ddof=1)) for name, values in varied.items()}
     return {
         "rank": int(runs["rank"].iloc[0]),
         "tied_with_best": bool(runs["rank"].iloc[0] == 1),
         "name": name,
         "method": kind[0],
         "key": kind[1],
-        "seeds": [int(seed) for seed in runs["seed"]],
+        "seeds": sorted({int(seed) for seed in runs["seed"]}),
+        "draws": sorted(set(runs[DRAW]), key=lambda draw: (len(draw), draw)),
+        "runs": counted(runs),
+        "by_draw": rounded({name: dict(values) for name, values in varied.items()}) if several else {},
         "values": rounded({c.name: mean_over(runs, c.name) for c in shown}),
-        "sd_of_seeds": rounded(spread) if len(runs) > 1 else {},
+        "sd_of_seeds": rounded(spread) if len(runs) > 1 and not several else {},
+        "sd_of_draws": rounded(spread) if several else {},
         "ci95": rounded({c.name: ends for c in shown if (ends := _ends(runs, c.name)) is not None}),
         "interval_of": runs["interval_of"].iloc[0],
         "p_from_best": rounded(mean_over(runs, "p_from_best")),
         "notes": notes(runs),
         **_choices(runs.iloc[0]),
     }
+
+
+def _draw_revisions(group: pd.DataFrame) -> list[str]:
+    """Return the revisions of the data of a table's draws, by which its runs name their data; nothing for one draw."""
+    return sorted(set(group["revision_of_draw"])) if draws_of(group) > 1 else []
+
+
+def _by_seed_or_draw(runs: pd.DataFrame, shown: Sequence[Metric]) -> dict[str, pd.Series]:
+    """Return what has an interval, for each seed or draw."""
+    return {c.name: values_of_row(runs, c.name) for c in shown if c.interval or c == metric_of(runs)}
 
 
 def _failed(run: pd.Series, group: pd.DataFrame) -> dict[str, Any]:

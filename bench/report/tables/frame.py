@@ -9,21 +9,42 @@ from typing import Any
 
 import pandas as pd
 
-from bench.contract import Audit, RunResult, to_jsonable
+from bench.contract import DRAW, Audit, RunResult, to_jsonable
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.metrics.registry import DEFAULT, columns, describe
+from bench.report.tables.draws import rank_over_draws, undrawn_specs
 from bench.report.tables.rank_groups import columns_of, rank_groups
-from bench.report.tables.wording import plain, row_labels
+from bench.report.tables.wording import many, plain, row_labels
 from bench.runs.sanity_checks import alarms
 from bench.runs.store import RunRecord
 
 
 def mean_over(runs: pd.DataFrame, column: str) -> float | None:
-    """Return a column's mean over seeds, None where no run has it."""
-    if column not in runs:
-        return None
-    values = pd.to_numeric(runs[column], errors="coerce").dropna()
+    """Return a column's mean over seeds, and then over draws; None where no run has it."""
+    values = values_of_row(runs, column)
     return None if values.empty else float(values.mean())
+
+
+def values_of_row(runs: pd.DataFrame, column: str) -> pd.Series:
+    """Return a column's value for each seed of a row, or, of several draws, each draw's mean over seeds."""
+    if column not in runs:
+        return pd.Series(dtype=float)
+    values = pd.to_numeric(runs[column], errors="coerce").dropna()
+    return values.groupby(runs[DRAW]).mean() if draws_of(runs) > 1 else values
+
+
+def draws_of(runs: pd.DataFrame) -> int:
+    """Return how many draws of images the runs of a row or a table over draws are of; 1 of any other."""
+    return int(runs[DRAW].nunique()) if "series" in runs and runs["series"].ne("").all() else 1
+
+
+def counted(runs: pd.DataFrame) -> str:
+    """Return how many runs a row has: its seeds, or draws and seeds."""
+    draws, seeds = draws_of(runs), runs["seed"].nunique()
+    if draws == 1:
+        return str(len(runs))
+    even = len(runs) == draws * seeds
+    return f"{draws} draws x {many(seeds, 'seed')}" if even else f"{draws} draws, {many(len(runs), 'run')}"
 
 
 def sum_over(runs: pd.DataFrame, columns: Sequence[str]) -> float | None:
@@ -92,12 +113,17 @@ def runs_frame(runs: Sequence[RunRecord], rank_by: str = DEFAULT) -> pd.DataFram
     table, and the same for all seeds of a row. Reads the runs' per-query values for them. Raises UsageError for a
     metric that rows cannot be ranked by.
     """
-    stand, alarmed = rank_groups(runs, rank_by), alarms(runs)
+    undrawn, alarmed = undrawn_specs(runs), alarms(runs)
+    stand = rank_groups([run for run in runs if run.folder not in undrawn], rank_by)
+    drawn = rank_over_draws(runs, undrawn, rank_by)
     rows = []
     for run in runs:
-        result = run.result
-        rank_group = stand.get((*result.place, result.method, result.key)) if run.status == "done" else None
-        rows.append(_row(result, columns_of(rank_group, rank_by), alarmed.get(run.folder, ())))
+        result, spec = run.result, undrawn.get(run.folder)
+        found = stand.get((*result.place, result.method, result.key))
+        rank_group = found if spec is None else drawn.get((spec.fingerprint, spec.key))
+        ranked = columns_of(rank_group if run.status == "done" else None, rank_by)
+        series = {"series": spec.fingerprint if spec else "", "series_key": spec.key if spec else ""}
+        rows.append({**_row(result, ranked, alarmed.get(run.folder, ())), **series})
     frame = pd.DataFrame(rows, columns=_columns(rows))
     return frame.sort_values(["dataset", "protocol", "method", "key", "seed"], ignore_index=True)
 
@@ -136,6 +162,7 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
         "options": json.dumps(spec.options, sort_keys=True),
         "budget": json.dumps(to_jsonable(spec.budget), sort_keys=True),
         "data": json.dumps(spec.data, sort_keys=True),
+        DRAW: str(run.draw),
         "engine": spec.engine,
         **_leaks(run.audit),
         "dataset_revision": spec.fingerprint,

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from bench.contract import Baseline
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
+from bench.report.tables.draws import undrawn_specs
+from bench.report.tables.entries import entry_of
 from bench.report.tables.footnotes import shared_notes
 from bench.report.tables.frame import mean_over, merit, metric_of, row_interval
 from bench.report.tables.leaderboard import groups_of, ranked_rows
@@ -78,7 +80,7 @@ def read_samples(record: RunRecord) -> dict[str, NDArray[Any]] | None:
 
 @dataclass(frozen=True, eq=False)  # a row is itself: its frame is not to be compared
 class Row:
-    """One method with one setting: its finished runs by seed, and their rows of the table of runs.
+    """One method with one setting: its finished runs by draw and seed, and their rows of the table of runs.
 
     slug: its anchor on the page and the stem of its figures' names; rank: 1 is shared by all that cannot be told apart
     from the best.
@@ -161,7 +163,7 @@ class Table:
 
     @property
     def seen_classes(self) -> bool | None:
-        """Whether all classes evaluated on were trained on, or none was; None where the protocol leaves it open."""
+        """Whether all classes asked for were learnt, or none was; None for some, and where rows differ."""
         firsts = (row.frame["seen_classes"].iloc[0] for row in self.rows)
         said = {None if pd.isna(one) else bool(one) for one in firsts}
         return said.pop() if len(said) == 1 else None
@@ -174,9 +176,11 @@ class Table:
 
 def tables_of(records: Sequence[RunRecord], frame: pd.DataFrame) -> list[Table]:
     """Return the tables in the order of their data sets. frame: ``runs_frame`` of the same records."""
-    by_place = defaultdict(list)
+    by_place, undrawn = defaultdict(list), undrawn_specs(records)
     for record in sorted(records, key=lambda record: record.folder):
-        by_place[record.result.place].append(record)
+        run, spec = record.result, undrawn.get(record.folder)
+        revision, key = (run.spec.fingerprint, run.key) if spec is None else (spec.fingerprint, spec.key)
+        by_place[run.dataset, run.protocol, revision].append((key, record))
     revisions = Counter(place[:2] for place in by_place)
     slugs = Counter(slug_of(" ".join(names)) for names in revisions)
     found = []
@@ -195,9 +199,9 @@ def slug_of(text: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-")
 
 
-def _table(slug: str, title: str, records: Sequence[RunRecord], frame: pd.DataFrame) -> Table:
-    done = [record for record in records if record.status == "done"]
-    rows = _rows(slug, done, frame)
+def _table(slug: str, title: str, found: Sequence[tuple[str, RunRecord]], frame: pd.DataFrame) -> Table:
+    records = [record for _, record in found]
+    rows = _rows(slug, found, frame)
     told = {str(text) for row in rows for text in row.frame["rank_note"] if text}
     notes = sorted(told | {"; ".join(texts) for row in rows for texts in row.frame["leaks"] if texts})
     failed = tuple(record for record in records if record.status != "done")
@@ -205,11 +209,11 @@ def _table(slug: str, title: str, records: Sequence[RunRecord], frame: pd.DataFr
     return Table(slug, title, dataset, protocol, tuple(rows), failed, tuple(notes), metric_of(frame))
 
 
-def _rows(slug: str, done: Sequence[RunRecord], frame: pd.DataFrame) -> list[Row]:
+def _rows(slug: str, found: Sequence[tuple[str, RunRecord]], frame: pd.DataFrame) -> list[Row]:
     names = row_labels(frame[frame["status"] == "done"])
     rows = []
     for (method, key), runs in ranked_rows(frame):
-        mine = [record for record in done if (record.result.method, record.result.key) == (method, key)]
-        records = tuple(sorted(mine, key=lambda record: record.result.seed))
+        done = [record for mine, record in found if mine == key and record.status == "done"]
+        records = entry_of([record for record in done if record.result.method == method]).runs
         rows.append(Row(f"{slug}-{slug_of(method)}-{key}", names[method, key], records, runs.sort_values("seed")))
     return sorted(rows, key=lambda row: (row.rank, -row.merit))

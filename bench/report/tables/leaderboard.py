@@ -11,12 +11,23 @@ import pandas as pd
 
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.metrics.registry import describe
+from bench.report.tables.draws import over_draws
 from bench.report.tables.footnotes import below, notes, shared_notes
-from bench.report.tables.frame import interval_of, merit, metric_of, row_interval, shown_columns, sum_over
+from bench.report.tables.frame import (
+    counted,
+    draws_of,
+    interval_of,
+    merit,
+    metric_of,
+    row_interval,
+    shown_columns,
+    sum_over,
+    values_of_row,
+)
 from bench.report.tables.wording import FIRST_RUN, choices_in_words, failures, markdown_table, row_labels
 
 _Column: TypeAlias = tuple[str, Callable[[pd.DataFrame], str]]  # heading, and a row's cell by its runs
-_SEEDS: _Column = ("seeds", lambda runs: str(len(runs)))
+_SEEDS: _Column = ("seeds", counted)
 _ALWAYS = ("map", "hit@1")
 # of a brief table: heading, columns of the table of runs whose sum it is
 _COSTS = (
@@ -53,13 +64,15 @@ def _with_footnotes(frame: pd.DataFrame, write: Callable[[pd.DataFrame], str]) -
 
 
 def groups_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield every table's title and its runs: one data set, one protocol, one revision of the data."""
+    """Yield every table's title and its runs: one data set, one protocol, one revision of the data or all its draws."""
     if frame.empty:
         return
+    frame = over_draws(frame)
     for (name, protocol, revision), group in frame.groupby(["dataset", "protocol", "dataset_revision"], sort=True):
         alike = frame[(frame["dataset"] == name) & (frame["protocol"] == protocol)]
         several = alike["dataset_revision"].nunique() > 1
-        apart = data_choices(group) + ([f"data {str(revision)[:8]}"] if several else [])
+        draws = [f"{draws_of(group)} draws"] if draws_of(group) > 1 else []
+        apart = data_choices(group) + draws + ([f"data {str(revision)[:8]}"] if several else [])
         yield " · ".join([str(name), str(protocol), *apart]), group
 
 
@@ -125,8 +138,8 @@ def titled(column: Metric) -> str:
 
 
 def cell(runs: pd.DataFrame, column: Metric) -> str:
-    """Return a row's value of a column as written: the mean over seeds, with half its interval where it has one."""
-    values = runs[column.name].dropna() if column.name in runs else pd.Series(dtype=float)
+    """Return a row's value of a column as written: the mean over seeds and draws, with half its interval."""
+    values = values_of_row(runs, column.name)
     if values.empty:
         return "-"
     text = f"{values.mean():,.{column.digits}f}"

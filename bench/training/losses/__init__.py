@@ -10,6 +10,7 @@ from __future__ import annotations
 from bench.training.losses.classification import ArcFaceHead as ArcFaceHead
 from bench.training.losses.classification import ProxyAnchorHead as ProxyAnchorHead
 from bench.training.losses.classification import SoftmaxHead as SoftmaxHead
+from bench.training.losses.classification import accuracy as accuracy
 from bench.training.losses.classification import add_angular_margin as add_angular_margin
 from bench.training.losses.pairs import CosineProjection as CosineProjection
 from bench.training.losses.pairs import Pairs as Pairs

@@ -11,6 +11,20 @@ from torch.nn import functional as F
 from bench.training.losses.distances import log_one_plus_sum_exp, unit
 
 
+def accuracy(cosines: Tensor, labels: Tensor) -> float:
+    """Return the share of vectors nearest to their own class's weights; NaN where no class has any.
+
+    Args:
+        cosines: Float ``(n, classes)``, of each vector to each class's weights.
+        labels: Int64 ``(n,)``; those past the classes have no weights, and their vectors are left out.
+
+    Returns:
+        The share, in [0, 1].
+    """
+    known = labels < cosines.shape[1]
+    return float((cosines.argmax(dim=1) == labels)[known].float().mean())
+
+
 class SoftmaxHead(nn.Module):
     """A linear classifier on the vectors as they are, neither they nor its weights normalised."""
 
