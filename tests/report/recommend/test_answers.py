@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import DATA, MADE_BY, change_run
+from fake_runs import DATA, MADE_BY, change_run, measured_in
 from numpy.typing import NDArray
 
-from bench.evaluation.statistics.paired_tests import compare
+from bench.evaluation.statistics.paired_tests import compare_with_best
 from bench.report.aggregate.overall import overall_of
 from bench.report.recommend.answers import TableAnswers, answers_of, latency
 from bench.report.recommend.answers_text import answers_page
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.groups import tables_of
+from bench.report.tables.wording import p_value
 from bench.runs.store import all_runs
 
 WriteRun = Callable[..., Path]
@@ -87,18 +88,17 @@ def test_a_run_on_a_gpu_is_no_answer_about_a_cpu(tmp_path: Path, write_run: Writ
 
 def test_differences_intervals_and_p_are_those_of_the_paired_comparison(tmp_path: Path, runs: dict[str, Path]) -> None:
     (found,) = found_in(tmp_path)
-    kept = {name: np.load(runs[name] / "per_query.npz") for name in ("triplet", "supcon", "pretrained", "pixels")}
     best = found.answers[0]
     assert best.winner is not None
     names = [rival.row.name for rival in best.rivals]
-    expected = compare(
-        kept[best.winner.name]["map"][None], [kept[n]["map"][None] for n in names], kept["pixels"]["labels"]
+    expected = compare_with_best(
+        measured_in([runs[best.winner.name]], "map"), [measured_in([runs[name]], "map") for name in names]
     )
     for rival, one in zip(best.rivals, expected, strict=True):
         assert rival.found is not None
         assert rival.found.difference == pytest.approx(-one.difference)
         assert (rival.found.low, rival.found.high) == pytest.approx((-one.high, -one.low))
-        assert rival.found.p_holm == one.p_holm
+        assert rival.found.p_corrected == pytest.approx(one.p_corrected)
     assert {rival.row.name for rival in best.tied} <= {"triplet", "supcon"}
     assert {rival.row.name for rival in best.beaten} == {"pretrained", "pixels"}
 
@@ -112,7 +112,7 @@ def test_training_is_compared_with_frozen_features_and_the_page_says_by_how_much
     assert training.rival.found is not None
     one = training.rival.found
     text = page_of(tmp_path)
-    assert f"{one.difference:+.3f} ({one.low:+.3f} to {one.high:+.3f}, p = {one.p:.3f})" in text
+    assert f"{one.difference:+.3f} ({one.low:+.3f} to {one.high:+.3f}, {p_value(one.p_corrected)})" in text
     assert "**Did training beat frozen features?** Yes: `" in text
     assert "**Training against frozen features**: better in 1 of 1 tables" in text
 
@@ -149,11 +149,12 @@ def test_new_classes_are_answered_from_runs_on_unseen_classes_only(
     assert "- digits · unseen: **Best quality**: `triplet`" in text
 
 
-def test_rows_without_values_for_every_query_are_told_as_untested(
-    tmp_path: Path, write_run: WriteRun, ways: Ways
+@pytest.mark.parametrize("missing", ["per_query.npz", "replicates.npz"])
+def test_rows_without_values_for_every_query_or_group_are_told_as_untested(
+    tmp_path: Path, write_run: WriteRun, ways: Ways, missing: str
 ) -> None:
     write_run(tmp_path, "triplet", ways["centred"])
-    (write_run(tmp_path, "pixels", ways["three"]) / "per_query.npz").unlink()
+    (write_run(tmp_path, "pixels", ways["three"]) / missing).unlink()
     assert "Not tested, for want of values for every query: `pixels`." in page_of(tmp_path)
 
 
