@@ -13,7 +13,7 @@ from bench.contract.methods import Baseline
 from bench.contract.runs import RunSpec
 from bench.contract.serialization import from_jsonable, to_jsonable
 
-SCHEMA = 2  # of run.json; another number whenever a field here is added, removed, or means something else
+SCHEMA = 3  # of run.json; another number whenever a field here is added, removed, or means something else
 
 Status = Literal["done", "failed"]
 
@@ -204,6 +204,12 @@ class RunResult:
     def place(self) -> tuple[str, str, str]:
         """What runs that may be compared share: data set, protocol, and the data's fingerprint."""
         return self.spec.dataset, self.spec.protocol, self.spec.fingerprint
+
+    @property
+    def queries(self) -> tuple[int, int] | None:
+        """How many queries had something to find, and how many there were; None where a run does not say."""
+        asked, left_out = self.data.counts.get("query"), self.scores.get("queries_without_relevant")
+        return None if asked is None or left_out is None else (asked - int(left_out), asked)
 
     @property
     def embedding_dim(self) -> int:

@@ -68,7 +68,8 @@ def _table(one: TableAnswers) -> list[str]:
     """Return the lines of one table: who wins under which constraint, what training brought, what cannot be told."""
     if not one.table.rows:
         return ["Every run failed: [leaderboard.md](leaderboard.md) says why."]
-    asked = "the queries are not kept" if one.queries is None else many(one.queries, "query", "queries")
+    kept = "the queries are not kept" if one.queries is None else many(one.queries, "query", "queries")
+    asked = one.table.queries or kept
     below = one.table.every_row
     every = f" Every row: {'; '.join(below)}." if below else ""
     lines = [f"{many(len(one.table.rows), 'row')}, {asked}.{every}", ""]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.contract import Baseline
 from bench.data.splits.protocols import unseen
-from bench.report.tables.wording import days, many, plain
+from bench.report.tables.wording import days, many, plain, queries_in_words
 
 
 def notes(runs: pd.DataFrame, but: Collection[str] = ()) -> str:
@@ -38,8 +38,18 @@ def _found(runs: pd.DataFrame) -> set[str]:
 
 
 def below(group: pd.DataFrame) -> list[str]:
-    """Return the paragraphs under a table: what its ranks can tell, leaks, seen classes, how it was made."""
-    return [*_ranks(group), *_leaks(group), *_seen_classes(group), made(group)]
+    """Return the paragraphs under a table: queries scored, what its ranks can tell, leaks, seen classes, how made."""
+    asked = [f"**Queries**: {text}." for text in [queries(group)] if text]
+    return [*asked, *_ranks(group), *_leaks(group), *_seen_classes(group), made(group)]
+
+
+def queries(group: pd.DataFrame) -> str:
+    """Return how many of a table's queries were scored, in words; nothing where no run says."""
+    known = group.dropna(subset=["queries", "queries_scored"])
+    pairs = zip(known["queries_scored"], known["queries"], strict=True)
+    return " and ".join(
+        queries_in_words(*pair) for pair in sorted({(int(scored), int(asked)) for scored, asked in pairs})
+    )
 
 
 def _ranks(group: pd.DataFrame) -> list[str]:

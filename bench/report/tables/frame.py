@@ -164,6 +164,8 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
         "uses_labels": run.uses_labels if costs else None,
         "baseline": run.baseline,
         "seen_classes": run.data.seen_classes,
+        "queries": run.queries and run.queries[1],
+        "queries_scored": run.queries and run.queries[0],
         "flags": (*run.flags, *alarmed),
         "deviations": tuple(f"{name} {plain(value)}" for name, value in run.deviations.items()),
         "reason": run.reason,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bench.contract import Baseline
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
-from bench.report.tables.footnotes import shared_notes
+from bench.report.tables.footnotes import queries, shared_notes
 from bench.report.tables.frame import mean_over, merit, metric_of, row_interval
 from bench.report.tables.leaderboard import groups_of, ranked_rows
 from bench.report.tables.wording import row_labels
@@ -142,7 +142,7 @@ class Row:
 class Table:
     """Runs that may be compared: one data set, one protocol, one revision of the data.
 
-    rows: the best first; metric: what they are ranked by.
+    rows: the best first; queries: how many of them were scored, in words; metric: what they are ranked by.
     """
 
     slug: str
@@ -151,6 +151,7 @@ class Table:
     protocol: str
     rows: tuple[Row, ...]
     failed: tuple[RunRecord, ...]
+    queries: str
     notes: tuple[str, ...]
     metric: Metric
 
@@ -202,7 +203,7 @@ def _table(slug: str, title: str, records: Sequence[RunRecord], frame: pd.DataFr
     notes = sorted(told | {"; ".join(texts) for row in rows for texts in row.frame["leaks"] if texts})
     failed = tuple(record for record in records if record.status != "done")
     dataset, protocol, _ = records[0].result.place
-    return Table(slug, title, dataset, protocol, tuple(rows), failed, tuple(notes), metric_of(frame))
+    return Table(slug, title, dataset, protocol, tuple(rows), failed, queries(frame), tuple(notes), metric_of(frame))
 
 
 def _rows(slug: str, done: Sequence[RunRecord], frame: pd.DataFrame) -> list[Row]:

@@ -37,6 +37,15 @@ def many(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
+def queries_in_words(scored: int, asked: int) -> str:
+    """Return how many of the queries are in the scores, an alarm where fewer than half are."""
+    told = f"{scored:,} of {many(asked, 'query', 'queries')} scored"
+    if scored == asked:
+        return told
+    told += f": {asked - scored:,} have nothing to find in the gallery, and are left out of every mean"
+    return f"ALARM: only {told}" if 2 * scored < asked else told
+
+
 def days(dates: Iterable[object]) -> str:
     """Return the day of some dates as ISO text, or the first and the last of several."""
     when = sorted({str(date)[:10] for date in dates})

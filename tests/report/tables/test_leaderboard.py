@@ -93,8 +93,8 @@ LEAK = Overlap("query", "train", images=2000, exact=10, near=2, mirrored=0)
 
 
 def test_a_leak_is_a_footnote_and_a_column(tmp_path: Path) -> None:
-    record(tmp_path / "runs", audit=Audit((LEAK,), (), 0, (), ()))
-    record(tmp_path / "runs", "clean", dataset="other", audit=Audit((), (), 0, (), ()))
+    record(tmp_path / "runs", audit=Audit(9, 9, (LEAK,), (), 0, (), ()))
+    record(tmp_path / "runs", "clean", dataset="other", audit=Audit(9, 9, (), (), 0, (), ()))
     record(tmp_path / "runs", "older", dataset="third")
     write_board(board_of(tmp_path / "runs"), tmp_path / "results")
     text = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
