@@ -32,7 +32,7 @@ from bench.contract import (
 )
 from bench.data.audit.audit import audit
 from bench.evaluation.evaluate import Evaluation, evaluate_set
-from bench.evaluation.inference.embed import embed_images
+from bench.evaluation.inference.embed import embed_images, with_views
 from bench.evaluation.inference.engines import on_engine
 from bench.evaluation.metrics.reconstruction import score_decoding
 from bench.evaluation.ranking.arrays import Vectors
@@ -115,7 +115,8 @@ class _Run:
         audited = self._audit()
         method, history = self._fit()
         with timer.stage("compile"):
-            embedder, engine = on_engine(method, spec.engine, dataset.query.images, threads=self.place.threads)
+            one_view, engine = on_engine(method, spec.engine, dataset.query.images, threads=self.place.threads)
+        embedder = with_views(one_view, mirror_test=spec.mirror_test)
         with timer.stage("embed"):
             query, gallery = self._embed(embedder)
         evaluation, judged = self._evaluate(embedder, query, gallery, audited)
@@ -241,7 +242,9 @@ class _Run:
         latencies = measure_latencies(embedder, self.dataset, query, gallery, device=device, threads=threads)
         save_latencies(self.folder, latencies)
         dim = int(gallery.shape[1])
-        costs = counted_costs(method, embedder, self.dataset, dim, device=device, threads=threads)
+        costs = counted_costs(
+            method, embedder, self.dataset, dim, device=device, threads=threads, views=1 + self.spec.mirror_test
+        )
         return latency_columns(latencies), costs
 
 

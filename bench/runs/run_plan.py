@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from bench.registry import get_dataset, get_method, plugin_names, unknown
 from bench.runs.run import execute
 from bench.runs.store import RunRecord
 
+_LOG = logging.getLogger(__name__)
 _CHOICES = (  # settings that decide what data
     "classes", "per_class", "labels_per_class", "balance", "limit", "drop_leaks", "split_seed",
 )  # fmt: skip
@@ -121,6 +123,8 @@ def plan_cells(
     cells = []
     for collection in datasets.values():
         data = chosen_data(collection, settings, cache)
+        if settings.mirror_test and not data.mirror:
+            _LOG.warning("%s: mirror_test is left out, as a mirrored image need not show the same class", data.name)
         for name in methods:
             spec = spec_of(name, values_of(made[name]), data, settings, device)
             cells += [Cell(spec, seed, data) for seed in settings.seeds]
@@ -141,6 +145,7 @@ def spec_of(method: str, options: Mapping[str, Any], data: Dataset, settings: Se
         ties=settings.ties,
         data=data_choices(settings),
         engine=settings.engine,
+        mirror_test=settings.mirror_test and data.mirror,
     )
 
 

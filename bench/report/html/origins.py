@@ -58,6 +58,7 @@ def _facts(record: RunRecord, command: str) -> tuple[tuple[str, str], ...]:
         "data": run.spec.fingerprint,
         "seconds": f"{run.seconds:,.0f}",
         "engine": run.spec.engine,
+        "mirrored at test": "yes" if run.spec.mirror_test else "no",
         "flags": "; ".join(run.flags),
     }
     return tuple((name, value) for name, value in facts.items() if value)

@@ -125,6 +125,7 @@ def _ends(runs: pd.DataFrame, metric: str) -> tuple[float, float] | None:
 def _choices(run: pd.Series) -> dict[str, Any]:
     return {
         "engine": str(run["engine"]),
+        "mirror_test": bool(run["mirror_test"]),
         "device": str(run["device"]),
         "options": json.loads(without_folders(run["options"])),
         "budget": json.loads(run["budget"]),
@@ -134,4 +135,4 @@ def _choices(run: pd.Series) -> dict[str, Any]:
 def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what tells rows of one method apart, each as one cell."""
     texts = {name: json.dumps(row[name], sort_keys=True) for name in ("options", "budget")}
-    return {"key": row["key"], "engine": row["engine"], "device": row["device"], **texts}
+    return {**{name: row[name] for name in ("key", "engine", "mirror_test", "device")}, **texts}

@@ -34,7 +34,7 @@ def _found(runs: pd.DataFrame) -> set[str]:
             found.add(f"budget {budget['seconds']:g} s")
         found |= {f"{name} {plain(budget[name])}" for name in ("epochs", "phases") if budget.get(name) is not None}
     found |= {f"engine {engine}" for engine in runs["engine"] if engine != "torch"}
-    return found
+    return found | ({"mirror_test"} if runs["mirror_test"].eq(True).any() else set())
 
 
 def below(group: pd.DataFrame) -> list[str]:

@@ -105,7 +105,7 @@ def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
     rows = []
     for key, run in runs.items():
         spec = run.result.spec
-        scored = {"ties": spec.ties, "ks": str(list(spec.ks))}
+        scored = {"ties": spec.ties, "ks": str(list(spec.ks)), "mirror_test": spec.mirror_test}
         texts = {"options": json.dumps({**spec.options, **scored}), "budget": json.dumps(to_jsonable(spec.budget))}
         rows.append({"method": spec.method, "key": key, **texts, "device": spec.device, "engine": spec.engine})
     return {key: label for (_, key), label in row_labels(pd.DataFrame(rows)).items()}
@@ -174,6 +174,7 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
         "budget": json.dumps(to_jsonable(spec.budget), sort_keys=True),
         "data": json.dumps(spec.data, sort_keys=True),
         "engine": spec.engine,
+        "mirror_test": spec.mirror_test,
         **_leaks(run.audit),
         "dataset_revision": spec.fingerprint,
         "device": made_by.device,

@@ -73,9 +73,10 @@ def row_labels(runs: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def choices_of(run: pd.Series) -> dict[str, str]:
-    """Return everything that was chosen of a run, as text by name: options, budget, device and engine."""
+    """Return everything that was chosen of a run, as text by name: options, budget, device, engine and views."""
     budget = {name: value for name, value in json.loads(run["budget"]).items() if value is not None}
-    every = {**json.loads(run["options"]), **budget, "device": run["device"], "engine": run["engine"]}
+    embeds = {name: run[name] for name in ("device", "engine", "mirror_test") if name in run}
+    every = {**json.loads(run["options"]), **budget, **embeds}
     return {name: plain(value) for name, value in every.items()}
 
 
