@@ -110,10 +110,12 @@ publishing = together(
 )
 ranking = option(
     "--rank-by",
+    "--metric",
+    "rank_by",
     default="map",
     metavar="METRIC",
     callback=_rank_by,
-    help="What rows are ranked and tested by: any metric with a value for each query.",
+    help="What rows are ranked, tested and answered by: any metric with a value for each query.",
 )
 shown_columns = option(
     "--columns",

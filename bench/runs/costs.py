@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.contract import Costs, Dataset, Images, Method, parameters_of
 from bench.data.decoding.decode_image import decode_picture
-from bench.evaluation.cost.flops_and_memory import embedding_flops, peak_embed_bytes
+from bench.evaluation.cost.flops_and_memory import embedding_flops, network_digest, peak_embed_bytes
 from bench.evaluation.cost.latency import (
     Pictures,
     Service,
@@ -110,6 +110,7 @@ def counted_costs(
         bytes_per_vector=4 * embedding_dim,
         n_parameters=parameters_of(method),
         flops=None if flops is None else views * flops,
+        network=network_digest(method, dataset.shape, device),
         peak_embed_mb=None if peak is None else round(peak / 2**20, 1),
     )
 

@@ -31,6 +31,7 @@ from bench.contract import (
     uses_labels,
 )
 from bench.data.audit.audit import audit
+from bench.evaluation.cost.load import OtherLoad
 from bench.evaluation.evaluate import Evaluation, evaluate_set
 from bench.evaluation.inference.embed import embed_images, with_views
 from bench.evaluation.inference.engines import on_engine
@@ -123,7 +124,7 @@ class _Run:
         with timer.stage("decode"):
             decoding = self._decode(embedder, query, decoder_of(method))
         with timer.stage("latency"):
-            latency, costs = self._costs(method, embedder, query, gallery)
+            latency, load, costs = self._costs(method, embedder, query, gallery)
         save_per_query(self.folder, dataset, evaluation, decoding)
         save_vectors(self.folder, query, gallery)
         if history.rows():
@@ -153,6 +154,7 @@ class _Run:
             costs=costs,
             timings=timer.stages,
             latency=latency,
+            load=load,
             pictures_timed=PICTURES_TIMED,
             seconds=timer.elapsed(),
         )
@@ -236,16 +238,17 @@ class _Run:
 
     def _costs(
         self, method: Method, embedder: Method, query: Vectors, gallery: Vectors
-    ) -> tuple[dict[str, float], Costs]:
-        """Return the numbers of every timed call, whose samples are kept beside the run, and what is counted."""
-        device, threads = self.place.device, self.place.threads
+    ) -> tuple[dict[str, float], float | None, Costs]:
+        """Return the numbers of every timed call, whose samples are kept, others' load, and what is counted."""
+        device, threads, others = self.place.device, self.place.threads, OtherLoad()
         latencies = measure_latencies(embedder, self.dataset, query, gallery, device=device, threads=threads)
+        load = others.so_far()
         save_latencies(self.folder, latencies)
         dim = int(gallery.shape[1])
         costs = counted_costs(
             method, embedder, self.dataset, dim, device=device, threads=threads, views=1 + self.spec.mirror_test
         )
-        return latency_columns(latencies), costs
+        return latency_columns(latencies), None if load is None else round(load, 3), costs
 
 
 def _averaged(

@@ -40,7 +40,8 @@ def _found(runs: pd.DataFrame) -> set[str]:
 def below(group: pd.DataFrame) -> list[str]:
     """Return the paragraphs under a table: queries scored, what its ranks can tell, leaks, seen classes, how made."""
     asked = [f"**Queries**: {text}." for text in [queries(group)] if text]
-    return [*asked, *_ranks(group), *_leaks(group), *_seen_classes(group), made(group)]
+    timed = [f"**Latency**: {text}." for text in [busy(group)] if text]
+    return [*asked, *_ranks(group), *_leaks(group), *_seen_classes(group), *timed, made(group)]
 
 
 def queries(group: pd.DataFrame) -> str:
@@ -49,6 +50,21 @@ def queries(group: pd.DataFrame) -> str:
     pairs = zip(known["queries_scored"], known["queries"], strict=True)
     return " and ".join(
         queries_in_words(*pair) for pair in sorted({(int(scored), int(asked)) for scored, asked in pairs})
+    )
+
+
+def busy(runs: pd.DataFrame) -> str:
+    """Return which methods were timed while other programs wanted the processors, in words; nothing where none was."""
+    found = runs[runs["timed_busy"].eq(True)]
+    if found.empty:
+        return ""
+    timed = set(runs.loc[runs["status"] == "done", "method"])
+    methods = sorted(set(found["method"]))
+    named = "" if set(methods) == timed else f" of {', '.join(methods)}"
+    most, threads = found["timing_load"].max(), int(found["threads"].max())
+    return (
+        f"timed on a busy machine ({many(len(found), 'run')}{named}; {many(threads, 'thread')} beside other programs "
+        f"that kept up to {most:.1f} processors at work): compare again on a quiet one"
     )
 
 

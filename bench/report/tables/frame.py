@@ -16,6 +16,7 @@ from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.metrics.registry import DEFAULT, columns, describe
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.statistics.bootstrap import interval, seeds_by_queries, units
+from bench.report.tables.pooled_latency import pooled_latencies, timed_on_busy_machine
 from bench.report.tables.rank_groups import columns_of, rank_groups
 from bench.report.tables.wording import plain, row_labels
 from bench.runs.sanity_checks import alarms
@@ -128,12 +129,13 @@ def runs_frame(runs: Sequence[RunRecord], rank_by: str = DEFAULT) -> pd.DataFram
     table, and the same for all seeds of a row. Reads the runs' per-query values for them. Raises UsageError for a
     metric that rows cannot be ranked by.
     """
-    stand, alarmed = rank_groups(runs, rank_by), alarms(runs)
+    stand, alarmed, pooled = rank_groups(runs, rank_by), alarms(runs), pooled_latencies(runs)
     rows = []
     for run in runs:
         result = run.result
         rank_group = stand.get((*result.place, result.method, result.key)) if run.status == "done" else None
-        rows.append(_row(result, columns_of(rank_group, rank_by), alarmed.get(run.folder, ())))
+        row = _row(result, columns_of(rank_group, rank_by), alarmed.get(run.folder, ()))
+        rows.append({**row, **pooled.get(run.folder, {})})
     frame = pd.DataFrame(rows, columns=_columns(rows))
     return frame.sort_values(["dataset", "protocol", "method", "key", "seed"], ignore_index=True)
 
@@ -153,6 +155,8 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
         **{f"{name}_macro": value for name, value in run.macro.items()},
         **{name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in rank_group.items()},
         **run.latency,
+        "timing_load": run.load,
+        "timed_busy": timed_on_busy_machine(run),
         **run.timings,
         "evaluation_time": run.seconds,
         "embed_dim": costs and costs.embedding_dim,
