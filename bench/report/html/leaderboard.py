@@ -130,7 +130,11 @@ def _sentences(table: Table, best: Row) -> list[str]:
     plain = [row for row in table.rows if not row.trained and row.rank != 1]
     if plain and best.trained:
         floor = max(plain, key=lambda row: row.merit)
-        said.append(f"The best that trains nothing, {floor.name}, has {number(floor.score, table.metric.digits)}.")
+        behind = number(best.merit - floor.merit, table.metric.digits)
+        said.append(
+            f"It is better by {behind} than {floor.name}, the best that trains nothing "
+            f"({number(floor.score, table.metric.digits)})."
+        )
     single = [row for row in table.rows if row.trained and len(row.records) == 1]
     if single:
         said.append(f"{many(len(single), 'row')} of one seed only: other seeds may differ.")

@@ -32,6 +32,16 @@ def p_value(p: float) -> str:
     return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
 
 
+def difference_in_words(first: str, second: str, ahead: float, *, told: bool, digits: int = 3) -> str:
+    """Return a difference as one says it: ``b is better than a by 0.190``, named the one with the better score first.
+
+    ahead: how far the first is ahead, below 0 where it is behind; told: whether the two can be told apart.
+    """
+    one, other = (first, second) if ahead >= 0 else (second, first)
+    words = "is better than" if told else "cannot be told from"
+    return f"{one} {words} {other}{'' if told else ', ahead'} by {abs(ahead):.{digits}f}"
+
+
 def many(count: int, noun: str, plural: str = "") -> str:
     """Return a count with its noun: 1 row, 2 rows, 1 query, 10,000 queries (plural given)."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
