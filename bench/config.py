@@ -32,7 +32,9 @@ class Settings:
     classes, per_class, labels_per_class, balance, limit, drop_leaks: what of the data is used; split_seed: of every
     choice of images, apart from the seeds of training, or ``first`` (see `bench.data.splits.protocols`); split_seeds:
     several of them in its place, each with all seeds of training; broken: see DataPlace; engine: what computes the
-    vectors of a fitted method; report_dir: where tables and the page go, None for ``report`` in the folder of the runs.
+    vectors of a fitted method; mirror_test: whether each vector is the mean of an image's and its mirror image's, of
+    every method, where the data may be mirrored; report_dir: where tables and the page go, None for ``report`` in the
+    folder of the runs.
     """
 
     protocol: str = "auto"
@@ -53,6 +55,7 @@ class Settings:
     ties: Literal["pessimistic", "optimistic", "mean"] = "pessimistic"
     device: str = "auto"
     engine: str = "torch"
+    mirror_test: bool = False
     threads: int | None = None
     image_size: str | None = None
     data_root: str | None = None

@@ -127,12 +127,13 @@ def _side(files: dict[str, str | None], name: str) -> Side | None:
 
 def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, gallery: Side) -> Iterator[str]:
     from bench.evaluation.metrics.registry import describe
-    from bench.report.tables.wording import markdown_table
+    from bench.report.tables.wording import markdown_table, queries_in_words
     from bench.runs.sanity_checks import threshold_lines
 
     alone = ", each asks all the others" if query is gallery else f" ask {len(gallery.vectors):,} items"
     yield f"{len(query.vectors):,} queries{alone}; {query.vectors.shape[1]} dimensions\n"
     found = judged.evaluation
+    yield f"{queries_in_words(int((found.per_query['relevant'] > 0).sum()), len(query.vectors))}\n"
     rows = []
     for name, value in found.scores.items():
         low, high = found.ci95.get(name, (math.nan, math.nan))

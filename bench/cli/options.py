@@ -134,10 +134,12 @@ publishing = together(
 )
 ranking = option(
     "--rank-by",
+    "--metric",
+    "rank_by",
     default="map",
     metavar="METRIC",
     callback=_rank_by,
-    help="What rows are ranked and tested by: any metric with a value for each query.",
+    help="What rows are ranked, tested and answered by: any metric with a value for each query.",
 )
 shown_columns = option(
     "--columns",
@@ -165,6 +167,12 @@ training = together(
     option("--epochs", type=float, help="Epochs in all, shared by a method's phases."),
     option("--budget", metavar="5m", help="Time to train in, instead of epochs: 90s, 5m, 2h."),
     option("--phases", callback=whole_numbers, metavar="1,2", help="Which phases of a method to train."),
+    option(
+        "--mirror-test",
+        is_flag=True,
+        help="Embed every image with its mirror image, whatever the method: the mean of both vectors, twice the time; "
+        "not where the data may not be mirrored.  [default: off, of every method]",
+    ),
     option("--ties", metavar="RULE", help="pessimistic, optimistic or mean.  [default: pessimistic]"),
 )
 _device = option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")

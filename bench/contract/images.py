@@ -161,7 +161,7 @@ class Collection:
         query: For sources that name their own, together with ``gallery``.
         gallery: Likewise.
         mirror: Whether a mirrored image still shows the same class (true for photographs, false for digits); only then
-            do methods mirror images in training and average over mirrored images when they embed.
+            do methods mirror images in training, and only then has ``mirror_test`` a meaning.
         resize: How files of any size were brought to one, None for a source whose images all have one.
         notes: What a reader of the results must know of how the images came to be these: files left out, and why. For
             people only: no code reads them.

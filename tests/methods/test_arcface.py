@@ -78,7 +78,7 @@ def test_pretrained_weights_that_stood_still_in_the_first_phase_move_in_the_thir
     run = digits_run("arcface", tmp_path, words, epochs=0.05, limit=60)
     assert run.status == "done", run.result.reason
     weights, _ = load_tensors(run.folder / "weights.safetensors")
-    first = Embedder(encoder, ImageShape(8, 8, 1), 16, mirror=False).encoder.pretrained()[0]
+    first = Embedder(encoder, ImageShape(8, 8, 1), 16).encoder.pretrained()[0]
     (name,) = [name for name in weights if name.endswith("conv_stem.weight")]
     assert weights[name].shape == first.shape
     assert not torch.equal(weights[name], first)

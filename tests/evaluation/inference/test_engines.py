@@ -99,7 +99,7 @@ def lite0() -> Networked:
 def small() -> Networked:
     torch.manual_seed(0)
     # As trained methods do it: a wrapper made at the last moment, itself in training mode, around what is in eval mode.
-    return Networked(Embeds(Embedder("resnet", ImageShape(28, 28, 1), 128, mirror=True).eval()))
+    return Networked(Embeds(Embedder("resnet", ImageShape(28, 28, 1), 128).eval()))
 
 
 def pictures(n: int, shape: ImageShape) -> Images:
