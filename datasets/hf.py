@@ -7,6 +7,7 @@ in archives. Needs the extra: pip install 'simbench-retrieval[hf]'. No code of t
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -69,16 +70,16 @@ class HuggingFace:
         folder = self.fetch(place)
         tables = sorted(folder.rglob("*.parquet"))
         if tables:
-            parts, ignored = self._from_tables(folder, tables, place)
+            parts, left_out = self._from_tables(folder, tables, place)
         else:
-            parts, ignored = _from_files(folder, place)
-        listing = Listing(slug("hf", self.name), folder, tested(parts, folder), ignored)
+            parts, left_out = _from_files(folder, place)
+        listing = Listing(slug("hf", self.name), folder, tested(parts, folder), left_out)
         size = None if self.size is None else (self.size, self.size)
         return collect(listing, place, DecodeRecipe(size, self.resize), mirror=self.mirror)
 
-    def _from_tables(self, folder: Path, tables: list[Path], place: DataPlace) -> tuple[dict[str, Part], int]:
+    def _from_tables(self, folder: Path, tables: list[Path], place: DataPlace) -> tuple[dict[str, Part], Counter[str]]:
         found: dict[str, tuple[list[Source], list[str]]] = {}
-        ignored = 0
+        left_out = Counter[str]()
         for table in _of_config(folder, tables, self.config):
             columns = columns_of(table, self.label, folder / README)
             read = read_parquet(table, place.cache, columns.label, columns.image)
@@ -87,7 +88,7 @@ class HuggingFace:
                 number = value if isinstance(value, int) and not isinstance(value, bool) else -1
                 label = columns.classes[number] if 0 <= number < len(columns.classes) else str(value).strip()
                 if label in UNLABELLED:
-                    ignored += 1
+                    left_out["rows without a label"] += 1
                     continue
                 paths.append(image)
                 labels.append(label)
@@ -95,25 +96,25 @@ class HuggingFace:
             part: Part(tuple(paths), tuple(labels), tuple(f"{part}/{row:05d}" for row in range(len(paths))))
             for part, (paths, labels) in found.items()
             if paths
-        }, ignored
+        }, left_out
 
 
-def _from_files(folder: Path, place: DataPlace) -> tuple[dict[str, Part], int]:
+def _from_files(folder: Path, place: DataPlace) -> tuple[dict[str, Part], Counter[str]]:
     """Return image files, from archives where there are any; an archive's name, or its folder's, may be its part's."""
     archives = sorted(path for path in folder.rglob("*") if is_archive(path) and path.is_file())
     if not archives:
         return sort_pictures(folder, label_of)
-    found, ignored = dict[str, Part](), 0
+    found, left_out = dict[str, Part](), Counter[str]()
     for archive in archives:
         inside = archive.relative_to(folder)
         parts, left = sort_pictures(as_folder(archive, place), label_of)
-        ignored += left
+        left_out += left
         for inner, one in parts.items():
             part = inner or _part_of(inside)
             before = found.get(part, Part((), (), ()))
             ids = tuple(f"{inside.as_posix()}/{name}" for name in one.ids)
             found[part] = Part(before.paths + one.paths, before.labels + one.labels, before.ids + ids)
-    return found, ignored
+    return found, left_out
 
 
 def _of_config(folder: Path, tables: list[Path], config: str) -> list[Path]:

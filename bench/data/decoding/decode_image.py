@@ -27,6 +27,30 @@ ORIENTATION = 0x0112  # EXIF tag; 5 to 8 lie on their side
 JPEG = ("JPEG", "MPO")  # the second: several in one file, as some cameras write them; the first opens it
 # Whatever a file is called, nothing else is tried: of Pillow's other formats, one (EPS) is a program that is run.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
+SUFFIXES = frozenset(
+    ".bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905 - reads better
+)
+# Of pictures, read or not: a file with one of these that is left out is told as a loss.
+PICTURES = SUFFIXES.union(
+    (
+        ".avif",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".jxl",
+        ".jp2",
+        ".j2k",
+        ".jpx",
+        ".jxr",
+        ".apng",
+        ".svg",
+        ".psd",
+        ".tga",
+        ".ico",
+    ),
+    (".eps", ".exr", ".hdr", ".pfm", ".dcm", ".dds", ".qoi", ".xcf", ".pcx"),
+    (".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw"),  # cameras' own
+)
 
 
 class OtherSizeError(Exception):

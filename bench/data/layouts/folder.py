@@ -2,49 +2,61 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from bench.contract import DataError
-from bench.data.layouts.listing import SPLIT_NAMES, Listing, Part, with_test
+from bench.data.decoding.decode_image import SUFFIXES
+from bench.data.layouts.listing import Listing, Part, suffix_of, with_test
+from bench.data.layouts.split_folders import Look, find_parts, refuse_parts_among_classes
 from bench.data.splits.splits import stratified_cut
 from bench.naming import first_few, id_of, natural_key, naturally, readable, slug
 
-SUFFIXES = frozenset(
-    ".bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905 - reads better
-)
+# Folders of file servers, systems and archivers: thumbnails, bins, snapshots.
+LEFT_BEHIND = frozenset(
+    (
+        "__macosx", "@eadir", "@__thumb", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot",
+        "$recycle.bin", "recycler", "system volume information", "lost+found", "network trash folder",
+        "temporary items", "__pycache__",
+    )
+)  # fmt: skip
 
 
 def list_folder(root: Path, *, test_fraction: float = 0.3, split_seed: int = 0) -> Listing:
     """List a folder of images, with classes in natural order and relative paths as ids.
 
-    Where there are no split folders, a seeded, stratified cut gives a share of ``test_fraction`` to the test part; each
-    class with two images or more is in both. Hidden files are passed over, and files that are no images are counted.
-    Raises DataError for a folder that is not laid out so.
+    Where there are no split folders (see `split_folders`), a seeded, stratified cut gives a share of ``test_fraction``
+    to the test part; each class with two images or more is in both. Hidden files are passed over, and files that are no
+    images, or lie in no class, are counted. Raises DataError for a folder that is not laid out so.
     """
     if not root.is_dir():
         raise DataError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}")
-    splits = _split_folders(root)
-    found = {name: read_classes(folder, root) for name, folder in splits.items()}
-    if found:
-        parts = with_test({name: part for name, (part, _) in found.items()}, root)
-        ignored = sum(count for _, count in found.values())
+    splits = find_parts(root, _looks(root))
+    if splits:
+        found = {name: read_classes(folder, root, part=True) for name, folder in splits.items()}
+        parts = with_test(_queries_named({name: part for name, (part, _) in found.items()}, splits), root)
+        left_out = sum((left for _, left in found.values()), _beside(root, splits.values()))
     else:
-        whole, ignored = read_classes(root, root)
+        whole, left_out = read_classes(root, root)
         parts = cut(whole, test_fraction, split_seed)
-    return Listing(slug(root.resolve().name), root, parts, ignored)
+    return Listing(slug(root.resolve().name), root, parts, left_out)
 
 
-def read_classes(folder: Path, root: Path) -> tuple[Part, int]:
-    """Return the images of a folder of class folders, and how many files were ignored. Ids are relative to ``root``."""
+def read_classes(folder: Path, root: Path, *, part: bool = False) -> tuple[Part, Counter[str]]:
+    """Return the images of a folder of class folders, and what was left out, counted by suffix.
+
+    Ids are relative to ``root``. part: the folder is a part, in which no other part may lie.
+    """
     subfolders: list[os.DirEntry[str]] = []
     loose: list[os.DirEntry[str]] = []
     for entry in visible(folder):
         (subfolders if _is_folder(entry) else loose).append(entry)
-    ignored = len(loose)
+    left_out = Counter(suffix_of(entry.name) for entry in loose)
     if not subfolders:
         count = sum(is_image(entry.name) for entry in loose)
         lying = f"{count} images lie directly in it, and there are" if count else "there are"
@@ -52,6 +64,8 @@ def read_classes(folder: Path, root: Path) -> tuple[Part, int]:
             f"{folder}: {lying} no class folders in it; put the images of each class into a folder of its own, such as "
             f"{folder / 'cat'}, or name their classes in a manifest (a CSV file with path,label,split)"
         )
+    if part:
+        refuse_parts_among_classes(folder, _looks(folder))
     paths: list[str] = []
     labels: list[str] = []
     empty: list[str] = []
@@ -61,13 +75,53 @@ def read_classes(folder: Path, root: Path) -> tuple[Part, int]:
             if image:
                 paths.append(path)
             else:
-                ignored += 1
+                left_out[suffix_of(path)] += 1
         labels += [label] * (len(paths) - before)
         if len(paths) == before:
             empty.append(label)
     if empty:
         raise DataError(f"{folder}: class folders without an image: {first_few(empty)}; fill or delete them")
-    return Part(tuple(paths), tuple(labels), tuple(id_of(path, root) for path in paths)), ignored
+    return Part(tuple(paths), tuple(labels), tuple(id_of(path, root) for path in paths)), left_out
+
+
+def _looks(root: Path) -> Iterator[Look]:
+    """Yield a look at each subfolder that holds pictures or is named like a part."""
+    for entry in visible(root):
+        if not _is_folder(entry):
+            continue
+        pictures, folders = False, []
+        for inner in visible(entry.path, ordered=False):
+            if _is_folder(inner):
+                folders.append(inner.name)
+            else:
+                pictures = pictures or is_image(inner.name)
+        look = Look(Path(entry.path), pictures, frozenset(folders))
+        if pictures or look.part or any(image for _, image in walk(entry.path)):
+            yield look
+
+
+def _beside(root: Path, parts: Iterable[Path]) -> Counter[str]:
+    """Count the files beside the split folders, those in other folders too."""
+    known, found = {folder.name for folder in parts}, Counter[str]()
+    for entry in visible(root):
+        if not _is_folder(entry):
+            found[suffix_of(entry.name)] += 1
+        elif entry.name not in known:
+            found.update(suffix_of(path) for path, _ in walk(entry.path))
+    return found
+
+
+def _queries_named(parts: dict[str, Part], folders: Mapping[str, Path]) -> dict[str, Part]:
+    """Return the parts, a query that lies, the same, in the gallery's folder too under its id there."""
+    if not {"query", "gallery"} <= set(parts):
+        return parts
+    query, gallery = parts["query"], dict(zip(map(str, parts["gallery"].paths), parts["gallery"].ids, strict=True))
+    ids = list(query.ids)
+    for row, path in enumerate(map(str, query.paths)):
+        there = str(folders["gallery"] / Path(path).relative_to(folders["query"]))
+        if there in gallery and filecmp.cmp(path, there, shallow=False):
+            ids[row] = gallery[there]
+    return parts | {"query": Part(query.paths, query.labels, tuple(ids))}
 
 
 def is_image(name: str) -> bool:
@@ -75,14 +129,14 @@ def is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def visible(folder: Path | str) -> list[os.DirEntry[str]]:
-    """Return what lies directly in a folder, in natural order, without hidden files and folders."""
+def visible(folder: Path | str, *, ordered: bool = True) -> list[os.DirEntry[str]]:
+    """Return what lies directly in a folder, in natural order, without what is hidden or systems leave behind."""
     try:
         with os.scandir(folder) as found:
-            entries = [entry for entry in found if not entry.name.startswith((".", "__MACOSX"))]
+            entries = [entry for entry in found if entry.name[0] != "." and entry.name.lower() not in LEFT_BEHIND]
     except OSError as error:
         raise DataError(f"{readable(str(folder))}: cannot be read ({error.strerror})") from error
-    return sorted(entries, key=lambda entry: natural_key(entry.name))
+    return sorted(entries, key=lambda entry: natural_key(entry.name)) if ordered else entries
 
 
 def walk(folder: Path | str) -> Iterator[tuple[str, bool]]:
@@ -126,27 +180,6 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_file()
     except OSError:  # likewise
         return False
-
-
-def _split_folders(root: Path) -> dict[str, Path]:
-    """Return the split folders by part, or nothing where the folders are classes."""
-    folders = [root / entry.name for entry in visible(root) if _is_folder(entry)]
-    found: dict[str, Path] = {}
-    for folder in folders:
-        part = SPLIT_NAMES.get(folder.name.lower())
-        if part in found:
-            raise DataError(f"{root}: {found[part].name}/ and {folder.name}/ are both the {part} part; keep one")
-        if part:
-            found[part] = folder
-    if "train" in found and len(found) > 1:
-        return found
-    if found and len(found) == len(folders):
-        lone = next(iter(found.values()))
-        raise DataError(
-            f"{root}: only {lone.name}/ in it; add {'test' if 'train' in found else 'train'}/ beside it, or give "
-            f"{lone} itself to have it cut into train and test"
-        )
-    return {}
 
 
 def cut(whole: Part, test_fraction: float, seed: int) -> dict[str, Part]:

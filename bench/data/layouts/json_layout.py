@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import filecmp
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from bench.contract import DataError
 from bench.data.layouts.folder import walk
-from bench.data.layouts.listing import Listing, Part
+from bench.data.layouts.listing import Listing, Part, suffix_of
 from bench.naming import first_few, id_of, slug
 
 TRAIN_INFO, TEST_INFO = "train_image_info.json", "test_image_info.json"
@@ -36,8 +37,10 @@ def list_json_layout(root: Path) -> Listing:
             (found[GALLERY], label, id_of(found[GALLERY], root)) for found, label in test if GALLERY in found
         ),
     }
-    met = sum(1 for folder in (TRAIN, QUERY, GALLERY) for _ in walk(root / folder))
-    return Listing(slug(root.resolve().name), root, parts, met - sum(map(len, parts.values())))
+    named = {path for part in parts.values() for path in part.paths}
+    met = (path for folder in (TRAIN, QUERY, GALLERY) for path, _ in walk(root / folder))
+    left_out = Counter(suffix_of(path) for path in met if path not in named)
+    return Listing(slug(root.resolve().name), root, parts, left_out)
 
 
 def _placed(root: Path, info: str, folders: list[str]) -> list[tuple[dict[str, str], str]]:

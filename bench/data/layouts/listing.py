@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from bench.contract import Collection, DataError, DataPlace, Images, ImageShape, Resize, Split
 from bench.data.decoding.decode import DecodeRecipe, decode_files
+from bench.data.decoding.decode_image import PICTURES
 from bench.data.decoding.image_source import Source
 from bench.data.splits.protocols import obstacles
 from bench.naming import first_few, naturally
@@ -87,14 +89,6 @@ def _part(counts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> PartSummary:
 
 logger = logging.getLogger(__name__)
 
-SPLIT_NAMES = {  # what folders and manifests call a part: its name here
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
-
 
 @dataclass(frozen=True)
 class Part:
@@ -122,8 +116,8 @@ class Part:
 class Listing:
     """The parts of a data set as files.
 
-    parts: by the names of a Collection's parts; ignored: files met that are no images, or that nothing names.
-    source: the folder or file that errors name.
+    parts: by the names of a Collection's parts; left_out: how many files of each suffix, or of what else, are in none;
+    warnings: what a user must know of them. source: the folder or file that errors name.
     Raises DataError unless there is something to learn from and to test on, of two classes or more, none of which is
     new in the test. Queries and galleries of a manifest may show new classes.
     """
@@ -131,7 +125,8 @@ class Listing:
     name: str
     source: Path
     parts: Mapping[str, Part]
-    ignored: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         classes = self.classes
@@ -172,16 +167,17 @@ def with_test(parts: Mapping[str, Part], source: Path) -> dict[str, Part]:
 
 def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror: bool) -> Collection:
     """Decode a listing's files, each once however many parts it is in, to one shape."""
-    if listing.ignored:
-        logger.info("%s: %d files ignored that are no images or that nothing names", listing.source, listing.ignored)
+    told = tuple(_left_out(listing.left_out))
+    for warning in (*listing.warnings, *(line for line, lost in told if lost)):
+        logger.warning("%s: %s", listing.source, warning)
     rows: dict[Source, int] = {}
     for part in listing.parts.values():
         for path in part.paths:
             rows.setdefault(path, len(rows))
     decoded = decode_files(list(rows), place, recipe, what=str(listing.source))
-    notes: tuple[str, ...] = ()
+    notes = (*listing.warnings, *(line for line, _ in told))
     if decoded.broken:
-        notes = (_note(listing, rows, decoded.broken),)
+        notes += (_note(listing, rows, decoded.broken),)
         kept = {
             name: part.only(row for row, path in enumerate(part.paths) if rows[path] not in decoded.broken)
             for name, part in listing.parts.items()
@@ -210,6 +206,24 @@ def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror:
         resize=Resize(shape.height, shape.width, recipe.resize),
         notes=(*notes, f"images of another shape than {shape} were brought to it ({recipe.resize})"),
     )
+
+
+def suffix_of(path: str) -> str:
+    """Return a file's suffix as counts name it: in lower case, "no suffix" where there is none."""
+    return os.path.splitext(path)[1].lower() or "no suffix"
+
+
+def _left_out(counts: Mapping[str, int]) -> Iterator[tuple[str, bool]]:
+    """Yield in a line each what was left out, and whether it is pictures, which nobody expects."""
+    for pictures in (True, False):
+        some = {kind: count for kind, count in counts.items() if (kind in PICTURES) is pictures}
+        if some:
+            kinds = [f"{count:,} {kind}" for kind, count in sorted(some.items(), key=lambda one: (-one[1], one[0]))]
+            total, listed = sum(some.values()), first_few(kinds, 8)
+            if pictures:
+                yield f"{total:,} pictures left out, in no class or of a format that is not read: {listed}", True
+            else:
+                yield f"{total:,} other files left out: {listed}", False
 
 
 def _note(listing: Listing, rows: Mapping[Source, int], broken: Mapping[int, str]) -> str:

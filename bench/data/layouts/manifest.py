@@ -17,7 +17,8 @@ from bench.data.decoding.image_source import Source, name_of
 from bench.data.formats.parquet import read_parquet
 from bench.data.layouts.folder import cut
 from bench.data.layouts.json_layout import TRAIN_INFO, list_json_layout
-from bench.data.layouts.listing import SPLIT_NAMES, Listing, Part, with_test
+from bench.data.layouts.listing import Listing, Part, with_test
+from bench.data.layouts.split_folders import SPLIT_NAMES
 from bench.naming import did_you_mean, first_few, id_of, slug
 
 PARQUET = (".parquet", ".pq")
@@ -172,8 +173,15 @@ def _row(source: Path, line: int, cell: dict[str, str], label_column: str, *, pa
         raise _wrong(source, line, label_column, "empty")
     split = SPLIT_NAMES.get(cell["split"].lower())
     if split is None:
-        raise _wrong(source, line, "split", f"{cell['split']!r} is not one of train, validation, test")
+        raise _wrong(source, line, "split", f"{cell['split']!r} is not one of train, validation, test, query, gallery")
     flags = [_truth(source, line, column, cell.get(column, "")) for column in FLAGS]
+    if split in ("query", "gallery"):
+        flag = FLAGS[split == "gallery"]
+        if cell.get(flag) and not flags[FLAGS.index(flag)]:
+            raise _wrong(
+                source, line, flag, f"{cell[flag]!r}, but its split is {cell['split']!r}; one of them is wrong"
+            )
+        flags[FLAGS.index(flag)], split = True, "test"
     if split == "train" and flags[0]:
         raise _wrong(source, line, "is_query", "a train image cannot be a query: it was learnt from")
     return Row(line, path, one, cell[label_column], split, *flags)

@@ -80,7 +80,7 @@ def test_an_image_in_both_folders_has_one_id_if_it_is_the_same_image(root: Path,
 
 def test_images_that_no_json_file_names_are_counted(root: Path, paint: Paint) -> None:
     paint(root / "train" / "unnamed.png")
-    assert list_manifest(root, root).ignored == 1
+    assert list_manifest(root, root).left_out == {".png": 1}
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,17 @@ def test_a_byte_order_mark_and_blank_lines_and_spaces_are_no_matter(write: Calla
     assert ids(path) == {"train": ("a1.png", "b1.png"), "test": ("a2.png",)}
 
 
+def test_a_split_may_be_called_as_a_folder_is_and_be_query_or_gallery(write: Callable[[str], Path]) -> None:
+    path = write("path,label,split\na1.png,a,Training\nb1.png,b,train\na2.png,a,dev\nb2.png,b,eval\n")
+    assert ids(path) == {"train": ("a1.png", "b1.png"), "validation": ("a2.png",), "test": ("b2.png",)}
+    path = write("path,label,split\na1.png,a,train\nb1.png,b,train\na2.png,a,query\nb2.png,b,gallery\n")
+    assert {name: found for name, found in ids(path).items() if name != "test"} == {
+        "train": ("a1.png", "b1.png"),
+        "query": ("a2.png",),
+        "gallery": ("b2.png",),
+    }
+
+
 def test_without_test_rows_the_validation_rows_are_tested_on(write: Callable[[str], Path]) -> None:
     assert set(ids(write(PLAIN.replace("test", "val")))) == {"train", "test"}
 
@@ -151,6 +162,10 @@ def test_without_test_rows_the_validation_rows_are_tested_on(write: Callable[[st
         (
             "path,label,split,is_query,is_gallery\na1.png,a,test,maybe,1\n",
             "line 2, column is_query: 'maybe' is neither true nor false",
+        ),
+        (
+            "path,label,split,is_query,is_gallery\na1.png,a,query,0,1\n",
+            "line 2, column is_query: '0', but its split is 'query'; one of them is wrong",
         ),
         (
             "path,label,split,is_query,is_gallery\na1.png,a,train,1,1\n",
