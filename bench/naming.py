@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
@@ -28,6 +29,11 @@ def natural_key(name: str) -> tuple[str, str]:
 def naturally(names: Iterable[str]) -> tuple[str, ...]:
     """Return the distinct names in natural order."""
     return tuple(sorted(set(names), key=natural_key))
+
+
+def tidied(text: str) -> str:
+    """Return a label, a path or a column's name as it is compared: without blanks around it, in normal form C."""
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def readable(name: str) -> str:

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin  # noqa: F401 # isort: skip
 from PIL import PngImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401 # isort: skip
 
-from bench.data.decoding.image_source import Source, UnreadableImageError, read_source
+from bench.data.decoding.image_source import Box, Source, UnreadableImageError, box_of, read_source
 from bench.naming import reason_of
 
 if TYPE_CHECKING:
@@ -59,40 +59,47 @@ class OtherSizeError(Exception):
 
 def read_picture(source: Source | Path, size: Size | None, resize: ResizeMode, *, only: Size | None = None) -> Pixels:
     """Read and decode an image file: see `decode_picture`. Nothing but a regular file is opened."""
-    return decode_picture(read_source(str(source) if isinstance(source, Path) else source), size, resize, only=only)
+    whole = str(source) if isinstance(source, Path) else source
+    return decode_picture(read_source(whole), size, resize, only=only, box=box_of(whole))
 
 
-def decode_picture(data: bytes, size: Size | None, resize: ResizeMode, *, only: Size | None = None) -> Pixels:
+def decode_picture(
+    data: bytes, size: Size | None, resize: ResizeMode, *, only: Size | None = None, box: Box | None = None
+) -> Pixels:
     """Decode an image file's bytes to uint8 ``(height, width, 1 or 3)``.
 
     size: (height, width) to bring it to, None to leave it as it is. resize: see `bench.contract.Resize`.
     only: raise OtherSizeError, before decoding where possible, unless the image has this size by itself.
+    box: the part of the picture to take; the rest is as if it were not there.
     One channel is what grey files give, and palettes without a colour in them. Of animations, the first frame.
     Raises UnreadableImageError.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _decode(image, size, resize, only)
+            return _decode(image, size, resize, only, box)
     except (OtherSizeError, UnreadableImageError):
         raise
     except Exception as error:  # a damaged file can make Pillow raise almost anything, down to struct.error
         raise UnreadableImageError(_reason(error)) from error
 
 
-def _decode(image: Image.Image, size: Size | None, resize: ResizeMode, only: Size | None) -> Pixels:
+def _decode(image: Image.Image, size: Size | None, resize: ResizeMode, only: Size | None, box: Box | None) -> Pixels:
     _refuse_bomb(image)
-    if only is not None and sorted(image.size) != sorted(only):
+    shown = image.size if box is None else _size_of_box(image, box)
+    if only is not None and sorted(shown) != sorted(only):
         raise OtherSizeError
     jpeg = image.format in JPEG
-    if size is not None and jpeg:
+    if size is not None and jpeg and box is None:
         lying = "exif" in image.info and image.getexif().get(ORIENTATION, 1) >= 5
         height, width = reversed(size) if lying else size
         image.draft(None, (width * GAP, height * GAP))  # lets the JPEG decoder skip detail that no one will see
     if not jpeg or "exif" in image.info or "xmp" in image.info:  # asking costs a fifth of decoding a small JPEG
         ImageOps.exif_transpose(image, in_place=True)
-    if only is not None and (image.height, image.width) != only:
-        raise OtherSizeError
     plain = image if jpeg and image.mode in ("L", "RGB") else _grey_or_colour(image)
+    if box is not None:
+        plain = plain.crop(box)
+    if only is not None and (plain.height, plain.width) != only:
+        raise OtherSizeError
     if size is not None and (plain.height, plain.width) != size:
         plain = _RESIZERS[resize](plain, *size)
     return np.atleast_3d(np.asarray(plain))
@@ -103,6 +110,16 @@ def _refuse_bomb(image: Image.Image) -> None:
     limit, pixels = Image.MAX_IMAGE_PIXELS, image.width * image.height
     if limit is not None and pixels > limit:
         raise UnreadableImageError(f"{image.width}x{image.height} pixels, above Pillow's limit of {limit}")
+
+
+def _size_of_box(image: Image.Image, box: Box) -> tuple[int, int]:
+    """Return a box's width and height; refuse one that reaches out of the picture, and one of a picture on its side."""
+    left, top, right, bottom = box
+    if right > image.width or bottom > image.height:
+        raise UnreadableImageError(f"its box reaches out of its {image.width}x{image.height} pixels")
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        raise UnreadableImageError("EXIF turns it: its box may be meant before or after that; save it upright")
+    return right - left, bottom - top
 
 
 def _grey_or_colour(image: Image.Image) -> Image.Image:

@@ -136,7 +136,8 @@ class Listing:
             raise DataError(f"{self.source}: one class only ({first_few(classes)}), so that nothing can be told apart")
         for name in ("train", "query" if "query" in self.parts else "test"):
             if not self.parts.get(name):
-                raise DataError(f"{self.source}: no images in the {name} part")
+                use = {"train": "methods learn from it", "test": "it is what is ranked"}.get(name, "they ask")
+                raise DataError(f"{self.source}: no images in the {name} part, and {use}; name some for it")
         for name, part in self.parts.items():
             repeated = [one for one, times in Counter(part.ids).items() if times > 1]
             if repeated:
