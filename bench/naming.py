@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import re
 import unicodedata
@@ -49,7 +50,20 @@ def id_of(path: str, root: Path) -> str:
 
 def slug(*names: str) -> str:
     """Return a data set name, from names of files or folders, that is safe as a folder name and on a command line."""
-    return re.sub(r"[^\w.]+", "-", readable("-".join(names))).strip("-.").lower() or "images"
+    whole = unicodedata.normalize("NFC", readable("-".join(names)))
+    return shortened(re.sub(r"[^\w.]+", "-", whole).strip("-.").lower() or "images")
+
+
+def shortened(name: str, most: int = 100) -> str:
+    """Return a name of at most so many bytes: a longer one is cut and gets a digest of the whole.
+
+    A file's name may have 255 bytes, and endings and temporary names want some of them.
+    """
+    coded = os.fsencode(name)
+    if len(coded) <= most:
+        return name
+    digest = hashlib.sha256(coded).hexdigest()[:8]
+    return f"{coded[: most - 9].decode('utf-8', 'ignore')}-{digest}"
 
 
 def reason_of(error: Exception) -> str:

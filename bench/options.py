@@ -6,6 +6,7 @@ The same few types serve the command line (``-o margin=0.3``), ``bench.toml`` an
 
 from __future__ import annotations
 
+import csv
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -148,13 +149,21 @@ def coerce(given: Any, wanted: Any) -> Any:
     if origin in (Union, types.UnionType):
         return _optional(given, get_args(wanted))
     if origin is tuple:
-        items = given.split(",") if isinstance(given, str) else given
+        items = _words(given) if isinstance(given, str) else given
         if not isinstance(items, (list, tuple)):
             raise ValueError(f"expected a list, got {given!r}")
         return tuple(coerce(item.strip() if isinstance(item, str) else item, get_args(wanted)[0]) for item in items)
     if wanted in (bool, int, float, str):
         return _scalar(given, wanted)
     raise SimbenchError(f"an option of type {wanted} cannot be given on the command line or in bench.toml")
+
+
+def _words(given: str) -> list[str]:
+    """Return the words between commas; one in double quotes may have commas itself."""
+    try:
+        return next(csv.reader([given], skipinitialspace=True, strict=True)) or [""]
+    except csv.Error as error:
+        raise ValueError(f"expected words with commas between them, got {given!r} ({error})") from error
 
 
 def _one_of(given: Any, choices: tuple[Any, ...]) -> Any:

@@ -19,7 +19,7 @@ from bench.data.download.hub import hub_snapshot
 from bench.data.formats.archives import is_archive
 from bench.data.formats.parquet import README, columns_of, read_parquet
 from bench.data.layouts.listing import Listing, Part, collect
-from bench.naming import first_few, slug
+from bench.naming import first_few, slug, tidied
 
 from ._pictures import PART_NAMES, as_folder, bases, sort_pictures, tested
 
@@ -34,7 +34,7 @@ UNLABELLED = ("", "-1", "None")
 def label_of(path: PurePosixPath) -> str | None:
     """Return the class by the folder that a file is directly in, unless that is a part."""
     name = path.parts[-2] if len(path.parts) > 1 else ""
-    return None if not name or name.lower() in PART_NAMES or name.lower() in ("data", "images") else name
+    return None if not name or name.lower() in PART_NAMES or name.lower() in ("data", "images") else tidied(name)
 
 
 @dataset
@@ -86,7 +86,7 @@ class HuggingFace:
             paths, labels = found.setdefault(_part_of(table.relative_to(folder)), ([], []))
             for image, value in zip(read.images, read.cells[columns.label], strict=True):
                 number = value if isinstance(value, int) and not isinstance(value, bool) else -1
-                label = columns.classes[number] if 0 <= number < len(columns.classes) else str(value).strip()
+                label = columns.classes[number] if 0 <= number < len(columns.classes) else tidied(str(value))
                 if label in UNLABELLED:
                     left_out["rows without a label"] += 1
                     continue

@@ -5,7 +5,6 @@ A file is named by its path, and one array or column of a file with several as `
 
 from __future__ import annotations
 
-import csv
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
+from bench.data.formats.csv_table import read_cells, read_csv
 from bench.data.formats.parquet import with_pyarrow
-from bench.naming import did_you_mean, reason_of
+from bench.naming import did_you_mean, reason_of, tidied
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,20 +52,54 @@ def read_names(word: str, usual: str) -> NDArray[Any]:
     path, key = _split(word, NAME_FILES)
     kind = path.suffix.lower()
     if kind == ".npy":
-        return _numpy(path)
+        return _tidied(path, _numpy(path))
     if kind == ".npz":
-        return _from_npz(path, key, 1, usual)
+        return _tidied(path, _from_npz(path, key, 1, usual))
     if kind == ".parquet":
-        return _names_from_parquet(path, key, usual)
-    lines = _read(path, lambda: path.read_text(encoding="utf-8-sig").splitlines())
+        return _tidied(path, _names_from_parquet(path, key, usual))
     if kind == ".txt":
-        return np.array([line.strip() for line in lines if line.strip()], dtype=np.str_)
-    rows = _read(path, lambda: list(csv.reader(lines)))
-    heads = rows[0] if rows else []
+        return np.array(_text_lines(path), dtype=np.str_)
+    return np.array(_from_csv(path, key, usual), dtype=np.str_)
+
+
+def _from_csv(path: Path, key: str, usual: str) -> list[str]:
+    cells = read_cells(path)
+    heads = cells[0][1] if cells else []
     if len(heads) == 1 and not key and _is_number(heads[0]):  # one column of numbers without a header
-        return np.array([row[0] for row in rows if row], dtype=np.str_)
-    at = heads.index(_choose(path, key, heads, usual))
-    return np.array([row[at] for row in rows[1:] if len(row) > at], dtype=np.str_)
+        values = [(line, row[0]) for line, row in cells]
+    else:
+        table = read_csv(path)
+        at = _choose(path, key, table.header, usual)
+        values = [(line, row[at]) for line, row in table.rows]
+    for line, value in values:
+        if not value:
+            raise DataError(f"{path}: line {line}: an empty name; fill it, or leave its vector out too")
+    return [value for _, value in values]
+
+
+def _text_lines(path: Path) -> list[str]:
+    """Return the names in a text file, one a line; blank lines may only follow the last."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    lines = [tidied(line) for line in text.rstrip().split("\n")] if text.strip() else []
+    if "" in lines:
+        raise DataError(f"{path}: line {lines.index('') + 1}: an empty name; fill it, or leave its vector out too")
+    return lines
+
+
+def _tidied(path: Path, names: NDArray[Any]) -> NDArray[Any]:
+    """Return names as all are compared. Raises DataError for an empty one."""
+    texts = names.tolist() if names.dtype.kind in "UO" and names.ndim == 1 else []
+    if not all(isinstance(text, str) for text in texts) or not texts:
+        return names
+    found = [tidied(text) for text in texts]
+    if "" in found:
+        raise DataError(f"{path}: row {found.index('') + 1}: an empty name; fill it, or leave its vector out too")
+    return np.array(found, dtype=np.str_)
 
 
 def _is_number(text: str) -> bool:
@@ -94,7 +128,7 @@ def _split(word: str, kinds: Sequence[str]) -> tuple[Path, str]:
 def _read(path: Path, reader: Callable[[], Any]) -> Any:
     try:
         return reader()
-    except (*DAMAGED_ARRAYS, csv.Error) as error:
+    except DAMAGED_ARRAYS as error:
         raise DataError(f"{path}: cannot be read ({reason_of(error)})") from error
 
 

@@ -15,7 +15,7 @@ from bench.data.decoding.decode_image import SUFFIXES
 from bench.data.layouts.listing import Listing, Part, suffix_of, with_test
 from bench.data.layouts.split_folders import Look, find_parts, refuse_parts_among_classes
 from bench.data.splits.splits import stratified_cut
-from bench.naming import first_few, id_of, natural_key, naturally, readable, slug
+from bench.naming import first_few, id_of, natural_key, naturally, readable, slug, tidied
 
 # Folders of file servers, systems and archivers: thumbnails, bins, snapshots.
 LEFT_BEHIND = frozenset(
@@ -70,7 +70,7 @@ def read_classes(folder: Path, root: Path, *, part: bool = False) -> tuple[Part,
     labels: list[str] = []
     empty: list[str] = []
     for subfolder in subfolders:
-        before, label = len(paths), readable(subfolder.name)
+        before, label = len(paths), tidied(readable(subfolder.name))
         for path, image in walk(subfolder.path):
             if image:
                 paths.append(path)

@@ -124,10 +124,64 @@ def test_categories_are_names_and_a_table_of_one_endless_field_is_refused(tmp_pa
     pq.write_table(pa.table({"label": column}), tmp_path / "categories.parquet")
     assert np.asarray(read_names(str(tmp_path / "categories.parquet"), "label")).tolist() == ["a", "b", "a"]
     (tmp_path / "endless.csv").write_text("label\n" + "x" * 200_000, encoding="utf-8")
-    with pytest.raises(DataError, match=r"endless\.csv: cannot be read .*field"):
+    with pytest.raises(DataError, match=r"endless\.csv: line 2: not valid CSV .*field"):
         read_names(str(tmp_path / "endless.csv"), "label")
 
 
 def test_a_csv_of_one_column_of_numbers_needs_no_header(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("3\n0\n3\n")
     assert np.asarray(read_names(str(tmp_path / "labels.csv"), "label")).tolist() == ["3", "0", "3"]
+
+
+CLEAN = ["caf\u00e9", "tea", "caf\u00e9"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("clean.csv", "label\ncaf\u00e9\ntea\ncaf\u00e9\n"),
+        ("trailing.csv", "label\ncaf\u00e9 \n tea\ncafe\u0301\n"),
+        ("after_comma.csv", "id, label\n0, caf\u00e9\n1, tea\n2, caf\u00e9\n"),
+        ("mac.csv", "\ufefflabel\r\ncaf\u00e9\r\ntea\t\r\ncafe\u0301\r\n"),
+        ("nbsp.txt", "caf\u00e9\u00a0\ntea\ncafe\u0301\n\n\n"),
+        ("windows.txt", "\ufeffcaf\u00e9\r\ntea\r\ncaf\u00e9 \r\n"),
+    ],
+)
+def test_names_are_stripped_and_in_one_normal_form_in_text(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_bytes(text.encode())
+    assert np.asarray(read_names(str(tmp_path / name), "label")).tolist() == CLEAN
+
+
+def test_names_are_stripped_and_in_one_normal_form_in_arrays(tmp_path: Path) -> None:
+    odd = np.array(["cafe\u0301 ", " tea", "caf\u00e9"])
+    np.save(tmp_path / "y.npy", odd)
+    np.savez(tmp_path / "y.npz", label=odd)
+    pq.write_table(pa.table({"label": odd.tolist()}), tmp_path / "y.parquet")
+    for name in ("y.npy", "y.npz", "y.parquet"):
+        assert np.asarray(read_names(str(tmp_path / name), "label")).tolist() == CLEAN
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("twice.csv", "label,id,label\na,0,b\n", "line 1: the column label is there twice; keep one, or rename it"),
+        ("empty.csv", "id,label\n0,a\n1, \n2,a\n", "line 3: an empty name"),
+        ("short.csv", "id,label\n0,a\n1\n2,b\n", "line 3: 1 values for 2 columns"),
+        ("long.csv", "id,label\n0,a\n1,b,c\n", "line 3: 3 values for 2 columns; quote those with a comma"),
+        ("zero.csv", "label\na\0b\n", "line 2: a zero byte"),
+        ("blank.txt", "a\n\nb\n", "line 2: an empty name; fill it, or leave its vector out too"),
+        ("latin.txt", b"caf\xe9\n", "not UTF-8 text"),
+        ("latin.csv", b"label\ncaf\xe9\n", "not UTF-8 text"),
+        ("unclosed.csv", 'label\n"a\nb\n', "not valid CSV"),
+    ],
+)
+def test_rows_that_could_shift_labels_are_refused(tmp_path: Path, name: str, text: str | bytes, reason: str) -> None:
+    (tmp_path / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(DataError, match=reason):
+        read_names(str(tmp_path / name), "label")
+
+
+def test_an_empty_name_in_an_array_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "y.npy", np.array(["a", " ", "b"]))
+    with pytest.raises(DataError, match="row 2: an empty name"):
+        read_names(str(tmp_path / "y.npy"), "label")

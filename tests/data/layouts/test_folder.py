@@ -179,3 +179,20 @@ def test_empty_classes_are_named(tmp_path: Path, paint: Paint) -> None:
     (root / "empty one" / "notes.txt").touch()
     with pytest.raises(DataError, match="class folders without an image: empty one; fill or delete them"):
         list_folder(root)
+
+
+def test_a_class_in_two_normal_forms_is_one_class(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path, **{"train__caf\u00e9": 2, "test__cafe\u0301": 2, "train__tea": 2, "test__tea": 2})
+    listing = list_folder(root)
+    assert listing.classes == ("caf\u00e9", "tea")
+    assert Counter(listing.parts["test"].labels) == {"caf\u00e9": 2, "tea": 2}
+
+
+def test_what_systems_leave_behind_is_passed_over(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path, a=2, b=2)
+    for folder in ("a/@eaDir/0.png", "#recycle", "$RECYCLE.BIN", "lost+found", "b/@__thumb", "System Volume Information"):
+        paint(root / folder / "thumb.png")
+    listing = list_folder(root)
+    assert listing.classes == ("a", "b")
+    assert sum(map(len, listing.parts.values())) == 4
+    assert listing.left_out == {}
