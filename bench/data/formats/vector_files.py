@@ -6,6 +6,9 @@ A file is named by its path, and one array or column of a file with several as `
 from __future__ import annotations
 
 import importlib
+import math
+import os
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,7 @@ from bench.naming import did_you_mean, reason_of, tidied
 if TYPE_CHECKING:
     from torch import Tensor
 
+BOMB_BYTES, BOMB_RATIO = 1 << 30, 100  # unpacked; vectors shrink to a half at best, labels of one kind to a hundredth
 VECTOR_FILES = (".npy", ".npz", ".safetensors", ".parquet")
 NAME_FILES = (".npy", ".npz", ".parquet", ".txt", ".csv")
 
@@ -133,7 +137,8 @@ def _read(path: Path, reader: Callable[[], Any]) -> Any:
 
 
 def _numpy(path: Path) -> NDArray[Any]:
-    array: NDArray[Any] = _read(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+    with np.errstate(all="ignore"):  # sizes that overflow raise an error too
+        array: NDArray[Any] = _read(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
     return array
 
 
@@ -142,9 +147,31 @@ def _from_npz(path: Path, key: str, dimensions: int, usual: str = "") -> NDArray
     if isinstance(opened, np.ndarray):
         raise DataError(f"{path}: an npy file, by its content: name it so")
     with opened as file:
-        arrays = _read(path, lambda: {name: file[name] for name in file.files})
-        fitting = [name for name, array in arrays.items() if array.ndim == dimensions]
-    found: NDArray[Any] = arrays[_choose(path, key, fitting, usual)]
+        shapes = _read(path, lambda: _shapes(file.zip))
+        chosen = _choose(path, key, [name for name, shape in shapes.items() if len(shape) == dimensions], usual)
+        found: NDArray[Any] = _read(path, lambda: file[chosen])
+    return found
+
+
+def _shapes(archive: zipfile.ZipFile) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays in an npz file, by name, from their headers alone; what is no array is left out.
+
+    Raises ValueError for an array that is not as large as its header says, or that a bomb would unpack to.
+    """
+    found = {}
+    for member in archive.infolist():
+        name, ending = os.path.splitext(member.filename)
+        with archive.open(member) as file:
+            if ending != ".npy" or file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+                continue
+            version = tuple(file.read(2))
+            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = reader(file)
+            if not dtype.hasobject and math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+                raise ValueError(f"{member.filename} is not as large as its header says")
+        if member.file_size > max(BOMB_BYTES, BOMB_RATIO * member.compress_size):
+            raise ValueError(f"{member.filename} is a bomb: {member.compress_size:,} bytes for {member.file_size:,}")
+        found[name] = tuple(shape)
     return found
 
 
@@ -154,13 +181,16 @@ def _from_safetensors(path: Path, key: str) -> NDArray[Any] | Tensor:
         with safetensors.safe_open(path, framework="np") as file:
             shapes = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
             chosen = _choose(path, key, [name for name, part in shapes.items() if len(part.get_shape()) == 2])
-            if shapes[chosen].get_dtype() != "BF16":
+            kind = shapes[chosen].get_dtype()
+            if kind.startswith(("F8", "F4", "F6")):
+                raise DataError(f"{path}: {chosen!r} has numbers of kind {kind}; save them as float16 or float32")
+            if kind != "BF16":
                 array: NDArray[Any] = file.get_tensor(chosen)
                 return array
         with safetensors.safe_open(path, framework="pt") as file:  # NumPy has no bfloat16
             tensor: Tensor = file.get_tensor(chosen)
             return tensor
-    except (OSError, safetensors.SafetensorError) as error:
+    except (*DAMAGED_ARRAYS, AttributeError, safetensors.SafetensorError) as error:
         raise DataError(f"{path}: cannot be read ({reason_of(error)})") from error
 
 

@@ -48,7 +48,7 @@ def with_classes(collection: Collection, wanted: Sequence[str], seed: int) -> Co
     alike = {tidied(one): one for one in collection.classes}
     names = [alike.get(tidied(word), word) for word in wanted if word]
     known = collection.classes
-    if len(wanted) == 1 and names and names[0].isdecimal():
+    if len(wanted) == 1 and names and names[0].isdecimal() and len(names[0]) < 10:
         count = int(names[0])
         if not 2 <= count <= len(known):
             raise UsageError(f"--classes {count}: {collection.name} has {len(known)}; give 2 to {len(known)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
 from bench.contract import DataError, UsageError
+from bench.data.formats import vector_files
 from bench.data.formats.vector_files import read_names, read_vectors
 
 pa: Any = pytest.importorskip("pyarrow")
@@ -185,3 +188,60 @@ def test_an_empty_name_in_an_array_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "y.npy", np.array(["a", " ", "b"]))
     with pytest.raises(DataError, match="row 2: an empty name"):
         read_names(str(tmp_path / "y.npy"), "label")
+
+
+def header(shape: str) -> bytes:
+    """The first bytes of an npy file that says it has a shape."""
+    return (
+        b"\x93NUMPY\x01\x00\x76\x00"
+        + f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}".encode().ljust(117)
+        + b"\n"
+    )
+
+
+def hostile(folder: Path) -> None:
+    (folder / "unclosed.npy").write_bytes(header("(20, 4)") + bytes(320))
+    (folder / "deep.npy").write_bytes(b"\x93NUMPY\x02\x00" + struct.pack("<I", 9000) + b"(" * 8999 + b"\n")
+    (folder / "huge.npy").write_bytes(header("(100000000000, 400000000), }") + bytes(320))
+    with zipfile.ZipFile(folder / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("v.npy", header("(3000000000, 4), }") + bytes(1 << 20))
+    with zipfile.ZipFile(folder / "texts.npz", "w") as archive:
+        archive.writestr("a.txt", "hello")
+        archive.writestr("v.npy", "not npy")
+    np.savez(folder / "objects.npz", v=np.array([[{}]], dtype=object))
+    save_tensors({"v": torch.ones(20, 4).to(torch.float8_e4m3fn)}, folder / "tiny.safetensors")
+    (folder / "deep.safetensors").write_bytes(struct.pack("<Q", 100_000) + b"[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("unclosed.npy", "unclosed.npy: cannot be read"),
+        ("deep.npy", "deep.npy: cannot be read"),
+        ("huge.npy", "huge.npy: cannot be read"),
+        ("bomb.npz", "v.npy is not as large as its header says"),
+        ("texts.npz", "nothing of the right shape in it"),
+        ("objects.npz", "objects.npz: cannot be read .*allow_pickle"),
+        ("tiny.safetensors", "'v' has numbers of kind F8_E4M3; save them as float16 or float32"),
+        ("deep.safetensors", "deep.safetensors: cannot be read"),
+    ],
+)
+def test_a_hostile_file_of_vectors_is_refused_in_one_line(tmp_path: Path, name: str, reason: str) -> None:
+    hostile(tmp_path)
+    with pytest.raises(DataError, match=reason) as told:
+        read_vectors(str(tmp_path / name))
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_files, "BOMB_BYTES", 1 << 16)
+    np.savez_compressed(tmp_path / "bomb.npz", v=np.zeros((1 << 16, 4), np.float32), readme=np.zeros(3))
+    with pytest.raises(DataError, match=r"v\.npy is a bomb"):
+        read_vectors(str(tmp_path / "bomb.npz"))
+
+
+def test_other_members_of_an_archive_are_passed_over(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", v=VECTORS)
+    with zipfile.ZipFile(tmp_path / "v.npz", "a") as archive:
+        archive.writestr("readme.txt", "hello")
+    np.testing.assert_array_equal(np.asarray(read_vectors(str(tmp_path / "v.npz"))), VECTORS)
