@@ -6,8 +6,8 @@ import tokenize
 import zipfile
 import zlib
 
-# What Python and NumPy raise for a damaged npy or npz file: any of these, by the byte that is wrong. A header is read as
-# Python reads literals, which may be nested too deep (a RuntimeError) or not be closed; sizes may be any number.
+# What Python and NumPy raise for a damaged npy or npz file: any of these, by the byte that is wrong. Headers are
+# read as Python literals, nested too deep (a RuntimeError) or not closed; sizes may be any number.
 DAMAGED_ARRAYS = (
     OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, SyntaxError, OverflowError, MemoryError,
     tokenize.TokenError, zipfile.BadZipFile, zlib.error,
