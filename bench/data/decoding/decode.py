@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -20,7 +21,7 @@ import PIL
 from bench.contract import DataError, DataPlace, ResizeMode, UsageError
 from bench.data.decoding.block import Frame, Outcome, Task, fill_block
 from bench.data.decoding.cache import ENTRY, Entry, files_key, find_entry, keep_entry, locked
-from bench.data.decoding.decode_image import Size, read_picture
+from bench.data.decoding.decode_image import HEIC, Size, read_picture
 from bench.data.decoding.decode_journal import DecodeJournal
 from bench.data.decoding.image_source import Source, UnreadableImageError, name_of
 from bench.data.decoding.ordered_map import map_in_order
@@ -94,6 +95,8 @@ def decode_files(
     sources = [str(file) if isinstance(file, Path) else file for file in files]
     recipe = replace(recipe, size=place.image_size or recipe.size)
     facts = {"format": FORMAT, "pillow": PIL.__version__, "size": recipe.size, "resize": recipe.resize}
+    if HEIC:  # files that could not be read without it are tried again
+        facts["pillow_heif"] = version("pillow_heif")
     key = files_key(sources, facts)
     with locked(place.cache, key) as folder:
         entry = find_entry(place.cache, key)

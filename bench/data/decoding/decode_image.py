@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 # Imported for what they register, so that no two threads race to do it.
 from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin  # noqa: F401 # isort: skip
@@ -27,8 +31,16 @@ ORIENTATION = 0x0112  # EXIF tag; 5 to 8 lie on their side
 JPEG = ("JPEG", "MPO")  # the second: several in one file, as some cameras write them; the first opens it
 # Whatever a file is called, nothing else is tried: of Pillow's other formats, one (EPS) is a program that is run.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
+# Where Pillow was built with AVIF, and with the package that teaches it HEIC.
+AVIF = bool(find_spec("PIL.AvifImagePlugin")) and features.check("avif")
+HEIC = find_spec("pillow_heif") is not None
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+HEIC_EXTRA = "HEIC needs pip install 'simbench-retrieval[heic]'"
+HEIC_SUFFIXES = (".heic", ".heif", ".hif")
 SUFFIXES = frozenset(
-    ".bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905 - reads better
+    (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+    + ((".avif",) if AVIF else ())
+    + (HEIC_SUFFIXES if HEIC else ())
 )
 # Of pictures, read or not: a file with one of these that is left out is told as a loss.
 PICTURES = SUFFIXES.union(
@@ -75,12 +87,45 @@ def decode_picture(
     Raises UnreadableImageError.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=_formats_of(data)) as image:
             return _decode(image, size, resize, only, box)
     except (OtherSizeError, UnreadableImageError):
         raise
     except Exception as error:  # a damaged file can make Pillow raise almost anything, down to struct.error
         raise UnreadableImageError(_reason(error)) from error
+
+
+def _formats_of(data: bytes) -> tuple[str, ...]:
+    """Return the formats to try for a file's bytes: of those in ISO's container, only what they say they are."""
+    if data[4:8] != b"ftyp":
+        return FORMATS
+    brands = {data[8:12], *(data[at : at + 4] for at in range(16, min(int.from_bytes(data[:4], "big"), 256), 4))}
+    if brands & {b"avif", b"avis"}:
+        if not AVIF:
+            raise UnreadableImageError("AVIF, which this Pillow was built without; install Pillow 11.3 or later")
+        _register_avif()
+        return ("AVIF",)
+    if not brands.isdisjoint(HEIC_BRANDS):
+        if not HEIC:
+            raise UnreadableImageError(HEIC_EXTRA)
+        _register_heic()
+        return ("HEIF",)
+    return FORMATS
+
+
+@cache
+def _register_avif() -> None:
+    with _REGISTERING:
+        importlib.import_module("PIL.AvifImagePlugin")
+
+
+@cache
+def _register_heic() -> None:
+    with _REGISTERING:
+        importlib.import_module("pillow_heif").register_heif_opener()
+
+
+_REGISTERING = Lock()  # of threads that meet their first such file at once
 
 
 def _decode(image: Image.Image, size: Size | None, resize: ResizeMode, only: Size | None, box: Box | None) -> Pixels:

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import filecmp
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bench.contract import DataError
 from bench.data.decoding.decode_image import SUFFIXES
-from bench.data.layouts.listing import Listing, Part, suffix_of, with_test
+from bench.data.layouts.listing import Listing, Part, suffix_of, unread_pictures, with_test
 from bench.data.layouts.split_folders import Look, find_parts, refuse_parts_among_classes
 from bench.data.splits.splits import stratified_cut
 from bench.naming import first_few, id_of, natural_key, naturally, readable, slug, tidied
 
+# What cameras, phones and photo programs call folders: 2024-05-01, 20240501, "2024 05 Rome", May 2024, 100CANON, DCIM.
+_MONTH = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+ALBUM = re.compile(
+    r"(?:19|20)\d\d(?:[-_. ]?(?:0[1-9]|1[0-2])(?:[-_. ]?(?:0[1-9]|[12]\d|3[01]))?)?(?:\b.*)?"
+    rf"|(?:\d{{1,2}}[ .])?(?:{_MONTH})[a-z]*[ ,.]+(?:\d{{1,2}},? )?(?:19|20)\d\d"
+    r"|\d{1,2}[-.]\d{1,2}[-.](?:19|20)\d\d|1\d\d_?[A-Z][A-Z0-9]{3,4}"
+    r"|dcim|camera(?: roll)?|screenshots|whatsapp images",
+    re.IGNORECASE,
+)
 # Folders of file servers, systems and archivers: thumbnails, bins, snapshots.
 LEFT_BEHIND = frozenset(
     (
@@ -44,7 +54,8 @@ def list_folder(root: Path, *, test_fraction: float = 0.3, split_seed: int = 0) 
     else:
         whole, left_out = read_classes(root, root)
         parts = cut(whole, test_fraction, split_seed)
-    return Listing(slug(root.resolve().name), root, parts, left_out)
+    labels = naturally(label for part in parts.values() for label in part.labels)
+    return Listing(slug(root.resolve().name), root, parts, left_out, _like_an_album(labels))
 
 
 def read_classes(folder: Path, root: Path, *, part: bool = False) -> tuple[Part, Counter[str]]:
@@ -80,8 +91,19 @@ def read_classes(folder: Path, root: Path, *, part: bool = False) -> tuple[Part,
         if len(paths) == before:
             empty.append(label)
     if empty:
-        raise DataError(f"{folder}: class folders without an image: {first_few(empty)}; fill or delete them")
+        what = f"class folders without an image: {first_few(empty)}; fill or delete them"
+        raise DataError(f"{folder}: {what}{unread_pictures(left_out)}")
     return Part(tuple(paths), tuple(labels), tuple(id_of(path, root) for path in paths)), left_out
+
+
+def _like_an_album(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return a warning where half of the folders are named as cameras and albums name them, else nothing."""
+    named = [label for label in labels if ALBUM.fullmatch(label)]
+    if 2 * len(named) < max(2, len(labels)):
+        return ()
+    return (
+        f"folders named like an album's, by day or camera ({first_few(named)}): are these classes of what is shown?",
+    )
 
 
 def _looks(root: Path) -> Iterator[Look]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.contract import Collection, DataError, DataPlace, Images, ImageShape, Resize, Split
 from bench.data.decoding.decode import DecodeRecipe, decode_files
-from bench.data.decoding.decode_image import PICTURES
+from bench.data.decoding.decode_image import HEIC_EXTRA, HEIC_SUFFIXES, PICTURES, SUFFIXES
 from bench.data.decoding.image_source import Source
 from bench.data.splits.protocols import obstacles
 from bench.naming import first_few, naturally
@@ -214,6 +214,15 @@ def suffix_of(path: str) -> str:
     return os.path.splitext(path)[1].lower() or "no suffix"
 
 
+def unread_pictures(counts: Mapping[str, int]) -> str:
+    """Return what to add to a message where there are pictures of a format that is not read, with what to do."""
+    kinds = sorted(kind for kind in counts if kind in PICTURES - SUFFIXES)
+    if not kinds:
+        return ""
+    remedy = HEIC_EXTRA if set(kinds) <= set(HEIC_SUFFIXES) else "save them as PNG or JPEG"
+    return f" ({', '.join(f'{counts[kind]:,} {kind}' for kind in kinds)} are not read here; {remedy})"
+
+
 def _left_out(counts: Mapping[str, int]) -> Iterator[tuple[str, bool]]:
     """Yield in a line each what was left out, and whether it is pictures, which nobody expects."""
     for pictures in (True, False):
@@ -222,7 +231,8 @@ def _left_out(counts: Mapping[str, int]) -> Iterator[tuple[str, bool]]:
             kinds = [f"{count:,} {kind}" for kind, count in sorted(some.items(), key=lambda one: (-one[1], one[0]))]
             total, listed = sum(some.values()), first_few(kinds, 8)
             if pictures:
-                yield f"{total:,} pictures left out, in no class or of a format that is not read: {listed}", True
+                about = unread_pictures(some)
+                yield f"{total:,} pictures left out, in no class or of a format that is not read: {listed}{about}", True
             else:
                 yield f"{total:,} other files left out: {listed}", False
 

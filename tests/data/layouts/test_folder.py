@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.contract import DataError
+from bench.contract import DataError, DataPlace
+from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.folder import list_folder
+from bench.data.layouts.listing import collect
 
 Paint = Callable[..., Path]
 
@@ -205,3 +207,54 @@ def test_what_systems_leave_behind_is_passed_over(tmp_path: Path, paint: Paint) 
     assert listing.classes == ("a", "b")
     assert sum(map(len, listing.parts.values())) == 4
     assert listing.left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("folders", "album"),
+    [
+        (("2024-05-01", "2024-05-02 Rome", "2024-06-11"), True),
+        (("20240501", "20240502"), True),
+        (("May 2024", "June 2024", "friends"), True),
+        (("100CANON", "101CANON"), True),
+        (("DCIM", "Screenshots", "Camera"), True),
+        (("2019", "2020"), True),
+        (("cat", "dog", "2024-05-01"), False),
+        (("10012345", "10012346"), False),  # article numbers
+        (("0", "1", "17"), False),
+        (("maybe", "mayor"), False),
+    ],
+)
+def test_folders_named_like_an_albums_are_warned_of(
+    tmp_path: Path, paint: Paint, folders: tuple[str, ...], album: bool
+) -> None:
+    for folder in folders:
+        for number in range(2):
+            paint(tmp_path / folder / f"{number}.png")
+    warnings = list_folder(tmp_path).warnings
+    assert ["folders named like an album's" in warning for warning in warnings] == [True] * album
+
+
+def test_pictures_left_out_are_told_by_suffix_with_what_reads_them(
+    tmp_path: Path, paint: Paint, place: DataPlace, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = fill(paint, tmp_path / "shop", a=2, b=2)
+    for name in ("a/1.jxl", "a/2.JXL", "b/1.cr2", "b/notes.txt"):
+        (root / name).touch()
+    notes = collect(list_folder(root), place, DecodeRecipe(), mirror=False).notes
+    assert notes[:2] == (
+        "3 pictures left out, in no class or of a format that is not read: 2 .jxl, 1 .cr2 "
+        "(1 .cr2, 2 .jxl are not read here; save them as PNG or JPEG)",
+        "1 other files left out: 1 .txt",
+    )
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_classes_of_unread_pictures_alone_are_refused_with_what_reads_them(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path, a=2, b=2)
+    for name in ("c/1.jxl", "c/2.jxl"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).touch()
+    with pytest.raises(
+        DataError, match=r"without an image: c; .* \(2 .jxl are not read here; save them as PNG or JPEG"
+    ):
+        list_folder(root)
