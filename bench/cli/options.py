@@ -199,6 +199,16 @@ class Given:
         return load_config(self.config, overrides=self.overrides, flags=flags)
 
 
+def label_folders(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--label-from``: which folder's name is a picture's label; as a data set's option ``label_from``."""
+    return option(
+        "--label-from",
+        type=click.Choice(("outer", "inner")),
+        default="outer",
+        help="Label pictures in nested folders by the outer one, as a run does, or by the one they lie in.",
+    )(command)
+
+
 def configuration(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--config``, ``--set``, ``--debug``, ``--methods`` and ``--datasets``: the argument ``given``."""
 

@@ -6,17 +6,20 @@ import filecmp
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from bench.contract import DataError
 from bench.data.decoding.decode_image import SUFFIXES
 from bench.data.layouts.listing import Listing, Part, suffix_of, unread_pictures, with_test
-from bench.data.layouts.split_folders import Look, find_parts, refuse_parts_among_classes
+from bench.data.layouts.split_folders import Look, find_parts, part_of_name, refuse_parts_among_classes
 from bench.data.splits.splits import stratified_cut
 from bench.naming import first_few, id_of, natural_key, naturally, readable, slug, tidied
+
+LabelFrom = Literal["outer", "inner"]
 
 # What cameras, phones and photo programs call folders: 2024-05-01, 20240501, "2024 05 Rome", May 2024, 100CANON, DCIM.
 _MONTH = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
@@ -37,31 +40,37 @@ LEFT_BEHIND = frozenset(
 )  # fmt: skip
 
 
-def list_folder(root: Path, *, test_fraction: float = 0.3, split_seed: int = 0) -> Listing:
+def list_folder(
+    root: Path, *, test_fraction: float = 0.3, split_seed: int = 0, label_from: LabelFrom = "outer"
+) -> Listing:
     """List a folder of images, with classes in natural order and relative paths as ids.
 
     Where there are no split folders (see `split_folders`), a seeded, stratified cut gives a share of ``test_fraction``
-    to the test part; each class with two images or more is in both. Hidden files are passed over, and files that are no
-    images, or lie in no class, are counted. Raises DataError for a folder that is not laid out so.
+    to the test part; each class with two images or more is in both. label_from: see ``label_of``. Hidden files are
+    passed over, and files that are no images, or lie in no class, are counted.
+    Raises DataError for a folder that is not laid out so.
     """
     if not root.is_dir():
         raise DataError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}")
     splits = find_parts(root, _looks(root))
     if splits:
-        found = {name: read_classes(folder, root, part=True) for name, folder in splits.items()}
+        found = {name: read_classes(folder, root, part=True, label_from=label_from) for name, folder in splits.items()}
         parts = with_test(_queries_named({name: part for name, (part, _) in found.items()}, splits), root)
         left_out = sum((left for _, left in found.values()), _beside(root, splits.values()))
     else:
-        whole, left_out = read_classes(root, root)
+        whole, left_out = read_classes(root, root, label_from=label_from)
         parts = cut(whole, test_fraction, split_seed)
     labels = naturally(label for part in parts.values() for label in part.labels)
     return Listing(slug(root.resolve().name), root, parts, left_out, _like_an_album(labels))
 
 
-def read_classes(folder: Path, root: Path, *, part: bool = False) -> tuple[Part, Counter[str]]:
+def read_classes(
+    folder: Path, root: Path, *, part: bool = False, label_from: LabelFrom = "outer"
+) -> tuple[Part, Counter[str]]:
     """Return the images of a folder of class folders, and what was left out, counted by suffix.
 
-    Ids are relative to ``root``. part: the folder is a part, in which no other part may lie.
+    Ids are relative to ``root``. part: the folder is a part, in which no other part may lie. label_from: see
+    ``label_of``.
     """
     subfolders: list[os.DirEntry[str]] = []
     loose: list[os.DirEntry[str]] = []
@@ -81,13 +90,13 @@ def read_classes(folder: Path, root: Path, *, part: bool = False) -> tuple[Part,
     labels: list[str] = []
     empty: list[str] = []
     for subfolder in subfolders:
-        before, label = len(paths), tidied(readable(subfolder.name))
+        before, label = len(paths), readable(subfolder.name)
         for path, image in walk(subfolder.path):
             if image:
                 paths.append(path)
+                labels.append(label_of(os.path.relpath(path, folder), (), label_from) or label)
             else:
                 left_out[suffix_of(path)] += 1
-        labels += [label] * (len(paths) - before)
         if len(paths) == before:
             empty.append(label)
     if empty:
@@ -144,6 +153,41 @@ def _queries_named(parts: dict[str, Part], folders: Mapping[str, Path]) -> dict[
         if there in gallery and filecmp.cmp(path, there, shallow=False):
             ids[row] = gallery[there]
     return parts | {"query": Part(query.paths, query.labels, tuple(ids))}
+
+
+def label_of(name: str, parts: Collection[str], label_from: LabelFrom) -> str | None:
+    """Return the label of a picture by its path within a folder of class folders; None for one directly in it.
+
+    parts: the names of the folders that are parts, which are no label. label_from: of the folders on the way, the
+    "outer" one, which is the first, or the "inner" one, in which the picture lies.
+    """
+    first, _, rest = name.partition("/")
+    if first in parts:
+        first, _, rest = rest.partition("/")
+    if not rest:
+        return None
+    inner = rest.rpartition("/")[0].rpartition("/")[2] if label_from == "inner" else ""
+    return tidied(readable(inner or first))
+
+
+def parts_among(names: Sequence[str]) -> frozenset[str]:
+    """Return which of the first folders on the way to pictures are parts; none where that could be meant in two ways.
+
+    names: of pictures, relative to the folder that these lie in.
+    """
+    tops = {name.partition("/")[0] for name in names if "/" in name}
+    if not any(map(part_of_name, tops)):
+        return frozenset()
+    seconds: dict[str, set[str]] = {top: set() for top in tops}
+    for name in names:
+        top, _, rest = name.partition("/")
+        if rest:
+            seconds[top].add(rest.partition("/")[0] if "/" in rest else "")
+    looks = [Look(Path(top), "" in inner, frozenset(inner - {""})) for top, inner in seconds.items()]
+    try:
+        return frozenset(folder.name for folder in find_parts(Path(), looks).values())
+    except DataError:
+        return frozenset()
 
 
 def is_image(name: str) -> bool:

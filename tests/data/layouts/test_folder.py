@@ -11,7 +11,7 @@ import pytest
 
 from bench.contract import DataError, DataPlace
 from bench.data.decoding.decode import DecodeRecipe
-from bench.data.layouts.folder import list_folder
+from bench.data.layouts.folder import LabelFrom, label_of, list_folder, parts_among
 from bench.data.layouts.listing import collect
 
 Paint = Callable[..., Path]
@@ -258,3 +258,39 @@ def test_classes_of_unread_pictures_alone_are_refused_with_what_reads_them(tmp_p
         DataError, match=r"without an image: c; .* \(2 .jxl are not read here; save them as PNG or JPEG"
     ):
         list_folder(root)
+
+
+NAMES = ("bags/front/1.png", "bags/side/2.png", "bags/3.png", "4.png", "train/bags/5.png", "train/bags/front/6.png")
+
+
+@pytest.mark.parametrize(
+    ("label_from", "labels"),
+    [
+        ("outer", ["bags", "bags", "bags", None, "bags", "bags"]),
+        ("inner", ["front", "side", "bags", None, "bags", "front"]),
+    ],
+)
+def test_a_nested_pictures_label_follows_one_rule(label_from: LabelFrom, labels: list[str | None]) -> None:
+    assert [label_of(name, {"train"}, label_from) for name in NAMES] == labels
+
+
+@pytest.mark.parametrize("label_from", ["outer", "inner"])
+def test_a_runs_labels_are_those_that_an_embedded_folder_gets(
+    tmp_path: Path, paint: Paint, label_from: LabelFrom
+) -> None:
+    for root in (tmp_path / "whole", tmp_path / "cut" / "train", tmp_path / "cut" / "test"):
+        fill(paint, root, bags__front=2, bags__side=2, hats__front=2)
+    for root in (tmp_path / "whole", tmp_path / "cut"):
+        listing = list_folder(root, label_from=label_from)
+        ids = [one for part in listing.parts.values() for one in part.ids]
+        labels = [label for part in listing.parts.values() for label in part.labels]
+        parts = parts_among(ids)
+        assert [label_of(name, parts, label_from) for name in ids] == labels
+        assert listing.classes == (("bags", "hats") if label_from == "outer" else ("front", "side"))
+
+
+def test_folders_of_two_meanings_are_no_parts_of_a_folder_to_embed() -> None:
+    assert parts_among(["test/ok/1.png", "ok/2.png"]) == frozenset()
+    assert parts_among(["train/a/1.png", "test/a/2.png"]) == {"train", "test"}
+    assert parts_among(["train/1.png", "bus/2.png"]) == frozenset()  # the vehicle
+    assert parts_among(["1.png"]) == frozenset()
