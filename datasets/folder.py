@@ -23,6 +23,7 @@ class Folder:
 
     size: side in pixels that all images are brought to; None: their own, if they share one of at most 64x64, else 64.
     resize: "crop" to the square in the middle, "pad" to a square with white, or "stretch".
+    value_range: lowest and highest value of 16-bit pictures, such as 0,4095: black and white; None: 0 and 65,535.
     mirror: a mirrored image shows the same class.
     label_from: of folders inside a class folder, "outer" is the class, or the "inner" one, in which the picture lies.
     test_fraction, split_seed: of the cut where the folder has none of its own.
@@ -31,6 +32,7 @@ class Folder:
     path: str = ""
     size: int | None = None
     resize: ResizeMode = "crop"
+    value_range: tuple[int, ...] | None = None
     mirror: bool = True
     label_from: LabelFrom = "outer"
     test_fraction: float = 0.3
@@ -42,4 +44,4 @@ class Folder:
             root, test_fraction=self.test_fraction, split_seed=self.split_seed, label_from=self.label_from
         )
         size = None if self.size is None else (self.size, self.size)
-        return collect(listing, place, DecodeRecipe(size, self.resize), mirror=self.mirror)
+        return collect(listing, place, DecodeRecipe(size, self.resize, self.value_range), mirror=self.mirror)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import warnings
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from bench.contract import Pixels, ResizeMode
 
 Size = tuple[int, int]  # height, width
+Range = tuple[int, int]  # lowest and highest value
 
 WHITE = 255  # the background under transparency, and of the borders that "pad" adds
 GAP = 2  # resize from at least twice the wanted size: Pillow finds it "almost indistinguishable" from the full way
@@ -69,26 +71,40 @@ class OtherSizeError(Exception):
     """A readable image does not have the size that all images were thought to have."""
 
 
-def read_picture(source: Source | Path, size: Size | None, resize: ResizeMode, *, only: Size | None = None) -> Pixels:
+def read_picture(
+    source: Source | Path,
+    size: Size | None,
+    resize: ResizeMode,
+    *,
+    only: Size | None = None,
+    value_range: Range | None = None,
+) -> Pixels:
     """Read and decode an image file: see `decode_picture`. Nothing but a regular file is opened."""
     whole = str(source) if isinstance(source, Path) else source
-    return decode_picture(read_source(whole), size, resize, only=only, box=box_of(whole))
+    return decode_picture(read_source(whole), size, resize, only=only, box=box_of(whole), value_range=value_range)
 
 
 def decode_picture(
-    data: bytes, size: Size | None, resize: ResizeMode, *, only: Size | None = None, box: Box | None = None
+    data: bytes,
+    size: Size | None,
+    resize: ResizeMode,
+    *,
+    only: Size | None = None,
+    box: Box | None = None,
+    value_range: Range | None = None,
 ) -> Pixels:
     """Decode an image file's bytes to uint8 ``(height, width, 1 or 3)``.
 
     size: (height, width) to bring it to, None to leave it as it is. resize: see `bench.contract.Resize`.
     only: raise OtherSizeError, before decoding where possible, unless the image has this size by itself.
-    box: the part of the picture to take; the rest is as if it were not there.
+    box: the part of the picture to take; the rest is as if it were not there. value_range: what is black and what is
+    white in grey pictures of 16 bits, between which values are rounded to 8; None: the upper 8 bits are kept.
     One channel is what grey files give, and palettes without a colour in them. Of animations, the first frame.
     Raises UnreadableImageError.
     """
     try:
         with Image.open(io.BytesIO(data), formats=_formats_of(data)) as image:
-            return _decode(image, size, resize, only, box)
+            return _decode(image, size, resize, only=only, box=box, value_range=value_range)
     except (OtherSizeError, UnreadableImageError):
         raise
     except Exception as error:  # a damaged file can make Pillow raise almost anything, down to struct.error
@@ -128,7 +144,15 @@ def _register_heic() -> None:
 _REGISTERING = Lock()  # of threads that meet their first such file at once
 
 
-def _decode(image: Image.Image, size: Size | None, resize: ResizeMode, only: Size | None, box: Box | None) -> Pixels:
+def _decode(
+    image: Image.Image,
+    size: Size | None,
+    resize: ResizeMode,
+    *,
+    only: Size | None,
+    box: Box | None,
+    value_range: Range | None,
+) -> Pixels:
     _refuse_bomb(image)
     shown = image.size if box is None else _size_of_box(image, box)
     if only is not None and sorted(shown) != sorted(only):
@@ -140,7 +164,7 @@ def _decode(image: Image.Image, size: Size | None, resize: ResizeMode, only: Siz
         image.draft(None, (width * GAP, height * GAP))  # lets the JPEG decoder skip detail that no one will see
     if not jpeg or "exif" in image.info or "xmp" in image.info:  # asking costs a fifth of decoding a small JPEG
         ImageOps.exif_transpose(image, in_place=True)
-    plain = image if jpeg and image.mode in ("L", "RGB") else _grey_or_colour(image)
+    plain = image if jpeg and image.mode in ("L", "RGB") else _grey_or_colour(image, value_range)
     if box is not None:
         plain = plain.crop(box)
     if only is not None and (plain.height, plain.width) != only:
@@ -167,11 +191,31 @@ def _size_of_box(image: Image.Image, box: Box) -> tuple[int, int]:
     return right - left, bottom - top
 
 
-def _grey_or_colour(image: Image.Image) -> Image.Image:
+def highest_value(source: Source) -> int | None:
+    """Return the highest value in a grey picture of 16 bits; None for any other file, and for what is no picture."""
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(read_source(source)), formats=FORMATS) as image:
+            warnings.simplefilter("ignore")
+            _refuse_bomb(image)
+            return int(np.asarray(image).max()) if _is_deep(image) else None
+    except Exception:  # whatever is wrong with the file was told when it was decoded
+        return None
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+
+
+def _grey_or_colour(image: Image.Image, value_range: Range | None) -> Image.Image:
     """Return any mode as "L" or "RGB", with transparency laid over white."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        high = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)  # 16 bits: keep the upper 8
-        return Image.fromarray(high.astype(np.uint8))
+    if _is_deep(image):
+        values = np.asarray(image).astype(np.int64)
+        if value_range is None:
+            high = values >> 8  # 16 bits: keep the upper 8
+        else:
+            low, top = value_range
+            high = ((values - low) * 510 + (top - low)) // (2 * (top - low))  # rounded
+        return Image.fromarray(np.clip(high, 0, 255).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise UnreadableImageError("32-bit pixels have no known range; save it with 8 or 16 bits a channel")
     clear = image.has_transparency_data

@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.contract import Collection, DataError, DataPlace, Images, ImageShape, Resize, Split
 from bench.data.decoding.decode import DecodeRecipe, decode_files
-from bench.data.decoding.decode_image import HEIC_EXTRA, HEIC_SUFFIXES, PICTURES, SUFFIXES
+from bench.data.decoding.decode_image import HEIC_EXTRA, HEIC_SUFFIXES, PICTURES, SUFFIXES, highest_value
 from bench.data.decoding.image_source import Source
 from bench.data.splits.protocols import obstacles
 from bench.naming import first_few, naturally
+
+if TYPE_CHECKING:
+    from bench.contract.images import Pixels
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,9 @@ def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror:
             for name, part in listing.parts.items()
         }
         listing = replace(listing, parts=kept)
+    depth = _depth(list(rows), decoded.pixels, recipe, "manifest" if listing.source.is_file() else "folder")
+    for warning in depth:
+        logger.warning("%s: %s", listing.source, warning)
     classes = listing.classes
     numbers = {name: number for number, name in enumerate(classes)}
     splits = {
@@ -204,14 +211,42 @@ def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror:
         test=splits.get("test"),
         query=splits.get("query"),
         gallery=splits.get("gallery"),
-        resize=Resize(shape.height, shape.width, recipe.resize),
-        notes=(*notes, f"images of another shape than {shape} were brought to it ({recipe.resize})"),
+        resize=Resize(shape.height, shape.width, recipe.resize, recipe.range),
+        notes=(*notes, *depth, f"images of another shape than {shape} were brought to it ({recipe.resize})"),
     )
 
 
 def suffix_of(path: str) -> str:
     """Return a file's suffix as counts name it: in lower case, "no suffix" where there is none."""
     return os.path.splitext(path)[1].lower() or "no suffix"
+
+
+_LOOKED_AT = 16  # pictures whose highest value says what range a data set's values have
+_SEEN = 8  # of 255: what is below is black to the eye
+_BLACK = 256  # values below this have nothing in their upper 8 bits
+
+
+def _depth(sources: Sequence[Source], pixels: Pixels, recipe: DecodeRecipe, plugin: str) -> tuple[str, ...]:
+    """Return a warning where pictures of 16 bits use a fraction of their range, or more than the one that was given.
+
+    Likewise where all pictures are black. pixels: of all sources, as decoded; plugin: the data set with the option.
+    """
+    some = sources[:: max(1, len(sources) // _LOOKED_AT)]
+    found = [value for source in some if (value := highest_value(source)) is not None]
+    if not found:
+        highest = int(pixels[:: max(1, len(pixels) // _LOOKED_AT)].max(initial=0))
+        black = f"of the pictures looked at, the highest value is {highest} of 255: all black, as masks of classes are"
+        return (black,) if highest < _SEEN else ()
+    top = max(found)
+    told = f"of {len(found)} 16-bit pictures looked at, the highest value is {top:,}"
+    if recipe.range is not None:
+        clipped = f"{told}, above the {recipe.range[1]:,} that value_range makes white"
+        return (clipped,) if top > recipe.range[1] else ()
+    if top >= 1 << 15:
+        return ()
+    left = "they are all black" if top < _BLACK else f"{(top >> 8) + 1} of 256 grey levels are left"
+    range_ = f"value_range=0,{(1 << top.bit_length()) - 1 if top else 65535}"
+    return (f"{told} of 65,535, so that {left}; --set datasets.{plugin}.{range_} uses all",)
 
 
 def unread_pictures(counts: Mapping[str, int]) -> str:
