@@ -141,6 +141,9 @@ def read_parquet(
                     raise DataError(
                         f"{source}: no column {column!r}{did_you_mean(column, names)} (found: {', '.join(names)})"
                     )
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise DataError(f"{source}: the column {twice!r} is there twice; keep one, or rename it")
             wanted = [name for name in dict.fromkeys((label_column, "split", *others)) if name in names]
             cells = file.read(columns=wanted).to_pydict()
             cells[label_column] = _named(file.schema_arrow.metadata, label_column, cells[label_column])

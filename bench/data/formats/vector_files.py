@@ -9,6 +9,7 @@ import importlib
 import math
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,7 +196,7 @@ def _from_safetensors(path: Path, key: str) -> NDArray[Any] | Tensor:
 
 
 def _vectors_from_parquet(path: Path, key: str) -> NDArray[Any]:
-    schema = with_pyarrow(path, lambda parquet: parquet.read_schema(path))
+    schema = _schema(path)
     kinds = {name: str(schema.field(name).type) for name in schema.names}
     lists = [name for name, kind in kinds.items() if "list<" in kind]
     floating = [name for name, kind in kinds.items() if kind in ("float", "double", "halffloat")]
@@ -214,10 +215,19 @@ def _vectors_from_parquet(path: Path, key: str) -> NDArray[Any]:
 
 
 def _names_from_parquet(path: Path, key: str, usual: str) -> NDArray[Any]:
-    schema = with_pyarrow(path, lambda parquet: parquet.read_schema(path))
+    schema = _schema(path)
     plain = [name for name in schema.names if _is_plain(schema.field(name).type)]
     chosen = _choose(path, key, plain, usual)
     return np.array(_column(path, chosen).to_pylist())
+
+
+def _schema(path: Path) -> Any:
+    """Return what a Parquet file says of its columns, each of which has a name of its own."""
+    schema = with_pyarrow(path, lambda parquet: parquet.read_schema(path))
+    twice = next((name for name, times in Counter(schema.names).items() if times > 1), None)
+    if twice is not None:
+        raise DataError(f"{path}: the column {twice!r} is there twice; keep one, or rename it")
+    return schema
 
 
 def _column(path: Path, name: str) -> Any:

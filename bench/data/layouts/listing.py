@@ -182,7 +182,7 @@ def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror:
     decoded = decode_files(list(rows), place, recipe, what=str(listing.source))
     notes = (*listing.warnings, *(line for line, _ in told))
     if decoded.broken:
-        notes += (_note(listing, rows, decoded.broken),)
+        notes = (_note(listing, rows, decoded.broken), *notes)
         kept = {
             name: part.only(row for row, path in enumerate(part.paths) if rows[path] not in decoded.broken)
             for name, part in listing.parts.items()
@@ -267,9 +267,13 @@ def _left_out(counts: Mapping[str, int]) -> Iterator[tuple[str, bool]]:
             total, listed = sum(some.values()), first_few(kinds, 8)
             if pictures:
                 about = unread_pictures(some)
-                yield f"{total:,} pictures left out, in no class or of a format that is not read: {listed}{about}", True
+                yield (
+                    f"{total:,} picture{'s' * (total > 1)} left out, in no class or of a format that is not read: {listed}{about}",
+                    True,
+                )
             else:
-                yield f"{total:,} other files left out: {listed}", False
+                what = "file that is no picture" if total == 1 else "files that are no pictures"
+                yield f"{total:,} {what} left out: {listed}", False
 
 
 def _note(listing: Listing, rows: Mapping[Source, int], broken: Mapping[int, str]) -> str:

@@ -22,6 +22,10 @@ SPLIT_NAMES = {word: part for part, words in _WORDS.items() for word in words.sp
 _SEARCHED = ("boundingboxtest", "imagetest")
 _AROUND = r"(?:images?|imgs?|pictures?|pics|photos?|data|dataset|set|split|boundingbox|bbox|all|full)"
 _NAMED = re.compile(rf"{_AROUND}*?({'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))}){_AROUND}*")
+_DOMAIN = re.compile(r"(?:train|test|val)[A-D]")  # trainA, trainB: one part in two styles
+_FOLD = re.compile(r"(?:fold|split|part|batch|chunk|shard)[-_ ]?\d+", re.IGNORECASE)
+_PICTURES = ("images", "image", "imgs", "img")
+_ABOUT_THEM = ("masks", "mask", "labels", "label", "annotations", "segmentations", "gt", "groundtruth", "thumbnails")
 VEHICLE = "train"  # the one of these words that is a class in published sets too
 
 
@@ -30,7 +34,7 @@ def part_of_name(name: str) -> str | None:
     letters = re.sub(r"[\W\d_]", "", name).lower()
     if letters in _SEARCHED:
         return "gallery"
-    match = _NAMED.fullmatch(letters)
+    match = _NAMED.fullmatch(letters[:-1] if _DOMAIN.fullmatch(name) else letters)
     return SPLIT_NAMES[match.group(1)] if match else None
 
 
@@ -61,6 +65,7 @@ def find_parts(root: Path, looks: Iterable[Look]) -> dict[str, Path]:
     named, others = [look for look in looks if look.part], [look for look in looks if not look.part]
     if not named or _is_vehicle(named, others):
         _refuse_parts_in_classes(root, others)
+        _refuse_no_classes(root, others)
         return {}
     found: dict[str, Path] = {}
     for look in named:
@@ -142,6 +147,19 @@ def _refuse_parts_in_classes(root: Path, classes: Sequence[Look]) -> None:
             above = f"put them above it, as {readable(inner[0])}/{look.name}/"
             right = f"give {look.path} itself" if len(classes) == 1 else above
             raise DataError(f"{root}: {look.name}/ holds {' and '.join(f'{readable(one)}/' for one in inner)}; {right}")
+
+
+def _refuse_no_classes(root: Path, looks: Sequence[Look]) -> None:
+    """Refuse folders that divide pictures otherwise than by class: into folds, or into pictures and their masks."""
+    in_manifest = "name the images and their classes in a manifest (a CSV file with path,label,split)"
+    if len(looks) > 1 and all(_FOLD.fullmatch(look.name) for look in looks):
+        raise DataError(
+            f"{root}: {first_few([f'{look.name}/' for look in looks])} are folds, not classes; {in_manifest}"
+        )
+    plain = {re.sub(r"[\W_]", "", look.name).lower(): look.name for look in looks}
+    about = [plain[name] for name in _ABOUT_THEM if name in plain]
+    if about and any(name in plain for name in _PICTURES):
+        raise DataError(f"{root}: {about[0]}/ is about the images beside it, and neither is a class; {in_manifest}")
 
 
 def _joined(found: Mapping[str, Path]) -> str:

@@ -245,3 +245,11 @@ def test_other_members_of_an_archive_are_passed_over(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "v.npz", "a") as archive:
         archive.writestr("readme.txt", "hello")
     np.testing.assert_array_equal(np.asarray(read_vectors(str(tmp_path / "v.npz"))), VECTORS)
+
+
+def test_a_column_that_a_parquet_file_has_twice_is_refused(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["label", "label"]), tmp_path / "y.parquet"
+    )
+    with pytest.raises(DataError, match="the column 'label' is there twice; keep one, or rename it"):
+        read_names(str(tmp_path / "y.parquet"), "label")

@@ -138,6 +138,12 @@ def test_query_and_gallery_folders_are_asked_as_they_are(tmp_path: Path, place: 
         ),
         (("train/a", "train_all/a", "test/a"), "train/ and train_all/ are both the train part by their names"),
         (("train_1/a", "train_2/a"), "train_1/ and train_2/ are both the train part"),
+        (("trainA", "trainB", "testA"), "trainA/ and trainB/ are both the train part"),
+        (
+            ("fold1/a", "fold1/b", "fold2/a"),
+            "fold1/, fold2/ are folds, not classes; name the images and their classes in",
+        ),
+        (("images", "masks"), "masks/ is about the images beside it, and neither is a class; name the images"),
         (("query/a", "query/b"), "only query/ in it; add train/ and gallery/ beside it"),
         (
             ("bag/train", "bag/test", "hat/train", "hat/test"),
