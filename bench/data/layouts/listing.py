@@ -264,16 +264,12 @@ def _left_out(counts: Mapping[str, int]) -> Iterator[tuple[str, bool]]:
         some = {kind: count for kind, count in counts.items() if (kind in PICTURES) is pictures}
         if some:
             kinds = [f"{count:,} {kind}" for kind, count in sorted(some.items(), key=lambda one: (-one[1], one[0]))]
-            total, listed = sum(some.values()), first_few(kinds, 8)
+            listed = first_few(kinds, 8)
             if pictures:
-                about = unread_pictures(some)
-                yield (
-                    f"{total:,} picture{'s' * (total > 1)} left out, in no class or of a format that is not read: {listed}{about}",
-                    True,
-                )
+                lost = f"{sum(some.values()):,} left out, in no class or of a format that is not read"
+                yield f"pictures: {lost}: {listed}{unread_pictures(some)}", True
             else:
-                what = "file that is no picture" if total == 1 else "files that are no pictures"
-                yield f"{total:,} {what} left out: {listed}", False
+                yield f"left out: {listed}", False
 
 
 def _note(listing: Listing, rows: Mapping[Source, int], broken: Mapping[int, str]) -> str:

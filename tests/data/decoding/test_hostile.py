@@ -140,7 +140,7 @@ def test_hostile_files_are_left_out_and_counted_and_nothing_else_is_lost(
     good = {f"{name}/good {number}.png" for name in "ab" for number in range(GOOD // 2)}
     assert ids == good | {"a/png.jpg", "a/outside.jpg"}
     note, left_out, shape = collection.notes
-    assert left_out == "1 file that is no picture left out: 1 .npy"
+    assert left_out == "left out: 1 .npy"
     assert shape.startswith("images of another shape than ")
     assert note.startswith(f"{count} of {count + len(ids)} image files left out, as they cannot be read: a/")
     assert f", and {count - 3} more" in note

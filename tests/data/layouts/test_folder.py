@@ -242,9 +242,9 @@ def test_pictures_left_out_are_told_by_suffix_with_what_reads_them(
         (root / name).touch()
     notes = collect(list_folder(root), place, DecodeRecipe(), mirror=False).notes
     assert notes[:2] == (
-        "3 pictures left out, in no class or of a format that is not read: 2 .jxl, 1 .cr2 "
+        "pictures: 3 left out, in no class or of a format that is not read: 2 .jxl, 1 .cr2 "
         "(1 .cr2, 2 .jxl are not read here; save them as PNG or JPEG)",
-        "1 file that is no picture left out: 1 .txt",
+        "left out: 1 .txt",
     )
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
