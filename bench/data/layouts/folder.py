@@ -90,11 +90,11 @@ def read_classes(
     labels: list[str] = []
     empty: list[str] = []
     for subfolder in subfolders:
-        before, label = len(paths), readable(subfolder.name)
+        before, label = len(paths), tidied(readable(subfolder.name))
         for path, image in walk(subfolder.path):
             if image:
                 paths.append(path)
-                labels.append(label_of(os.path.relpath(path, folder), (), label_from) or label)
+                labels.append(label if label_from == "outer" else _folder_of(path))
             else:
                 left_out[suffix_of(path)] += 1
         if len(paths) == before:
@@ -168,6 +168,10 @@ def label_of(name: str, parts: Collection[str], label_from: LabelFrom) -> str | 
         return None
     inner = rest.rpartition("/")[0].rpartition("/")[2] if label_from == "inner" else ""
     return tidied(readable(inner or first))
+
+
+def _folder_of(path: str) -> str:
+    return tidied(readable(os.path.basename(os.path.dirname(path))))
 
 
 def parts_among(names: Sequence[str]) -> frozenset[str]:

@@ -191,20 +191,11 @@ def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror:
     depth = _depth(list(rows), decoded.pixels, recipe, "manifest" if listing.source.is_file() else "folder")
     for warning in depth:
         logger.warning("%s: %s", listing.source, warning)
-    classes = listing.classes
-    numbers = {name: number for number, name in enumerate(classes)}
-    splits = {
-        name: Split(
-            Images(decoded.pixels, np.array([rows[path] for path in part.paths], np.int64)),
-            np.array([numbers[label] for label in part.labels], np.int64),
-            np.array(part.ids, np.str_),
-        )
-        for name, part in listing.parts.items()
-    }
+    splits = _splits(listing, rows, decoded.pixels)
     shape = splits["train"].images.shape
     return Collection(
         listing.name,
-        classes,
+        listing.classes,
         mirror=mirror,
         train=splits["train"],
         validation=splits.get("validation"),
@@ -214,6 +205,19 @@ def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror:
         resize=Resize(shape.height, shape.width, recipe.resize, recipe.range),
         notes=(*notes, *depth, f"images of another shape than {shape} were brought to it ({recipe.resize})"),
     )
+
+
+def _splits(listing: Listing, rows: Mapping[Source, int], pixels: Pixels) -> dict[str, Split]:
+    """Return the parts with their images, rows of ``pixels``, and their labels as numbers of the listing's classes."""
+    numbers = {name: number for number, name in enumerate(listing.classes)}
+    return {
+        name: Split(
+            Images(pixels, np.array([rows[path] for path in part.paths], np.int64)),
+            np.array([numbers[label] for label in part.labels], np.int64),
+            np.array(part.ids, np.str_),
+        )
+        for name, part in listing.parts.items()
+    }
 
 
 def suffix_of(path: str) -> str:
