@@ -120,12 +120,9 @@ def _looks(root: Path) -> Iterator[Look]:
     for entry in visible(root):
         if not _is_folder(entry):
             continue
-        pictures, folders = False, []
-        for inner in visible(entry.path, ordered=False):
-            if _is_folder(inner):
-                folders.append(inner.name)
-            else:
-                pictures = pictures or is_image(inner.name)
+        inside = visible(entry.path, ordered=False)
+        folders = [inner.name for inner in inside if _is_folder(inner)]
+        pictures = any(is_image(inner.name) and not _is_folder(inner) for inner in inside)  # the first will do
         look = Look(Path(entry.path), pictures, frozenset(folders))
         if pictures or look.part or any(image for _, image in walk(entry.path)):
             yield look
@@ -203,7 +200,7 @@ def visible(folder: Path | str, *, ordered: bool = True) -> list[os.DirEntry[str
     """Return what lies directly in a folder, in natural order, without what is hidden or systems leave behind."""
     try:
         with os.scandir(folder) as found:
-            entries = [entry for entry in found if entry.name[0] != "." and entry.name.lower() not in LEFT_BEHIND]
+            entries = [one for one in found if one.name[0] != "." and one.name.lower() not in LEFT_BEHIND]
     except OSError as error:
         raise DataError(f"{readable(str(folder))}: cannot be read ({error.strerror})") from error
     return sorted(entries, key=lambda entry: natural_key(entry.name)) if ordered else entries
