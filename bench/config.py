@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -142,7 +143,7 @@ def load_config(path: Path | None, *, overrides: Sequence[str] = (), flags: Mapp
 def seconds(duration: str) -> float:
     """Return a duration such as ``90``, ``90s``, ``5m`` or ``1.5h`` in seconds. Raises ValueError otherwise."""
     match = _DURATION.fullmatch(duration.strip())
-    if not match or float(match[1]) == 0:
+    if not match or not 0 < float(match[1]) < math.inf:
         raise ValueError(f"expected a duration such as 90s, 5m or 2h, got {duration!r}")
     return float(match[1]) * _SECONDS[match[2]]
 
@@ -154,7 +155,7 @@ def read_toml(path: Path, what: str = "") -> tuple[str, dict[str, Any]]:
         return text, tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {what}{path}: {getattr(error, 'strerror', None) or error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets in thousands of brackets
         raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 

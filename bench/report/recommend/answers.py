@@ -74,8 +74,9 @@ class Paired:
     def _compared(self, winner: Row, others: Sequence[Row]) -> list[Rival]:
         if self._drawn:
             best, *entries = (entry_of(row.records) for row in (winner, *others))
-            drawn = compared_in_draws(best, entries, winner.metric)
-            return [Rival(row, winner.merit - row.merit, one) for row, one in zip(others, drawn, strict=True)]
+            drawn = compared_in_draws(best, entries, self._metric or winner.metric)
+            ahead = (self._merit(winner) - self._merit(row) for row in others)
+            return [Rival(*one) for one in zip(others, ahead, drawn, strict=True)]
         tested: list[Row] = []
         found: list[Comparison] = []
         if self.queries is not None and winner in self._values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,12 +15,23 @@ FIRST_RUN = "simbench run -m pixels -m random -m arcface -d digits"  # what to s
 
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], sides: str = "l") -> str:
-    """Return rows of cells as a Markdown table, nothing where there are none.
+    """Return rows of cells as a Markdown table, nothing where there are none; text ends no cell and no row.
 
     sides: where each column's text stands, l or r as in LaTeX; the columns behind the last letter are like it.
     """
     aligned = ["left" if side == "l" else "right" for side in sides.ljust(len(heads), sides[-1])]
+    heads, rows = [in_cell(head) for head in heads], [[in_cell(cell) for cell in row] for row in rows]
     return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=aligned) if rows else ""
+
+
+def in_cell(text: str) -> str:
+    """Return a text as a Markdown cell: on one line, bars and what would open an HTML tag as themselves."""
+    return re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", " ".join(text.split("\n")).replace("\r", "").replace("|", "\\|"))
+
+
+def in_spreadsheet(value: Any) -> Any:
+    """Return a value for a CSV file: a text that spreadsheets take for a formula gets an apostrophe before."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def plain(value: Any) -> str:
