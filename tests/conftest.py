@@ -64,10 +64,10 @@ def _few_threads() -> None:
 
 @pytest.fixture(autouse=True)
 def _short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run times its method for seconds, which is of no use here: a tenth is enough to show that it does."""
+    """A run times its method for seconds, which is of no use here: a moment is enough to show that it does."""
     costs = sys.modules.get("bench.runs.costs")
     if costs is not None:
-        monkeypatch.setattr(costs, "_PACE", 0.1)
+        monkeypatch.setattr(costs, "_PACE", 0.02)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from bench.contract import UsageError
+from bench.environment import blas_threads
 from bench.evaluation.metrics import collapse, ranking
 from bench.evaluation.metrics.metric import TIES
 from bench.evaluation.metrics.ties import score_with_ties, tied_queries
@@ -144,7 +144,7 @@ def evaluate_set(
     score = partial(_score_block, labels=labels, ks=cutoffs, ties=ties)
     parts = rank_gallery(data.query, data.gallery, layout, score, keep=keep, full=full, threads=workers, device=device)
     per_query = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
-    with threadpool_limits(limits=workers, user_api="blas"):
+    with blas_threads(workers):
         state = collapse.Health.of(data.gallery.take(layout.order[collapse.sample_rows(size, seed)]))
         interval = ci95(per_query, labels, seed=seed)
     return Evaluation(

@@ -13,10 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from threadpoolctl import threadpool_limits
-
 from bench.contract import UsageError
-from bench.environment import processors
+from bench.environment import blas_threads, processors
 from bench.evaluation.ranking.backend import (
     TILE_ROWS,
     Problem,
@@ -70,7 +68,7 @@ def rank_gallery(
         return [reduce(part) for part in ranker.ranked(rows)]
 
     blocks = [slice(first, min(first + step, len(queries))) for first in range(0, len(queries), step)]
-    with threadpool_limits(limits=1, user_api="blas"):  # one level of threads: ours
+    with blas_threads(1):  # one level of threads: ours
         pool = ThreadPoolExecutor(threads, thread_name_prefix="rank", initializer=start_thread)
         try:
             return list(itertools.chain.from_iterable(pool.map(work, blocks)))
