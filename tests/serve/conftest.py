@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from programs import Program, run_simbench
+from programs import COMMAND, Program, run_simbench
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ def project(three_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(project: Path) -> Callable[..., Served]:
     """Start ``simbench serve WORDS...`` on a free port, and return when it can be asked."""
 
-    def started(*words: str) -> Served:
-        process = Program(["serve", "--port", "0", "--threads", "1", *words], project, _environment(project))
+    def started(*words: str, before: str = "") -> Served:
+        serve = ["serve", "--port", "0", "--threads", "1", *words]
+        process = Program(serve, project, _environment(project), code=f"{before}\n{COMMAND}")
         found = re.match(r"search page: (http://\S+)/ ", process.first_line())
         assert found, process.stderr.read_text(encoding="utf-8")
         return Served(found[1], process)

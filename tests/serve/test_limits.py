@@ -241,7 +241,7 @@ def test_loopback_is_told_from_what_others_reach() -> None:
 def test_the_command_stops_when_it_is_told_to_even_with_an_upload_under_way(
     start: Callable[..., Any], sent: signal.Signals
 ) -> None:
-    running_now = start("--no-images")
+    running_now = start("--no-images", before="import bench.serve.running; bench.serve.running._STOP_SECONDS = 1")
     host, port = running_now.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as opened:
         opened.sendall(HEAD + b"--x\r\n")

@@ -295,7 +295,7 @@ GOOD = "[suite.quick]\nmethods = ['tiny']\nprotocols = ['loo']\nlimit = 100\nsee
 def test_each_way_of_failing_is_a_row_with_its_reason_and_the_others_complete(folder: Path) -> None:
     suite = (
         GOOD.format(seeds=[0])
-        + "cell_time = '8s'\ncell_memory = '900M'\n[suite.quick.options]\n"
+        + "cell_time = '5s'\ncell_memory = '900M'\n[suite.quick.options]\n"
         + "how = ['raise', 'hang', 'eat', 'exit', 'crash', 'killed', 'wlel', 'well']\n"
     )
     code, out, err = ended(start(folder, suite, "--jobs", "2"))
@@ -303,7 +303,7 @@ def test_each_way_of_failing_is_a_row_with_its_reason_and_the_others_complete(fo
     assert "Traceback" not in err
     expected = {
         "raise": "RuntimeError: no such luck",
-        "hang": "timed out after 8 s",
+        "hang": "timed out after 5 s",
         "eat": "out of memory: it held",
         "exit": "ended without a result (exit code 3)",
         "crash": "crashed (SIGSEGV)",
@@ -408,7 +408,7 @@ def test_ctrl_c_stops_cleanly_and_a_second_start_goes_on(folder: Path) -> None:
     assert code == 130
     assert err.splitlines()[-1] == "simbench: interrupted; the same command resumes where this one stopped"
     assert not any(is_alive(worker) for worker in workers)
-    code, out, _ = ended(start(folder, suite, "--cell-time", "8s"))
+    code, out, _ = ended(start(folder, suite, "--cell-time", "3s"))
     assert code == 1
     assert "1 of 2 cells failed" in out
     assert sorted(fits(folder)) == ["hang 1.0 0", "hang 1.0 0", "well 1.0 0"]
