@@ -7,7 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from networked import Networked
 from torch import Tensor, nn
 
 from bench.contract import (
@@ -48,26 +49,6 @@ pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 BOTH = pytest.mark.parametrize("engine", ["openvino", "onnx"])
-
-
-@dataclass
-class Networked:
-    """A method that is one network, and has another ability beside."""
-
-    module: nn.Module
-
-    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
-        return None
-
-    def embed(self, pixels: Tensor) -> Tensor:
-        vectors: Tensor = self.module(pixels)
-        return vectors
-
-    def network(self) -> nn.Module:
-        return self.module
-
-    def count_parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.module.parameters())
 
 
 class Mean:
