@@ -13,7 +13,7 @@ from bench.contract.methods import Baseline
 from bench.contract.runs import RunSpec
 from bench.contract.serialization import from_jsonable, to_jsonable
 
-SCHEMA = 2  # of run.json; another number whenever a field here is added, removed, or means something else
+SCHEMA = 3  # of run.json; another number whenever a field here is added, removed, or means something else
 
 Status = Literal["done", "failed"]
 
@@ -129,8 +129,9 @@ class RunResult:
     time of all of it; provenance; data. reason: why it failed, in one line; traceback: where, empty if it did not.
 
     Of runs that are done, empty or None in others:
-    scores: mean over queries by metric; macro: mean of the classes' means; ci95: ends of the 95 % interval over
-    queries. Metrics that no query has a value of are not in them.
+    scores: mean over queries by metric; macro: mean of the classes' means; ci95: ends of the 95 % interval over other
+    images of the same classes; ci95_other_classes: over other classes, empty where there are fewer than three. Metrics
+    that no query has a value of are not in them.
     flags: what a reader of the scores must know; controls: the sanity checks; audit: copies in the data; thresholds:
     None where validation has no pairs of both kinds; digests.
     trained: whether anything was trained in epochs; uses_labels: whether the method may look at labels;
@@ -156,6 +157,7 @@ class RunResult:
     scores: Mapping[str, float] = field(default_factory=dict)
     macro: Mapping[str, float] = field(default_factory=dict)
     ci95: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    ci95_other_classes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     controls: tuple[Control, ...] = ()
     audit: Audit | None = None
@@ -181,10 +183,11 @@ class RunResult:
             raise DataError("a failed run has no scores and no costs")
         if self.status == "done" and (self.reason or not self.scores or self.costs is None):
             raise DataError("a finished run has scores and costs, and no reason to have failed")
-        unscored = [name for name in (*self.macro, *self.ci95) if name not in self.scores]
+        unscored = [name for name in (*self.macro, *self.ci95, *self.ci95_other_classes) if name not in self.scores]
         if unscored:
             raise DataError(f"{unscored[0]} has an interval or a mean of classes, but no score")
-        crossed = [name for name, (low, high) in self.ci95.items() if low > high]
+        both = (*self.ci95.items(), *self.ci95_other_classes.items())
+        crossed = [name for name, (low, high) in both if low > high]
         if crossed:
             raise DataError(f"the interval of {crossed[0]} ends before it begins")
 

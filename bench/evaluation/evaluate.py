@@ -22,7 +22,10 @@ from bench.evaluation.ranking.backend import RankedBlock
 from bench.evaluation.ranking.engine import check_threads, rank_gallery
 from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
-from bench.evaluation.statistics.bootstrap import ci95, macro_means
+from bench.evaluation.replicates import Ranked
+from bench.evaluation.statistics.estimates import intervals
+from bench.evaluation.statistics.jackknife import Replicates, groups_of_classes, groups_of_images
+from bench.evaluation.statistics.means import macro_means
 
 if TYPE_CHECKING:
     from bench.evaluation.ranking.relevance import NamesLike
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 COLLAPSED = "collapsed"
 UNINFORMATIVE = "uninformative: every item is relevant to every query"
 _FEWEST_NEIGHBORS = 50  # what the search page shows
+_SPARE = 1.2  # so many times the neighbours are found: a twentieth of the gallery leaves, and k are still there
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class Evaluation:
         scores: Metric name -> mean over the queries that have something to find; also ``queries_without_relevant`` (a
             count), ``pair_auc``, ``pair_eer``, and of the gallery ``effective_rank`` and ``mean_pairwise_cosine``.
         macro: Metric name -> mean of the per-class means.
-        ci95: Metric name -> 95 % bootstrap interval of the mean.
+        ci95: Metric name -> 95 % interval of the mean, over other images of the same classes.
+        ci95_other_classes: The same over other classes; nothing where there are fewer than three.
+        replicates: The scores with groups of images, and of classes, left out: what both intervals are made of.
         per_query: Metric name -> float64 ``(q,)`` in the caller's order, NaN where a query has nothing to find; also
             ``relevant`` (R, how many items are relevant) and ``items`` (N, how many were ranked), int64 ``(q,)``.
         neighbors: Gallery positions int32 ``(q, K)``, best first, -1 where there are no more; K is max(50, largest k),
@@ -62,6 +68,8 @@ class Evaluation:
     scores: Mapping[str, float]
     macro: Mapping[str, float]
     ci95: Mapping[str, tuple[float, float]]
+    ci95_other_classes: Mapping[str, tuple[float, float]]
+    replicates: Replicates
     per_query: Mapping[str, NDArray[Any]]
     neighbors: Neighbors
     similarities: Scores
@@ -102,7 +110,7 @@ def evaluate(
         threads: CPU threads of the whole evaluation; by default one a processor, but at most 8.
         device: "cpu", or a torch device such as "cuda" that multiplies and sorts: exact ranks, of scores that may
             differ in the last bit.
-        seed: For the bootstrap, pairs and samples.
+        seed: For pairs and samples.
 
     Returns:
         The scores, per-query values and nearest neighbours.
@@ -140,21 +148,45 @@ def evaluate_set(
     """Do what ``evaluate`` does with vectors, labels and ids that are checked already; arguments as there."""
     cutoffs, workers = _check_options(ks, ties=ties, full=full, threads=threads)
     layout, labels, size = data.layout, data.query_labels, len(data.gallery)
-    keep = min(size, max(_FEWEST_NEIGHBORS, *cutoffs))
-    score = partial(_score_block, labels=labels, ks=cutoffs, ties=ties)
-    parts = rank_gallery(data.query, data.gallery, layout, score, keep=keep, full=full, threads=workers, device=device)
+    shown = max(_FEWEST_NEIGHBORS, *cutoffs)
+    score = partial(_score_block, ks=cutoffs, ties=ties)
+
+    def reduce(block: RankedBlock) -> _Part:
+        return _Part(score(block, labels[block.rows]), block.neighbors, block.similarities)
+
+    keep = min(size, round(shown * _SPARE))
+    parts = rank_gallery(data.query, data.gallery, layout, reduce, keep=keep, full=full, threads=workers, device=device)
     per_query = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
+    neighbors = np.concatenate([part.neighbors for part in parts])
+    similarities = np.concatenate([part.similarities for part in parts])
     with blas_threads(workers):
         state = collapse.Health.of(data.gallery.take(layout.order[collapse.sample_rows(size, seed)]))
-        interval = ci95(per_query, labels, seed=seed)
+    replicates = _replicates(Ranked(data, score, per_query, neighbors, similarities, full), workers)
+    means = {name: float(np.nanmean(values)) for name, values in per_query.items()}
     return Evaluation(
-        scores={name: float(np.nanmean(values)) for name, values in per_query.items()} | _whole(data, state, seed),
+        scores=means | _whole(data, state, seed),
         macro=macro_means(per_query, labels),
-        ci95=interval,
+        ci95=intervals(means, replicates.these_classes),
+        ci95_other_classes=intervals(means, replicates.other_classes),
+        replicates=replicates,
         per_query=per_query | {"relevant": layout.relevant, "items": layout.items},
-        neighbors=np.concatenate([part.neighbors for part in parts]),
-        similarities=np.concatenate([part.similarities for part in parts]),
+        neighbors=neighbors[:, :shown],
+        similarities=similarities[:, :shown],
         flags=_flags(layout, state),
+    )
+
+
+def _replicates(ranked: Ranked, threads: int) -> Replicates:
+    """Return every score without each group of images, and of classes."""
+    data = ranked.data
+    labels = data.query_labels, data.gallery_labels
+    these = groups_of_images(labels, data.images)
+    others = groups_of_classes(labels)
+    return Replicates(
+        ranked.replicates(these, threads=threads),
+        {} if others is None else ranked.replicates(others, threads=threads),
+        these,
+        others,
     )
 
 
@@ -186,17 +218,17 @@ class _Part:
     similarities: Scores
 
 
-def _score_block(block: RankedBlock, labels: Ints, ks: tuple[int, ...], ties: str) -> _Part:
-    """Return every per-query metric of a block."""
+def _score_block(block: RankedBlock, labels: Ints, *, ks: tuple[int, ...], ties: str) -> dict[str, Floats]:
+    """Return every per-query metric of a block. labels: int64 ``(queries,)``, those of its queries."""
     values = score_with_ties(block.pessimistic, block.optimistic, ks, ties)
     for k in ks:
         values[f"knn_accuracy@{k}"] = ranking.knn_accuracy_at(
-            block.neighbor_labels, block.similarities, labels[block.rows], block.pessimistic.relevant, k
+            block.neighbor_labels, block.similarities, labels, block.pessimistic.relevant, k
         )
     if block.pessimistic.depth is None:
         values["map_optimistic"] = ranking.average_precision(block.optimistic)
         values["tied_queries"] = tied_queries(block.pessimistic, block.optimistic)
-    return _Part(values, block.neighbors, block.similarities)
+    return values
 
 
 def _whole(data: RetrievalSet, state: collapse.Health, seed: int) -> dict[str, float]:

@@ -16,6 +16,7 @@ from bench.contract import DAMAGED_ARRAYS, DataError, Dataset, Decodes, Method, 
 from bench.evaluation.evaluate import Evaluation
 from bench.evaluation.inference.embed import decode_vectors
 from bench.evaluation.ranking.arrays import Vectors
+from bench.evaluation.statistics.jackknife import Replicates
 from bench.files import write_arrays
 from bench.training.checkpoints import save_tensors
 
@@ -43,6 +44,15 @@ def save_per_query(
             "gallery_labels": dataset.gallery.labels,
             "classes": np.array(dataset.classes),
         },
+    )
+
+
+def save_replicates(folder: Path, replicates: Replicates) -> None:
+    """Write ``replicates.npz``: every score without each group, float64 ``(groups,)`` as ``estimand/metric``."""
+    by_estimand = replicates.by_estimand().items()
+    write_arrays(
+        folder / REPLICATES,
+        {f"{estimand}/{name}": values for estimand, metrics in by_estimand for name, values in metrics.items()},
     )
 
 
@@ -92,6 +102,7 @@ def save_samples(
 
 
 PER_QUERY = "per_query.npz"
+REPLICATES = "replicates.npz"
 SAMPLES = "samples.npz"
 VECTORS = "embeddings.safetensors"
 

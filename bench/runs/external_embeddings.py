@@ -52,6 +52,7 @@ class Judged:
             "scores": dict(found.scores),
             "macro": dict(found.macro),
             "ci95": {name: list(both) for name, both in found.ci95.items()},
+            "ci95_other_classes": {name: list(both) for name, both in found.ci95_other_classes.items()},
             "flags": list(self.flags),
             "controls": to_jsonable(self.controls),
             "thresholds": to_jsonable(self.thresholds),

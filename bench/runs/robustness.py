@@ -21,7 +21,7 @@ from bench.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from bench.evaluation.cost.timing import fixed_threads
 from bench.evaluation.evaluate import evaluate_set
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
-from bench.evaluation.statistics.bootstrap import ci95
+from bench.evaluation.statistics.estimates import estimate, of_queries
 from bench.files import write_arrays, write_json
 from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
 from bench.runs.loaded_run import TrainedRun, open_run
@@ -183,18 +183,20 @@ class _Sweep:
 
 
 def _summary(values: Mapping[str, Floats], sweep: _Sweep, query: Split) -> dict[str, Any]:
-    """Return scores and paired drops with their intervals, all over the same resampled queries."""
+    """Return scores and paired drops with their intervals, all over other queries to the same gallery."""
     columns = {f"clean/{metric}": sweep.clean[metric] for metric in METRICS} | dict(values)
     for metric in METRICS:
         drops = {one.name: sweep.clean[metric] - values[f"{one.name}/{metric}"] for one in sweep.conditions}
         columns |= {f"{name}/drop/{metric}": drop for name, drop in drops.items()}
         columns[f"mean/drop/{metric}"] = np.mean(list(drops.values()), axis=0)
-    ends = ci95(columns, query.labels, seed=SEED)
+    found = {name: estimate(of_queries(values[None], query.labels)) for name, values in columns.items()}
 
     def told(prefix: str) -> dict[str, Any]:
         names = {metric: f"{prefix}/{metric}" for metric in METRICS}
-        means = {metric: float(np.nanmean(columns[name])) for metric, name in names.items()}
-        return {"scores": means, "ci95": {metric: list(ends[name]) for metric, name in names.items()}}
+        return {
+            "scores": {metric: found[name].mean for metric, name in names.items()},
+            "ci95": {metric: [found[name].low, found[name].high] for metric, name in names.items()},
+        }
 
     return {
         "clean": told("clean"),

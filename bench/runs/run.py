@@ -37,9 +37,11 @@ from bench.evaluation.inference.engines import on_engine
 from bench.evaluation.metrics.reconstruction import score_decoding
 from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
-from bench.evaluation.statistics.bootstrap import ci95, macro_means
+from bench.evaluation.statistics.estimates import intervals
+from bench.evaluation.statistics.jackknife import Replicates
+from bench.evaluation.statistics.means import macro_means
 from bench.files import write_rows
-from bench.runs.artifacts import save_per_query, save_samples, save_vectors, save_weights
+from bench.runs.artifacts import save_per_query, save_replicates, save_samples, save_vectors, save_weights
 from bench.runs.costs import PICTURES_TIMED, counted_costs, latency_columns, measure_latencies, save_latencies
 from bench.runs.fitting import MemoryHistory, failure_reason, fit_method
 from bench.runs.provenance import provenance
@@ -127,7 +129,8 @@ class _Run:
         save_vectors(self.folder, query, gallery)
         if history.rows():
             write_rows(self.folder / "history.csv", history.rows())
-        scores, macro, intervals = _averaged(decoding, dataset.query.labels, self.seed)
+        scores, macro, left_out = _averaged(decoding, dataset.query.labels, evaluation.replicates)
+        save_replicates(self.folder, evaluation.replicates.joined(left_out))
         return RunResult(
             spec=spec,
             seed=self.seed,
@@ -137,7 +140,8 @@ class _Run:
             data=DataFacts.of(dataset),
             scores={**evaluation.scores, **scores},
             macro={**evaluation.macro, **macro},
-            ci95={**evaluation.ci95, **intervals},
+            ci95={**evaluation.ci95, **intervals(scores, left_out.these_classes)},
+            ci95_other_classes={**evaluation.ci95_other_classes, **intervals(scores, left_out.other_classes)},
             flags=(*evaluation.flags, *judged.flags, *history.events()),
             controls=judged.controls,
             audit=audited,
@@ -246,9 +250,11 @@ class _Run:
 
 
 def _averaged(
-    values: Mapping[str, NDArray[np.float64]], labels: Labels, seed: int
-) -> tuple[dict[str, float], dict[str, float], dict[str, tuple[float, float]]]:
-    """Return scores, macro averages and intervals of values for each query that are not from the ranking."""
+    values: Mapping[str, NDArray[np.float64]], labels: Labels, ranked: Replicates
+) -> tuple[dict[str, float], dict[str, float], Replicates]:
+    """Return scores, macro averages and replicates of values for each query that are not from the ranking.
+
+    ranked: those of the ranking, whose groups are used.
+    """
     known = {name: v for name, v in values.items() if not np.isnan(v).any()}  # one query has nothing to swap with
-    intervals = ci95(known, labels, seed=seed) if known else {}
-    return {name: float(v.mean()) for name, v in known.items()}, macro_means(known, labels), intervals
+    return {name: float(v.mean()) for name, v in known.items()}, macro_means(known, labels), ranked.of_values(known)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.evaluation.metrics.metric import RANKING, ranking_metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
@@ -173,19 +174,31 @@ def knn_accuracy_at(neighbor_labels: Ints, similarities: Scores, labels: Ints, r
     label with the larger sum of similarities; a tie in that too counts against the query. NaN where R = 0, like the
     ranking metrics, so that every mean is over the same queries.
     """
-    top, similarity = neighbor_labels[:, :k], similarities[:, :k]
+    top = neighbor_labels[:, :k]
+    own = (top == labels[:, None]).sum(axis=1)
+    found = own * 2 > (top >= 0).sum(axis=1)  # more than half: nobody else can have as many
+    open_ = np.flatnonzero((own > 0) & ~found)
+    found[open_] = _has_majority(top[open_], similarities[open_, :k], labels[open_])
+    return np.where(relevant > 0, found.astype(np.float64), np.nan)
+
+
+def _has_majority(top: Ints, similarity: Scores, labels: Ints) -> NDArray[np.bool_]:
+    """Return where no other label has as many votes as the query's own, or as many and as similar ones.
+
+    top: int64 ``(q, k)`` label numbers, -1 for none; the query's own is among them.
+    """
     row, column = np.nonzero(top >= 0)
     width = max(int(top.max(initial=0)), int(labels.max(initial=0))) + 1
     voted, voter = np.unique(row * width + top[row, column], return_inverse=True)
-    votes = np.bincount(voter, minlength=len(voted)).astype(np.float64)
+    votes = np.bincount(voter, minlength=len(voted))
     weight = np.bincount(voter, weights=similarity[row, column].astype(np.float64), minlength=len(voted))
-    owner, own = voted // width, (voted % width) == labels[voted // width]
-    own_votes, own_weight = np.zeros(len(labels)), np.zeros(len(labels))
-    own_votes[owner[own]], own_weight[owner[own]] = votes[own], weight[own]
-    level = (votes == own_votes[owner]) & (weight >= own_weight[owner])
-    beaten = ~own & ((votes > own_votes[owner]) | level)
-    lost = np.bincount(owner[beaten], minlength=len(labels)) > 0
-    return np.where(relevant > 0, ((own_votes > 0) & ~lost).astype(np.float64), np.nan)
+    owner = voted // width
+    own = np.flatnonzero(voted % width == labels[owner])  # one for each query, in their order
+    level = (votes == votes[own][owner]) & (weight >= weight[own][owner])
+    beaten = (votes > votes[own][owner]) | level
+    beaten[own] = False
+    ahead: NDArray[np.bool_] = np.bincount(owner[beaten], minlength=len(labels)) == 0
+    return ahead
 
 
 def ideal_dcg(ranks: Order, k: int) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -193,11 +193,32 @@ class WholeRows:
 
     def ranked(self, rows: slice) -> Iterator[RankedBlock]:
         """Yield the block's queries, in parts whose ranks fit in a small memory."""
+        yield from self._ranked(self._visible(rows), rows, self._problem.layout)
+
+    def ranked_without(self, rows: slice, layouts: Sequence[Layout]) -> Iterator[tuple[int, RankedBlock]]:
+        """Yield the block's queries as each layout has them, by its place; the scores are made once.
+
+        layouts: the problem's own with some columns left out.
+        """
+        scores = self._visible(rows)
+        for place, layout in enumerate(layouts):
+            seen = scores[:, layout.left_out]
+            scores[:, layout.left_out] = -np.inf
+            for block in self._ranked(scores, rows, layout):
+                yield place, block
+            scores[:, layout.left_out] = seen
+
+    def _visible(self, rows: slice) -> Scores:
+        """Return the scores of a block of queries, float32 ``(rows, N)``, -inf for what a query may not see."""
         one, layout = self._problem, self._problem.layout
         scores = self._scores(one.queries.take(rows))[:, : layout.columns]
         if len(one.copies):
             scores[:, one.copies] = scores[:, one.originals]
         scores[layout.excluded_of(rows)] = -np.inf
+        return scores
+
+    def _ranked(self, scores: Scores, rows: slice, layout: Layout) -> Iterator[RankedBlock]:
+        one = self._problem
         for part in _parts(layout.relevant[rows] if one.full else np.full(rows.stop - rows.start, one.keep)):
             here = slice(rows.start + part.start, rows.start + part.stop)
             start, stop = layout.start[here], layout.stop[here]

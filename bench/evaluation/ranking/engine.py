@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 from bench.contract import UsageError
@@ -67,13 +68,35 @@ def rank_gallery(
         ranker: Ranker = own.ranker
         return [reduce(part) for part in ranker.ranked(rows)]
 
-    blocks = [slice(first, min(first + step, len(queries))) for first in range(0, len(queries), step)]
-    with blas_threads(1):  # one level of threads: ours
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="rank", initializer=start_thread)
-        try:
-            return list(itertools.chain.from_iterable(pool.map(work, blocks)))
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return list(itertools.chain.from_iterable(_in_threads(work, len(queries), step, threads, start_thread)))
+
+
+def rank_without(
+    queries: Rows,
+    gallery: Rows,
+    layouts: Sequence[Layout],
+    reduce: Callable[[RankedBlock], T],
+    *,
+    keep: int,
+    threads: int = 1,
+) -> list[list[T]]:
+    """Rank the gallery as ``rank_gallery`` does once for each layout, multiplying the vectors only once.
+
+    layouts: one and the same but for the columns that are left out. Returns for each of them what ``reduce`` makes of
+    its blocks, in query order. Whole rows of scores are held for at least 16 queries at once, however long they are.
+    """
+    whole = replace(layouts[0], left_out=layouts[0].left_out[:0])
+    columns = grouped_columns(gallery, whole.order)
+    problem = Problem(queries, columns, whole, *equal_rows(len(columns), columns.take), keep, full=True)
+    step = min(fitting_rows(columns.padded), round_up(-(-len(queries) // threads), TILE_ROWS))
+
+    def work(rows: slice) -> list[tuple[int, T]]:
+        return [(place, reduce(block)) for place, block in WholeRows(problem, step).ranked_without(rows, layouts)]
+
+    found: list[list[T]] = [[] for _ in layouts]
+    for place, reduced in itertools.chain.from_iterable(_in_threads(work, len(queries), step, threads)):
+        found[place].append(reduced)
+    return found
 
 
 def check_threads(threads: int | None) -> int:
@@ -83,6 +106,19 @@ def check_threads(threads: int | None) -> int:
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise UsageError(f"threads must be a whole number above 0, got {threads!r}")
     return threads
+
+
+def _in_threads(
+    work: Callable[[slice], T], queries: int, step: int, threads: int, start: Callable[[], None] | None = None
+) -> list[T]:
+    """Return what is made of each block of ``step`` queries, in their order. start: called once in every thread."""
+    blocks = [slice(first, min(first + step, queries)) for first in range(0, queries, step)]
+    with blas_threads(1):  # one level of threads: ours
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="rank", initializer=start)
+        try:
+            return list(pool.map(work, blocks))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _ranker(problem: Problem, device: str) -> tuple[int, Callable[[int], Ranker]]:

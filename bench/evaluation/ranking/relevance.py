@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -32,6 +32,7 @@ class Layout:
     start, stop: ``(q,)`` the columns with the query's label are ``start:stop``; empty if there are none.
     excluded_columns: the columns with the query's own id, ascending, query after query;
     excluded_offsets: ``(q + 1,)`` where each query's begin.
+    left_out: the columns that no query sees, ascending.
     """
 
     order: Ints
@@ -40,6 +41,7 @@ class Layout:
     stop: Ints
     excluded_columns: Ints
     excluded_offsets: Ints
+    left_out: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.start)
@@ -50,15 +52,28 @@ class Layout:
 
     @cached_property
     def relevant(self) -> Ints:
-        """R of every query, ``(q,)``: columns with its label less those excluded."""
-        query = np.repeat(np.arange(len(self)), np.diff(self.excluded_offsets))
-        inside = (self.excluded_columns >= self.start[query]) & (self.excluded_columns < self.stop[query])
-        return self.stop - self.start - np.bincount(query[inside], minlength=len(self))
+        """R of every query, ``(q,)``: columns with its label less those excluded and left out."""
+        query, columns = self._only_excluded
+        inside = (columns >= self.start[query]) & (columns < self.stop[query])
+        gone = np.searchsorted(self.left_out, self.stop) - np.searchsorted(self.left_out, self.start)
+        return self.stop - self.start - gone - np.bincount(query[inside], minlength=len(self))
 
     @cached_property
     def items(self) -> Ints:
-        """N of every query, ``(q,)``: all columns less those excluded."""
-        return self.columns - np.diff(self.excluded_offsets)
+        """N of every query, ``(q,)``: all columns less those excluded and left out."""
+        query, _ = self._only_excluded
+        return self.columns - len(self.left_out) - np.bincount(query, minlength=len(self))
+
+    @cached_property
+    def _only_excluded(self) -> tuple[Ints, Ints]:
+        """The excluded cells that are not left out anyhow: queries and columns."""
+        query = np.repeat(np.arange(len(self)), np.diff(self.excluded_offsets))
+        apart = ~np.isin(self.excluded_columns, self.left_out)
+        return query[apart], self.excluded_columns[apart]
+
+    def without(self, items: NDArray[np.bool_]) -> Layout:
+        """Return the layout of a gallery without some items. items: bool ``(N,)``, true for those, by position."""
+        return replace(self, left_out=np.flatnonzero(items[self.order]))
 
     def excluded_of(self, rows: slice) -> tuple[Ints, Ints]:
         """Return the excluded cells of a block of queries: row numbers within the block, and columns."""

@@ -67,6 +67,10 @@ class Rows:
     def dimension(self) -> int:
         return int(self.source.shape[1])
 
+    def some(self, rows: Ints) -> Rows:
+        """Return some of the rows, int64 row numbers, as rows of their own."""
+        return Rows(np.asarray(self.source[rows]), self.norms[rows], self.normalize)
+
     def take(self, index: Ints | slice) -> Vectors:
         """Return the chosen rows, float32 ``(k, d)``; each row depends on nothing but itself."""
         rows: Vectors = np.asarray(self.source[index]).astype(np.float32, copy=False)

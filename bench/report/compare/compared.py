@@ -11,17 +11,10 @@ import numpy as np
 from bench.contract import DataError, UsageError
 from bench.evaluation.metrics.registry import ranked_by
 from bench.evaluation.ranking.arrays import Floats
-from bench.evaluation.statistics.bootstrap import interval, seeds_by_queries, units
-from bench.evaluation.statistics.paired_tests import (
-    ALPHA,
-    Comparison,
-    check_same_queries,
-    class_means,
-    compare,
-    drawn_as,
-    most_changed,
-    smallest_p,
-)
+from bench.evaluation.statistics.estimates import estimate
+from bench.evaluation.statistics.jackknife import ESTIMANDS, THESE_CLASSES
+from bench.evaluation.statistics.means import class_means
+from bench.evaluation.statistics.paired_tests import Comparison, check_same_queries, compare, most_changed
 from bench.report.tables.entries import Entry, Queries
 from bench.report.tables.wording import markdown_table
 
@@ -58,15 +51,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Compared:
-    """Everything that ``simbench compare`` tells. drawn: how many classes (or queries, see drawn_as) are drawn."""
+    """Everything that ``simbench compare`` tells. interval_of: what intervals and verdicts speak of."""
 
     metric: str
     better: str
     dataset: str
     protocol: str
     queries: int
-    drawn: int
-    drawn_as: str
+    interval_of: str
     sides: tuple[Side, ...]
     notes: tuple[str, ...]
 
@@ -86,30 +78,26 @@ def compare_entries(entries: Sequence[Entry], metric: str, *, changed: int) -> C
         if np.isnan(found).all():
             raise DataError(f"{name} has no value of {metric} for any query")
     check_same_queries(names, values)
-    drawn = len(units(values[0].mean(axis=0)[:, None], queries.labels)[1])
-    if drawn < 2:
-        raise DataError("one query has no spread: a comparison needs two queries or more")
-    compared = compare(values[0], values[1:], queries.labels)
-    means = seeds_by_queries(np.concatenate(values).T, queries.labels, [len(one) for one in values])
-    low, high = interval(means, drawn)
+    measured = [entry.measured(metric) for entry in entries]
+    compared = compare(measured[0], measured[1:])
     sides = []
     for at, (entry, name) in enumerate(zip(entries, names, strict=True)):
-        mean, ends = float(np.nanmean(values[at])), (float(low[at]), float(high[at]))
-        side = Side(name, mean, ends, tuple(run.result.seed for run in entry.runs))
+        one = estimate(measured[at])
+        side = Side(name, one.mean, (one.low, one.high), tuple(run.result.seed for run in entry.runs))
         if at > 0:
             pair = values[0].mean(axis=0), values[at].mean(axis=0)
             side = replace(
                 side,
                 **_verdict(compared[at - 1], better),
-                by_class=_by_class(*pair, queries),
+                **_by_class(*pair, queries, better),
                 changed=_changed(*pair, queries, changed),
             )
         sides.append(side)
     where = entries[0].where
     asked = int((~np.isnan(values[0][0])).sum())
-    what = drawn_as(values[0].mean(axis=0), queries.labels)
-    notes = _notes(sides, drawn, what)
-    return Compared(metric, better, where[0], where[1], asked, drawn, what, tuple(sides), notes)
+    return Compared(
+        metric, better, where[0], where[1], asked, entries[0].estimand, tuple(sides), _notes(entries, sides)
+    )
 
 
 def _same_queries(entries: Sequence[Entry]) -> Queries:
@@ -146,16 +134,18 @@ def _names(entries: Sequence[Entry]) -> list[str]:
 def _verdict(found: Comparison, better: str) -> dict[str, Any]:
     """Return a comparison and what it says, in the direction in which the metric is better."""
     ahead = (found.difference > 0) == (better == "higher")
-    wins, losses = (found.wins, found.losses) if better == "higher" else (found.losses, found.wins)
     words = ("better" if ahead else "worse") if found.separable else "not separable"
-    return {"against": found, "verdict": words, "better_in": wins, "worse_in": losses}
+    return {"against": found, "verdict": words}
 
 
-def _by_class(reference: Floats, values: Floats, queries: Queries) -> dict[str, float]:
-    """Return the difference of every class that has anything to find."""
+def _by_class(reference: Floats, values: Floats, queries: Queries, better: str) -> dict[str, Any]:
+    """Return the difference of every class that has anything to find, and in how many either is better."""
     means = class_means(values - reference, queries.labels)
     present = np.unique(queries.labels)
-    return {queries.classes[c]: float(one) for c, one in zip(present, means, strict=True) if not np.isnan(one)}
+    by_class = {queries.classes[c]: float(one) for c, one in zip(present, means, strict=True) if not np.isnan(one)}
+    up, down = sum(one > 0 for one in by_class.values()), sum(one < 0 for one in by_class.values())
+    wins, losses = (up, down) if better == "higher" else (down, up)
+    return {"by_class": by_class, "better_in": wins, "worse_in": losses}
 
 
 def _changed(reference: Floats, values: Floats, queries: Queries, count: int) -> tuple[Changed, ...]:
@@ -166,17 +156,15 @@ def _changed(reference: Floats, values: Floats, queries: Queries, count: int) ->
     )
 
 
-def _notes(sides: Sequence[Side], drawn: int, what: str) -> tuple[str, ...]:
+def _notes(entries: Sequence[Entry], sides: Sequence[Side]) -> tuple[str, ...]:
     """Return what limits the verdicts, in words."""
     notes = []
-    tests = len(sides) - 1
-    if smallest_p(drawn) * tests > ALPHA:
-        notes.append(f"{drawn} {what} are too few: no difference, however large, gets a Holm p of 5 % or less")
-    single = [side.name for side in sides if len(side.seeds) == 1]
+    both = zip(entries, sides, strict=True)
+    single = [side.name for entry, side in both if len(side.seeds) == 1 and entry.runs[0].result.trained]
     if single:
         notes.append(f"one seed only of {', '.join(single)}: this speaks of those trained models, not of other seeds")
-    if what == "queries":
-        notes.append("queries are drawn as if independent (fewer than ten classes): this speaks of these classes only")
+    if entries[0].estimand == THESE_CLASSES:
+        notes.append("intervals and verdicts are for other images of these classes, not for other classes")
     return tuple(notes)
 
 
@@ -191,9 +179,8 @@ def compared_text(found: Compared) -> str:
     table = markdown_table(heads, [_row(side) for side in found.sides], "lrrrrlr")
     title = f"## {found.metric} on {found.dataset} · {found.protocol}: {found.queries:,} queries"
     legend = (
-        f"Each method against `{reference}` on the same queries; drawn and flipped: {found.drawn:,} {found.drawn_as}. "
-        "p: paired permutation test on the mean over seeds; ci95: bootstrap, seeds and queries drawn; detectable: the "
-        "smallest true difference found with 80 % power at 5 %."
+        f"Each method against `{reference}` on the same queries. ci95: were there {ESTIMANDS[found.interval_of]} and "
+        "other seeds; p: of the same variance; detectable: the smallest true difference found with 80 % power at 5 %."
     )
     parts = [title, "", table, "", legend]
     for side in found.sides[1:]:
@@ -209,7 +196,7 @@ def _row(side: Side) -> list[str]:
         return [*head, "", "", side.verdict, "", "", seeds, "", ""]
     ends = _ends((one.low, one.high), sign="+")
     wins = f"{side.better_in} / {side.worse_in} of {len(side.by_class or {})}"
-    tests = [f"{one.difference:+.4f}", ends, side.verdict, short_p(one.p_holm), short_p(one.p)]
+    tests = [f"{one.difference:+.4f}", ends, side.verdict, short_p(one.p_corrected), short_p(one.p)]
     return [*head, *tests, seeds, wins, f"{one.detectable:.4f}"]
 
 

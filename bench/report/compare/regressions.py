@@ -11,7 +11,8 @@ import numpy as np
 
 from bench.contract import DataError, UsageError
 from bench.evaluation.metrics.registry import describe
-from bench.evaluation.statistics.paired_tests import ALPHA, holm
+from bench.evaluation.statistics.estimates import ALPHA
+from bench.evaluation.statistics.paired_tests import holm
 from bench.report.compare.compared import Changed, compare_entries, queries_table, short_p
 from bench.report.compare.result_sets import Cell, Result, Tree
 from bench.report.tables.entries import Entry

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from bench.contract import DataError, to_jsonable
+from bench.evaluation.statistics.estimates import Estimate, estimate
 from bench.report.figures.style import Drawn, draw_band, finish, style
-from bench.report.tables.frame import Estimate, estimates, row_names
+from bench.report.tables.entries import entry_of
+from bench.report.tables.frame import row_names
 from bench.report.tables.wording import choices_in_words, markdown_table
 from bench.runs.artifacts import PER_QUERY, read_arrays
 from bench.runs.store import RunRecord
@@ -75,7 +76,7 @@ class LabelPanel:
 def label_panels(records: Sequence[RunRecord]) -> list[LabelPanel]:
     """Return the curves of all methods that have a run with a label budget; their runs with all labels are the end.
 
-    A run whose per-query values are gone is left out with a warning.
+    A run whose replicates are gone is left out with a warning.
     """
     lines: dict[str, list[RunRecord]] = defaultdict(list)
     for record in records:
@@ -86,7 +87,7 @@ def label_panels(records: Sequence[RunRecord]) -> list[LabelPanel]:
         if any(_labels(run) is not None for run in runs):
             for run in runs:
                 try:
-                    read_arrays(run.folder / PER_QUERY, *_METRICS)
+                    entry_of([run]).measured(_METRICS[0])
                     panels[_test(run), _choice(run)][line].append(run)
                 except DataError as error:
                     _LOG.warning("left out of the label budgets: %s", error)
@@ -151,7 +152,7 @@ def draw_labels(panel: LabelPanel, slug: str) -> Drawn:
         axes.set_xticks(*zip(*_ticks(panel.budgets), strict=True))
         axes.set(xlabel="labels a class", ylabel="map", title=panel.title)
         figure.legend(loc="outside right upper")
-        told = "map against labels a class; bands: 95 % intervals, seeds and queries (or classes) drawn anew"
+        told = "map against labels a class; bands: 95 % intervals, seeds and images (or classes) drawn anew"
         return finish(figure, slug, alt=f"{panel.title}: {told}", caption=told)
 
 
@@ -169,26 +170,20 @@ def _ticks(budgets: Mapping[str, float]) -> list[tuple[float, str]]:
 def _panel(test: str, lines: Mapping[str, Sequence[RunRecord]]) -> LabelPanel:
     names = row_names({line: runs[0] for line, runs in lines.items()})
     first = next(iter(lines.values()))[0]
-    labels = read_arrays(first.folder / PER_QUERY, "labels")["labels"].astype(np.int64)
-    curves = {names[line]: _points(runs, labels) for line, runs in lines.items()}
+    curves = {names[line]: _points(runs) for line, runs in lines.items()}
     ordered = dict(sorted(curves.items(), key=lambda pair: (-pair[1][-1].at, -pair[1][-1].scores["map"].mean)))
     return LabelPanel(first.result.dataset, first.result.protocol, json.loads(_choice(first)), test, ordered)
 
 
-def _points(runs: Sequence[RunRecord], classes: Any) -> list[LabelPoint]:
+def _points(runs: Sequence[RunRecord]) -> list[LabelPoint]:
     by_budget: dict[int | None, list[RunRecord]] = defaultdict(list)
     for run in runs:
         by_budget[_labels(run)].append(run)
-    columns = {
-        (labels, metric): np.stack([read_arrays(run.folder / PER_QUERY, metric)[metric] for run in same])
-        for labels, same in by_budget.items()
-        for metric in _METRICS
-    }
-    found = estimates({repr(key): values for key, values in columns.items()}, classes)
     points = []
     for labels, same in by_budget.items():
         counts = same[0].result.data.counts
-        scores = {metric: found[repr((labels, metric))] for metric in _METRICS}
+        entry = entry_of(same)
+        scores = {metric: estimate(entry.measured(metric)) for metric in _METRICS}
         at = (counts["train"] + counts["validation"]) / _classes(same[0])
         points.append(LabelPoint(labels, at, scores, len(same), counts["train"], counts["validation"]))
     return sorted(points, key=lambda point: (point.labels is None, point.labels))

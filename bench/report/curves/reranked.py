@@ -13,6 +13,7 @@ from bench.evaluation.ranking.arrays import Floats
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.reranking.embedded import Embedded, shortlist_ranks
 from bench.evaluation.reranking.pipeline import parse_stages
+from bench.evaluation.statistics.estimates import of_queries
 from bench.evaluation.statistics.paired_tests import Comparison, compare
 from bench.report.tables.wording import markdown_table
 
@@ -37,10 +38,13 @@ class Reranked:
 def rerank(data: RetrievalSet, chains: Sequence[str], *, k: int, depth: int) -> list[Reranked]:
     """Search without any stage and with each chain (``aqe,dba``), and compare map@k query by query.
 
+    The comparison speaks of other queries to this gallery.
+
     depth: how many results a stage of similarities orders anew. Raises UsageError for unknown stages.
     """
     plain, *others = _measured(data, (PLAIN, *chains), k=k, depth=depth)
-    found = compare(plain.precision[None], [one.precision[None] for one in others], data.query_labels)
+    measured = [of_queries(one.precision[None], data.query_labels) for one in (plain, *others)]
+    found = compare(measured[0], measured[1:])
     return [plain, *(replace(one, against=against) for one, against in zip(others, found, strict=True))]
 
 
@@ -71,7 +75,7 @@ def as_table(found: Sequence[Reranked], k: int) -> str:
             told = [
                 f"{one.against.difference:+.4f}",
                 f"{one.against.low:+.4f} to {one.against.high:+.4f}",
-                f"{one.against.p_holm:.4f}",
+                f"{one.against.p_corrected:.4f}",
             ]
         rows.append([one.stages, *means, *told, f"{one.seconds:.1f}"])
     heads = ["stages", f"map@{k}", "hit@1", f"precision@{k}", f"map@{k} gained", "95 %", "Holm p", "s"]

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 
 from bench.contract import DataError
 from bench.evaluation.ranking.arrays import Floats
+from bench.evaluation.statistics.estimates import Estimate, estimate, of_queries
 from bench.report.figures.style import Drawn, draw_band, finish, style
-from bench.report.tables.frame import Estimate, estimates, row_names
+from bench.report.tables.frame import row_names
 from bench.report.tables.wording import choices_in_words, markdown_table
 from bench.runs.artifacts import PER_QUERY, read_arrays
 from bench.runs.robustness import METRICS, VALUES, read_robustness
@@ -168,7 +169,10 @@ def _row(name: str, swept: Sequence[_Swept], corruptions: Mapping[str, Sequence[
             drops = columns[f"clean/{metric}"] - np.mean(list(several.values()), axis=0)
             columns[f"{kind}/drop/{metric}"] = drops
         columns[f"mean/drop/{metric}"] = np.mean([columns[f"{kind}/drop/{metric}"] for kind in corruptions], axis=0)
-    return RobustnessRow(name, len(swept), estimates(columns, swept[0].clean["labels"].astype(np.int64)))
+    labels = swept[0].clean["labels"].astype(np.int64)
+    return RobustnessRow(
+        name, len(swept), {key: estimate(of_queries(values, labels)) for key, values in columns.items()}
+    )
 
 
 def _scores(row: RobustnessRow, panel: RobustnessPanel, metric: str) -> list[str]:

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from bench.report.tables.frame import Estimate
+from bench.evaluation.statistics.estimates import Estimate
 
 # One colour a role, each used for nothing else: the page replaces it by its CSS variable, a file keeps it.
 INK, MUTED, GRID = "#1f2329", "#5b6472", "#d5dae1"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.contract import Baseline, DataError
-from bench.evaluation.ranking.arrays import Floats
-from bench.evaluation.statistics.paired_tests import Comparison, compare
+from bench.evaluation.statistics.estimates import Measured
+from bench.evaluation.statistics.paired_tests import Comparison, compare_with_best
 from bench.report.tables.entries import Queries, entry_of
 from bench.report.tables.frame import sum_over
 from bench.report.tables.groups import Row, Table
@@ -32,29 +32,30 @@ class Rival:
 
 
 class Paired:
-    """The per-query values of a table's rows, read once; rows that were asked other queries are left untested.
+    """The scores of a table's rows, by seed and group, read once; rows that were asked other queries are left untested.
 
     Values of what the table is ranked by, with their signs turned where less is better: more is always better here.
     """
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        self._values: dict[Row, Floats] = {}
+        self._values: dict[Row, Measured] = {}
         self.queries: Queries | None = None
         where = None
         for row in sorted(rows, key=lambda row: -row.merit):
             entry = entry_of(row.records)
             try:
-                asked, values = entry.queries(), row.metric.sign * entry.values(row.metric.name)
+                asked, values = entry.queries(), row.metric.sign * entry.measured(row.metric.name)
             except DataError:
                 continue
             if self.queries is None:
                 self.queries, where = asked, entry.where
             if asked.same_as(self.queries) and entry.where == where:
                 self._values[row] = values
+        self._rows = len(rows)
         self._known: dict[tuple[Row, tuple[Row, ...]], list[Rival]] = {}
 
     def rivals(self, winner: Row, others: Sequence[Row]) -> list[Rival]:
-        """Return each of the others against the winner, in their order; Holm's correction is over all of them."""
+        """Return each of the others against the winner, in their order, corrected for the choice of the winner."""
         key = (winner, tuple(others))
         if key not in self._known:
             self._known[key] = self._compared(winner, others)
@@ -65,11 +66,8 @@ class Paired:
         found: list[Comparison] = []
         if self.queries is not None and winner in self._values:
             tested = [row for row in others if row in self._values]
-            values = [-self._values[row] for row in tested]
-            try:  # signs are turned, so that a difference is the winner's value less the other's
-                found = compare(-self._values[winner], values, self.queries.labels)
-            except DataError:  # queries without a value in one of them only
-                tested = []
+            values = [-1 * self._values[row] for row in tested]  # the difference is the winner's less the other's
+            found = compare_with_best(-1 * self._values[winner], values, self._rows)
         by_row = dict(zip(tested, found, strict=True))
         return [Rival(row, winner.merit - row.merit, by_row.get(row)) for row in others]
 

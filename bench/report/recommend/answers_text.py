@@ -202,7 +202,7 @@ def _evidence(rival: Rival) -> str:
     if rival.found is None:
         return f"{rival.behind:+.3f} (untested)"
     found = rival.found
-    return f"{found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f}, {p_value(found.p_holm)})"
+    return f"{found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f}, {p_value(found.p_corrected)})"
 
 
 _LEGEND = """Each answer is the row with the best {metric} that fulfils the constraint. In brackets: the 95 % interval

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contract import DataError, UsageError
+from bench.contract import DataError, RunResult, UsageError
 from bench.evaluation.ranking.arrays import Floats, Ints
+from bench.evaluation.statistics.estimates import Measured
+from bench.evaluation.statistics.jackknife import OTHER_CLASSES, THESE_CLASSES
 from bench.naming import canonical
-from bench.runs.artifacts import PER_QUERY, read_arrays
+from bench.runs.artifacts import PER_QUERY, REPLICATES, read_arrays
 from bench.runs.store import RUN_FILE, RunRecord, read_run
 
 
@@ -51,10 +53,30 @@ class Entry:
                 raise DataError(f"{run.folder} was asked other queries than {self.runs[0].folder}")
         return found[0]
 
+    @property
+    def estimand(self) -> str:
+        """What its intervals shown speak of, by ``estimand_of``."""
+        return estimand_of(self.runs[0].result)
+
+    def measured(self, metric: str) -> Measured:
+        """Read a metric's score of each seed, and what it is without each group. Raises DataError where it is gone."""
+        name = f"{self.estimand}/{metric}"
+        left_out = [read_arrays(run.folder / REPLICATES, name)[name] for run in self.runs]
+        scores = [run.result.scores.get(metric, np.nan) for run in self.runs]
+        return Measured(np.array(scores, dtype=np.float64), np.stack(left_out))
+
     def values(self, metric: str) -> Floats:
         """Read a metric's value for every query, float64 ``(seeds, q)``, NaN where there is nothing to find."""
         found = [read_arrays(run.folder / PER_QUERY, metric)[metric] for run in self.runs]
         return np.stack(found).astype(np.float64, copy=False)
+
+
+def estimand_of(result: RunResult) -> str:
+    """Return what the intervals shown of a run speak of.
+
+    Other classes where those tested are new to the method, and there are three or more; else other images of these.
+    """
+    return OTHER_CLASSES if result.data.seen_classes is False and result.ci95_other_classes else THESE_CLASSES
 
 
 def find_entry(word: str, root: Path) -> Entry:

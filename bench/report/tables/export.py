@@ -89,7 +89,8 @@ def _row(name: str, kind: tuple[str, str], runs: pd.DataFrame) -> dict[str, Any]
         "values": rounded({c.name: mean_over(runs, c.name) for c in shown}),
         "sd_of_seeds": rounded(spread) if len(runs) > 1 else {},
         "ci95": rounded({c.name: ends for c in shown if (ends := _ends(runs, c.name)) is not None}),
-        "p_holm_from_best": rounded(mean_over(runs, "p_holm_from_best")),
+        "interval_of": runs["interval_of"].iloc[0],
+        "p_from_best": rounded(mean_over(runs, "p_from_best")),
         "notes": notes(runs),
         **_choices(runs.iloc[0]),
     }

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bench.contract import Audit, RunResult, to_jsonable
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.metrics.registry import DEFAULT, columns, describe
-from bench.evaluation.ranking.arrays import Floats, Ints
-from bench.evaluation.statistics.bootstrap import interval, seeds_by_queries, units
 from bench.report.tables.rank_groups import columns_of, rank_groups
 from bench.report.tables.wording import plain, row_labels
 from bench.runs.sanity_checks import alarms
@@ -68,38 +64,6 @@ def shown_columns(frame: pd.DataFrame, asked: Sequence[str] = (), *, narrow: boo
     return columns({str(name) for name in frame if frame[name].notna().any()}, metric_of(frame).name, narrow=narrow)
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds and queries. low, high: its 95 % interval; spread: standard deviation of the seeds' means.
-
-    The spread is NaN for one seed.
-    """
-
-    mean: float
-    low: float
-    high: float
-    spread: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} ± {(self.high - self.low) / 2:.3f}"
-
-
-def estimates(columns: Mapping[str, Floats], classes: Ints) -> dict[str, Estimate]:
-    """Return the estimate of each column, all over the same resamples: seeds and queries (or classes) drawn anew.
-
-    columns: float64 ``(seeds, q)`` each, NaN for the same queries in all; classes: int64 ``(q,)``.
-    """
-    stacked = np.concatenate(list(columns.values())).T
-    drawn = len(units(stacked[:, :1], classes)[1])
-    low, high = interval(seeds_by_queries(stacked, classes, [len(one) for one in columns.values()]), drawn)
-    found = {}
-    for at, (name, values) in enumerate(columns.items()):
-        means = np.nanmean(values, axis=1)
-        spread = float(means.std(ddof=1)) if len(means) > 1 else float("nan")
-        found[name] = Estimate(float(means.mean()), float(low[at]), float(high[at]), spread)
-    return found
-
-
 def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
     """Return a name for each row of a table by one of its runs: the method, and what sets it apart from its others."""
     rows = []
@@ -149,7 +113,8 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
     return {
         **{name: getattr(run, name) for name in _FIRST},
         **run.scores,
-        **{f"{name}_ci95_{end}": both[at] for name, both in run.ci95.items() for at, end in enumerate(("low", "high"))},
+        **_ends(run.ci95, "ci95"),
+        **_ends(run.ci95_other_classes, "other_classes_ci95"),
         **{f"{name}_macro": value for name, value in run.macro.items()},
         **{name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in rank_group.items()},
         **run.latency,
@@ -186,6 +151,12 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
         "date": made_by.date,
         "command": without_folders(made_by.command),
     }
+
+
+def _ends(intervals: Mapping[str, tuple[float, float]], kind: str) -> dict[str, float]:
+    """Return both ends of each metric's interval as columns."""
+    both = ("low", "high")
+    return {f"{name}_{kind}_{end}": ends[at] for name, ends in intervals.items() for at, end in enumerate(both)}
 
 
 def without_folders(command: str) -> str:

@@ -13,9 +13,9 @@ import numpy as np
 from bench.contract import DataError, UsageError
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.metrics.registry import DEFAULT, columns, describe, ranked_by
-from bench.evaluation.ranking.arrays import Floats
-from bench.evaluation.statistics.bootstrap import interval, seeds_by_queries, units
-from bench.evaluation.statistics.paired_tests import ALPHA, Comparison, compare, drawn_as, smallest_p
+from bench.evaluation.statistics.estimates import Measured, estimate
+from bench.evaluation.statistics.jackknife import ESTIMANDS, THESE_CLASSES
+from bench.evaluation.statistics.paired_tests import Comparison, compare_with_best
 from bench.report.tables.entries import Entry, Queries, entry_of
 from bench.runs.store import RunRecord
 
@@ -29,13 +29,15 @@ class RankGroup:
     """Where a row stands in its table.
 
     rank: 1 for the best and all that cannot be told apart from it, else the place by the mean; against: the comparison
-    with the best, None for the best itself and where it could not be made; ci95: intervals of the mean over seeds,
-    seeds and queries drawn anew; note: what the table's reader must know of its ranks.
+    with the best, None for the best itself and where it could not be made; ci95: intervals of the mean over seeds, with
+    images (or classes) and seeds drawn anew; estimand: which of the two they speak of; note: what the table's reader
+    must know of its ranks.
     """
 
     rank: int
     against: Comparison | None = None
     ci95: dict[str, tuple[float, float]] = field(default_factory=dict)
+    estimand: str = THESE_CLASSES
     note: str = ""
 
 
@@ -66,20 +68,20 @@ def _stand(rows: dict[Row, Entry], metric: Metric) -> dict[Row, RankGroup]:
     """Return the rank_groups in one table."""
     ordered = sorted(rows, key=lambda row: -_merit(rows[row], metric))
     found = {row: RankGroup(place) for place, row in enumerate(ordered, start=1)}
-    known = _comparable(rows, ordered, metric)
-    if not known:
+    values = _comparable(rows, ordered, metric)
+    if not values:
         return found
-    queries, values = known
     names = list(values)
     best, *others = (values[row][metric.name] for row in names)
-    compared = compare(best, others, queries.labels)
+    compared = compare_with_best(best, others, len(rows))
     against = dict(zip(names[1:], compared, strict=True))
-    intervals = _intervals(values, queries)
-    note = _note(compared, queries, best, metric)
+    estimand = rows[names[0]].estimand
+    note = _note(compared, [rows[row] for row in names], metric)
     for row in names:
         tied = row not in against or not against[row].separable
-        rank = 1 if tied else found[row].rank
-        found[row] = RankGroup(rank, against.get(row), intervals[row], note)
+        ends = {name: (one.low, one.high) for name, measured in values[row].items() for one in (estimate(measured),)}
+        known = {name: both for name, both in ends.items() if not np.isnan(both).any()}
+        found[row] = RankGroup(1 if tied else found[row].rank, against.get(row), known, estimand, note)
     return found
 
 
@@ -89,57 +91,42 @@ def _merit(entry: Entry, metric: Metric) -> float:
     return -np.inf if np.isnan(found).any() else metric.sign * float(np.mean(found))
 
 
-def _comparable(
-    rows: dict[Row, Entry], ordered: Sequence[Row], metric: Metric
-) -> tuple[Queries, dict[Row, dict[str, Floats]]] | None:
-    """Return who was asked and the values of all rows that were asked the same, best first; None without the best's."""
-    values: dict[Row, dict[str, Floats]] = {}
-    queries = None
+def _comparable(rows: dict[Row, Entry], ordered: Sequence[Row], metric: Metric) -> dict[Row, dict[str, Measured]]:
+    """Return the scores of all rows that were asked the same, best first; nothing without the best's."""
+    values: dict[Row, dict[str, Measured]] = {}
+    queries: Queries | None = None
     for row in ordered:
         entry = rows[row]
         try:
             asked = entry.queries()
             shown = columns(entry.runs[0].result.scores, metric.name)
-            found = {one.name: entry.values(one.name) for one in shown if one.interval or one.name == metric.name}
+            found = {one.name: entry.measured(one.name) for one in shown if one.interval or one.name == metric.name}
         except DataError as error:
             _LOG.warning("%s keeps its place, untested: %s", entry.name, error)
             if queries is None:
-                return None
+                return {}
             continue
         queries = queries or asked
         if not asked.same_as(queries) or entry.where != rows[ordered[0]].where:
             _LOG.warning("%s keeps its place, untested: other queries or ties than %s", entry.name, ordered[0][3])
             continue
         values[row] = found
-    return (queries, values) if queries is not None else None
+    return values
 
 
-def _intervals(values: dict[Row, dict[str, Floats]], queries: Queries) -> dict[Row, dict[str, tuple[float, float]]]:
-    """Return each row's intervals; one draw of queries serves all rows and metrics."""
-    cells = [(row, metric, found) for row, metrics in values.items() for metric, found in metrics.items()]
-    columns = np.concatenate([found for *_, found in cells]).T
-    means = seeds_by_queries(columns, queries.labels, [len(found) for *_, found in cells])
-    low, high = interval(means, len(units(columns[:, :1], queries.labels)[1]))
-    ends: dict[Row, dict[str, tuple[float, float]]] = {row: {} for row in values}
-    for at, (row, metric, _) in enumerate(cells):
-        ends[row][metric] = (float(low[at]), float(high[at]))
-    return ends
-
-
-def _note(compared: Sequence[Comparison], queries: Queries, best: Floats, metric: Metric) -> str:
+def _note(compared: Sequence[Comparison], entries: Sequence[Entry], metric: Metric) -> str:
     """Return what this query set can show, in words; nothing for a table of one."""
     if not compared:
         return ""
-    drawn = len(units(best.mean(axis=0)[:, None], queries.labels)[1])
-    what = drawn_as(best.mean(axis=0), queries.labels)
-    if smallest_p(drawn) * len(compared) > ALPHA:
-        return f"{drawn} {what} are too few to tell any of {len(compared) + 1} rows apart at 5 %: all share rank 1"
     shown = [f"{one:.3f}" for one in (min(c.detectable for c in compared), max(c.detectable for c in compared))]
     reach = shown[0] if shown[0] == shown[1] else f"{shown[0]} (the row most like it) to {shown[1]} (the least)"
+    single = sum(len(entry.runs) == 1 and entry.runs[0].result.trained for entry in entries)
+    of_one = f"; {single} of these rows are one training each: they speak of that model, not of its method"
     return (
-        f"rank 1 is shared by all that cannot be told apart from the best by {metric.name} at 5 % (paired permutation "
-        f"test on {drawn:,} {what}, Holm). The smallest difference from the best that this query set shows with 80 % "
-        f"power is {reach}"
+        f"rank 1 is shared by all that cannot be told apart from the best by {metric.name} at 5 %, were there "
+        f"{ESTIMANDS[entries[0].estimand]} and other seeds (corrected for the best being chosen afterwards). The "
+        f"smallest difference from the best that this query set shows with 80 % power is {reach}"
+        + (of_one if single else "")
     )
 
 
@@ -150,12 +137,13 @@ def columns_of(rank_group: RankGroup | None, rank_by: str = DEFAULT) -> dict[str
     return {
         "rank": rank_group.rank if rank_group else None,
         "ranked_by": describe(rank_by).name,
-        "p_holm_from_best": against.p_holm if against else None,
+        "p_from_best": against.p_corrected if against else None,
         "detectable_from_best": against.detectable if against else None,
         **{
             f"{metric}_seeds_ci95_{end}": both[at]
             for metric, both in ends.items()
             for at, end in enumerate(("low", "high"))
         },
+        "interval_of": rank_group.estimand if rank_group else None,
         "rank_note": rank_group.note if rank_group else "",
     }
