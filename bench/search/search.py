@@ -6,15 +6,14 @@ import os
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image
-from threadpoolctl import ThreadpoolController
 
 from bench.contract import DataError, UsageError
+from bench.environment import blas_threads
 from bench.evaluation.ranking.arrays import Ints, Vectors
 from bench.naming import readable, tidied
 from bench.search.preparation import Preparation
@@ -146,7 +145,7 @@ def nearest(vectors: Vectors, query: Vectors, k: int, itself: int | None) -> tup
     """
     # One product of a matrix and a vector waits for memory: a second thread gains little, and where another program
     # keeps its core busy, the product with 10,000 vectors takes 16 ms instead of .08.
-    with _blas().limit(limits=1, user_api="blas"):
+    with blas_threads(1):
         scores = vectors @ query
     if itself is not None:
         scores[itself] = -np.inf
@@ -157,11 +156,6 @@ def nearest(vectors: Vectors, query: Vectors, k: int, itself: int | None) -> tup
     chosen = np.flatnonzero(scores >= edge)
     order = chosen[np.argsort(-scores[chosen], kind="stable")][:k]
     return order, scores[order]
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through every loaded library, for milliseconds: once
 
 
 def label_of_query(path: Path, labels: Collection[str | None], below: Path | None = None) -> str | None:

@@ -10,9 +10,9 @@ from itertools import groupby
 from typing import Literal, TypeAlias
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from bench.contract import UsageError
+from bench.environment import blas_threads
 from bench.evaluation.cost.timing import fixed_threads
 from bench.evaluation.indexes.recipes import Index, IndexRecipe, build, recipes
 from bench.evaluation.metrics import ranking
@@ -136,7 +136,7 @@ class Sweep:
 
     def measure(self, tasks: Sequence[Task]) -> Iterator[list[Point]]:
         """Build each index and yield its points, one list a task. Neighbouring tasks share their reduced vectors."""
-        with fixed_threads(self.threads), threadpool_limits(limits=self.threads, user_api="blas"):
+        with fixed_threads(self.threads), blas_threads(self.threads):
             for reduction, group in groupby(tasks, key=lambda task: task.reduction):
                 whole = self.vectors
                 query, gallery = (np.ascontiguousarray(reduction(one)) for one in (whole.query, whole.gallery))

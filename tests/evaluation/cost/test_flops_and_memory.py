@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 import torchvision
+from networked import Networked
 from torch import Tensor, nn
 
 from bench.contract import DataError, Images, ImageShape, RunContext, Split
@@ -16,21 +16,6 @@ from bench.evaluation.cost.flops_and_memory import embedding_flops, network_dige
 from bench.training.embedder import Embedder
 
 CPU = torch.device("cpu")
-
-
-@dataclass
-class Networked:
-    module: nn.Module
-
-    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
-        return None
-
-    def embed(self, pixels: Tensor) -> Tensor:
-        vectors: Tensor = self.module(pixels)
-        return vectors
-
-    def network(self) -> nn.Module:
-        return self.module
 
 
 class Plain:
