@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bench.contract import DataError
 from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.evaluation.metrics.verification import pair_metrics
-from bench.evaluation.statistics.bootstrap import ci95
+from bench.evaluation.replicates import Ranked
 
 pytestmark = pytest.mark.slow
 
@@ -144,9 +144,9 @@ def expected(case: Case, ties: str) -> list[dict[str, float] | None]:
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bootstrap and pairs have tests of their own; here they would take most of the time."""
+    """Replicates and pairs have tests of their own; here they would take most of the time."""
     module = sys.modules[evaluate.__module__]
-    monkeypatch.setattr(module, "ci95", functools.partial(ci95, resamples=9))
+    monkeypatch.setattr(Ranked, "replicates", lambda *_, threads: {})
     monkeypatch.setattr(module, "pair_metrics", functools.partial(pair_metrics, pairs=9))
 
 
@@ -195,4 +195,4 @@ def test_every_number_equals_the_slow_oracle(ties: str, case: Case) -> None:
     for name in found[0]:
         assert result.scores[name] == pytest.approx(np.mean([scores[name] for scores in found]), abs=1e-12)
     assert result.scores["queries_without_relevant"] == len(wanted) - len(found)
-    assert set(result.macro) == set(result.ci95) == set(found[0])
+    assert set(result.macro) == set(found[0])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from plain_ranks import ranks_of
 
 from bench.contract import DataError
@@ -114,6 +116,32 @@ def test_a_tie_in_votes_and_similarities_counts_against_the_query() -> None:
 def test_padding_after_the_last_neighbour_does_not_vote() -> None:
     assert vote([1, -1, -1, -1], [0.5, np.nan, np.nan, np.nan], 4) == 1.0
     assert vote([-1, -1], [np.nan, np.nan], 2) == 0.0
+
+
+def counted_vote(labels: list[int], similarities: list[float], k: int, label: int) -> float:
+    """The vote by its words: counts first, then sums of similarities; a tie in both is lost."""
+    votes = {
+        other: (
+            labels[:k].count(other),
+            sum(s for one, s in zip(labels[:k], similarities, strict=False) if one == other),
+        )
+        for other in set(labels[:k]) - {-1}
+    }
+    own = votes.pop(label, None)
+    return float(own is not None and all(own > other for other in votes.values()))
+
+
+@given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 10**6))
+def test_votes_of_many_queries_are_those_that_plain_counting_gives(k: int, classes: int, seed: int) -> None:
+    """Similarities are eighths, so that sums are exact and often equal; some rankings end early."""
+    rng = np.random.default_rng(seed)
+    top = rng.integers(0, classes, (25, 10))
+    top[np.arange(10) >= rng.integers(0, 16, 25)[:, None]] = -1
+    similarities = -np.sort(-rng.integers(-2, 4, (25, 10)) / 8, axis=1).astype(np.float32)
+    labels = rng.integers(0, classes, 25)
+    found = knn_accuracy_at(top, np.where(top < 0, np.nan, similarities), labels, np.ones(25, np.int64), k)
+    rows = zip(top.tolist(), similarities.tolist(), labels.tolist(), strict=True)
+    assert found.tolist() == [counted_vote(row, scores, k, label) for row, scores, label in rows]
 
 
 def test_a_query_without_relevant_items_has_no_vote() -> None:

@@ -11,7 +11,7 @@ import pytest
 from bench.evaluation.ranking import kernel
 from bench.evaluation.ranking.arrays import Ints, Scores, Vectors
 from bench.evaluation.ranking.backend import RankedBlock
-from bench.evaluation.ranking.engine import rank_gallery
+from bench.evaluation.ranking.engine import rank_gallery, rank_without
 from bench.evaluation.ranking.relevance import Layout, build_layout
 from bench.evaluation.ranking.vectors import Rows, check_vectors
 
@@ -185,3 +185,43 @@ def test_an_error_in_a_thread_reaches_the_caller() -> None:
 
     with pytest.raises(RuntimeError, match="at 0"):
         rank_gallery(raw(query), raw(gallery), layout, fail, keep=1, threads=2, block_rows=2)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_ranking_without_some_items_is_that_of_the_smaller_gallery(threads: int) -> None:
+    """Ids and ties included; the gallery's positions stay those of the whole one."""
+    query, gallery, labels, ids, _ = problem(8)
+    gallery_labels = np.random.default_rng(8).integers(0, 4, 90)
+    layout = build_layout(labels, gallery_labels, ids[:23], ids)
+    gone = [np.zeros(90, dtype=np.bool_), np.arange(90) % 5 == 2, gallery_labels == 1, np.arange(90) < 60]
+
+    def plain(block: RankedBlock) -> tuple[list[int], list[int], list[list[int]]]:
+        return block.pessimistic.values.tolist(), block.optimistic.values.tolist(), block.neighbors.tolist()
+
+    without = [layout.without(items) for items in gone]
+    found = rank_without(raw(query), raw(gallery), without, plain, keep=30, threads=threads)
+    for items, blocks in zip(gone, found, strict=True):
+        stay = np.flatnonzero(~items)
+        smaller = build_layout(labels, gallery_labels[stay], ids[:23], ids[stay])
+        expected = rank_gallery(raw(query), raw(gallery[stay]), smaller, plain, keep=30)
+        for part in (0, 1):
+            ranks = [rank for block in blocks for rank in block[part]]
+            assert ranks == [rank for block in expected for rank in block[part]]
+        places = np.append(stay, -1)
+        neighbors = [row for block in expected for row in places[block[2]].tolist()]
+        assert [row for block in blocks for row in block[2]] == neighbors
+
+
+def test_a_layout_without_items_counts_as_one_of_the_smaller_gallery_does() -> None:
+    rng = np.random.default_rng(9)
+    labels, gallery_labels = rng.integers(0, 5, 40), rng.integers(0, 4, 120)
+    ids, gallery_ids = rng.integers(0, 30, 40), rng.integers(0, 30, 120)
+    layout = build_layout(labels, gallery_labels, ids, gallery_ids)
+    for share in (0.0, 0.05, 0.5, 1.0):
+        stay = rng.random(120) >= share
+        found = layout.without(~stay)
+        smaller = build_layout(labels, gallery_labels[stay], ids, gallery_ids[stay])
+        np.testing.assert_array_equal(found.relevant, smaller.relevant)
+        np.testing.assert_array_equal(found.items, smaller.items)
+        some = np.array([7, 3, 3, 39])
+        np.testing.assert_array_equal(found.subset(some).relevant, smaller.relevant[some])
