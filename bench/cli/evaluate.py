@@ -34,7 +34,7 @@ _VECTORS = "npy, npz, safetensors or parquet; PATH:KEY names one array or column
 @option("--ties", default="pessimistic", help="pessimistic, mean or optimistic.")
 @option("--dialect", "dialects", multiple=True, metavar="NAME", help="Also trec, oml or torchmetrics; repeatable.")
 @option("--no-normalize", is_flag=True, help="Rank by the plain inner product: leave the vectors' lengths alone.")
-@option("--seed", type=click.IntRange(min=0), default=0, help="Seed of bootstrap and samples.")
+@option("--seed", type=click.IntRange(min=0), default=0, help="Seed of samples.")
 @option("--threads", type=int, help="Threads.  [default: one a processor, at most 8]")
 @option("--device", default="cpu", help="Where to rank: cpu, cuda, or auto.")
 @option("--save", metavar="FOLDER", help="Also write evaluation.json and per_query.npz there.")

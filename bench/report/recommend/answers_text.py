@@ -238,9 +238,8 @@ def _amount(rival: Rival) -> str:
 
 
 _LEGEND = """Each answer is the row with the best {metric} that fulfils the constraint. In brackets: the 95 % interval
-over queries (and seeds), and p of the paired permutation test on the same queries, corrected (Holm) for all rows that
-the winner is compared with; where an interval begins below 0, it may as well be the other way round. *Would be seen*:
-the smallest true difference that these queries show with 80 % power. A winner was chosen on the queries that it is
-judged by, which flatters its lead a little; one seed speaks of that one model, not of another training. *Without
-labels*: none of these images' labels was used; a pretrained network has seen others. More:
+over images (over classes, where they are new) and seeds, and p of that difference, corrected for the winner being
+chosen afterwards; where an interval begins below 0, it may as well be the other way round. *Would be seen*: the
+smallest true difference that these images show with 80 % power. One seed speaks of that one model, not of another
+training. *Without labels*: none of these images' labels was used; a pretrained network has seen others. More:
 [leaderboards](../../docs/guides/leaderboards.md), [statistics](../../docs/design/statistics.md)."""

@@ -173,9 +173,9 @@ def _mean(runs: pd.DataFrame, *, names: Sequence[str], digits: int | None = None
 
 _HEAD = """# Leaderboard
 
-Made by `simbench leaderboard` from the run folders. ↑ more is better, ↓ less is better. `±` is half the 95 % bootstrap
-interval over queries (by class where there are ten or more) and, with several seeds, over seeds; the seeds' standard
-deviation (sd) stands behind it. Rows stand in the order of {metric}; those not significantly different from the best of
+Made by `simbench leaderboard` from the run folders. ↑ more is better, ↓ less is better. `±` is half the 95 %
+interval: over other images of the same classes or, where the classes are new, over other classes, and over seeds where
+there are several; the seeds' standard deviation (sd) stands behind it. Rows stand in the order of {metric}; those not significantly different from the best of
 their table share its rank 1, the others have their place ([statistics](../../docs/design/statistics.md)). Every number
 is defined in [metrics](../../docs/reference/metrics.md); a `+` behind a commit marks uncommitted changes. Protocols:
 `holdout` one fifth of the test images ask, the rest answer; `loo` every test image asks all the others; `database` test
