@@ -174,14 +174,15 @@ def _mean(runs: pd.DataFrame, *, names: Sequence[str], digits: int | None = None
 _HEAD = """# Leaderboard
 
 Made by `simbench leaderboard` from the run folders. ↑ more is better, ↓ less is better. `±` is half the 95 %
-interval: over other images of the same classes or, where the classes are new, over other classes, and over seeds where
-there are several; the seeds' standard deviation (sd) stands behind it. Rows stand in the order of {metric}; those not significantly different from the best of
-their table share its rank 1, the others have their place ([statistics](../../docs/design/statistics.md)). Every number
-is defined in [metrics](../../docs/reference/metrics.md); a `+` behind a commit marks uncommitted changes. Protocols:
-`holdout` one fifth of the test images ask, the rest answer; `loo` every test image asks all the others; `database` test
-images ask the training images; `unseen` test images of classes that were not trained on; `given` as the data set says.
-A leak under a table counts images to test on that were seen in training ([audit](../../docs/design/audit.md)). Latency
-is one image (embed) or one query (search), median and (embed) 95th percentile, on the machine named below each table,
-as the row's own runs measured it; `one query` is embedding and search together, over all runs of the same network;
-FLOPs are twice the multiply-adds of one image ([latency](../../docs/guides/latency.md)).
+interval: over other images of the same classes or, where the classes are new, over other classes, and over seeds
+where there are several; the seeds' standard deviation (sd) stands behind it. Rows stand in the order of {metric};
+those not significantly different from the best of their table share its rank 1, the others have their place
+([statistics](../../docs/design/statistics.md)). Every number is defined in
+[metrics](../../docs/reference/metrics.md); a `+` behind a commit marks uncommitted changes. Protocols: `holdout` one
+fifth of the test images ask, the rest answer; `loo` every test image asks all the others; `database` test images ask
+the training images; `unseen` test images of classes that were not trained on; `given` as the data set says. A leak
+under a table counts images to test on that were seen in training ([audit](../../docs/design/audit.md)). Latency is
+one image (embed) or one query (search), median and (embed) 95th percentile, on the machine named below each table, as
+the row's own runs measured it; `one query` is embedding and search together, over all runs of the same network; FLOPs
+are twice the multiply-adds of one image ([latency](../../docs/guides/latency.md)).
 """
