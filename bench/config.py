@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,9 @@ class Settings:
     classes, per_class, labels_per_class, balance, limit, drop_leaks: what of the data is used; split_seed: of every
     choice of images, apart from the seeds of training, or ``first`` (see `bench.data.splits.protocols`); split_seeds:
     several of them in its place, each with all seeds of training; broken: see DataPlace; engine: what computes the
-    vectors of a fitted method; report_dir: where tables and the page go, None for ``report`` in the folder of the runs.
+    vectors of a fitted method; mirror_test: whether each vector is the mean of an image's and its mirror image's, of
+    every method, where the data may be mirrored; report_dir: where tables and the page go, None for ``report`` in the
+    folder of the runs.
     """
 
     protocol: str = "auto"
@@ -53,6 +56,7 @@ class Settings:
     ties: Literal["pessimistic", "optimistic", "mean"] = "pessimistic"
     device: str = "auto"
     engine: str = "torch"
+    mirror_test: bool = False
     threads: int | None = None
     image_size: str | None = None
     data_root: str | None = None
@@ -139,7 +143,7 @@ def load_config(path: Path | None, *, overrides: Sequence[str] = (), flags: Mapp
 def seconds(duration: str) -> float:
     """Return a duration such as ``90``, ``90s``, ``5m`` or ``1.5h`` in seconds. Raises ValueError otherwise."""
     match = _DURATION.fullmatch(duration.strip())
-    if not match or float(match[1]) == 0:
+    if not match or not 0 < float(match[1]) < math.inf:
         raise ValueError(f"expected a duration such as 90s, 5m or 2h, got {duration!r}")
     return float(match[1]) * _SECONDS[match[2]]
 
@@ -151,7 +155,7 @@ def read_toml(path: Path, what: str = "") -> tuple[str, dict[str, Any]]:
         return text, tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {what}{path}: {getattr(error, 'strerror', None) or error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets in thousands of brackets
         raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 

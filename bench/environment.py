@@ -5,14 +5,18 @@ from __future__ import annotations
 import importlib
 import os
 import socket
+import sys
 import threading
 import urllib.request
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit
 
 import platformdirs
+from threadpoolctl import ThreadpoolController
 
 from bench.contract import UsageError
 
@@ -20,6 +24,18 @@ from bench.contract import UsageError
 def processors() -> int:
     """Return how many processors this process may use, at least 1."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def blas_threads(count: int) -> AbstractContextManager[object]:
+    """Return a context in which NumPy's and SciPy's matrix products use so many threads."""
+    limiter: AbstractContextManager[object] = _blas(len(sys.modules)).limit(limits=count, user_api="blas")
+    return limiter
+
+
+@lru_cache(maxsize=1)
+def _blas(modules: int) -> ThreadpoolController:
+    """Look through all loaded libraries, for milliseconds: again only where a module that came since may have more."""
+    return ThreadpoolController()
 
 
 def memory_bytes() -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
@@ -30,6 +32,11 @@ def naturally(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(names), key=natural_key))
 
 
+def tidied(text: str) -> str:
+    """Return a label, a path or a column's name as it is compared: without blanks around it, in normal form C."""
+    return unicodedata.normalize("NFC", text.strip())
+
+
 def readable(name: str) -> str:
     r"""Return a file name as text that can be written anywhere: bytes that are not UTF-8 become ``\xff``."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
@@ -43,7 +50,20 @@ def id_of(path: str, root: Path) -> str:
 
 def slug(*names: str) -> str:
     """Return a data set name, from names of files or folders, that is safe as a folder name and on a command line."""
-    return re.sub(r"[^\w.]+", "-", readable("-".join(names))).strip("-.").lower() or "images"
+    whole = unicodedata.normalize("NFC", readable("-".join(names)))
+    return shortened(re.sub(r"[^\w.]+", "-", whole).strip("-.").lower() or "images")
+
+
+def shortened(name: str, most: int = 100) -> str:
+    """Return a name of at most so many bytes: a longer one is cut and gets a digest of the whole.
+
+    A file's name may have 255 bytes, and endings and temporary names want some of them.
+    """
+    coded = os.fsencode(name)
+    if len(coded) <= most:
+        return name
+    digest = hashlib.sha256(coded).hexdigest()[:8]
+    return f"{coded[: most - 9].decode('utf-8', 'ignore')}-{digest}"
 
 
 def reason_of(error: Exception) -> str:

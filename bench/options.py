@@ -6,6 +6,7 @@ The same few types serve the command line (``-o margin=0.3``), ``bench.toml`` an
 
 from __future__ import annotations
 
+import csv
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -150,7 +151,7 @@ def coerce(given: Any, wanted: Any) -> Any:
     if origin is tuple:
         kind, items = get_args(wanted)[0], given
         if isinstance(given, str):
-            items = given.split(",") if kind is str else listed(given)
+            items = _words(given) if kind is str else listed(given)
         if not isinstance(items, (list, tuple)):
             raise ValueError(f"expected a list, got {given!r}")
         return tuple(coerce(item.strip() if isinstance(item, str) else item, kind) for item in items)
@@ -169,6 +170,14 @@ def listed(text: str) -> list[str]:
         else:
             found.append(word.strip())
     return found
+
+
+def _words(given: str) -> list[str]:
+    """Return the words between commas; one in double quotes may have commas itself."""
+    try:
+        return next(csv.reader([given], skipinitialspace=True, strict=True)) or [""]
+    except csv.Error as error:
+        raise ValueError(f"expected words with commas between them, got {given!r} ({error})") from error
 
 
 def _one_of(given: Any, choices: tuple[Any, ...]) -> Any:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from bench import DataPlace
 from bench.data.formats.archives import is_archive, members, unpack_archive
 from bench.data.layouts.folder import cut, is_image, walk
-from bench.data.layouts.listing import SPLIT_NAMES, Part, with_test
+from bench.data.layouts.listing import Part, suffix_of, with_test
+from bench.data.layouts.split_folders import SPLIT_NAMES
 from bench.naming import id_of
 
 LabelOf = Callable[[PurePosixPath], str | None]
 
 PART_NAMES = {  # what folders call a part: its name here
     **SPLIT_NAMES,
-    "training": "train",
     "training_set": "train",
     "validation_set": "validation",
-    "dev": "validation",
-    "testing": "test",
     "test_set": "test",
 }
 TEST_FRACTION, SEED = 0.3, 0  # of the cut of a set that has no test part of its own
@@ -55,32 +54,34 @@ def as_folder(path: Path, place: DataPlace) -> Path:
     return unpack_archive(path, place.cache, lambda inner: is_image(inner.name))
 
 
-def sort_pictures(folder: Path, label_of: LabelOf, tops: Iterable[Path] | None = None) -> tuple[dict[str, Part], int]:
-    """Return the images below a folder by part, and how many files were left out because they have no label.
+def sort_pictures(
+    folder: Path, label_of: LabelOf, tops: Iterable[Path] | None = None
+) -> tuple[dict[str, Part], Counter[str]]:
+    """Return the images below a folder by part, and how many files of each suffix were left out, as without a label.
 
     The part is that of the first folder on the way which is named after one; where none is, all are in the part "".
     label_of: from a path relative to the folder; tops: the files and folders in it to look at, None for all.
     """
     found: dict[str, tuple[list[str], list[str]]] = {}
-    ignored = 0
+    left_out = Counter[str]()
     for top in (folder,) if tops is None else tops:
         for path, image in walk(top) if top.is_dir() else [(str(top), is_image(top.name))]:
             inner = _inner(path, folder)
             label = label_of(inner) if image else None
             if label is None:
-                ignored += 1
+                left_out[suffix_of(path)] += 1
                 continue
             part = next((PART_NAMES[name.lower()] for name in inner.parts[:-1] if name.lower() in PART_NAMES), "")
             paths, labels = found.setdefault(part, ([], []))
             paths.append(path)
             labels.append(label)
     whole = found.pop("", None) if len(found) > 1 else None  # beside parts, it belongs to none of them
-    ignored += len(whole[0]) if whole else 0
+    left_out.update(map(suffix_of, whole[0] if whole else ()))
     parts = {
         name: Part(tuple(paths), tuple(labels), tuple(id_of(path, folder) for path in paths))
         for name, (paths, labels) in found.items()
     }
-    return parts, ignored
+    return parts, left_out
 
 
 def tested(parts: Mapping[str, Part], source: Path) -> tuple[dict[str, Part], str]:

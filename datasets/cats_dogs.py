@@ -73,8 +73,8 @@ class CatsDogs:
 
     def load(self, place: DataPlace) -> Collection:
         source, tops = self._copy(place)
-        parts, ignored = sort_pictures(as_folder(source, place), label_of, tops)
-        listing = Listing("cats-dogs", source, tested(parts, source)[0], ignored)
+        parts, left_out = sort_pictures(as_folder(source, place), label_of, tops)
+        listing = Listing("cats-dogs", source, tested(parts, source)[0], left_out)
         size = None if self.size is None else (self.size, self.size)
         return collect(listing, place, DecodeRecipe(size, self.resize), mirror=True)
 

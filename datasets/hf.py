@@ -7,6 +7,7 @@ in archives. Needs the extra: pip install 'simbench-retrieval[hf]'. No code of t
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +19,7 @@ from bench.data.download.hub import hub_snapshot
 from bench.data.formats.archives import is_archive
 from bench.data.formats.parquet import README, columns_of, read_parquet
 from bench.data.layouts.listing import Listing, Part, collect
-from bench.naming import first_few, slug
+from bench.naming import first_few, slug, tidied
 
 from ._pictures import PART_NAMES, as_folder, bases, sort_pictures, tested
 
@@ -33,7 +34,7 @@ UNLABELLED = ("", "-1", "None")
 def label_of(path: PurePosixPath) -> str | None:
     """Return the class by the folder that a file is directly in, unless that is a part."""
     name = path.parts[-2] if len(path.parts) > 1 else ""
-    return None if not name or name.lower() in PART_NAMES or name.lower() in ("data", "images") else name
+    return None if not name or name.lower() in PART_NAMES or name.lower() in ("data", "images") else tidied(name)
 
 
 @dataset
@@ -69,26 +70,26 @@ class HuggingFace:
         folder = self.fetch(place)
         tables = sorted(folder.rglob("*.parquet"))
         if tables:
-            parts, ignored = self._from_tables(folder, tables, place)
+            parts, left_out = self._from_tables(folder, tables, place)
         else:
-            parts, ignored = _from_files(folder, place)
+            parts, left_out = _from_files(folder, place)
         parts, by_class = tested(parts, folder)
-        listing = Listing(slug("hf", self.name), folder, parts, ignored, by_class)
+        listing = Listing(slug("hf", self.name), folder, parts, left_out, by_class=by_class)
         size = None if self.size is None else (self.size, self.size)
         return collect(listing, place, DecodeRecipe(size, self.resize), mirror=self.mirror)
 
-    def _from_tables(self, folder: Path, tables: list[Path], place: DataPlace) -> tuple[dict[str, Part], int]:
+    def _from_tables(self, folder: Path, tables: list[Path], place: DataPlace) -> tuple[dict[str, Part], Counter[str]]:
         found: dict[str, tuple[list[Source], list[str]]] = {}
-        ignored = 0
+        left_out = Counter[str]()
         for table in _of_config(folder, tables, self.config):
             columns = columns_of(table, self.label, folder / README)
             read = read_parquet(table, place.cache, columns.label, columns.image)
             paths, labels = found.setdefault(_part_of(table.relative_to(folder)), ([], []))
             for image, value in zip(read.images, read.cells[columns.label], strict=True):
                 number = value if isinstance(value, int) and not isinstance(value, bool) else -1
-                label = columns.classes[number] if 0 <= number < len(columns.classes) else str(value).strip()
+                label = columns.classes[number] if 0 <= number < len(columns.classes) else tidied(str(value))
                 if label in UNLABELLED:
-                    ignored += 1
+                    left_out["rows without a label"] += 1
                     continue
                 paths.append(image)
                 labels.append(label)
@@ -96,25 +97,25 @@ class HuggingFace:
             part: Part(tuple(paths), tuple(labels), tuple(f"{part}/{row:05d}" for row in range(len(paths))))
             for part, (paths, labels) in found.items()
             if paths
-        }, ignored
+        }, left_out
 
 
-def _from_files(folder: Path, place: DataPlace) -> tuple[dict[str, Part], int]:
+def _from_files(folder: Path, place: DataPlace) -> tuple[dict[str, Part], Counter[str]]:
     """Return image files, from archives where there are any; an archive's name, or its folder's, may be its part's."""
     archives = sorted(path for path in folder.rglob("*") if is_archive(path) and path.is_file())
     if not archives:
         return sort_pictures(folder, label_of)
-    found, ignored = dict[str, Part](), 0
+    found, left_out = dict[str, Part](), Counter[str]()
     for archive in archives:
         inside = archive.relative_to(folder)
         parts, left = sort_pictures(as_folder(archive, place), label_of)
-        ignored += left
+        left_out += left
         for inner, one in parts.items():
             part = inner or _part_of(inside)
             before = found.get(part, Part((), (), ()))
             ids = tuple(f"{inside.as_posix()}/{name}" for name in one.ids)
             found[part] = Part(before.paths + one.paths, before.labels + one.labels, before.ids + ids)
-    return found, ignored
+    return found, left_out
 
 
 def _of_config(folder: Path, tables: list[Path], config: str) -> list[Path]:

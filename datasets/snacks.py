@@ -62,10 +62,10 @@ class Snacks:
 
     def load(self, place: DataPlace) -> Collection:
         source = self.fetch(place)
-        parts, ignored = sort_pictures(as_folder(source, place), label_of)
+        parts, left_out = sort_pictures(as_folder(source, place), label_of)
         size = None if self.size is None else (self.size, self.size)
         return collect(
-            Listing("snacks", source, tested(parts, source)[0], ignored),
+            Listing("snacks", source, tested(parts, source)[0], left_out),
             place,
             DecodeRecipe(size, self.resize),
             mirror=True,

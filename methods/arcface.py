@@ -103,12 +103,12 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
         def loss(batch: Batch, share: float) -> dict[str, Tensor]:
             before = taught.of(batch)
             self.embedder.eval()  # batch norm keeps phase 1's statistics: decoded images must not shift them
-            vectors = self.embedder.embed_with_gradient(batch.pixels)
+            vectors = self.embedder.embed(batch.pixels)
             decoded = self.decoder(vectors)
             parts = {
                 "mse": F.mse_loss(decoded, batch.pixels),
                 "arcface": self.head(vectors, batch.labels, self.margin),
-                "cycle": (1 - (self.embedder.embed_with_gradient(decoded) * vectors).sum(dim=1)).mean(),
+                "cycle": (1 - (self.embedder.embed(decoded) * vectors).sum(dim=1)).mean(),
                 "teacher": (1 - (vectors * before).sum(dim=1)).mean(),
             }
             total = parts["mse"] + self.arcface_weight * parts["arcface"]

@@ -38,11 +38,8 @@ class Autoencoder(DecodingMethod[nn.Module]):
         """Return what tells the logarithm of a code's variance from its mean, for the variational form."""
         return nn.Linear(self.embedding_dim, self.embedding_dim) if self.variational else nn.Identity()
 
-    def build(
-        self, shape: ImageShape, classes: int, *, mirror: bool, device: torch.device, weights: str, decoding: bool
-    ) -> None:
-        # An image and its mirror image must not embed alike: which of the two to paint would be lost.
-        super().build(shape, classes, mirror=False, device=device, weights=weights, decoding=True)
+    def build(self, shape: ImageShape, classes: int, *, device: torch.device, weights: str, decoding: bool) -> None:
+        super().build(shape, classes, device=device, weights=weights, decoding=True)
 
     def encoder_phase(self, job: Job, epochs: float) -> Phase:
         fresh = [*self.decoder.parameters(), *self.head.parameters()]

@@ -33,7 +33,7 @@ class Pretrained:
     model, weights, size: see ``Backbone``. center: subtract the mean, which all images share and which makes all
     cosines alike: on photographs of cats and dogs it lifts map from .86 to .91. pca, whiten: keep so many principal
     components, give each the same variance. sample: how many training images, evenly spaced, the mean and the
-    components are taken from. mirror: average with the mirrored image, where the data allow it: twice the time.
+    components are taken from.
     precision: what the network runs in; "auto" is over twice as fast where there is hardware for it, at a cosine of
     .999 to float32, whose vectors differ between machines by rounding only.
     """
@@ -45,7 +45,6 @@ class Pretrained:
     pca: int | None = None
     whiten: bool = False
     sample: int = 2_000
-    mirror: bool = False
     precision: Precision = "float32"
 
     uses_labels = False
@@ -61,7 +60,6 @@ class Pretrained:
 
     def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         torch.manual_seed(run.seed)  # for weights=none
-        self.mirrors = self.mirror and run.mirror
         self.backbone = Backbone(self.model, train.images.shape, weights=self.weights, size=self.size)
         self.backbone.to(run.device).eval()
         height, width = self.backbone.input_size
@@ -96,11 +94,9 @@ class Pretrained:
 
     def state(self) -> Mapping[str, Tensor]:
         named = {"backbone": self.backbone.state_dict(), "whitening": self.components.state()}
-        flat = {f"{part}.{name}": tensor for part, tensors in named.items() for name, tensor in tensors.items()}
-        return flat | {"mirrors": torch.tensor(self.mirrors)}
+        return {f"{part}.{name}": tensor for part, tensors in named.items() for name, tensor in tensors.items()}
 
     def restore(self, state: Mapping[str, Tensor], shape: ImageShape, device: torch.device) -> None:
-        self.mirrors = bool(state["mirrors"])
         self.backbone = Backbone(self.model, shape, weights="none", size=self.size)
         self.backbone.load_state_dict(_part(state, "backbone."))
         self.backbone.to(device).eval()
@@ -115,11 +111,6 @@ class Pretrained:
 
     def _unit_features(self, pixels: Tensor) -> Tensor:
         """Return unit vectors float32 ``(n, features)``: before centring, so that every image weighs the same in it."""
-        if not self.mirrors:
-            return self._one_view(pixels)
-        return F.normalize(self._one_view(pixels) + self._one_view(pixels.flip(3)), dim=1)
-
-    def _one_view(self, pixels: Tensor) -> Tensor:
         with mixed_precision(pixels.device, self.precision):
             features = self.backbone(pixels)
         return F.normalize(features.float(), dim=1)

@@ -25,7 +25,7 @@ class Random:
 
     def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         torch.manual_seed(run.seed)
-        self.embedder = self._untrained(train.images.shape, run.mirror).to(run.device).eval()
+        self.embedder = self._untrained(train.images.shape).to(run.device).eval()
         self.embedder.measure(train)
 
     def embed(self, pixels: Tensor) -> Tensor:
@@ -38,8 +38,8 @@ class Random:
         return self.embedder.state_dict()
 
     def restore(self, state: Mapping[str, Tensor], shape: ImageShape, device: torch.device) -> None:
-        self.embedder = self._untrained(shape, bool(state["mirror"])).to(device).eval()
+        self.embedder = self._untrained(shape).to(device).eval()
         self.embedder.load_state_dict(dict(state))
 
-    def _untrained(self, shape: ImageShape, mirror: bool) -> Embedder:
-        return Embedder(self.encoder, shape, self.embedding_dim, mirror=mirror, weights="none")  # a timm encoder's too
+    def _untrained(self, shape: ImageShape) -> Embedder:
+        return Embedder(self.encoder, shape, self.embedding_dim, weights="none")  # a timm encoder's too

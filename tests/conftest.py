@@ -33,6 +33,14 @@ hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return what ``-n auto`` is: half as many processes again as processors, since each waits now and then."""
+    from bench.environment import processors
+
+    return processors() * 3 // 2
+
+
 _NEEDS = {"training": {"digits_run", "three_runs", "digits", "project", "served"}, "browser": {"browser"}}
 
 
@@ -64,10 +72,10 @@ def _few_threads() -> None:
 
 @pytest.fixture(autouse=True)
 def _short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run times its method for seconds, which is of no use here: a tenth is enough to show that it does."""
+    """A run times its method for seconds, which is of no use here: a moment is enough to show that it does."""
     costs = sys.modules.get("bench.runs.costs")
     if costs is not None:
-        monkeypatch.setattr(costs, "_PACE", 0.1)
+        monkeypatch.setattr(costs, "_PACE", 0.02)
 
 
 @pytest.fixture
@@ -85,7 +93,7 @@ def three_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     session = tmp_path_factory.getbasetemp()
     folder = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "three-runs"
     methods = "-m pixels -m autoencoder -m siamese_bce"
-    words = f"run {methods} -d digits --protocol loo --limit 160 --epochs 2 -o batch_size=16 --threads 1 -q"
+    words = f"run {methods} -d digits --protocol loo --limit 160 --epochs 1.1 -o batch_size=16 --threads 1 -q"
     env = {"SIMBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     with filelock.FileLock(f"{folder}.lock"):
         if not (folder / "runs" / "report" / "leaderboard.md").is_file():

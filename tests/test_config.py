@@ -102,3 +102,18 @@ def test_other_durations_are_refused(text: str) -> None:
 
 def test_image_sizes_are_height_by_width() -> None:
     assert (height_and_width("64"), height_and_width("64x48")) == ((64, 64), (64, 48))
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 100_000, "[run]\nepochs = " + "[" * 5000 + "]" * 5000, "[run]\nepochs = " + "9" * 10_000]
+)
+def test_toml_that_is_deep_or_long_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bench.toml").write_text(text)
+    with pytest.raises(UsageError, match="not valid TOML") as told:
+        load_config(tmp_path / "bench.toml")
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_a_duration_without_end_is_none() -> None:
+    with pytest.raises(ValueError, match="expected a duration"):
+        seconds("9" * 5000)

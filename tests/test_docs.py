@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import run_simbench
 
 pytestmark = pytest.mark.slow
 
@@ -113,11 +114,5 @@ def test_the_encoder_of_the_guide_passes_the_check_as_a_file_of_ones_own(tmp_pat
     page = (CHECKOUT / "docs" / "guides" / "adding-an-encoder.md").read_text(encoding="utf-8")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "plain.py").write_text(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0])
-    checked = subprocess.run(
-        [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()", "check", "plain", "--methods", "mine"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    checked = run_simbench(["check", "plain", "--methods", "mine"], tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr

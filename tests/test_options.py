@@ -21,6 +21,7 @@ class Plugin:
     center: bool = False
     mining: Literal["hard", "random"] = "random"
     stages: tuple[int, ...] = (1, 2)
+    names: tuple[str, ...] = ()
     goal: float | None = None
 
     def __post_init__(self) -> None:
@@ -38,6 +39,9 @@ class Plugin:
         ({"center": False}, "center", False),
         ({"mining": "hard"}, "mining", "hard"),
         ({"stages": "3, 4,5"}, "stages", (3, 4, 5)),
+        ({"names": 'a, "b, c",d'}, "names", ("a", "b, c", "d")),
+        ({"names": "3,"}, "names", ("3", "")),
+        ({"names": ""}, "names", ("",)),
         ({"stages": [7]}, "stages", (7,)),
         ({"goal": "none"}, "goal", None),
         ({"goal": "0.9"}, "goal", 0.9),

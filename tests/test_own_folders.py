@@ -169,7 +169,7 @@ def test_own_encoder_works_with_every_trained_method(name: str, used: Path) -> N
     method = get_method(name)(encoder="tiny", embedding_dim=8)  # type: ignore[call-arg]  # options of trained methods
     assert isinstance(method, TrainedMethod)
     shape, device = ImageShape(12, 10, 3), torch.device("cpu")
-    method.build(shape, 3, mirror=True, device=device, weights="none", decoding=False)
+    method.build(shape, 3, device=device, weights="none", decoding=False)
     assert isinstance(method.embedder.encoder, get_plugin(ENCODER, "tiny"))
     assert method.embed(torch.rand(2, 3, 12, 10)).shape[0] == 2
 

@@ -27,6 +27,7 @@ from bench.cli.serve import serve
 from bench.cli.terminal import show_warnings
 from bench.cli.tune import tune
 from bench.contract import SimbenchError
+from bench.naming import reason_of
 
 INTERRUPTED = 130
 
@@ -77,10 +78,21 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has seen enough (`simbench list | head`)
         sys.exit(1)
+    except (OSError, MemoryError) as error:  # of a place or a size that the user named, and nothing inside checked
+        _explain(_of_the_machine(error))
+        sys.exit(1)
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         _explain(f"unexpected {type(error).__name__}: {first} (--debug shows where; please report it)")
         sys.exit(1)
+
+
+def _of_the_machine(error: OSError | MemoryError) -> str:
+    """Say what the operating system refused, and for which file; names of thousands of letters are cut."""
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({str(error) or 'for what was asked'})"
+    where = f"{str(error.filename)[:200]}: " if error.filename is not None else ""
+    return f"{where}{error.strerror or reason_of(error)} (--debug shows where)"
 
 
 def _explain(message: str) -> None:

@@ -12,6 +12,7 @@ from bench.cli.options import option
 from bench.contract import UsageError
 from bench.environment import cache_folder
 
+MOST_DIGITS = 20
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 place = option(
@@ -88,8 +89,8 @@ def prune(folder: Path, *, older_than: float | None, to_size: str | None, everyt
 
 def _bytes(text: str) -> int:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if found is None:
-        raise UsageError(f"--to-size {text!r}: expected a number of bytes such as 20G, 500M or 0")
+    if found is None or len(found[1]) > MOST_DIGITS:
+        raise UsageError(f"--to-size {text[:40]!r}: expected a number of bytes such as 20G, 500M or 0")
     return int(float(found[1]) * UNITS[found[2].upper()])
 
 

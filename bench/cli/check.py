@@ -128,6 +128,9 @@ def _counted(summary: Summary, notes: Sequence[str]) -> Iterator[str]:
 
 
 def _audited(found: Audit, protocol: str) -> Iterator[str]:
+    from bench.report.tables.wording import queries_in_words
+
+    yield f"  {queries_in_words(found.scored, found.queries)} (protocol {protocol})"
     for leak in found.leaks:
         yield f"  LEAK: {_overlap(leak)} (--drop-leaks leaves the duplicates out of the training)"
     for overlap in found.overlaps:

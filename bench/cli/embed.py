@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import Given, configuration, executors
+from bench.cli.options import Given, configuration, executors, label_folders
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder, processors
 
 if TYPE_CHECKING:
+    from bench.data.layouts.folder import LabelFrom
     from bench.executors.executor import J, Limits, Pool, Program
     from bench.search.sharded import MakePool
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     help="Shards at once, on this machine.  [default: one a processor, or one on a GPU]",
 )
 @click.option("--shard", type=click.IntRange(min=1), default=4096, help="Pictures of a shard.")
+@label_folders
 @executors
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
 @configuration
@@ -46,6 +48,7 @@ def embed(
     out: Path,
     jobs: int | None,
     shard: int,
+    label_from: LabelFrom,
     executor: str,
     address: str | None,
     quiet: bool,
@@ -55,7 +58,7 @@ def embed(
     """Embed every picture under FOLDER with a finished run's method, in shards, several at once.
 
     RUN is a run's folder, or one with a single run under it. Written are the vectors, float32 of unit length, and a CSV
-    file with a line for each: id (the path within FOLDER) and label (the folder that the picture lies in). Pictures
+    file with a line for each: id (the path within FOLDER) and label (its class folder, as in a run on FOLDER). Pictures
     that cannot be read are listed in a second CSV file, with the reason.
 
     Vectors are kept in the cache too: a second start embeds what is new or changed, one that was killed resumes, and
@@ -81,7 +84,7 @@ def embed(
     record = find_run(run.expanduser())
     ensure_writable(out.absolute().parent)
     place = terminal.workplace(cache_folder(), device, threads)
-    own = embed_folder(folder, record, place, pools, size=shard)
+    own = embed_folder(folder, record, place, pools, size=shard, label_from=label_from)
     written = write_gallery(out, own, record)
     (rows, dimensions), seen = own.items.vectors.shape, own.changes
     news = f"{seen.added + seen.changed:,} new or changed, {seen.unchanged:,} as before, {len(own.broken):,} unreadable"

@@ -34,7 +34,7 @@ _VECTORS = "npy, npz, safetensors or parquet; PATH:KEY names one array or column
 @option("--ties", default="pessimistic", help="pessimistic, mean or optimistic.")
 @option("--dialect", "dialects", multiple=True, metavar="NAME", help="Also trec, oml or torchmetrics; repeatable.")
 @option("--no-normalize", is_flag=True, help="Rank by the plain inner product: leave the vectors' lengths alone.")
-@option("--seed", type=click.IntRange(min=0), default=0, help="Seed of bootstrap and samples.")
+@option("--seed", type=click.IntRange(min=0), default=0, help="Seed of samples.")
 @option("--threads", type=int, help="Threads.  [default: one a processor, at most 8]")
 @option("--device", default="cpu", help="Where to rank: cpu, cuda, or auto.")
 @option("--save", metavar="FOLDER", help="Also write evaluation.json and per_query.npz there.")
@@ -127,12 +127,13 @@ def _side(files: dict[str, str | None], name: str) -> Side | None:
 
 def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, gallery: Side) -> Iterator[str]:
     from bench.evaluation.metrics.registry import describe
-    from bench.report.tables.wording import markdown_table
+    from bench.report.tables.wording import markdown_table, queries_in_words
     from bench.runs.sanity_checks import threshold_lines
 
     alone = ", each asks all the others" if query is gallery else f" ask {len(gallery.vectors):,} items"
     yield f"{len(query.vectors):,} queries{alone}; {query.vectors.shape[1]} dimensions\n"
     found = judged.evaluation
+    yield f"{queries_in_words(int((found.per_query['relevant'] > 0).sum()), len(query.vectors))}\n"
     rows = []
     for name, value in found.scores.items():
         low, high = found.ci95.get(name, (math.nan, math.nan))

@@ -134,10 +134,12 @@ publishing = together(
 )
 ranking = option(
     "--rank-by",
+    "--metric",
+    "rank_by",
     default="map",
     metavar="METRIC",
     callback=_rank_by,
-    help="What rows are ranked and tested by: any metric with a value for each query.",
+    help="What rows are ranked, tested and answered by: any metric with a value for each query.",
 )
 shown_columns = option(
     "--columns",
@@ -165,6 +167,12 @@ training = together(
     option("--epochs", type=float, help="Epochs in all, shared by a method's phases."),
     option("--budget", metavar="5m", help="Time to train in, instead of epochs: 90s, 5m, 2h."),
     option("--phases", callback=whole_numbers, metavar="1,2", help="Which phases of a method to train."),
+    option(
+        "--mirror-test",
+        is_flag=True,
+        help="Embed every image with its mirror image, whatever the method: the mean of both vectors, twice the time; "
+        "not where the data may not be mirrored.  [default: off, of every method]",
+    ),
     option("--ties", metavar="RULE", help="pessimistic, optimistic or mean.  [default: pessimistic]"),
 )
 _device = option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
@@ -200,7 +208,11 @@ data_choices = together(
         help="One of `simbench list protocols`.  [default: given where the data names its queries, else holdout]",
     ),
     option("--limit", type=int, help="Use at most so many images of train and of test."),
-    option("--classes", metavar="A,B,C|N", help="Use these classes, or so many, chosen by the split seed."),
+    option(
+        "--classes",
+        metavar="A,B,C|N",
+        help="Use these classes (one with a comma in quotes: 'a,\"b, c\"'), or so many, chosen by the split seed.",
+    ),
     option("--per-class", type=int, help="At most so many images a class to train on, validation included."),
     option("--balance", is_flag=True, help="Train on as many images of every class as the smallest has."),
     option("--drop-leaks", is_flag=True, help="Do not train on duplicates of images to test on."),
@@ -228,6 +240,16 @@ class Given:
         from bench.config import load_config
 
         return load_config(self.config, overrides=self.overrides, flags=flags)
+
+
+def label_folders(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--label-from``: which folder's name is a picture's label; as a data set's option ``label_from``."""
+    return option(
+        "--label-from",
+        type=click.Choice(("outer", "inner")),
+        default="outer",
+        help="Label pictures in nested folders by the outer one, as a run does, or by the one they lie in.",
+    )(command)
 
 
 def configuration(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -39,8 +39,7 @@ def rerank(*, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, thr
     simbench rerank runs/fashionmnist/loo/triplet/27769359a6/seed0
     simbench rerank runs/digits/loo/pixels -s aqe -s dba,aqe -k 50
     """
-    from threadpoolctl import threadpool_limits
-
+    from bench.environment import blas_threads
     from bench.evaluation.cost.timing import fixed_threads
     from bench.report.curves.index_frontier import ranked_set
     from bench.report.curves.reranked import as_table
@@ -48,6 +47,6 @@ def rerank(*, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, thr
     from bench.runs.loaded_run import find_run
 
     data = ranked_set(find_run(run_folder))
-    with fixed_threads(threads), threadpool_limits(limits=threads, user_api="blas"):
+    with fixed_threads(threads), blas_threads(threads):
         found = measure(data, chains or CHAINS, k=k, depth=depth)
     show(as_table(found, k), wide=wide)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import Given, configuration, data_places, hardware, option
+from bench.cli.options import Given, configuration, data_places, hardware, label_folders, option
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
@@ -19,6 +19,7 @@ from bench.naming import first_few, readable
 
 if TYPE_CHECKING:
     from bench.config import Config
+    from bench.data.layouts.folder import LabelFrom
     from bench.report.figures.picture_grid import Frame, Pictures
     from bench.search.gallery import OwnGallery
     from bench.search.search import Answer, Searcher
@@ -40,6 +41,7 @@ class _Asked:
 @option("--run", "where", required=True, metavar="DIR", help="Folder of a finished run, or one with one run under it.")
 @click.option("-k", "--k", type=click.IntRange(min=1), default=8, help="Neighbours of each query.")
 @click.option("--gallery", metavar="DIR", help="Search the pictures in this folder.  [default: the run's own gallery]")
+@label_folders
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Processes that embed the --gallery.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw what was found in.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
@@ -54,6 +56,7 @@ def search(
     where: str,
     k: int,
     gallery: str | None,
+    label_from: LabelFrom,
     jobs: int,
     save: Path | None,
     as_json: bool,
@@ -76,7 +79,9 @@ def search(
     terminal = Terminal(quiet=quiet or as_json)
     checked = given.load(flags)
     files = list(_files(queries))
-    searcher, own = _searcher(Path(where).expanduser(), gallery, jobs, machine(checked.settings), terminal)
+    searcher, own = _searcher(
+        Path(where).expanduser(), gallery, jobs, machine(checked.settings), terminal, label_from=label_from
+    )
     asked, unread = _ask(searcher, own, files, k, terminal)
     if as_json:
         click.echo(json.dumps([_facts(one) for one in asked], indent=2))
@@ -93,24 +98,27 @@ def search(
     return int(bool(unread))
 
 
-def _files(queries: Sequence[Path]) -> Iterator[Path]:
-    """Yield every query; of a folder, the pictures in it. Raises UsageError for what is not there or has none."""
+def _files(queries: Sequence[Path]) -> Iterator[tuple[Path, Path | None]]:
+    """Yield every query, and the folder that was given for it (None for a file); of a folder, its pictures.
+
+    Raises UsageError for what is not there or has none.
+    """
     from bench.data.layouts.folder import walk
 
     for query in queries:
         if not query.is_dir():
             if not query.exists():
                 raise UsageError(f"{query}: no such file or folder")
-            yield query
+            yield query, None
             continue
         found = [Path(path) for path, image in walk(query) if image]
         if not found:
             raise UsageError(f"{query}: no pictures in it")
-        yield from found
+        yield from ((path, query) for path in found)
 
 
 def _searcher(
-    where: Path, gallery: str | None, jobs: int, place: tuple[Any, int], terminal: Terminal
+    where: Path, gallery: str | None, jobs: int, place: tuple[Any, int], terminal: Terminal, *, label_from: LabelFrom
 ) -> tuple[Searcher, OwnGallery | None]:
     """Return what searches, and the own pictures if these are searched; tell what is new among them."""
     import torch
@@ -122,18 +130,20 @@ def _searcher(
     device, threads = place
     own = None
     if gallery is not None and jobs > 1:  # now: once this process has used torch, it may not be forked
-        own = _embedded(where, Path(gallery), jobs, place, terminal)
+        own = _embedded(where, Path(gallery), jobs, place, terminal, label_from=label_from)
     torch.set_num_threads(threads)
     run = open_run(where, device)
     if gallery is not None and own is None:
-        own = open_gallery(Path(gallery), run, cache_folder(), terminal.progress, terminal.log)
+        own = open_gallery(Path(gallery), run, cache_folder(), terminal.progress, terminal.log, label_from=label_from)
     if gallery is not None and own is not None:
         _tell(own, gallery, terminal)
     items = None if own is None else own.items
     return Searcher.of(run, items), own
 
 
-def _embedded(where: Path, folder: Path, jobs: int, place: tuple[Any, int], terminal: Terminal) -> OwnGallery:
+def _embedded(
+    where: Path, folder: Path, jobs: int, place: tuple[Any, int], terminal: Terminal, *, label_from: LabelFrom
+) -> OwnGallery:
     """Return own pictures, those that are new embedded by several processes."""
     from bench.cli.embed import shard_pools
     from bench.runs.loaded_run import find_run
@@ -141,7 +151,8 @@ def _embedded(where: Path, folder: Path, jobs: int, place: tuple[Any, int], term
 
     device, threads = place
     shared = terminal.workplace(cache_folder(), device, max(1, threads // jobs))
-    return embed_folder(folder, find_run(where), shared, shard_pools("local", None, cores=threads, jobs=jobs))
+    pools = shard_pools("local", None, cores=threads, jobs=jobs)
+    return embed_folder(folder, find_run(where), shared, pools, label_from=label_from)
 
 
 def _tell(own: OwnGallery, gallery: str, terminal: Terminal) -> None:
@@ -156,7 +167,7 @@ def _tell(own: OwnGallery, gallery: str, terminal: Terminal) -> None:
 
 
 def _ask(
-    searcher: Searcher, own: OwnGallery | None, files: Sequence[Path], k: int, terminal: Terminal
+    searcher: Searcher, own: OwnGallery | None, files: Sequence[tuple[Path, Path | None]], k: int, terminal: Terminal
 ) -> tuple[list[_Asked], list[tuple[Path, str]]]:
     """Return what was found for every query that can be read, and the others with their reasons."""
     from bench.data.decoding.image_source import UnreadableImageError
@@ -164,14 +175,14 @@ def _ask(
 
     labels = frozenset(searcher.items.labels)
     asked, unread = [], []
-    for path in terminal.progress(files, total=len(files), what="search"):
+    for path, below in terminal.progress(files, total=len(files), what="search"):
         itself = None if own is None else own.name_of(path)
         try:
             answer = searcher.by_file(path, k, exclude=itself)
         except UnreadableImageError as error:
             unread.append((path, str(error)))
             continue
-        asked.append(_Asked(path, label_of_query(path, labels), answer))
+        asked.append(_Asked(path, label_of_query(path, labels, below), answer))
     return asked, unread
 
 

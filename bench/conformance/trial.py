@@ -104,7 +104,7 @@ def try_out(
             device=device,
             classes=tuple(map(str, range(classes))),
             mirror=True,
-            budget=Budget(epochs=0.03),
+            budget=Budget(epochs=0.015),  # three steps
             checkpoints=FolderCheckpoints(Path(folder)),
             history=MemoryHistory(),
             progress=_no_bar,

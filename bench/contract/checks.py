@@ -30,11 +30,14 @@ class Overlap:
 class Audit:
     """What is wrong with a data set under a protocol. ``train`` stands for training and validation images together.
 
+    queries: how many ask; scored: those that have something to find in the gallery, itself not counted;
     leaks: query and gallery images that were seen in training (not the gallery of protocol database, which is the
     train part); overlaps: the other copies, where there are any; conflicts: groups of equal images, and near pairs, of
     more than one label; examples: some of them; unasked: classes of the gallery without a query.
     """
 
+    queries: int
+    scored: int
     leaks: tuple[Overlap, ...]
     overlaps: tuple[Overlap, ...]
     conflicts: int

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 
-# What Python and NumPy raise for a damaged npy or npz file: any of these, by the byte that is wrong.
-DAMAGED_ARRAYS = (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# What Python and NumPy raise for a damaged npy or npz file: any of these, by the byte that is wrong. Headers are
+# read as Python literals, nested too deep (a RuntimeError) or not closed; sizes may be any number.
+DAMAGED_ARRAYS = (
+    OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, SyntaxError, OverflowError, MemoryError,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 class SimbenchError(Exception):

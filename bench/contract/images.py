@@ -49,19 +49,28 @@ class ImageShape:
         return f"{self.height}x{self.width}x{self.channels}"
 
 
+def check_range(values: tuple[int, ...] | None) -> None:
+    """Raise DataError unless these are a lowest and a highest value of 16 bits, or None."""
+    if values is not None and not (len(values) == 2 and 0 <= values[0] < values[1] < 1 << 16):
+        raise DataError(f"a value range is a lowest and a highest value from 0 to 65535, such as 0,4095, got {values}")
+
+
 @dataclass(frozen=True)
 class Resize:
     """The size that pictures of any other were brought to, and how.
 
     height, width: in pixels. mode: "crop" covers the size and cuts what stands out on both sides, "pad" keeps the whole
-    picture and adds white borders, "stretch" changes the proportions.
+    picture and adds white borders, "stretch" changes the proportions. value_range: what is black and what is white in
+    grey pictures of 16 bits; None: 0 and 65,535.
     """
 
     height: int
     width: int
     mode: ResizeMode = "crop"
+    value_range: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        check_range(self.value_range)
         if min(self.height, self.width) < 1 or self.mode not in get_args(ResizeMode):
             raise DataError(f"pictures are resized to at least 1x1 by {', '.join(get_args(ResizeMode))}, got {self}")
 
@@ -161,7 +170,7 @@ class Collection:
         query: For sources that name their own, together with ``gallery``.
         gallery: Likewise.
         mirror: Whether a mirrored image still shows the same class (true for photographs, false for digits); only then
-            do methods mirror images in training and average over mirrored images when they embed.
+            do methods mirror images in training, and only then has ``mirror_test`` a meaning.
         resize: How files of any size were brought to one, None for a source whose images all have one.
         notes: What a reader of the results must know of how the images came to be these: files left out, and why. For
             people only: no code reads them.

@@ -95,13 +95,15 @@ class Costs:
 
     embedding_dim: numbers in a vector; bytes_per_vector: as float32. n_parameters: learnt numbers that an embedding
     takes, None where the method does not say. flops: of embedding one image, None where they cannot be counted.
-    peak_embed_mb: memory (2^20 bytes) of embedding 64 images, None where it cannot be known.
+    network: digest of the operations that it takes, None where the method has no network. peak_embed_mb: memory (2^20
+    bytes) of embedding 64 images, None where it cannot be known.
     """
 
     embedding_dim: int
     bytes_per_vector: int
     n_parameters: int | None = None
     flops: int | None = None
+    network: str | None = None
     peak_embed_mb: float | None = None
 
 
@@ -145,7 +147,8 @@ class RunResult:
     deviations: what the method does otherwise than all trained ones do by default, by option; has_weights: whether its
     state was kept. engine; costs.
     timings: wall seconds by stage (fit_seconds, ..., and fit_cpu_seconds); latency: milliseconds and images a second
-    of each timed call; pictures_timed: which pictures the timed calls decoded.
+    of each timed call; load: processors that other programs kept busy meanwhile, None where the system does not say;
+    pictures_timed: which pictures the timed calls decoded.
 
     Raises:
         DataError: The parts contradict each other.
@@ -178,6 +181,7 @@ class RunResult:
     costs: Costs | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     latency: Mapping[str, float] = field(default_factory=dict)
+    load: float | None = None
     pictures_timed: str = ""
 
     def __post_init__(self) -> None:
@@ -233,6 +237,12 @@ class RunResult:
         told = json.dumps([self.data.collection_digest, choices], sort_keys=True)
         revision = hashlib.sha256(told.encode()).hexdigest()
         return replace(self.spec, fingerprint=revision, data=choices)
+
+    @property
+    def queries(self) -> tuple[int, int] | None:
+        """How many queries had something to find, and how many there were; None where a run does not say."""
+        asked, left_out = self.data.counts.get("query"), self.scores.get("queries_without_relevant")
+        return None if asked is None or left_out is None else (asked - int(left_out), asked)
 
     @property
     def embedding_dim(self) -> int:

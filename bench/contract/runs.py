@@ -78,7 +78,7 @@ class RunContext:
         seed: Of everything random.
         device: To train on.
         classes: The names that the training labels are numbers of.
-        mirror: Whether a mirrored image shows the same class.
+        mirror: Whether a mirrored image shows the same class, and so may be trained on.
         budget: How long to train.
         checkpoints: Tensors that survive a kill.
         history: The training curve, a row an epoch.
@@ -105,7 +105,7 @@ class RunSpec:
     options: every field of the method, defaults included, so that a changed default is a different run; budget: of
     training; device: its kind; ks: the depths k of metrics@k; ties: the rule for equal similarities; data: what was
     chosen of the data other than by default, by name, which the fingerprint holds too; engine: what computes the
-    vectors, once the method is fitted.
+    vectors, once the method is fitted; mirror_test: whether a vector is the mean of an image's and its mirror image's.
     """
 
     dataset: str
@@ -119,6 +119,7 @@ class RunSpec:
     ties: str = "pessimistic"
     data: Mapping[str, Any] = field(default_factory=dict)
     engine: str = "torch"
+    mirror_test: bool = False
 
     @property
     def key(self) -> str:
@@ -128,6 +129,8 @@ class RunSpec:
             del facts["data"]  # all of the data, as runs had it before there was a choice
         if facts["engine"] == "torch":
             del facts["engine"]  # likewise
+        if not facts["mirror_test"]:
+            del facts["mirror_test"]  # likewise
         canonical = json.dumps(facts, sort_keys=True, default=list)
         return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 

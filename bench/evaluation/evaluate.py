@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from bench.contract import UsageError
+from bench.environment import blas_threads
 from bench.evaluation.metrics import collapse, ranking
 from bench.evaluation.metrics.metric import TIES
 from bench.evaluation.metrics.ties import score_with_ties, tied_queries
@@ -159,7 +159,7 @@ def evaluate_set(
     per_query = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
     neighbors = np.concatenate([part.neighbors for part in parts])
     similarities = np.concatenate([part.similarities for part in parts])
-    with threadpool_limits(limits=workers, user_api="blas"):
+    with blas_threads(workers):
         state = collapse.Health.of(data.gallery.take(layout.order[collapse.sample_rows(size, seed)]))
     replicates = _replicates(Ranked(data, score, per_query, neighbors, similarities, full), workers)
     means = {name: float(np.nanmean(values)) for name, values in per_query.items()}

@@ -25,7 +25,7 @@ from bench.report.tables.export import as_json, as_rows
 from bench.report.tables.frame import runs_frame, without_folders
 from bench.report.tables.groups import Table, tables_of
 from bench.report.tables.leaderboard import leaderboard
-from bench.report.tables.wording import days, many, markdown_table
+from bench.report.tables.wording import days, in_spreadsheet, many, markdown_table
 from bench.runs.store import RunRecord, all_runs
 
 _ROW = ("dataset", "protocol", "dataset_revision", "method", "key", "seed")
@@ -83,7 +83,8 @@ def write_board(board: Board, folder: Path) -> list[Path]:
         write_bytes(folder / name, text.encode())
     content = as_json(board.frame, asdict(board.overall))
     write_json(folder / "leaderboard.json", content)
-    write_rows(folder / "leaderboard.csv", as_rows(content))
+    rows = [{name: in_spreadsheet(value) for name, value in row.items()} for row in as_rows(content)]
+    write_rows(folder / "leaderboard.csv", rows)
     _write_diagram(folder / FIGURE, board.overall)
     return [*(folder / name for name in pages), *write_curves(board.records, folder)]
 
@@ -198,4 +199,4 @@ def _write_csv(path: Path, frame: pd.DataFrame) -> None:
     frame = frame.assign(**{name: frame[name].map("; ".join) for name in lists})
     if "options" in frame:
         frame = frame.assign(options=frame["options"].map(without_folders))
-    write_bytes(path, frame.to_csv(index=False, lineterminator="\n").encode())
+    write_bytes(path, frame.map(in_spreadsheet).to_csv(index=False, lineterminator="\n").encode())

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.contract import Costs, Dataset, Images, Method, parameters_of
 from bench.data.decoding.decode_image import decode_picture
-from bench.evaluation.cost.flops_and_memory import embedding_flops, peak_embed_bytes
+from bench.evaluation.cost.flops_and_memory import embedding_flops, network_digest, peak_embed_bytes
 from bench.evaluation.cost.latency import (
     Pictures,
     Service,
@@ -89,18 +89,28 @@ def save_latencies(folder: Path, latencies: Sequence[Latency]) -> None:
 
 
 def counted_costs(
-    method: Method, embedder: Method, dataset: Dataset, embedding_dim: int, *, device: torch.device, threads: int
+    method: Method,
+    embedder: Method,
+    dataset: Dataset,
+    embedding_dim: int,
+    *,
+    device: torch.device,
+    threads: int,
+    views: int = 1,
 ) -> Costs:
     """Return what is counted and not timed.
 
-    method: as fitted, which has the network; embedder: what embeds, the same or compiled by an engine.
+    method: as fitted, which has the network; embedder: what embeds, the same or compiled by an engine, or both views of
+    an image; views: how many of them.
     """
+    flops = embedding_flops(method, dataset.shape, device)
     peak = peak_embed_bytes(embedder, dataset.query.images, device=device, batch=_MANY, threads=threads)
     return Costs(
         embedding_dim=embedding_dim,
         bytes_per_vector=4 * embedding_dim,
         n_parameters=parameters_of(method),
-        flops=embedding_flops(method, dataset.shape, device),
+        flops=None if flops is None else views * flops,
+        network=network_digest(method, dataset.shape, device),
         peak_embed_mb=None if peak is None else round(peak / 2**20, 1),
     )
 

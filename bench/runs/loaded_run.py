@@ -25,7 +25,7 @@ from bench.contract import (
     decoder_of,
     saver_of,
 )
-from bench.evaluation.inference.embed import decode_vectors, embed_images
+from bench.evaluation.inference.embed import decode_vectors, embed_images, with_views
 from bench.evaluation.ranking.arrays import Vectors
 from bench.naming import first_few
 from bench.options import build
@@ -118,7 +118,8 @@ class TrainedRun:
         """Return unit vectors, float32 ``(n, d)``, of uint8 ``(n, height, width, channels)`` of the run's shape."""
         if pixels.shape[1:] != (self.shape.height, self.shape.width, self.shape.channels):
             raise DataError(f"the run takes images of {self.shape}, got an array {pixels.shape}")
-        return embed_images(self.method, Images(pixels), device=self.device)
+        embedder = with_views(self.method, mirror_test=self.record.result.spec.mirror_test)
+        return embed_images(embedder, Images(pixels), device=self.device)
 
     def decode(self, vectors: Vectors) -> Pixels:
         """Return the images of unit float32 ``(n, d)``, uint8 ``(n, height, width, channels)``.

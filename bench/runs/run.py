@@ -32,8 +32,9 @@ from bench.contract import (
 )
 from bench.data.audit.audit import audit
 from bench.data.splits.splits import can_rank
+from bench.evaluation.cost.load import OtherLoad
 from bench.evaluation.evaluate import Evaluation, evaluate_set
-from bench.evaluation.inference.embed import embed_images
+from bench.evaluation.inference.embed import embed_images, with_views
 from bench.evaluation.inference.engines import on_engine
 from bench.evaluation.metrics.reconstruction import score_decoding
 from bench.evaluation.ranking.arrays import Vectors
@@ -118,14 +119,15 @@ class _Run:
         audited = self._audit()
         method, history = self._fit()
         with timer.stage("compile"):
-            embedder, engine = on_engine(method, spec.engine, dataset.query.images, threads=self.place.threads)
+            one_view, engine = on_engine(method, spec.engine, dataset.query.images, threads=self.place.threads)
+        embedder = with_views(one_view, mirror_test=spec.mirror_test)
         with timer.stage("embed"):
             query, gallery = self._embed(embedder)
         evaluation, judged = self._evaluate(embedder, query, gallery, audited)
         with timer.stage("decode"):
             decoding = self._decode(embedder, query, decoder_of(method))
         with timer.stage("latency"):
-            latency, costs = self._costs(method, embedder, query, gallery)
+            latency, load, costs = self._costs(method, embedder, query, gallery)
         save_per_query(self.folder, dataset, evaluation, decoding)
         save_vectors(self.folder, query, gallery)
         if history.rows():
@@ -157,6 +159,7 @@ class _Run:
             costs=costs,
             timings=timer.stages,
             latency=latency,
+            load=load,
             pictures_timed=PICTURES_TIMED,
             seconds=timer.elapsed(),
         )
@@ -240,14 +243,17 @@ class _Run:
 
     def _costs(
         self, method: Method, embedder: Method, query: Vectors, gallery: Vectors
-    ) -> tuple[dict[str, float], Costs]:
-        """Return the numbers of every timed call, whose samples are kept beside the run, and what is counted."""
-        device, threads = self.place.device, self.place.threads
+    ) -> tuple[dict[str, float], float | None, Costs]:
+        """Return the numbers of every timed call, whose samples are kept, others' load, and what is counted."""
+        device, threads, others = self.place.device, self.place.threads, OtherLoad()
         latencies = measure_latencies(embedder, self.dataset, query, gallery, device=device, threads=threads)
+        load = others.so_far()
         save_latencies(self.folder, latencies)
         dim = int(gallery.shape[1])
-        costs = counted_costs(method, embedder, self.dataset, dim, device=device, threads=threads)
-        return latency_columns(latencies), costs
+        costs = counted_costs(
+            method, embedder, self.dataset, dim, device=device, threads=threads, views=1 + self.spec.mirror_test
+        )
+        return latency_columns(latencies), None if load is None else round(load, 3), costs
 
 
 UNCHOSEN = "no validation map to choose an epoch by: the last is kept"

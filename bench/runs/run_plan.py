@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -24,6 +25,7 @@ from bench.registry import get_dataset, get_method, plugin_names, unknown
 from bench.runs.run import execute
 from bench.runs.store import RunRecord
 
+_LOG = logging.getLogger(__name__)
 _CHOICES = (  # settings that decide what data
     "classes", "per_class", "labels_per_class", "balance", "limit", "drop_leaks", "split_seed",
 )  # fmt: skip
@@ -123,6 +125,11 @@ def plan_cells(
     }
     require_engine(settings.engine, device, made)
     cells = []
+    for collection in datasets.values():
+        if settings.mirror_test and not collection.mirror:
+            _LOG.warning(
+                "%s: mirror_test is left out, as a mirrored image need not show the same class", collection.name
+            )
     for collection, drawn in product(datasets.values(), settings.draws()):
         data = chosen_data(collection, drawn, cache)
         for name in methods:
@@ -145,6 +152,7 @@ def spec_of(method: str, options: Mapping[str, Any], data: Dataset, settings: Se
         ties=settings.ties,
         data=data_choices(settings),
         engine=settings.engine,
+        mirror_test=settings.mirror_test and data.mirror,
     )
 
 

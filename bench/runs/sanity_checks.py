@@ -143,7 +143,7 @@ def alarms(runs: Sequence[RunRecord]) -> dict[Path, tuple[str, ...]]:
 def _origin(run: RunResult) -> str:
     """Return what decides a run's vectors: runs with one origin may have the same."""
     spec = run.spec
-    decides: list[Any] = [spec.method, dict(spec.options), spec.engine, spec.device]
+    decides: list[Any] = [spec.method, dict(spec.options), spec.engine, spec.mirror_test, spec.device]
     if run.trained:
         decides += [spec.fingerprint, run.seed]
     return json.dumps(decides, sort_keys=True, default=list)

@@ -13,7 +13,7 @@ import numpy as np
 from filelock import FileLock
 
 from bench.contract import DataError, Progress
-from bench.data.layouts.folder import walk
+from bench.data.layouts.folder import LabelFrom, label_of, parts_among, walk
 from bench.evaluation.ranking.arrays import Ints
 from bench.runs.loaded_run import TrainedRun
 from bench.runs.store import RunRecord
@@ -39,8 +39,8 @@ class Changes:
 class OwnGallery:
     """The pictures of a folder, ready to be searched.
 
-    items: names are paths relative to ``root``, labels the names of the folders that the files lie in (None directly
-    in ``root``). broken: (name, reason) of every file that could not be read.
+    items: names are paths relative to ``root``, labels as a run on the folder has them (None directly in ``root``; see
+    `bench.data.layouts.folder.label_of`). broken: (name, reason) of every file that could not be read.
     """
 
     root: Path
@@ -63,7 +63,13 @@ Embed = Callable[[IndexBuilder, Path, Path], None]
 
 
 def open_gallery(
-    folder: Path, run: TrainedRun, cache: Path, progress: Progress, log: Callable[[str], None]
+    folder: Path,
+    run: TrainedRun,
+    cache: Path,
+    progress: Progress,
+    log: Callable[[str], None],
+    *,
+    label_from: LabelFrom = "outer",
 ) -> OwnGallery:
     """Embed a folder's pictures with a run's method, or take them from the cache where nothing has changed.
 
@@ -75,11 +81,17 @@ def open_gallery(
     def embed(builder: IndexBuilder, root: Path, path: Path) -> None:
         builder.embed(root, run, path, progress)
 
-    return cached_gallery(folder, run.record, cache, embed, log)
+    return cached_gallery(folder, run.record, cache, embed, log, label_from=label_from)
 
 
 def cached_gallery(
-    folder: Path, record: RunRecord, cache: Path, embed: Embed, log: Callable[[str], None]
+    folder: Path,
+    record: RunRecord,
+    cache: Path,
+    embed: Embed,
+    log: Callable[[str], None],
+    *,
+    label_from: LabelFrom = "outer",
 ) -> OwnGallery:
     """Return a folder's pictures from the cache, after ``embed`` has embedded those that are not in it.
 
@@ -103,7 +115,9 @@ def cached_gallery(
         raise DataError(f"{folder}: no picture in it can be read{why}")
     names = index.names if not broken else [index.names[row] for row in good]
     vectors = index.vectors if not broken else index.vectors[good]
-    return OwnGallery(root, Items(vectors, names, [_label(name) for name in names]), broken, changes)
+    parts = parts_among(names)
+    labels = [label_of(name, parts, label_from) for name in names]
+    return OwnGallery(root, Items(vectors, names, labels), broken, changes)
 
 
 def scan(root: Path) -> tuple[list[str], Ints]:
@@ -151,7 +165,3 @@ def _updated(dimension: int, root: Path, path: Path, embed: Embed, log: Callable
     else:
         builder.save(path)
     return builder.index, Changes(unchanged, added=left - changed, changed=changed, deleted=deleted)
-
-
-def _label(name: str) -> str | None:
-    return name.rpartition("/")[0].rpartition("/")[2] or None  # a Path for each takes half of a second start

@@ -23,15 +23,17 @@ class Preparation:
     """How pictures of any size become uint8 ``(height, width, channels)`` of one shape.
 
     Grey pictures get three equal channels where the run has colour, coloured ones their luminance (ITU-R 601) where it
-    is grey. Every function raises UnreadableImageError, with the reason alone, for what is no image that can be used.
+    is grey. resize, value_range: as of `bench.contract.Resize`. Every function raises UnreadableImageError, with the
+    reason alone, for what is no image that can be used.
     """
 
     shape: ImageShape
     resize: ResizeMode = "crop"
+    value_range: tuple[int, int] | None = None
 
     def file(self, path: Path | str) -> Pixels:
         """Prepare an image file; see `bench.data.decoding.decode_image.decode_picture`."""
-        return self._with_channels(read_picture(str(path), self._size, self.resize))
+        return self._with_channels(read_picture(str(path), self._size, self.resize, value_range=self.value_range))
 
     def image(self, image: Image.Image) -> Pixels:
         """Prepare a Pillow image of any mode, turned upright."""
@@ -46,7 +48,9 @@ class Preparation:
             upright.save(through, "PNG", compress_level=1)  # one way in, with one set of rules, for whatever comes
         except (OSError, ValueError) as error:  # a mode that PNG has not, or a file that ends too soon
             raise UnreadableImageError(str(error)) from error
-        return self._with_channels(decode_picture(through.getvalue(), self._size, self.resize))
+        return self._with_channels(
+            decode_picture(through.getvalue(), self._size, self.resize, value_range=self.value_range)
+        )
 
     def array(self, pixels: Pixels) -> Pixels:
         """Prepare an array: uint8 ``(height, width)`` or ``(height, width, 1, 3 or 4)``."""

@@ -6,16 +6,16 @@ import os
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image
-from threadpoolctl import ThreadpoolController
 
 from bench.contract import DataError, UsageError
+from bench.environment import blas_threads
 from bench.evaluation.ranking.arrays import Ints, Vectors
+from bench.naming import readable, tidied
 from bench.search.preparation import Preparation
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ class Searcher:
     @classmethod
     def of(cls, run: TrainedRun, items: Items | None = None) -> Searcher:
         """Return what searches items, by default the gallery that the run was scored on, with the run's method."""
-        return cls(run, Preparation(run.shape, run.resize.mode), items or Items.of_run(run.gallery()))
+        return cls(
+            run, Preparation(run.shape, run.resize.mode, run.resize.value_range), items or Items.of_run(run.gallery())
+        )
 
     def by_file(self, path: Path | str, k: int = 8, *, exclude: str | None = None) -> Answer:
         """Return the k nearest items of an image file. Raises UnreadableImageError. See `by_vector`."""
@@ -143,7 +145,7 @@ def nearest(vectors: Vectors, query: Vectors, k: int, itself: int | None) -> tup
     """
     # One product of a matrix and a vector waits for memory: a second thread gains little, and where another program
     # keeps its core busy, the product with 10,000 vectors takes 16 ms instead of .08.
-    with _blas().limit(limits=1, user_api="blas"):
+    with blas_threads(1):
         scores = vectors @ query
     if itself is not None:
         scores[itself] = -np.inf
@@ -156,12 +158,17 @@ def nearest(vectors: Vectors, query: Vectors, k: int, itself: int | None) -> tup
     return order, scores[order]
 
 
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through every loaded library, for milliseconds: once
+def label_of_query(path: Path, labels: Collection[str | None], below: Path | None = None) -> str | None:
+    """Return the name of the nearest folder above a query that is one of the labels searched, or None.
 
-
-def label_of_query(path: Path, labels: Collection[str | None]) -> str | None:
-    """Return the name of the folder that a query lies in, where that is one of the labels searched; else None."""
-    folder = Path(os.path.abspath(path)).parent.name
-    return folder if folder in labels else None
+    below: the folder that was asked for, beyond which it is not looked; None: only the folder that the query lies in.
+    """
+    whole = Path(os.path.abspath(path))
+    top = whole.parent if below is None else Path(os.path.abspath(below))
+    for folder in whole.parents:
+        name = tidied(readable(folder.name))
+        if name in labels:
+            return name
+        if folder == top:
+            break
+    return None

@@ -17,6 +17,7 @@ import numpy as np
 import safetensors.numpy
 
 from bench.contract import SimbenchError, Workplace
+from bench.data.layouts.folder import LabelFrom
 from bench.executors.executor import LOG, Ended, Limits, Pool, from_outside, why_ended
 from bench.executors.process import last_line
 from bench.files import ensure_writable, write_bytes, write_rows
@@ -33,7 +34,13 @@ MakePool = Callable[[ShardProgram], Pool[Shard]]  # called only if there is some
 
 
 def embed_folder(
-    folder: Path, record: RunRecord, place: Workplace, make_pool: MakePool, *, size: int = SHARD
+    folder: Path,
+    record: RunRecord,
+    place: Workplace,
+    make_pool: MakePool,
+    *,
+    size: int = SHARD,
+    label_from: LabelFrom = "outer",
 ) -> OwnGallery:
     """Embed a folder's pictures in shards of at most ``size``; see ``gallery.open_gallery``, which it equals.
 
@@ -43,7 +50,7 @@ def embed_folder(
     if place.cache is None:
         raise SimbenchError("a folder is embedded into a cache, and there is none")
     embed = partial(_embed, record=record, place=place, make_pool=make_pool, size=size)
-    return cached_gallery(folder, record, place.cache, embed, place.log)
+    return cached_gallery(folder, record, place.cache, embed, place.log, label_from=label_from)
 
 
 def cut(builder: IndexBuilder, size: int, slots: int) -> list[Shard]:

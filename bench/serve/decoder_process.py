@@ -34,7 +34,7 @@ def main(memory: int, pixels: int) -> None:
 def _answer(task: dict[str, object], data: bytes) -> tuple[dict[str, object], bytes]:
     height, width, resize = int(str(task["height"])), int(str(task["width"])), task["resize"]
     try:
-        picture = decode_picture(data, (height, width), resize)  # type: ignore[arg-type] # the server wrote it
+        picture = decode_picture(data, (height, width), resize, value_range=task.get("value_range"))  # type: ignore[arg-type] # the server wrote it
     except UnreadableImageError as error:
         greedy = isinstance(error.__cause__, MemoryError)
         return {"reason": "it takes too much memory to decode" if greedy else str(error)}, b""

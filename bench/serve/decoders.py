@@ -70,7 +70,13 @@ class _Decoder:
     async def _answer(self, process: Process, data: bytes, preparation: Preparation) -> Pixels:
         into, out = _pipes(process)
         shape = preparation.shape
-        task = {"bytes": len(data), "height": shape.height, "width": shape.width, "resize": preparation.resize}
+        task = {
+            "bytes": len(data),
+            "height": shape.height,
+            "width": shape.width,
+            "resize": preparation.resize,
+            "value_range": preparation.value_range,
+        }
         try:
             into.write(json.dumps(task).encode() + b"\n" + data)
             await into.drain()

@@ -12,10 +12,10 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from threadpoolctl import threadpool_limits
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bench.contract import SimbenchError
+from bench.environment import blas_threads
 
 _HEADER_SECONDS = 10  # that a new connection has for its first request's head
 _STOP_SECONDS = 5  # that requests under way have when the server is told to stop
@@ -106,7 +106,7 @@ def serve(application: ASGIApp, listening: socket.socket, started: Callable[[], 
     before = {one: signal.signal(one, lambda *_: None) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         # A search of 10,000 vectors takes .06 ms on one thread, and 20 on two where another program keeps one busy.
-        with threadpool_limits(limits=1, user_api="blas"):
+        with blas_threads(1):
             _AnnouncingServer(config, started).run(sockets=[listening])
     except SystemExit:
         raise SimbenchError("the server could not start; the lines above say why") from None

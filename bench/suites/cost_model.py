@@ -220,7 +220,8 @@ def _by_kind(records: Iterable[RunRecord], place: Workplace) -> dict[str, list[R
 
 def _kind(spec: RunSpec) -> str:
     """Return what decides a run's cost, but for its epochs."""
-    facts = [spec.protocol, spec.method, spec.fingerprint, dict(spec.options), spec.engine, spec.budget.phases]
+    views = [spec.engine, spec.mirror_test]
+    facts = [spec.protocol, spec.method, spec.fingerprint, dict(spec.options), *views, spec.budget.phases]
     return json.dumps(facts, sort_keys=True, default=list)
 
 

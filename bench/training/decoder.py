@@ -98,10 +98,8 @@ class DecodingMethod(TrainedMethod[H]):
             parts["decoder"] = self.decoder
         return parts
 
-    def build(
-        self, shape: ImageShape, classes: int, *, mirror: bool, device: torch.device, weights: str, decoding: bool
-    ) -> None:
-        super().build(shape, classes, mirror=mirror, device=device, weights=weights, decoding=decoding)
+    def build(self, shape: ImageShape, classes: int, *, device: torch.device, weights: str, decoding: bool) -> None:
+        super().build(shape, classes, device=device, weights=weights, decoding=decoding)
         self.decoder = Decoder(shape, self.embedding_dim).to(memory_format=torch.channels_last).to(device)
         self.decoder_trained = decoding
 

@@ -20,23 +20,20 @@ _AT_ONCE = 64  # of them
 
 
 class Embedder(nn.Module):
-    """Standardise by channel, encode, normalise to unit length; average over the mirrored image where that is allowed.
+    """Standardise by channel, encode, normalise to unit length.
 
     ``forward`` is for training: standardised pixels through the encoder, float ``(n, dim)`` before normalisation.
-    ``embed`` is for use: unit float32 ``(n, dim)``. With ``mirror`` the vector is the normalised sum of the image's
-    and its mirror image's unit vectors, so that an image and its mirror image embed alike.
+    ``embed`` is for use: unit float32 ``(n, dim)``.
     """
 
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, encoder: str, shape: ImageShape, dim: int, *, mirror: bool, weights: str = "pretrained") -> None:
+    def __init__(self, encoder: str, shape: ImageShape, dim: int, *, weights: str = "pretrained") -> None:
         super().__init__()
         self.encoder = build_encoder(encoder, shape, dim, weights=weights)
         self.register_buffer("mean", torch.zeros(1, shape.channels, 1, 1))
         self.register_buffer("spread", torch.ones(1, shape.channels, 1, 1))
-        self.register_buffer("mirror", torch.tensor(mirror))
-        self.mirrors = mirror
         self.to(memory_format=torch.channels_last)
 
     def measure(self, train: Split) -> None:
@@ -60,32 +57,13 @@ class Embedder(nn.Module):
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Return unit vectors float32 ``(n, dim)`` of pixels float ``(n, channels, height, width)`` in [0, 1]."""
-        if not self.mirrors:
-            return self._view(pixels)
-        return F.normalize(self._view(pixels) + self._view(pixels.flip(3)), dim=1)
-
-    def embed_with_gradient(self, pixels: Tensor) -> Tensor:
-        """Return what ``embed`` does, with the gradient through one of the two views, either with equal chance.
-
-        A backward pass costs four forward ones here; half of the gradient is enough to train on.
-        """
-        if not self.mirrors:
-            return self._view(pixels)
-        learnt, still = (pixels, pixels.flip(3)) if torch.rand(()) < 0.5 else (pixels.flip(3), pixels)
-        # Autocast keeps the weights it has cast: those of a view without gradient would leave the other without one.
-        view = self._view(learnt)
-        with torch.no_grad():
-            constant = self._view(still)
-        return F.normalize(view + constant, dim=1)
+        return F.normalize(self(pixels).float(), dim=1)
 
     @torch.no_grad()
     def embed_split(self, split: Split, device: torch.device, precision: Precision = "auto") -> Tensor:
         """Return the unit vectors of a whole split, float32 ``(n, dim)`` on the device, for use in training."""
         with mixed_precision(device, precision):
             return torch.cat([self.embed(pixels) for pixels in in_chunks(split, device)])
-
-    def _view(self, pixels: Tensor) -> Tensor:
-        return F.normalize(self(pixels).float(), dim=1)
 
 
 def _histograms(images: Images, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -136,8 +136,7 @@ class TrainedMethod(Generic[H]):
         values = dict(state)
         classes = int(values.pop("classes"))
         decoding = any(name.startswith("decoder.") for name in values)
-        mirror = bool(values["embedder.mirror"])
-        self.build(shape, classes, mirror=mirror, device=device, weights="none", decoding=decoding)
+        self.build(shape, classes, device=device, weights="none", decoding=decoding)
         self.modules().load_state_dict(values)
         self.modules().eval()
 
@@ -146,25 +145,17 @@ class TrainedMethod(Generic[H]):
     def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         torch.manual_seed(run.seed)
         job = Job(train, validation, run)
-        self.build(
-            train.images.shape,
-            len(run.classes),
-            mirror=run.mirror,
-            device=run.device,
-            weights=self.weights,
-            decoding=False,
-        )
+        shape, classes = train.images.shape, len(run.classes)
+        self.build(shape, classes, device=run.device, weights=self.weights, decoding=False)
         self.embedder.measure(train)
         if self.compile:
             self.embedder.encoder.compile()
         run_stages(self.stages(job), run, owner=type(self).__name__.lower())
 
-    def build(
-        self, shape: ImageShape, classes: int, *, mirror: bool, device: torch.device, weights: str, decoding: bool
-    ) -> None:
+    def build(self, shape: ImageShape, classes: int, *, device: torch.device, weights: str, decoding: bool) -> None:
         """Make the modules, with random or pretrained weights; decoding: whether a trained decoder is among them."""
         self.classes = classes
-        self.embedder = Embedder(self.encoder, shape, self.embedding_dim, mirror=mirror, weights=weights).to(device)
+        self.embedder = Embedder(self.encoder, shape, self.embedding_dim, weights=weights).to(device)
         self.head = self.make_head(classes).to(device)
 
     def optimization(self) -> Optimization:

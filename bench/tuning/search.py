@@ -19,7 +19,7 @@ import numpy as np
 from bench.config import Config, options_for
 from bench.contract import DataError, Dataset, Method, RunSpec, SimbenchError, UsageError, Workplace
 from bench.evaluation.evaluate import evaluate
-from bench.evaluation.inference.embed import embed_images
+from bench.evaluation.inference.embed import embed_images, with_views
 from bench.options import Choice, Range, build, search_space, values_of
 from bench.registry import get_method
 from bench.runs.fitting import failure_reason, fit_method
@@ -132,7 +132,8 @@ def tune(
 def validation_map(method: Method, dataset: Dataset, spec: RunSpec, seed: int, place: Workplace) -> float:
     """Return the leave-one-out ``map`` of a fitted method on the whole validation split, as a run would score it."""
     seen = dataset.validation
-    vectors = embed_images(method, seen.images, device=place.device, progress=place.progress)
+    embedder = with_views(method, mirror_test=spec.mirror_test)
+    vectors = embed_images(embedder, seen.images, device=place.device, progress=place.progress)
     evaluation = evaluate(
         vectors,
         seen.labels,

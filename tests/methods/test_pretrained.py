@@ -36,7 +36,7 @@ def made(count: int, seed: int, channels: int = 3) -> Split:
     return Split(Images(pixels), np.arange(count, dtype=np.int64) % 2, np.arange(count).astype(np.str_))
 
 
-def context(folder: Path, *, mirror: bool = True) -> RunContext:
+def context(folder: Path) -> RunContext:
     def bar(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
         seen = list(items)
         assert len(seen) == total
@@ -44,12 +44,12 @@ def context(folder: Path, *, mirror: bool = True) -> RunContext:
 
     checkpoints = FolderCheckpoints(folder)
     history, budget = MemoryHistory(), Budget()
-    return RunContext(0, CPU, ("a", "b"), mirror, budget, checkpoints, history, bar, lambda line: None)
+    return RunContext(0, CPU, ("a", "b"), True, budget, checkpoints, history, bar, lambda line: None)
 
 
-def fitted(folder: Path, train: Split, *, mirror_data: bool = True, **options: Any) -> Any:
+def fitted(folder: Path, train: Split, **options: Any) -> Any:
     method = build(get_method("pretrained"), {"size": 32} | options, owner="pretrained")
-    method.fit(train, made(0, 9), context(folder, mirror=mirror_data))
+    method.fit(train, made(0, 9), context(folder))
     return method
 
 
@@ -103,15 +103,6 @@ def test_bad_options_are_refused_before_anything_is_computed() -> None:
             build(get_method("pretrained"), options, owner="pretrained")
 
 
-def test_mirror_images_embed_alike_only_if_asked_and_where_the_data_allow_it(tmp_path: Path) -> None:
-    train = made(12, 0)
-    flipped = Images(np.ascontiguousarray(train.images.pixels[:, :, ::-1]))
-    for asked, allowed in ((True, True), (True, False), (False, True)):
-        method = fitted(tmp_path, train, mirror_data=allowed, mirror=asked)
-        left, right = (embed_images(method, images, device=CPU) for images in (train.images, flipped))
-        assert np.allclose(left, right, atol=1e-4) == (asked and allowed)
-
-
 def test_bfloat16_gives_nearly_the_same_vectors_also_alone(tmp_path: Path) -> None:
     train = made(40, 0)
     exact, short = (fitted(tmp_path, train, precision=p, center=False) for p in ("float32", "bfloat16"))
@@ -123,7 +114,7 @@ def test_bfloat16_gives_nearly_the_same_vectors_also_alone(tmp_path: Path) -> No
 
 def test_what_it_saves_holds_the_network_and_needs_no_weights_to_come_back(tmp_path: Path) -> None:
     train = made(30, 0, channels=1)
-    method = fitted(tmp_path, train, pca=4, mirror=True)
+    method = fitted(tmp_path, train, pca=4)
     fresh: Any = build(get_method("pretrained"), {"size": 32, "weights": "gone.safetensors"}, owner="pretrained")
     fresh.restore(method.state(), train.images.shape, CPU)
     before, after = (embed_images(one, train.images, device=CPU) for one in (method, fresh))

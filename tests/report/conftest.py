@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,12 +15,20 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from bench.contract import Budget, Costs
-from bench.evaluation.evaluate import evaluate
+from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.files import write_arrays
 from bench.runs.artifacts import save_replicates
 
 COUNT = 300
 WriteRun = Callable[..., Path]
+IDS = [f"test/{number}" for number in range(COUNT)]
+
+
+@cache
+def scored(vectors: bytes, dim: int) -> Evaluation:
+    """Return what these float64 vectors score; the same few are asked for by many tests."""
+    rows, labels = np.frombuffer(vectors).reshape(COUNT, dim), load_digits().target[:COUNT]
+    return evaluate(rows, labels, rows, labels, query_ids=IDS, gallery_ids=IDS, threads=1)
 
 
 def write(
@@ -51,9 +60,8 @@ def write(
     )
     if vectors is None:
         return write_fake(root, fake_result(spec, **{"seed": seed, "reason": "it broke", **changes}))
-    labels, ids = load_digits().target[:COUNT], [f"test/{number}" for number in range(COUNT)]
-    found = evaluate(vectors, labels, vectors, labels, query_ids=ids, gallery_ids=ids, threads=1)
     dim = vectors.shape[1]
+    found = scored(vectors.astype(np.float64).tobytes(), dim)
     facts = {
         "scores": found.scores,
         "ci95": found.ci95,
@@ -62,7 +70,8 @@ def write(
         **changes,
     }
     folder = write_fake(root, fake_result(spec, seed=seed, **facts))
-    names = {"ids": np.array(ids), "labels": labels, "classes": np.array([str(digit) for digit in range(10)])}
+    labels = load_digits().target[:COUNT]
+    names = {"ids": np.array(IDS), "labels": labels, "classes": np.array([str(digit) for digit in range(10)])}
     gallery = {"gallery_ids": names["ids"], "gallery_labels": labels}
     write_arrays(folder / "per_query.npz", {**names, **gallery, **found.per_query})
     save_replicates(folder, found.replicates)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import Program
 
 from bench.runs.store import RunRecord, all_runs
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-COMMAND = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()"]
 WORDS = [
     "run",
     "-m",
@@ -35,16 +32,13 @@ WORDS = [
 ]
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def start(folder: Path) -> Program:
     folder.mkdir(exist_ok=True)
-    env = {**os.environ, "SIMBENCH_CACHE": str(folder / "cache")}
-    return subprocess.Popen(
-        [*COMMAND, *WORDS], cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    return Program(WORDS, folder, {"SIMBENCH_CACHE": str(folder / "cache")})
 
 
 def finished(folder: Path) -> RunRecord:
-    assert start(folder).wait(timeout=800) == 0
+    assert start(folder).wait() == 0
     (run,) = all_runs(folder / "runs")
     return run
 
@@ -57,9 +51,8 @@ def test_a_run_killed_at_random_moments_ends_like_one_that_was_not(tmp_path: Pat
     kills = int(os.environ.get("KILLS", "2"))
     for _ in range(kills):
         process = start(tmp_path / "broken")
-        # Start-up takes most of a short run; the interesting moments come after it.
-        time.sleep(float(rng.uniform(0.4, 0.98)) * length)
-        process.send_signal(signal.SIGKILL)
+        time.sleep(float(rng.uniform(0.1, 0.98)) * length)
+        process.kill()
         process.wait()
         for run in all_runs(tmp_path / "broken" / "runs"):  # whatever is read as a result is whole
             assert run.status == "done"

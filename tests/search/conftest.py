@@ -23,7 +23,7 @@ def no_bar(items: Iterable[Any], *, total: int, what: str) -> Iterable[Any]:
 def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dataset]:
     """The run's folder and the data it was scored on; a run of ``limit`` images, so that its choice of data counts."""
     root = tmp_path_factory.mktemp("runs")
-    config = Config(Settings(protocol="holdout", limit=300, epochs=1.0))
+    config = Config(Settings(protocol="holdout", limit=300, epochs=0.2))
     collection = load_collection("digits", config, no_bar, root / "cache")
     words = ("encoder=simplecnn", "embedding_dim=16")
     cells = plan_cells(["arcface"], {"digits": collection}, config, words, "cpu")

@@ -104,4 +104,8 @@ def test_nonsense_is_refused() -> None:
 
 def test_a_querys_label_is_its_folder_where_that_is_a_label() -> None:
     assert label_of_query(Path("somewhere/cat/1.jpg"), {"cat", None}) == "cat"
+    assert label_of_query(Path("somewhere/cat/front/1.jpg"), {"cat", None}) is None
+    assert label_of_query(Path("asked/cat/front/1.jpg"), {"cat", None}, Path("asked")) == "cat"
+    assert label_of_query(Path("cat/asked/front/1.jpg"), {"cat", None}, Path("cat/asked")) is None
+    assert label_of_query(Path("cafe\u0301/1.jpg"), {"caf\u00e9"}) == "caf\u00e9"
     assert label_of_query(Path("somewhere/1.jpg"), {"cat", None}) is None

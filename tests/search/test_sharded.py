@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from programs import Program
 from safetensors.numpy import load_file
 
 from bench.contract import DataError, Dataset, SimbenchError, Workplace
@@ -284,17 +284,6 @@ bench.cli.main()
 """
 
 
-def start(folder: Path, *words: str, program: str = PROGRAM) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", program, *words],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def embedded(folder: Path) -> list[list[int]]:
     """Process, pictures, and whether it is held, of each batch that was begun."""
     try:
@@ -303,7 +292,7 @@ def embedded(folder: Path) -> list[list[int]]:
         return []
 
 
-def wait(for_what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait(for_what: Callable[[], bool], process: Program) -> None:
     deadline = time.monotonic() + 120
     while not for_what():
         assert process.poll() is None, process.communicate()
@@ -324,7 +313,7 @@ def test_kill_9_of_worker_and_command_and_ctrl_c_lose_nothing_that_is_finished(o
     (tmp_path / "HOLD").touch()
     words = ("embed", str(own.run.record.folder), "own", "--shard", "30", "--jobs", "2", "--threads", "1")
 
-    process = start(tmp_path, *words)
+    process = Program(words, tmp_path, code=PROGRAM)
     wait(lambda: sum(held for *_, held in embedded(tmp_path)) == 1, process)
     os.kill(embedded(tmp_path)[-1][0], signal.SIGKILL)
     wait(lambda: sum(held for *_, held in embedded(tmp_path)) == 2, process)
@@ -338,7 +327,7 @@ def test_kill_9_of_worker_and_command_and_ctrl_c_lose_nothing_that_is_finished(o
         assert time.monotonic() < wait_gone, "a worker outlives its command"
         time.sleep(0.01)
 
-    process = start(tmp_path, *words)
+    process = Program(words, tmp_path, code=PROGRAM)
     wait(lambda: sum(held for *_, held in embedded(tmp_path)) == 3, process)
     # what is left are two shards of one picture: that of the broken one ends beside the one that is held
     wait(lambda: len(list((own.cache / "galleries").glob(f"*.shards/*/{VECTORS}"))) == 3, process)
@@ -350,7 +339,7 @@ def test_kill_9_of_worker_and_command_and_ctrl_c_lose_nothing_that_is_finished(o
     assert not (tmp_path / "vectors.safetensors").exists()
 
     (tmp_path / "HOLD").unlink()
-    process = start(tmp_path, *words, "--executor", "local")
+    process = Program([*words, "--executor", "local"], tmp_path, code=PROGRAM)
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
     assert "61 vectors of 16 dimensions; pictures: 1 new or changed, 61 as before, 1 unreadable" in out
@@ -373,9 +362,8 @@ def written(folder: Path, own: Own) -> None:
 
 def test_on_ray_the_same_shards_give_the_same_vectors(own: Own, tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    program = "import bench.cli; bench.cli.main()"
     words = ("embed", str(own.run.record.folder), "own", "--shard", "31", "--jobs", "2", "--executor", "ray")
-    process = start(tmp_path, *words, program=program)
+    process = Program(words, tmp_path)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "60 vectors of 16 dimensions; pictures: 61 new or changed" in out

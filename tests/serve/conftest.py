@@ -6,8 +6,6 @@ import io
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from programs import run_simbench
-
-PROGRAM = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()"]
+from programs import COMMAND, Program, run_simbench
 
 
 @dataclass(frozen=True)
 class Served:
-    """A running ``simbench serve``: where it is asked, its process, and the file with what it said on stderr."""
+    """A running ``simbench serve``: where it is asked, and its process."""
 
     address: str
-    process: subprocess.Popen[str]
-    said: Path
+    process: Program
 
 
 @pytest.fixture(scope="session")
@@ -46,20 +41,12 @@ def project(three_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(project: Path) -> Callable[..., Served]:
     """Start ``simbench serve WORDS...`` on a free port, and return when it can be asked."""
 
-    def started(*words: str) -> Served:
-        said = project / f"said-{len(list(project.glob('said-*')))}.txt"
-        process = subprocess.Popen(
-            [*PROGRAM, "serve", "--port", "0", "--threads", "1", *words],
-            cwd=project,
-            env=_environment(project),
-            stdout=subprocess.PIPE,
-            stderr=said.open("w"),
-            text=True,
-        )
-        assert process.stdout is not None
-        found = re.match(r"search page: (http://\S+)/ ", process.stdout.readline())
-        assert found, said.read_text(encoding="utf-8")
-        return Served(found[1], process, said)
+    def started(*words: str, before: str = "") -> Served:
+        serve = ["serve", "--port", "0", "--threads", "1", *words]
+        process = Program(serve, project, _environment(project), code=f"{before}\n{COMMAND}")
+        found = re.match(r"search page: (http://\S+)/ ", process.first_line())
+        assert found, process.stderr.read_text(encoding="utf-8")
+        return Served(found[1], process)
 
     return started
 
@@ -71,7 +58,7 @@ def served(start: Callable[..., Served]) -> Iterator[Served]:
     yield running
     running.process.terminate()
     assert running.process.wait(timeout=60) == 0
-    assert "Traceback" not in running.said.read_text(encoding="utf-8")
+    assert "Traceback" not in running.process.stderr.read_text(encoding="utf-8")
 
 
 @pytest.fixture

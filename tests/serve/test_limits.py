@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,6 +22,7 @@ import pytest
 import torch
 from fake_runs import fake_result
 from PIL import Image
+from programs import COMMAND, run_simbench
 
 from bench.contract import DataError, ImageShape, SimbenchError
 from bench.runs.loaded_run import open_run
@@ -241,7 +241,7 @@ def test_loopback_is_told_from_what_others_reach() -> None:
 def test_the_command_stops_when_it_is_told_to_even_with_an_upload_under_way(
     start: Callable[..., Any], sent: signal.Signals
 ) -> None:
-    running_now = start("--no-images")
+    running_now = start("--no-images", before="import bench.serve.running; bench.serve.running._STOP_SECONDS = 1")
     host, port = running_now.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as opened:
         opened.sendall(HEAD + b"--x\r\n")
@@ -249,14 +249,13 @@ def test_the_command_stops_when_it_is_told_to_even_with_an_upload_under_way(
         running_now.process.send_signal(sent)
         assert everything(opened).startswith(b"HTTP/1.1 503 ")
         assert running_now.process.wait(timeout=60) == 0
-    said = running_now.said.read_text(encoding="utf-8")
+    said = running_now.process.stderr.read_text(encoding="utf-8")
     assert said.endswith("stopped\n")
     assert "Traceback" not in said
 
 
 def serve_in(folder: Path, before: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-P", "-c", f"{before}\nimport bench.cli; bench.cli.main()", "serve", "--port", "0"]
-    return subprocess.run(program, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return run_simbench(["serve", "--port", "0"], folder, code=f"{before}\n{COMMAND}", timeout=120)
 
 
 def test_without_runs_the_command_says_what_to_do(tmp_path: Path) -> None:

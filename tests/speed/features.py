@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +22,8 @@ import torch
 from PIL import Image
 from side_by_side import paired
 from tabulate import tabulate
-from torch import Tensor, nn
 
-from bench.contract import DataPlace, EngineFacts, Images, ImageShape, RunContext, Split
+from bench.contract import DataPlace, EngineFacts, Images, ImageShape
 from bench.data.decoding.decode import DecodeRecipe, decode_files
 from bench.evaluation.cost.timing import fixed_threads
 from bench.evaluation.inference.embed import embed_images, to_floats
@@ -33,30 +31,16 @@ from bench.evaluation.inference.engines import on_engine
 from bench.runs.provenance import cpu_name
 from bench.training.encoders.timm import LITE0, Backbone
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
+from networked import Networked
+
 CPU = torch.device("cpu")
 SIDE = 224
 BATCH = 64
 
 
-@dataclass
-class Frozen:
-    """A network that is used as it is."""
-
-    module: nn.Module
-
-    def fit(self, train: Split, validation: Split, run: RunContext) -> None:
-        return None
-
-    def embed(self, pixels: Tensor) -> Tensor:
-        vectors: Tensor = self.module(pixels)
-        return vectors
-
-    def network(self) -> nn.Module:
-        return self.module
-
-
-def lite0() -> Frozen:
-    return Frozen(Backbone(LITE0, ImageShape(SIDE, SIDE, 3)).eval())
+def lite0() -> Networked:
+    return Networked(Backbone(LITE0, ImageShape(SIDE, SIDE, 3)).eval())
 
 
 def extraction(paths: list[Path], engine: str, threads: int, rounds: int) -> list[str]:

@@ -103,9 +103,7 @@ class SeedsWay:
 
     def __init__(self, split: Split) -> None:
         torch.manual_seed(0)
-        self.embedder = Embedder("resnet", split.images.shape, 128, mirror=True).to(
-            memory_format=torch.contiguous_format
-        )
+        self.embedder = Embedder("resnet", split.images.shape, 128).to(memory_format=torch.contiguous_format)
         self.head = ArcFaceHead(128, 10, 30.0)
         self.optimizer = torch.optim.Adam([*self.embedder.parameters(), *self.head.parameters()], lr=1e-3)
         self.loader = DataLoader(PilImages(split), SIZE, shuffle=True, num_workers=2, persistent_workers=True)
@@ -137,7 +135,7 @@ def prepared(train: Split, validation: Split, run: RunContext, **options: Any) -
     if not isinstance(method, TrainedMethod):
         raise TypeError("arcface is a trained method")
     torch.manual_seed(0)
-    method.build(train.images.shape, 10, mirror=True, device=CPU, weights="none", decoding=False)
+    method.build(train.images.shape, 10, device=CPU, weights="none", decoding=False)
     method.embedder.measure(train)
     return method, Job(train, validation, run)
 

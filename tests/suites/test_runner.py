@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from fake_runs import fake_result, write_fake
+from programs import COMMAND, Program
 
 from bench.config import Settings
 from bench.contract import Dataset, Images, RunSpec, SimbenchError, Split, Workplace
@@ -72,8 +69,6 @@ class Tiny:
     def embed(self, pixels):
         return pixels.pow(self.power).flatten(1) + 1e-6
 '''
-PROGRAM = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()", "bench", "--threads", "1"]
-
 # --------------------------------------------------------------------------------------- its decisions, in this process
 
 
@@ -200,14 +195,11 @@ def test_a_cell_that_another_runner_has_is_waited_for_and_not_repeated(tmp_path:
     some = cells(2)
     hold = (
         "import sys, time; from pathlib import Path; from bench.suites.leases import Leases\n"
-        "leases = Leases(Path(sys.argv[1])); print(leases.take(Path(sys.argv[2])), flush=True); sys.stdin.read()"
+        "leases = Leases(Path(sys.argv[1])); print(leases.take(Path(sys.argv[2])), flush=True); time.sleep(500)"
     )
     folder = some[0].folder(tmp_path)
-    other = subprocess.Popen(
-        [sys.executable, "-P", "-c", hold, str(tmp_path), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert other.stdout is not None
-    assert other.stdout.readline() == b"True\n"
+    other = Program([str(tmp_path), str(folder)], tmp_path, code=hold)
+    assert other.first_line() == "True\n"
     leases = Leases(tmp_path)
     assert not leases.take(folder)
     leases.close()
@@ -271,17 +263,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(folder: Path, suite: str, *words: str, **more: Any) -> subprocess.Popen[str]:
+def start(folder: Path, suite: str, *words: str, before: str = "") -> Program:
     (folder / "bench.toml").write_text(suite, encoding="utf-8")
-    env = {**os.environ, "PYTHONPATH": str(folder / "site"), "FITS": str(folder / "fits"), "OMP_NUM_THREADS": "1"}
-    env["SIMBENCH_CACHE"] = str(folder / "cache")
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*PROGRAM, *words], cwd=folder, env=env, **pipes, **more)
+    env = {"PYTHONPATH": str(folder / "site"), "FITS": str(folder / "fits"), "SIMBENCH_CACHE": str(folder / "cache")}
+    return Program(["bench", "--threads", "1", *words], folder, env, code=f"{before}\n{COMMAND}")
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=800)
-    return process.returncode, out, err
+def ended(process: Program) -> tuple[int, str, str]:
+    out, err = process.communicate()
+    return process.wait(), out, err
 
 
 def fits(folder: Path) -> list[str]:
@@ -305,7 +295,7 @@ GOOD = "[suite.quick]\nmethods = ['tiny']\nprotocols = ['loo']\nlimit = 100\nsee
 def test_each_way_of_failing_is_a_row_with_its_reason_and_the_others_complete(folder: Path) -> None:
     suite = (
         GOOD.format(seeds=[0])
-        + "cell_time = '8s'\ncell_memory = '900M'\n[suite.quick.options]\n"
+        + "cell_time = '5s'\ncell_memory = '900M'\n[suite.quick.options]\n"
         + "how = ['raise', 'hang', 'eat', 'exit', 'crash', 'killed', 'wlel', 'well']\n"
     )
     code, out, err = ended(start(folder, suite, "--jobs", "2"))
@@ -313,7 +303,7 @@ def test_each_way_of_failing_is_a_row_with_its_reason_and_the_others_complete(fo
     assert "Traceback" not in err
     expected = {
         "raise": "RuntimeError: no such luck",
-        "hang": "timed out after 8 s",
+        "hang": "timed out after 5 s",
         "eat": "out of memory: it held",
         "exit": "ended without a result (exit code 3)",
         "crash": "crashed (SIGSEGV)",
@@ -418,18 +408,18 @@ def test_ctrl_c_stops_cleanly_and_a_second_start_goes_on(folder: Path) -> None:
     assert code == 130
     assert err.splitlines()[-1] == "simbench: interrupted; the same command resumes where this one stopped"
     assert not any(is_alive(worker) for worker in workers)
-    code, out, _ = ended(start(folder, suite, "--cell-time", "8s"))
+    code, out, _ = ended(start(folder, suite, "--cell-time", "3s"))
     assert code == 1
     assert "1 of 2 cells failed" in out
     assert sorted(fits(folder)) == ["hang 1.0 0", "hang 1.0 0", "well 1.0 0"]
 
 
 def test_a_disk_that_takes_nothing_more_is_told_in_one_line_and_nothing_is_corrupt(folder: Path) -> None:
-    def small_files_only() -> None:  # what a full disk does to large files, without filling one
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 15, 1 << 15))
-
+    small_files_only = (  # what a full disk does to large files, without filling one
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 15, 1 << 15))"
+    )
     suite = GOOD.format(seeds=[0, 1])
-    code, _, err = ended(start(folder, suite, "-q", preexec_fn=small_files_only))
+    code, _, err = ended(start(folder, suite, "-q", before=small_files_only))
     assert code == 1
     (line,) = err.splitlines()
     assert line.startswith("simbench: cannot write runs/")

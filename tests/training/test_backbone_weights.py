@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bench.contract import ImageShape, SimbenchError, UsageError
 from bench.training.encoders.timm import Backbone
+from bench.training.encoders.weight_files import read_weights
 
 PHOTO = ImageShape(224, 224, 3)
 SMALL = "test_resnet"  # timm's own for tests: half a million numbers
@@ -65,6 +66,106 @@ def test_files_that_are_missing_damaged_or_run_code_are_refused(tmp_path: Path) 
     for name in ("damaged.safetensors", "code.pth"):
         with pytest.raises(SimbenchError, match="cannot read the weights in"):
             Backbone(SMALL, PHOTO, weights=str(tmp_path / name))
+
+
+def _wrapped(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("place", "prefix"),
+    [
+        *(
+            ("state_dict", one)
+            for one in ("module.", "backbone.", "model.", "encoder.", "module.backbone.", "_orig_mod.")
+        ),
+        *((one, "") for one in ("", "model", "model_state_dict", "state_dict_ema", "any_other")),
+        ("", "backbone."),
+    ],
+)
+def test_checkpoints_of_training_code_give_the_models_own_tensors(
+    tmp_path: Path, prefix: str, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = timm.create_model(SMALL, num_classes=7).state_dict()
+    wrapped = _wrapped(state, prefix)
+    torch.save({place: wrapped, "epoch": 3, "lr": 0.1} if place else wrapped, tmp_path / "last.ckpt")
+    ours = Backbone(SMALL, PHOTO, weights=str(tmp_path / "last.ckpt")).model.state_dict()
+    assert all(torch.equal(ours[name], state[name]) for name in ours)
+    told = [record.getMessage() for record in caplog.records if "prefix" in record.message]
+    assert told == (
+        [f"{tmp_path / 'last.ckpt'}: the prefix {prefix} is stripped from the names of all its tensors"] * bool(prefix)
+    )
+
+
+@pytest.mark.parametrize("name", ["plain.pth.tar", "checkpoint", "model.weights", "a.PTH", "a.safetensors", "b.bin"])
+def test_content_says_what_a_file_of_weights_is(tmp_path: Path, name: str) -> None:
+    state = timm.create_model(SMALL, num_classes=0).state_dict()
+    for write in (torch.save, save_file):
+        write(state, tmp_path / name)
+        assert list(read_weights(tmp_path / name)) == list(state) or set(read_weights(tmp_path / name)) == set(state)
+
+
+def test_averaged_weights_come_before_plain_ones(tmp_path: Path) -> None:
+    plain, averaged = {"w": torch.zeros(2)}, {"w": torch.ones(2)}
+    torch.save(
+        {"state_dict": plain, "state_dict_ema": averaged, "optimizer": {"state": {0: {"m": torch.ones(9)}}}},
+        tmp_path / "c",
+    )
+    assert read_weights(tmp_path / "c")["w"].tolist() == [1, 1]
+
+
+class _Pickled:
+    """What would write a file if its pickle were run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\x89HDF\r\n\x1a\n" + bytes(16), "an HDF5 file"),
+        (b"\x1f\x8b" + bytes(16), "a gzip file; unpack it"),
+        (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"", "cannot read the weights in"),
+        (b"PK\x03\x04" + bytes(30), "cannot read the weights in"),
+        (b"\x80\x02" + bytes(30), "cannot read the weights in"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_named_for_what_it_is(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(SimbenchError, match=reason) as caught:
+        read_weights(tmp_path / "w.pth")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_is_never_run_whatever_it_is_called(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"w": torch.zeros(2)}, "hyper": _Pickled(tmp_path / "ran")}, tmp_path / "w.safetensors")
+    with pytest.raises(SimbenchError, match=r"holds more than tensors, .* save the model's state_dict\(\) alone"):
+        read_weights(tmp_path / "w.safetensors")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (
+            {"generator": {"w": torch.zeros(1)}, "critic": {"w": torch.zeros(1)}},
+            "several models in it .found: generator, critic",
+        ),
+        ({"epoch": 3}, "no tensors by name in it .found: epoch"),
+        ([1, 2], "no tensors by name in it, but a list"),
+        ({}, "no tensors by name in it .found: nothing"),
+    ],
+)
+def test_a_checkpoint_without_one_model_is_refused(tmp_path: Path, content: object, reason: str) -> None:
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(SimbenchError, match=reason):
+        read_weights(tmp_path / "w.pth")
 
 
 @pytest.fixture

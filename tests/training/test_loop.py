@@ -31,6 +31,12 @@ class Killed(Exception):
     pass
 
 
+@pytest.fixture(autouse=True)
+def _short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An epoch of these few images has 50 steps here, not 200."""
+    monkeypatch.setattr("bench.training.batches._SHORTEST_EPOCH", 50)
+
+
 def context(folder: Path, budget: Budget | None = None) -> RunContext:
     def bar(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
         return items
@@ -93,7 +99,7 @@ def weights(one: Phase) -> dict[str, Tensor]:
     return dict(one.module.state_dict())
 
 
-@pytest.mark.parametrize("kill_at", [1, 120, 201, 599, 600])
+@pytest.mark.parametrize("kill_at", [1, 30, 51, 149, 150])
 def test_a_killed_phase_ends_with_the_same_weights_and_history_as_an_unbroken_one(tmp_path: Path, kill_at: int) -> None:
     whole, run = phase(epochs=3), context(tmp_path / "whole")
     run_phase(whole, batches(), run)
@@ -173,7 +179,7 @@ def derailing(one: Phase, after: int) -> Phase:
 
 def test_a_phase_that_goes_wrong_once_starts_again_at_a_lower_rate_and_says_so(tmp_path: Path) -> None:
     run = context(tmp_path / "derailed")
-    derailed = derailing(phase(epochs=2), after=230)
+    derailed = derailing(phase(epochs=2), after=58)
     run_phase(derailed, batches(), run)
     slow, slowly = phase(epochs=2), context(tmp_path / "slow")
     run_phase(replace(slow, groups=[Group(list(slow.module.parameters()), 0.05 * 0.3)]), batches(), slowly)
@@ -187,11 +193,11 @@ def test_a_phase_that_goes_wrong_once_starts_again_at_a_lower_rate_and_says_so(t
     assert event.startswith("phase p restarted at 0.3 of its learning rate: training diverged: the loss is nan")
 
 
-@pytest.mark.parametrize("kill_at", [3, 205])
+@pytest.mark.parametrize("kill_at", [3, 55])
 def test_a_restarted_phase_that_is_killed_goes_on_at_the_lower_rate(tmp_path: Path, kill_at: int) -> None:
-    run, whole = context(tmp_path / "whole"), derailing(phase(epochs=2), after=100)
+    run, whole = context(tmp_path / "whole"), derailing(phase(epochs=2), after=20)
     run_phase(whole, batches(), run)
-    broken = derailing(phase(epochs=2, kill_at=150 + kill_at), after=100)
+    broken = derailing(phase(epochs=2, kill_at=50 + kill_at), after=20)
     with pytest.raises(Killed):
         run_phase(broken, batches(), context(tmp_path / "broken"))
     rest, again = phase(epochs=2), context(tmp_path / "broken")
@@ -221,7 +227,7 @@ def test_every_optimiser_and_schedule_learns_and_resumes_to_the_same_weights(
     assert float(run.history.rows()[-1]["train_loss"]) < float(run.history.rows()[0]["train_loss"])
     with pytest.raises(Killed):
         run_phase(
-            replace(phase(epochs=3, kill_at=450), optimization=optimization), batches(), context(tmp_path / "broken")
+            replace(phase(epochs=3, kill_at=115), optimization=optimization), batches(), context(tmp_path / "broken")
         )
     rest = replace(phase(epochs=3), optimization=optimization)
     run_phase(rest, batches(), context(tmp_path / "broken"))
@@ -278,7 +284,7 @@ def test_measuring_validates_as_training_does_and_takes_nothing_of_the_images_in
 def test_half_an_epoch_is_half_the_steps(tmp_path: Path) -> None:
     run = context(tmp_path)
     run_phase(phase(epochs=1.5), batches(), run)
-    assert [row["step"] for row in run.history.rows()] == [200, 300]
+    assert [row["step"] for row in run.history.rows()] == [50, 75]
 
 
 def test_epochs_are_shared_in_the_default_proportion_and_a_plan_of_seconds_is_kept(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ shapes = st.builds(ImageShape, st.integers(1, 70), st.integers(1, 70), st.sample
 @settings(max_examples=40, deadline=None)
 @given(shapes, st.sampled_from(["embeddingnet", "resnet", "simplecnn"]))
 def test_any_image_becomes_a_vector_and_the_vector_an_image_of_the_same_shape(shape: ImageShape, name: str) -> None:
-    embedder, decoder = Embedder(name, shape, 16, mirror=True).eval(), Decoder(shape, 16).eval()
+    embedder, decoder = Embedder(name, shape, 16).eval(), Decoder(shape, 16).eval()
     with torch.no_grad():
         vectors = embedder.embed(torch.rand(2, shape.channels, shape.height, shape.width))
         images = decoder(vectors)
@@ -32,32 +32,10 @@ def test_any_image_becomes_a_vector_and_the_vector_an_image_of_the_same_shape(sh
     assert images.max() <= 1
 
 
-def test_an_image_and_its_mirror_image_embed_alike_only_where_mirroring_is_allowed() -> None:
-    pixels = torch.rand(4, 1, 12, 12)
-    for mirror in (True, False):
-        embedder = Embedder("resnet", ImageShape(12, 12, 1), 16, mirror=mirror).eval()
-        with torch.no_grad():
-            left, right = embedder.embed(pixels), embedder.embed(pixels.flip(3))
-        assert torch.allclose(left, right, atol=1e-5) == mirror
-
-
-def test_the_gradient_of_one_view_gives_the_same_vectors() -> None:
-    embedder = Embedder("resnet", ImageShape(12, 12, 1), 16, mirror=True).eval()
-    pixels = torch.rand(4, 1, 12, 12)
-    assert torch.allclose(embedder.embed_with_gradient(pixels), embedder.embed(pixels), atol=1e-5)
-
-
-def test_in_half_precision_every_weight_still_has_its_gradient() -> None:
-    embedder = Embedder("resnet", ImageShape(12, 12, 1), 16, mirror=True)
-    with torch.autocast("cpu", torch.bfloat16):
-        embedder.embed_with_gradient(torch.rand(4, 1, 12, 12))[:, 0].sum().backward()  # type: ignore[no-untyped-call]
-    assert [name for name, weight in embedder.named_parameters() if weight.grad is None] == []
-
-
 def test_pixels_are_standardised_by_the_training_split() -> None:
     pixels = np.random.default_rng(0).integers(50, 200, (200, 6, 6, 3)).astype(np.uint8)
     train = Split(Images(pixels), np.zeros(200, np.int64), np.arange(200).astype(np.str_))
-    embedder = Embedder("resnet", ImageShape(6, 6, 3), 8, mirror=False)
+    embedder = Embedder("resnet", ImageShape(6, 6, 3), 8)
     embedder.measure(train)
     ours = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - embedder.mean) / embedder.spread
     assert torch.allclose(ours.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-3)

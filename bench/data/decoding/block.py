@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bench.data.decoding.decode_image import OtherSizeError, decode_picture
-from bench.data.decoding.image_source import Piece, Source, UnreadableImageError, read_source
+from bench.data.decoding.decode_image import OtherSizeError, Range, decode_picture
+from bench.data.decoding.image_source import Source, UnreadableImageError, box_of, read_source, source_from_json
 
 if TYPE_CHECKING:
     from bench.contract import ResizeMode
@@ -53,13 +53,16 @@ class Task:
     sources: tuple[Source, ...]
     frame: Frame
     resize: ResizeMode
+    value_range: Range | None = None
     lost: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> Task:
-        sources = tuple(Piece(**one) if isinstance(one, dict) else one for one in facts.pop("sources"))
+        sources = tuple(map(source_from_json, facts.pop("sources")))
         frame, lost = Frame(**facts.pop("frame")), {int(row): why for row, why in facts.pop("lost").items()}
-        return cls(**facts, sources=sources, frame=frame, lost=lost)
+        low_high = facts.pop("value_range")
+        value_range = None if low_high is None else (low_high[0], low_high[1])
+        return cls(**facts, sources=sources, frame=frame, lost=lost, value_range=value_range)
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,10 @@ def fill_block(task: Task) -> Outcome:
             if position in task.lost:
                 raise UnreadableImageError(task.lost[position])
             data = read_source(source)
-            digest.update(blake2b(data, digest_size=16).digest())
-            picture = decode_picture(data, size, task.resize, only=size if frame.own else None)
+            box = box_of(source)
+            digest.update(blake2b(data, digest_size=16).digest() + (f"{box}".encode() if box else b""))
+            only = size if frame.own else None
+            picture = decode_picture(data, size, task.resize, only=only, box=box, value_range=task.value_range)
         except UnreadableImageError as error:
             digest.update(str(error).encode("utf-8", "replace"))
             broken.append((task.start + position, str(error)))

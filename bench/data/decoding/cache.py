@@ -26,7 +26,7 @@ import numpy as np
 from filelock import FileLock
 
 from bench.contract import DataError
-from bench.data.decoding.image_source import Piece, Source
+from bench.data.decoding.image_source import Crop, Piece, Source
 from bench.files import replacing, sync_folder
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ def files_key(sources: Sequence[Source], facts: Mapping[str, object]) -> str:
     """
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     containers: dict[str, bytes] = {}
-    for source in sources:
+    for named in sources:
+        source = named.whole if isinstance(named, Crop) else named
+        if isinstance(named, Crop):
+            digest.update(f"{named.box}\0".encode())
         if isinstance(source, Piece):
             if source.file not in containers:
                 containers[source.file] = _state(source.file)

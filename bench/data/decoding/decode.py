@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -18,9 +19,10 @@ import numpy as np
 import PIL
 
 from bench.contract import DataError, DataPlace, ResizeMode, UsageError
+from bench.contract.images import check_range
 from bench.data.decoding.block import Frame, Outcome, Task, fill_block
 from bench.data.decoding.cache import ENTRY, Entry, files_key, find_entry, keep_entry, locked
-from bench.data.decoding.decode_image import Size, read_picture
+from bench.data.decoding.decode_image import HEIC, Range, Size, read_picture
 from bench.data.decoding.decode_journal import DecodeJournal
 from bench.data.decoding.image_source import Source, UnreadableImageError, name_of
 from bench.data.decoding.ordered_map import map_in_order
@@ -48,18 +50,25 @@ class DecodeRecipe:
     """How to bring image files to one size.
 
     size: (height, width); None keeps the images' own size if they all share one of at most 64x64, else 64x64.
-    resize: see `bench.contract.Resize`.
+    resize, value_range: see `bench.contract.Resize`.
     """
 
     size: Size | None = None
     resize: ResizeMode = "crop"
+    value_range: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_range(self.value_range)
         ways = get_args(ResizeMode)
         if self.resize not in ways:
             raise UsageError(f"resize {self.resize!r} is not one of {', '.join(ways)}{did_you_mean(self.resize, ways)}")
         if self.size is not None and min(self.size) < 1:
             raise UsageError(f"an image size must be at least 1x1, got {self.size[0]}x{self.size[1]}")
+
+    @property
+    def range(self) -> Range | None:
+        """The value range, of which is known that it has two ends."""
+        return None if self.value_range is None else (self.value_range[0], self.value_range[1])
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,10 @@ def decode_files(
     sources = [str(file) if isinstance(file, Path) else file for file in files]
     recipe = replace(recipe, size=place.image_size or recipe.size)
     facts = {"format": FORMAT, "pillow": PIL.__version__, "size": recipe.size, "resize": recipe.resize}
+    if recipe.value_range is not None:
+        facts["value_range"] = recipe.value_range
+    if HEIC:  # files that could not be read without it are tried again
+        facts["pillow_heif"] = version("pillow_heif")
     key = files_key(sources, facts)
     with locked(place.cache, key) as folder:
         entry = find_entry(place.cache, key)
@@ -209,7 +222,17 @@ def _rows(work: DecodeJournal, frame: Frame, job: Job, misfits: list[Outcome]) -
 
     def do(start: int) -> Outcome:
         some = tuple(sources[start : start + step])
-        return fill(Task(str(work.pixels), work.start + start * frame.bytes, start, some, frame, job.recipe.resize))
+        return fill(
+            Task(
+                str(work.pixels),
+                work.start + start * frame.bytes,
+                start,
+                some,
+                frame,
+                job.recipe.resize,
+                job.recipe.range,
+            )
+        )
 
     outcomes = map_in_order(do, todo, chunk=1)
     try:
@@ -232,7 +255,7 @@ def _first_frame(sources: Sequence[Source], recipe: DecodeRecipe) -> Frame:
     shapes = []
     for source in sources[:: max(1, len(sources) // GUESSES)]:
         try:
-            shapes.append(read_picture(source, recipe.size, recipe.resize).shape)
+            shapes.append(read_picture(source, recipe.size, recipe.resize, value_range=recipe.range).shape)
         except UnreadableImageError:  # met again, and counted, when its block is filled
             continue
     channels = max((shape[2] for shape in shapes), default=1)

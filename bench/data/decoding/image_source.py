@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import unicodedata
 from dataclasses import dataclass
+from typing import Any
 
 from bench.contract import DataError
 from bench.naming import readable
@@ -33,16 +35,66 @@ class Piece:
     name: str
 
 
-Source = str | Piece
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two not part of it
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """The part of a picture that lies in a box."""
+
+    whole: str | Piece
+    box: Box
+
+
+Source = str | Piece | Crop
 
 
 def name_of(source: Source) -> str:
     """Return what to call a source in a message."""
+    if isinstance(source, Crop):
+        return f"{name_of(source.whole)} (box {','.join(map(str, source.box))})"
     return source.name if isinstance(source, Piece) else readable(source)
 
 
+def box_of(source: Source) -> Box | None:
+    """Return the box that a source is cut to, or None for all of its picture."""
+    return source.box if isinstance(source, Crop) else None
+
+
+def source_from_json(facts: str | dict[str, Any]) -> Source:
+    """Return the source that ``dataclasses.asdict`` and JSON have made these of."""
+    if isinstance(facts, str):
+        return facts
+    if "box" not in facts:
+        return Piece(**facts)
+    left, top, right, bottom = facts["box"]
+    return Crop(
+        facts["whole"] if isinstance(facts["whole"], str) else Piece(**facts["whole"]), (left, top, right, bottom)
+    )
+
+
+def on_disk(path: str, folders: dict[str, dict[str, str]]) -> str:
+    """Return a path as the disk has it: names that differ in their Unicode normal form alone are the same name.
+
+    As it is where something is there, or where nothing is under any form. folders: what was met before in folders; to
+    be handed on from call to call.
+    """
+    if path.isascii() or os.path.lexists(path):
+        return path
+    folder, name = os.path.split(path)
+    home = folder if folder == path else on_disk(folder, folders)  # the root is its own folder
+    if home not in folders:
+        try:
+            names = os.listdir(home)
+        except (OSError, ValueError):
+            names = []
+        folders[home] = {unicodedata.normalize("NFC", found): os.path.join(home, found) for found in names}
+    return folders[home].get(unicodedata.normalize("NFC", name), path)
+
+
 def read_source(source: Source) -> bytes:
-    """Return an image's bytes. Raises UnreadableImageError with the reason; opens nothing but a regular file."""
+    """Return the bytes of an image's file. Raises UnreadableImageError with the reason; opens only a regular file."""
+    source = source.whole if isinstance(source, Crop) else source
     path, length = (source.file, source.length) if isinstance(source, Piece) else (source, None)
     try:
         _check(os.stat(path), length)  # before it is opened: opening a device may do something

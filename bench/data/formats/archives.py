@@ -27,7 +27,7 @@ from typing import IO
 from bench.contract import DataError
 from bench.data.decoding.cache import EXTRACTED
 from bench.files import making_once
-from bench.naming import readable
+from bench.naming import readable, shortened
 
 GZIP_MAGIC = b"\x1f\x8b"
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
@@ -94,7 +94,7 @@ def unpack_archive(path: Path, cache: Path, keep: Callable[[PurePosixPath], bool
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     facts = os.fsencode(path.resolve()) + f"\0{about.st_size}\0{about.st_mtime_ns}".encode()
-    name = f"{path.name.partition('.')[0]}-{hashlib.sha256(facts).hexdigest()[:16]}"
+    name = f"{shortened(path.name.partition('.')[0])}-{hashlib.sha256(facts).hexdigest()[:16]}"
     with extracted_folder(cache, name) as (folder, new):
         if new is not None:
             room = shutil.disk_usage(new).free - SPARE

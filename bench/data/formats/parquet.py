@@ -11,7 +11,7 @@ import importlib
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -114,17 +114,26 @@ def _from_readme(path: Path) -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Table:
-    """images: one piece a row; paths: what the rows call their images, where they do; cells: the other columns."""
+    """images: one piece a row; paths: what the rows call their images, where they do; cells: the other columns.
+
+    unread: the names of those that nobody asked for.
+    """
 
     images: list[Piece]
     paths: list[str | None]
     cells: dict[str, list[Any]]
+    unread: list[str]
 
 
-def read_parquet(source: Path, cache: Path, label_column: str, image_column: str = "image") -> Table:
-    """Return a table's rows, their images unpacked. Raises DataError that says what is missing."""
+def read_parquet(
+    source: Path, cache: Path, label_column: str, image_column: str = "image", others: Sequence[str] = ()
+) -> Table:
+    """Return a table's rows, their images unpacked. Raises DataError that says what is missing.
 
-    def read(parquet: Any) -> tuple[dict[str, list[Any]], Path]:
+    others: columns to read beside the label's and the split's, where there are such.
+    """
+
+    def read(parquet: Any) -> tuple[dict[str, list[Any]], Path, list[str]]:
         with parquet.ParquetFile(source) as file:
             names = file.schema_arrow.names
             for column in (image_column, label_column):
@@ -132,19 +141,23 @@ def read_parquet(source: Path, cache: Path, label_column: str, image_column: str
                     raise DataError(
                         f"{source}: no column {column!r}{did_you_mean(column, names)} (found: {', '.join(names)})"
                     )
-            wanted = [name for name in (label_column, "split", "is_query", "is_gallery") if name in names]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise DataError(f"{source}: the column {twice!r} is there twice; keep one, or rename it")
+            wanted = [name for name in dict.fromkeys((label_column, "split", *others)) if name in names]
             cells = file.read(columns=wanted).to_pydict()
             cells[label_column] = _named(file.schema_arrow.metadata, label_column, cells[label_column])
-            return cells, _unpacked(source, cache, file, image_column)
+            unread = [name for name in names if name not in (*wanted, image_column)]
+            return cells, _unpacked(source, cache, file, image_column), unread
 
-    cells, folder = with_pyarrow(source, read)
+    cells, folder, unread = with_pyarrow(source, read)
     lengths = np.load(folder / LENGTHS, allow_pickle=False).tolist()
     paths = json.loads((folder / "paths.json").read_text("utf-8"))
     pieces, start = [], 0
     for row, length in enumerate(lengths):
         pieces.append(Piece(str(folder / PACKED_IMAGES), start, length, f"{source}: row {row + 1}"))
         start += length
-    return Table(pieces, paths, cells)
+    return Table(pieces, paths, cells, unread)
 
 
 def _named(metadata: dict[bytes, bytes] | None, column: str, values: list[Any]) -> list[Any]:

@@ -5,8 +5,11 @@ A file is named by its path, and one array or column of a file with several as `
 
 from __future__ import annotations
 
-import csv
 import importlib
+import math
+import os
+import zipfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
+from bench.data.formats.csv_table import read_cells, read_csv
 from bench.data.formats.parquet import with_pyarrow
-from bench.naming import did_you_mean, reason_of
+from bench.naming import did_you_mean, reason_of, tidied
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+BOMB_BYTES, BOMB_RATIO = 1 << 30, 100  # unpacked; vectors shrink to a half at best, labels of one kind to a hundredth
 VECTOR_FILES = (".npy", ".npz", ".safetensors", ".parquet")
 NAME_FILES = (".npy", ".npz", ".parquet", ".txt", ".csv")
 
@@ -52,20 +57,54 @@ def read_names(word: str, usual: str) -> NDArray[Any]:
     path, key = _split(word, NAME_FILES)
     kind = path.suffix.lower()
     if kind == ".npy":
-        return _numpy(path)
+        return _tidied(path, _numpy(path))
     if kind == ".npz":
-        return _from_npz(path, key, 1, usual)
+        return _tidied(path, _from_npz(path, key, 1, usual))
     if kind == ".parquet":
-        return _names_from_parquet(path, key, usual)
-    lines = _read(path, lambda: path.read_text(encoding="utf-8-sig").splitlines())
+        return _tidied(path, _names_from_parquet(path, key, usual))
     if kind == ".txt":
-        return np.array([line.strip() for line in lines if line.strip()], dtype=np.str_)
-    rows = _read(path, lambda: list(csv.reader(lines)))
-    heads = rows[0] if rows else []
+        return np.array(_text_lines(path), dtype=np.str_)
+    return np.array(_from_csv(path, key, usual), dtype=np.str_)
+
+
+def _from_csv(path: Path, key: str, usual: str) -> list[str]:
+    cells = read_cells(path)
+    heads = cells[0][1] if cells else []
     if len(heads) == 1 and not key and _is_number(heads[0]):  # one column of numbers without a header
-        return np.array([row[0] for row in rows if row], dtype=np.str_)
-    at = heads.index(_choose(path, key, heads, usual))
-    return np.array([row[at] for row in rows[1:] if len(row) > at], dtype=np.str_)
+        values = [(line, row[0]) for line, row in cells]
+    else:
+        table = read_csv(path)
+        at = _choose(path, key, table.header, usual)
+        values = [(line, row[at]) for line, row in table.rows]
+    for line, value in values:
+        if not value:
+            raise DataError(f"{path}: line {line}: an empty name; fill it, or leave its vector out too")
+    return [value for _, value in values]
+
+
+def _text_lines(path: Path) -> list[str]:
+    """Return the names in a text file, one a line; blank lines may only follow the last."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    lines = [tidied(line) for line in text.rstrip().split("\n")] if text.strip() else []
+    if "" in lines:
+        raise DataError(f"{path}: line {lines.index('') + 1}: an empty name; fill it, or leave its vector out too")
+    return lines
+
+
+def _tidied(path: Path, names: NDArray[Any]) -> NDArray[Any]:
+    """Return names as all are compared. Raises DataError for an empty one."""
+    texts = names.tolist() if names.dtype.kind in "UO" and names.ndim == 1 else []
+    if not all(isinstance(text, str) for text in texts) or not texts:
+        return names
+    found = [tidied(text) for text in texts]
+    if "" in found:
+        raise DataError(f"{path}: row {found.index('') + 1}: an empty name; fill it, or leave its vector out too")
+    return np.array(found, dtype=np.str_)
 
 
 def _is_number(text: str) -> bool:
@@ -94,12 +133,13 @@ def _split(word: str, kinds: Sequence[str]) -> tuple[Path, str]:
 def _read(path: Path, reader: Callable[[], Any]) -> Any:
     try:
         return reader()
-    except (*DAMAGED_ARRAYS, csv.Error) as error:
+    except DAMAGED_ARRAYS as error:
         raise DataError(f"{path}: cannot be read ({reason_of(error)})") from error
 
 
 def _numpy(path: Path) -> NDArray[Any]:
-    array: NDArray[Any] = _read(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+    with np.errstate(all="ignore"):  # sizes that overflow raise an error too
+        array: NDArray[Any] = _read(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
     return array
 
 
@@ -108,9 +148,31 @@ def _from_npz(path: Path, key: str, dimensions: int, usual: str = "") -> NDArray
     if isinstance(opened, np.ndarray):
         raise DataError(f"{path}: an npy file, by its content: name it so")
     with opened as file:
-        arrays = _read(path, lambda: {name: file[name] for name in file.files})
-        fitting = [name for name, array in arrays.items() if array.ndim == dimensions]
-    found: NDArray[Any] = arrays[_choose(path, key, fitting, usual)]
+        shapes = _read(path, lambda: _shapes(file.zip))
+        chosen = _choose(path, key, [name for name, shape in shapes.items() if len(shape) == dimensions], usual)
+        found: NDArray[Any] = _read(path, lambda: file[chosen])
+    return found
+
+
+def _shapes(archive: zipfile.ZipFile) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays in an npz file, by name, from their headers alone; what is no array is left out.
+
+    Raises ValueError for an array that is not as large as its header says, or that a bomb would unpack to.
+    """
+    found = {}
+    for member in archive.infolist():
+        name, ending = os.path.splitext(member.filename)
+        with archive.open(member) as file:
+            if ending != ".npy" or file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+                continue
+            version = tuple(file.read(2))
+            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = reader(file)
+            if not dtype.hasobject and math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+                raise ValueError(f"{member.filename} is not as large as its header says")
+        if member.file_size > max(BOMB_BYTES, BOMB_RATIO * member.compress_size):
+            raise ValueError(f"{member.filename} is a bomb: {member.compress_size:,} bytes for {member.file_size:,}")
+        found[name] = tuple(shape)
     return found
 
 
@@ -120,18 +182,21 @@ def _from_safetensors(path: Path, key: str) -> NDArray[Any] | Tensor:
         with safetensors.safe_open(path, framework="np") as file:
             shapes = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
             chosen = _choose(path, key, [name for name, part in shapes.items() if len(part.get_shape()) == 2])
-            if shapes[chosen].get_dtype() != "BF16":
+            kind = shapes[chosen].get_dtype()
+            if kind.startswith(("F8", "F4", "F6")):
+                raise DataError(f"{path}: {chosen!r} has numbers of kind {kind}; save them as float16 or float32")
+            if kind != "BF16":
                 array: NDArray[Any] = file.get_tensor(chosen)
                 return array
         with safetensors.safe_open(path, framework="pt") as file:  # NumPy has no bfloat16
             tensor: Tensor = file.get_tensor(chosen)
             return tensor
-    except (OSError, safetensors.SafetensorError) as error:
+    except (*DAMAGED_ARRAYS, AttributeError, safetensors.SafetensorError) as error:
         raise DataError(f"{path}: cannot be read ({reason_of(error)})") from error
 
 
 def _vectors_from_parquet(path: Path, key: str) -> NDArray[Any]:
-    schema = with_pyarrow(path, lambda parquet: parquet.read_schema(path))
+    schema = _schema(path)
     kinds = {name: str(schema.field(name).type) for name in schema.names}
     lists = [name for name, kind in kinds.items() if "list<" in kind]
     floating = [name for name, kind in kinds.items() if kind in ("float", "double", "halffloat")]
@@ -150,10 +215,19 @@ def _vectors_from_parquet(path: Path, key: str) -> NDArray[Any]:
 
 
 def _names_from_parquet(path: Path, key: str, usual: str) -> NDArray[Any]:
-    schema = with_pyarrow(path, lambda parquet: parquet.read_schema(path))
+    schema = _schema(path)
     plain = [name for name in schema.names if _is_plain(schema.field(name).type)]
     chosen = _choose(path, key, plain, usual)
     return np.array(_column(path, chosen).to_pylist())
+
+
+def _schema(path: Path) -> Any:
+    """Return what a Parquet file says of its columns, each of which has a name of its own."""
+    schema = with_pyarrow(path, lambda parquet: parquet.read_schema(path))
+    twice = next((name for name, times in Counter(schema.names).items() if times > 1), None)
+    if twice is not None:
+        raise DataError(f"{path}: the column {twice!r} is there twice; keep one, or rename it")
+    return schema
 
 
 def _column(path: Path, name: str) -> Any:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.contract import Collection, DataError, DataPlace, Images, ImageShape, Resize, Split
 from bench.data.decoding.decode import DecodeRecipe, decode_files
+from bench.data.decoding.decode_image import HEIC_EXTRA, HEIC_SUFFIXES, PICTURES, SUFFIXES, highest_value
 from bench.data.decoding.image_source import Source
 from bench.data.splits.protocols import obstacles
 from bench.naming import first_few, naturally
+
+if TYPE_CHECKING:
+    from bench.contract.images import Pixels
 
 
 @dataclass(frozen=True)
@@ -89,14 +95,6 @@ def _part(counts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> PartSummary:
 
 logger = logging.getLogger(__name__)
 
-SPLIT_NAMES = {  # what folders and manifests call a part: its name here
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
-
 
 @dataclass(frozen=True)
 class Part:
@@ -124,8 +122,9 @@ class Part:
 class Listing:
     """The parts of a data set as files.
 
-    parts: by the names of a Collection's parts; ignored: files met that are no images, or that nothing names.
-    source: the folder or file that errors name. by_class: why whole classes are tested on, nothing where they are not.
+    parts: by the names of a Collection's parts; left_out: how many files of each suffix, or of what else, are in none;
+    warnings: what a user must know of them. by_class: why whole classes are tested on, nothing where they are not.
+    source: the folder or file that errors name.
     Raises DataError unless there is something to learn from and to test on, of two classes or more, none of which is
     new in the test. Queries and galleries of a manifest may show new classes.
     """
@@ -133,7 +132,8 @@ class Listing:
     name: str
     source: Path
     parts: Mapping[str, Part]
-    ignored: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     by_class: str = ""
 
     def __post_init__(self) -> None:
@@ -144,7 +144,8 @@ class Listing:
             raise DataError(f"{self.source}: one class only ({first_few(classes)}), so that nothing can be told apart")
         for name in ("train", "query" if "query" in self.parts else "test"):
             if not self.parts.get(name):
-                raise DataError(f"{self.source}: no images in the {name} part")
+                use = {"train": "methods learn from it", "test": "it is what is ranked"}.get(name, "they ask")
+                raise DataError(f"{self.source}: no images in the {name} part, and {use}; name some for it")
         for name, part in self.parts.items():
             repeated = [one for one, times in Counter(part.ids).items() if times > 1]
             if repeated:
@@ -175,48 +176,113 @@ def with_test(parts: Mapping[str, Part], source: Path) -> dict[str, Part]:
 
 def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror: bool) -> Collection:
     """Decode a listing's files, each once however many parts it is in, to one shape."""
-    if listing.ignored:
-        logger.info("%s: %d files ignored that are no images or that nothing names", listing.source, listing.ignored)
+    told = tuple(_left_out(listing.left_out))
+    for warning in (*listing.warnings, *(line for line, lost in told if lost)):
+        logger.warning("%s: %s", listing.source, warning)
     rows: dict[Source, int] = {}
     for part in listing.parts.values():
         for path in part.paths:
             rows.setdefault(path, len(rows))
     decoded = decode_files(list(rows), place, recipe, what=str(listing.source))
-    notes: tuple[str, ...] = ()
+    notes = (*listing.warnings, *(line for line, _ in told))
     if decoded.broken:
-        notes = (_note(listing, rows, decoded.broken),)
+        notes = (_note(listing, rows, decoded.broken), *notes)
         kept = {
             name: part.only(row for row, path in enumerate(part.paths) if rows[path] not in decoded.broken)
             for name, part in listing.parts.items()
         }
         listing = replace(listing, parts=kept)
-    classes = listing.classes
-    numbers = {name: number for number, name in enumerate(classes)}
-    splits = {
-        name: Split(
-            Images(decoded.pixels, np.array([rows[path] for path in part.paths], np.int64)),
-            np.array([numbers[label] for label in part.labels], np.int64),
-            np.array(part.ids, np.str_),
-        )
-        for name, part in listing.parts.items()
-    }
+    depth = _depth(list(rows), decoded.pixels, recipe, "manifest" if listing.source.is_file() else "folder")
+    for warning in depth:
+        logger.warning("%s: %s", listing.source, warning)
+    splits = _splits(listing, rows, decoded.pixels)
     shape = splits["train"].images.shape
     return Collection(
         listing.name,
-        classes,
+        listing.classes,
         mirror=mirror,
         train=splits["train"],
         validation=splits.get("validation"),
         test=splits.get("test"),
         query=splits.get("query"),
         gallery=splits.get("gallery"),
-        resize=Resize(shape.height, shape.width, recipe.resize),
+        resize=Resize(shape.height, shape.width, recipe.resize, recipe.range),
         notes=(
             *notes,
             *filter(None, [listing.by_class]),
+            *depth,
             f"images of another shape than {shape} were brought to it ({recipe.resize})",
         ),
     )
+
+
+def _splits(listing: Listing, rows: Mapping[Source, int], pixels: Pixels) -> dict[str, Split]:
+    """Return the parts with their images, rows of ``pixels``, and their labels as numbers of the listing's classes."""
+    numbers = {name: number for number, name in enumerate(listing.classes)}
+    return {
+        name: Split(
+            Images(pixels, np.array([rows[path] for path in part.paths], np.int64)),
+            np.array([numbers[label] for label in part.labels], np.int64),
+            np.array(part.ids, np.str_),
+        )
+        for name, part in listing.parts.items()
+    }
+
+
+def suffix_of(path: str) -> str:
+    """Return a file's suffix as counts name it: in lower case, "no suffix" where there is none."""
+    return os.path.splitext(path)[1].lower() or "no suffix"
+
+
+_LOOKED_AT = 16  # pictures whose highest value says what range a data set's values have
+_SEEN = 8  # of 255: what is below is black to the eye
+_BLACK = 256  # values below this have nothing in their upper 8 bits
+
+
+def _depth(sources: Sequence[Source], pixels: Pixels, recipe: DecodeRecipe, plugin: str) -> tuple[str, ...]:
+    """Return a warning where pictures of 16 bits use a fraction of their range, or more than the one that was given.
+
+    Likewise where all pictures are black. pixels: of all sources, as decoded; plugin: the data set with the option.
+    """
+    some = sources[:: max(1, len(sources) // _LOOKED_AT)]
+    found = [value for source in some if (value := highest_value(source)) is not None]
+    if not found:
+        highest = int(pixels[:: max(1, len(pixels) // _LOOKED_AT)].max(initial=0))
+        black = f"of the pictures looked at, the highest value is {highest} of 255: all black, as masks of classes are"
+        return (black,) if highest < _SEEN else ()
+    top = max(found)
+    told = f"of {len(found)} 16-bit pictures looked at, the highest value is {top:,}"
+    if recipe.range is not None:
+        clipped = f"{told}, above the {recipe.range[1]:,} that value_range makes white"
+        return (clipped,) if top > recipe.range[1] else ()
+    if top >= 1 << 15:
+        return ()
+    left = "they are all black" if top < _BLACK else f"{(top >> 8) + 1} of 256 grey levels are left"
+    range_ = f"value_range=0,{(1 << top.bit_length()) - 1 if top else 65535}"
+    return (f"{told} of 65,535, so that {left}; --set datasets.{plugin}.{range_} uses all",)
+
+
+def unread_pictures(counts: Mapping[str, int]) -> str:
+    """Return what to add to a message where there are pictures of a format that is not read, with what to do."""
+    kinds = sorted(kind for kind in counts if kind in PICTURES - SUFFIXES)
+    if not kinds:
+        return ""
+    remedy = HEIC_EXTRA if set(kinds) <= set(HEIC_SUFFIXES) else "save them as PNG or JPEG"
+    return f" ({', '.join(f'{counts[kind]:,} {kind}' for kind in kinds)} are not read here; {remedy})"
+
+
+def _left_out(counts: Mapping[str, int]) -> Iterator[tuple[str, bool]]:
+    """Yield in a line each what was left out, and whether it is pictures, which nobody expects."""
+    for pictures in (True, False):
+        some = {kind: count for kind, count in counts.items() if (kind in PICTURES) is pictures}
+        if some:
+            kinds = [f"{count:,} {kind}" for kind, count in sorted(some.items(), key=lambda one: (-one[1], one[0]))]
+            listed = first_few(kinds, 8)
+            if pictures:
+                lost = f"{sum(some.values()):,} left out, in no class or of a format that is not read"
+                yield f"pictures: {lost}: {listed}{unread_pictures(some)}", True
+            else:
+                yield f"left out: {listed}", False
 
 
 def _note(listing: Listing, rows: Mapping[Source, int], broken: Mapping[int, str]) -> str:

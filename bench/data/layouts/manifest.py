@@ -1,29 +1,35 @@
 """A table of images: a CSV file with path, label, split and, where the data names them, queries and gallery.
 
-The columns are those of open-metric-learning. A Parquet file with the images in it is read by
-`bench.data.formats.parquet`, a folder with JSON manifests by `bench.data.layouts.json_layout`.
+The columns are those of open-metric-learning, boxes too; a column that nothing reads is told. A Parquet file with the
+images in it is read by `bench.data.formats.parquet`, a folder with JSON manifests by `bench.data.layouts.json_layout`.
 """
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contract import DataError, UsageError
-from bench.data.decoding.image_source import Source, name_of
+from bench.data.decoding.image_source import Box, Crop, Source, on_disk
+from bench.data.formats.csv_table import read_csv
 from bench.data.formats.parquet import read_parquet
 from bench.data.layouts.folder import cut
 from bench.data.layouts.json_layout import TRAIN_INFO, list_json_layout
-from bench.data.layouts.listing import SPLIT_NAMES, Listing, Part, with_test
-from bench.naming import did_you_mean, first_few, id_of, slug
+from bench.data.layouts.listing import Listing, Part, with_test
+from bench.data.layouts.split_folders import SPLIT_NAMES
+from bench.naming import did_you_mean, first_few, id_of, readable, slug, tidied
 
 PARQUET = (".parquet", ".pq")
 FLAGS = ("is_query", "is_gallery")
+BOX = ("x_1", "y_1", "x_2", "y_2")  # left, top, right, bottom: of the picture's part that the row is about
+SEQUENCE = "sequence"  # pictures of one are no answers to each other
+OPTIONAL = (*FLAGS, *BOX, SEQUENCE)
 TRUE = frozenset(("1", "1.0", "true", "t", "yes", "y"))
-FALSE = frozenset(("", "0", "0.0", "false", "f", "no", "n", "nan", "none", "null"))  # the last as pandas writes gaps
+GAPS = frozenset(("", "nan", "none", "null"))  # as pandas writes them
+FALSE = GAPS.union(("0", "0.0", "false", "f", "no", "n"))
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Row:
     split: str
     is_query: bool
     is_gallery: bool
+    sequence: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,30 +75,37 @@ def list_manifest(source: Path, cache: Path, reading: Reading | None = None) -> 
         raise DataError(f"{source}: no such file")
     name = slug(source.resolve().parent.name, source.stem)
     if source.suffix.lower() in PARQUET:
-        rows, is_cut = _table_rows(source, cache, reading)
+        rows, unread, is_cut = _table_rows(source, cache, reading)
         if not is_cut:
             parts, by_class = cut(_part(rows), reading.test_fraction, reading.split_seed)
-            return Listing(name, source, parts, by_class=by_class)
+            _refuse_sequences(source, rows, rows)
+            return Listing(name, source, parts, warnings=_unread(unread), by_class=by_class)
     else:
-        rows = list(_rows(source, reading.label_column))
+        rows, unread = _csv_rows(source, reading.label_column)
         _check_files(source, rows)
-    return Listing(name, source, with_test(_parts(source, rows), source))
+    return Listing(name, source, with_test(_parts(source, rows), source), warnings=_unread(unread))
 
 
-def _table_rows(source: Path, cache: Path, reading: Reading) -> tuple[list[Row], bool]:
-    """Return the rows of a Parquet file, and whether they say which part they are in."""
-    table = read_parquet(source, cache, reading.label_column)
-    _check_flags(source, table.cells)
+def _table_rows(source: Path, cache: Path, reading: Reading) -> tuple[list[Row], list[str], bool]:
+    """Return the rows of a Parquet file, the columns that nothing reads, and whether the rows say their part."""
+    table = read_parquet(source, cache, reading.label_column, others=OPTIONAL)
+    _check_columns(source, table.cells)
     named = None not in table.paths and len(set(table.paths)) == len(table.paths)
     rows = []
     for number, (image, path) in enumerate(zip(table.images, table.paths, strict=True)):
         values = {column: cells[number] for column, cells in table.cells.items()}
-        cell = {column: "" if value is None else str(value).strip() for column, value in values.items()}
+        cell = {column: "" if value is None else tidied(str(value)) for column, value in values.items()}
         one = path if named and path else f"{number + 1:07}"
         asked = any(_truth(source, number + 1, column, cell.get(column, "")) for column in FLAGS)
         cell.setdefault("split", "test" if asked else "train")
         rows.append(_row(source, number + 1, cell, reading.label_column, path=image, one=one))
-    return rows, "split" in table.cells or any(row.is_query or row.is_gallery for row in rows)
+    return rows, table.unread, "split" in table.cells or any(row.is_query or row.is_gallery for row in rows)
+
+
+def _unread(columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the warning that names columns which nothing reads, or none."""
+    names = [column or "the one without a name" for column in columns]
+    return (f"columns that nothing reads: {first_few(names, 10)}",) if names else ()
 
 
 def _parts(source: Path, rows: list[Row]) -> dict[str, Part]:
@@ -108,6 +122,8 @@ def _parts(source: Path, rows: list[Row]) -> dict[str, Part]:
         for name in ("query", "gallery"):
             if not parts[name]:
                 raise DataError(f"{source}: no row has is_{name} set, though others are queries or gallery images")
+    asked, searched = (parts["query"], parts["gallery"]) if flagged else (parts["test"], parts["test"])
+    _refuse_sequences(source, asked, searched)
     return {name: _part(chosen) for name, chosen in parts.items() if chosen or name == "train"}
 
 
@@ -119,53 +135,54 @@ def _part(rows: Iterable[Row]) -> Part:
     return Part.of((row.path, row.label, row.id) for row in rows)
 
 
-def _rows(source: Path, label_column: str) -> Iterator[Row]:
-    try:
-        with source.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            _check_header(source, header, label_column)
-            labels: dict[str, str] = {}
-            for values in reader:
-                if values:
-                    row = _line(source, reader.line_num, header, values, label_column)
-                    if labels.setdefault(row.id, row.label) != row.label:
-                        raise _wrong(source, row.line, label_column, f"{row.id} was {labels[row.id]!r} before")
-                    yield row
-    except UnicodeDecodeError as error:
-        raise DataError(f"{source}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
-    except csv.Error as error:
-        raise DataError(f"{source}: line {reader.line_num}: not valid CSV ({error})") from error
-    except OSError as error:
-        raise DataError(f"{source}: cannot be read ({error.strerror})") from error
+def _refuse_sequences(source: Path, asked: Iterable[Row], searched: Iterable[Row]) -> None:
+    """Refuse queries that would find other pictures of their own sequence: easy answers, which count for nothing."""
+    members: dict[str, set[str]] = {}
+    for row in searched:
+        members.setdefault(row.sequence, set()).add(row.id)
+    easy = [row for row in asked if row.sequence and members.get(row.sequence, set()) - {row.id}]
+    if easy:
+        raise DataError(
+            f"{source}: line {easy[0].line}, column {SEQUENCE}: {len(easy):,} images asked have others of their own "
+            f"{SEQUENCE} to find, which are no answers and cannot be left out here; keep one image of each {SEQUENCE} "
+            "to test on, or rename the column to count them as answers"
+        )
 
 
-def _check_header(source: Path, header: list[str], label_column: str) -> None:
+def _csv_rows(source: Path, label_column: str) -> tuple[list[Row], list[str]]:
+    """Return the rows of a CSV file, and the columns that nothing reads."""
+    table = read_csv(source)
     needed = ("path", label_column, "split")
     for column in needed:
-        if column not in header:
+        if column not in table.header:
             raise DataError(
-                f"{source}: line 1: no column {column!r}{did_you_mean(column, header)} "
-                f"(needed: {', '.join(needed)}; found: {', '.join(header) or 'nothing'})"
+                f"{source}: line 1: no column {column!r}{did_you_mean(column, table.header)} "
+                f"(needed: {', '.join(needed)}; found: {', '.join(table.header) or 'nothing'}){table.separator_hint}"
             )
-    _check_flags(source, header)
+    _check_columns(source, table.header)
+    labels: dict[str, str] = {}
+    rows, folders = [], dict[str, dict[str, str]]()
+    for line, cell in table.rows:
+        if not cell["path"]:
+            raise _wrong(source, line, "path", "empty")
+        path = on_disk(str(source.parent / os.path.expanduser(cell["path"])), folders)
+        row = _row(source, line, cell, label_column, path=path, one=id_of(path, source.parent))
+        if labels.setdefault(row.id, row.label) != row.label:
+            raise _wrong(source, line, label_column, f"{row.id} was {labels[row.id]!r} before")
+        rows.append(row)
+    return rows, [column for column in table.header if column not in (*needed, *OPTIONAL)]
 
 
-def _check_flags(source: Path, columns: Iterable[str]) -> None:
-    if len(set(columns) & set(FLAGS)) == 1:
+def _check_columns(source: Path, columns: Iterable[str]) -> None:
+    """Refuse columns that only mean something together, where one is missing."""
+    there = set(columns)
+    if len(there & set(FLAGS)) == 1:
         raise DataError(f"{source}: line 1: is_query and is_gallery go together; only one of the columns is there")
-
-
-def _line(source: Path, line: int, header: list[str], values: list[str], label_column: str) -> Row:
-    if len(values) != len(header):
+    if 0 < len(there & set(BOX)) < len(BOX):
+        absent = ", ".join(column for column in BOX if column not in there)
         raise DataError(
-            f"{source}: line {line}: {len(values)} values for {len(header)} columns; quote those with a comma"
+            f"{source}: line 1: a box has the columns {', '.join(BOX)}; there is no {absent}: add or rename"
         )
-    cell = {name: value.strip() for name, value in zip(header, values, strict=True)}
-    if not cell["path"]:
-        raise _wrong(source, line, "path", "empty")
-    path = str(source.parent / os.path.expanduser(cell["path"]))
-    return _row(source, line, cell, label_column, path=path, one=id_of(path, source.parent))
 
 
 def _row(source: Path, line: int, cell: dict[str, str], label_column: str, *, path: Source, one: str) -> Row:
@@ -173,11 +190,39 @@ def _row(source: Path, line: int, cell: dict[str, str], label_column: str, *, pa
         raise _wrong(source, line, label_column, "empty")
     split = SPLIT_NAMES.get(cell["split"].lower())
     if split is None:
-        raise _wrong(source, line, "split", f"{cell['split']!r} is not one of train, validation, test")
+        raise _wrong(source, line, "split", f"{cell['split']!r} is not one of train, validation, test, query, gallery")
     flags = [_truth(source, line, column, cell.get(column, "")) for column in FLAGS]
+    if split in ("query", "gallery"):
+        flag = FLAGS[split == "gallery"]
+        if cell.get(flag) and not flags[FLAGS.index(flag)]:
+            raise _wrong(
+                source, line, flag, f"{cell[flag]!r}, but its split is {cell['split']!r}; one of them is wrong"
+            )
+        flags[FLAGS.index(flag)], split = True, "test"
     if split == "train" and flags[0]:
         raise _wrong(source, line, "is_query", "a train image cannot be a query: it was learnt from")
-    return Row(line, path, one, cell[label_column], split, *flags)
+    box = _box(source, line, cell)
+    if box is not None and not isinstance(path, Crop):
+        path, one = Crop(path, box), f"{one}#{','.join(map(str, box))}"
+    sequence = cell.get(SEQUENCE, "")
+    sequence = "" if sequence.lower() in GAPS else sequence
+    return Row(line, path, one, cell[label_column], split, flags[0], flags[1], sequence)
+
+
+def _box(source: Path, line: int, cell: dict[str, str]) -> Box | None:
+    """Return a row's box, None where it has none. Raises DataError for one that is not whole or holds no pixel."""
+    texts = [cell.get(column, "") for column in BOX]
+    if all(text.lower() in GAPS for text in texts):
+        return None
+    sides = []
+    for column, text in zip(BOX, texts, strict=True):
+        if not re.fullmatch(r"[0-9]{1,6}(\.0*)?", text):
+            raise _wrong(source, line, column, f"{text!r} is no whole number of pixels from the upper left corner")
+        sides.append(int(text.partition(".")[0]))
+    left, top, right, bottom = sides
+    if left >= right or top >= bottom:
+        raise _wrong(source, line, "x_1", f"the box {left},{top},{right},{bottom} (x_1,y_1,x_2,y_2) holds no pixel")
+    return left, top, right, bottom
 
 
 def _truth(source: Path, line: int, column: str, text: str) -> bool:
@@ -189,11 +234,21 @@ def _truth(source: Path, line: int, column: str, text: str) -> bool:
 
 
 def _check_files(source: Path, rows: list[Row]) -> None:
-    missing = [row for row in rows if isinstance(row.path, str) and not os.path.lexists(row.path)]
+    missing = [row for row in rows if not os.path.lexists(_file(row))]
     if missing:
         first, *others = missing
         more = f" (and {len(others):,} more: line {first_few([str(row.line) for row in others])})" if others else ""
-        raise _wrong(source, first.line, "path", f"no such file: {name_of(first.path)}{more}")
+        raise _wrong(source, first.line, "path", f"no such file: {readable(_file(first))[:300]}{_slashes(first)}{more}")
+
+
+def _file(row: Row) -> str:
+    whole = row.path.whole if isinstance(row.path, Crop) else row.path
+    return whole if isinstance(whole, str) else whole.file
+
+
+def _slashes(row: Row) -> str:
+    """Say so where a path that does not exist is written as Windows does."""
+    return "; write / for the \\ in it" if "\\" in _file(row) and os.sep == "/" else ""
 
 
 def _wrong(source: Path, line: int, column: str, what: str) -> DataError:

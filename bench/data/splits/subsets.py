@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.contract import Collection, Images, Split, UsageError
 from bench.data.splits.splits import at_most, some_of, stratified_limit
-from bench.naming import did_you_mean
+from bench.naming import did_you_mean, tidied
 
 if TYPE_CHECKING:
     from bench.contract import Labels
@@ -45,9 +45,10 @@ def with_classes(collection: Collection, wanted: Sequence[str], seed: int) -> Co
     wanted: names, or one whole number: so many classes by the seed (a trailing comma, ``3,``, makes it a name).
     Raises UsageError for a name that is none, and for fewer than two classes.
     """
-    names = [word for word in wanted if word]
+    alike = {tidied(one): one for one in collection.classes}
+    names = [alike.get(tidied(word), word) for word in wanted if word]
     known = collection.classes
-    if len(wanted) == 1 and names and names[0].isdecimal():
+    if len(wanted) == 1 and names and names[0].isdecimal() and len(names[0]) < 10:
         count = int(names[0])
         if not 2 <= count <= len(known):
             raise UsageError(f"--classes {count}: {collection.name} has {len(known)}; give 2 to {len(known)}")
@@ -59,7 +60,7 @@ def with_classes(collection: Collection, wanted: Sequence[str], seed: int) -> Co
             shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
             raise UsageError(
                 f"--classes: {collection.name} has no class {strange[0]!r}{did_you_mean(strange[0], known)} "
-                f"(it has: {shown})"
+                f"(it has: {shown}{_about_commas(known)})"
             )
         chosen = np.flatnonzero(np.isin(known, names))
         if len(chosen) < 2:
@@ -67,6 +68,12 @@ def with_classes(collection: Collection, wanted: Sequence[str], seed: int) -> Co
         note = f"{len(chosen)} of {len(known)} classes"
     told = f"{note}: {', '.join(known[number] for number in chosen[:20])}{', ...' if len(chosen) > 20 else ''}"
     return replace(reordered(collection, chosen), notes=(*collection.notes, told))
+
+
+def _about_commas(known: Sequence[str]) -> str:
+    """Say how a class with a comma in its name is named, where there is one."""
+    one = next((name for name in known if "," in name), "")
+    return f"; with a comma in quotes: '\"{one}\"'" if one else ""
 
 
 def reordered(collection: Collection, order: Labels) -> Collection:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.contract import DataError, Images, ImageShape, Method, network_of
@@ -44,6 +47,44 @@ def network_flops(network: nn.Module, shape: ImageShape, device: torch.device) -
     with torch.no_grad(), _products_in_sight(), FlopCounterMode(display=False) as counter:
         network(pixels)
     return int(counter.get_total_flops())
+
+
+def network_digest(method: Method, shape: ImageShape, device: torch.device) -> str | None:
+    """Return a hex digest of every operation that one image's embedding takes, with the sizes and types of its tensors.
+
+    Methods with one digest compute the same, whatever they were trained for: only their learnt numbers differ, on which
+    no time depends. None where a method has no network of its own: what it computes outside torch is not seen.
+    """
+    network = network_of(method)
+    if network is None:
+        return None
+    pixels = torch.full((1, shape.channels, shape.height, shape.width), 0.5, device=device)
+    with torch.no_grad(), _products_in_sight(), _Operations() as seen:
+        network(pixels)
+    return str(seen.digest.hexdigest())
+
+
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own has no type hints
+    """Feeds every operation to a digest as it is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        self.digest = hashlib.blake2b(digest_size=8)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.digest.update(f"{func} {_sizes(args)} {_sizes(kwargs or {})}\n".encode())
+        return func(*args, **(kwargs or {}))
+
+
+def _sizes(value: Any) -> str:
+    """Return what an operation's cost depends on of an argument: no learnt number."""
+    if isinstance(value, torch.Tensor):
+        return f"{tuple(value.shape)} {value.dtype}"
+    if isinstance(value, dict):
+        return str({name: _sizes(one) for name, one in value.items()})
+    if isinstance(value, (list, tuple)):
+        return str([_sizes(one) for one in value])
+    return "number" if isinstance(value, float) else str(value)
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from itertools import groupby
 from typing import Literal, TypeAlias
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from bench.contract import UsageError
+from bench.environment import blas_threads
 from bench.evaluation.cost.timing import fixed_threads
 from bench.evaluation.indexes.recipes import Index, IndexRecipe, build, recipes
 from bench.evaluation.metrics import ranking
@@ -24,6 +24,8 @@ from bench.evaluation.statistics.pareto import pareto_front
 
 Clock: TypeAlias = Literal["wall", "processor"]
 _WARM_UP_CALLS = 10
+_AT_ONCE = 256  # queries whose neighbours' vectors are looked up together
+_ROUNDING = 1e-12  # of a sum of float64 products: equal similarities of two different vectors differ by less
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,9 @@ class Point:
     """One index with one setting, measured.
 
     map_at_k, hit_at_1: as in METRICS, from the k items found, means over the queries with something to find;
-    recall_at_k: share of the exact k nearest (all dimensions, float32) that were found. bytes_per_image: all that is
-    stored, over N. wall_ms, cpu_ms: float64 ``(timed,)``, wall-clock and processor time of every single query that was
-    timed, its reduction included. front: no other point is at least as good in map_at_k, p95 latency and bytes, and
-    better in one.
+    recall_at_k: see ``neighbor_recall``. bytes_per_image: all that is stored, over N. wall_ms, cpu_ms: float64
+    ``(timed,)``, wall-clock and processor time of every single query that was timed, its reduction included. front: no
+    other point is at least as good in map_at_k, p95 latency and bytes, and better in one.
     """
 
     reduction: str
@@ -135,7 +136,7 @@ class Sweep:
 
     def measure(self, tasks: Sequence[Task]) -> Iterator[list[Point]]:
         """Build each index and yield its points, one list a task. Neighbouring tasks share their reduced vectors."""
-        with fixed_threads(self.threads), threadpool_limits(limits=self.threads, user_api="blas"):
+        with fixed_threads(self.threads), blas_threads(self.threads):
             for reduction, group in groupby(tasks, key=lambda task: task.reduction):
                 whole = self.vectors
                 query, gallery = (np.ascontiguousarray(reduction(one)) for one in (whole.query, whole.gallery))
@@ -160,7 +161,7 @@ class Sweep:
             setting=" ".join(f"{name}={value}" for name, value in setting.items()),
             map_at_k=float(np.nanmean(ranking.average_precision_at(ranks, self.k))),
             hit_at_1=float(np.nanmean(ranking.hit_at(ranks, 1))),
-            recall_at_k=neighbor_recall(found.items, self.exact.items),
+            recall_at_k=neighbor_recall(found.items, self.exact.items, self.vectors),
             bytes_per_image=(index.stored_bytes + task.reduction.stored_bytes) / len(reduced.gallery),
             build_seconds=index.build_seconds,
             wall_ms=wall,
@@ -182,11 +183,38 @@ class Sweep:
         return wall, processor
 
 
-def neighbor_recall(found: Ints, exact: Ints) -> float:
-    """Return the share of the exact nearest that were found, mean over queries; int64 ``(q, k)`` each, -1 for none."""
-    there = exact >= 0
-    hit = np.stack([(found == column[:, None]).any(axis=1) for column in exact.T], axis=1) & there
-    return float((hit.sum(axis=1) / np.maximum(there.sum(axis=1), 1)).mean())
+def neighbor_recall(found: Ints, exact: Ints, vectors: Embedded) -> float:
+    """Return the share of the exact k nearest that were found, mean over queries that have any neighbour.
+
+    An item found counts if its exact similarity reaches that of the k-th best: of items that are equally similar, no
+    search can know which ones the exact search happened to give.
+
+    Args:
+        found: Gallery positions that a search gave, int64 ``(q, k)``, no item twice in a row, -1 for none.
+        exact: Those of an exact search, likewise.
+        vectors: What was searched, in all dimensions.
+    """
+    shares = []
+    for start in range(0, len(found), _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        best, given = (_similarities(vectors, rows, items[rows]) for items in (exact, found))
+        kth = np.where(np.isnan(best), np.inf, best).min(axis=1, keepdims=True)
+        wanted = (exact[rows] >= 0).sum(axis=1)
+        hits = (given >= kth - _ROUNDING).sum(axis=1)  # NaN, where there is no item, reaches nothing
+        shares.append((np.minimum(hits, wanted) / np.maximum(wanted, 1))[wanted > 0])
+    every = np.concatenate(shares)
+    return float(every.mean()) if len(every) else float("nan")
+
+
+def _similarities(vectors: Embedded, rows: slice, items: Ints) -> Floats:
+    """Return inner products of some queries and their items, float64 ``(q, k)``, NaN where there is no item.
+
+    Summed in one order for every pair, so that equal vectors are equally similar: a matrix product's last bit depends
+    on where in it an item stands.
+    """
+    query, gallery = (part.astype(np.float64) for part in (vectors.query[rows], vectors.gallery[items]))
+    products = np.einsum("qd,qkd->qk", query, gallery)
+    return np.where(items >= 0, products, np.nan)
 
 
 def mark_front(points: Sequence[Point], clock: Clock = "wall") -> tuple[Point, ...]:

@@ -14,10 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from threadpoolctl import threadpool_limits
-
 from bench.contract import UsageError
-from bench.environment import processors
+from bench.environment import blas_threads, processors
 from bench.evaluation.ranking.backend import (
     TILE_ROWS,
     Problem,
@@ -115,7 +113,7 @@ def _in_threads(
 ) -> list[T]:
     """Return what is made of each block of ``step`` queries, in their order. start: called once in every thread."""
     blocks = [slice(first, min(first + step, queries)) for first in range(0, queries, step)]
-    with threadpool_limits(limits=1, user_api="blas"):  # one level of threads: ours
+    with blas_threads(1):  # one level of threads: ours
         pool = ThreadPoolExecutor(threads, thread_name_prefix="rank", initializer=start)
         try:
             return list(pool.map(work, blocks))

@@ -24,6 +24,7 @@ MOST_LEARNT = 0.10  # of queries found in train: as many as the most copied publ
 MOST_EXPLAINED = 0.999  # of one dimension's variance; the tightest method measured on FashionMNIST reaches 0.995
 PERFECT, TIGHT = 0.9999, 0.99  # map, and variance explained in all dimensions: together they are not learnt
 FEWEST = 50  # rows from which shares and variances say anything
+MOST_UNANSWERABLE = 0.5  # of queries: beyond it, the mean speaks of the smaller part of them
 HUB_NEIGHBORS = 10  # k of the k-occurrence
 
 
@@ -51,6 +52,7 @@ def check_evaluation(
     if train_copies is None and unit.train is not None:
         train_copies = _share_in(unit.query, unit.train)
     return (
+        _unanswerable(evaluation.per_query["relevant"]),
         *_chance(unit, ties=ties, threads=check_threads(threads), seed=seed),
         *_collapse(evaluation),
         *_copies(unit, evaluation.neighbors),
@@ -92,6 +94,13 @@ def _chance(data: RetrievalSet, *, ties: str, threads: int, seed: int) -> Iterat
         found = draw(sample, ties=ties, seed=seed, threads=threads)
         meaning = f"{what}; chance gives {found.chance:.4f}, and more means that ties or the ranking favour the method"
         yield Control(name, found.value, found.limit, not found.value > found.limit, meaning)
+
+
+def _unanswerable(relevant: Ints) -> Control:
+    share = float((relevant == 0).mean())
+    scored = f"{int((relevant > 0).sum()):,} of {len(relevant):,} queries scored"
+    meaning = f"share of queries with nothing to find in the gallery, which are in no mean: {scored}"
+    return Control("nothing_to_find", share, MOST_UNANSWERABLE, share <= MOST_UNANSWERABLE, meaning)
 
 
 def _collapse(evaluation: Evaluation) -> Iterator[Control]:

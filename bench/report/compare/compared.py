@@ -16,7 +16,7 @@ from bench.evaluation.statistics.jackknife import ESTIMANDS, THESE_CLASSES
 from bench.evaluation.statistics.means import class_means
 from bench.evaluation.statistics.paired_tests import Comparison, check_same_queries, compare, most_changed
 from bench.report.tables.entries import Entry, Queries
-from bench.report.tables.wording import markdown_table
+from bench.report.tables.wording import difference_in_words, markdown_table
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def compared_text(found: Compared) -> str:
     )
     parts = [title, "", table, "", legend]
     for side in found.sides[1:]:
-        parts += ["", *_details(side, reference)]
+        parts += ["", *_details(side, reference, found.better)]
     parts += ["", *(f"Note: {note}." for note in found.notes)] if found.notes else []
     return "\n".join(parts)
 
@@ -200,9 +200,12 @@ def _row(side: Side) -> list[str]:
     return [*head, *tests, seeds, wins, f"{one.detectable:.4f}"]
 
 
-def _details(side: Side, reference: str) -> list[str]:
-    """Return the lines about one pair: the classes that differ most, and the queries."""
+def _details(side: Side, reference: str, better: str) -> list[str]:
+    """Return the lines about one pair: who is ahead by how much, the classes that differ most, and the queries."""
     lines = [f"### {side.name} less {reference}"]
+    if side.against is not None:
+        apart = side.against.difference if better == "higher" else -side.against.difference
+        lines += ["", f"{difference_in_words(side.name, reference, apart, told=side.against.separable)}."]
     ordered = sorted((side.by_class or {}).items(), key=lambda pair: -abs(pair[1]))[:10]
     lines += ["", "Classes: " + ", ".join(f"{name} {difference:+.4f}" for name, difference in ordered)]
     lines += ["", queries_table(side.changed, reference, side.name)] if side.changed else []

@@ -208,7 +208,7 @@ def _choice(run: RunRecord) -> str:
 def _line(run: RunRecord) -> str:
     """Return what all runs of one curve share."""
     spec = to_jsonable(run.result.spec)
-    names = ("dataset", "protocol", "method", "options", "budget", "device", "ties", "ks", "engine")
+    names = ("dataset", "protocol", "method", "options", "budget", "device", "ties", "ks", "engine", "mirror_test")
     return json.dumps([_choice(run), *(spec[name] for name in names)], sort_keys=True)
 
 

@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +64,8 @@ _STYLE: dict[Any, Any] = {  # its keys are those of matplotlib, which types each
 class Drawn:
     """A finished figure: its file's stem, what a screen reader says, the caption, and the three forms.
 
-    wide: it cannot be read shrunk to the width of a phone; there it keeps its size and scrolls.
+    png: drawn within ``with_bitmaps`` only, else empty: it takes as long as all the rest. wide: it cannot be read
+    shrunk to the width of a phone; there it keeps its size and scrolls.
     """
 
     slug: str
@@ -73,6 +75,19 @@ class Drawn:
     svg: bytes
     png: bytes
     wide: bool
+
+
+_BITMAPS = ContextVar("bitmaps", default=False)
+
+
+@contextmanager
+def with_bitmaps(wanted: bool = True) -> Iterator[None]:
+    """Let each figure that is drawn within have its PNG too, if that is wanted."""
+    before = _BITMAPS.set(wanted)
+    try:
+        yield
+    finally:
+        _BITMAPS.reset(before)
 
 
 @contextmanager
@@ -89,7 +104,8 @@ def finish(figure: Figure, slug: str, *, alt: str, caption: str) -> Drawn:
     vector, bitmap = io.BytesIO(), io.BytesIO()
     wide = bool(figure.get_figwidth() > _PHONE)
     figure.savefig(vector, format="svg", bbox_inches="tight", pad_inches=0.04, metadata={"Date": None})
-    figure.savefig(bitmap, format="png", bbox_inches="tight", pad_inches=0.04, dpi=144, facecolor="white")
+    if _BITMAPS.get():
+        figure.savefig(bitmap, format="png", bbox_inches="tight", pad_inches=0.04, dpi=144, facecolor="white")
     text = _lighter(vector.getvalue().decode())
     inline = _inline(text, slug, alt)
     return Drawn(slug, alt, caption, inline, _on_white(text).encode(), bitmap.getvalue(), wide)

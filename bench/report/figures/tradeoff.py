@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from bench.evaluation.statistics.pareto import pareto_front
 from bench.report.figures.style import ACCENT, GRID, INK, MUTED, Drawn, finish, log_ticks, style
 from bench.report.tables.groups import Row, Table
+from bench.report.tables.pooled_latency import POOLED
 
 _LABEL_STEP = 11  # points between two labels' lines
 _COSTS = (
-    ("latency", "embed_1_median_ms", "ms to embed one image (median, logarithmic)", "latency of embedding"),
+    ("latency", POOLED[0], "ms to embed one image (median, logarithmic)", "latency of embedding"),
     ("size", "bytes_per_vector", "bytes a vector takes (logarithmic)", "size of a vector"),
 )
 

@@ -11,6 +11,7 @@ from bench.evaluation.metrics.metric import Metric
 from bench.report.tables.footnotes import notes
 from bench.report.tables.frame import counted, shown_columns, values_of_row
 from bench.report.tables.groups import Row, Table
+from bench.report.tables.pooled_latency import POOLED
 from bench.report.tables.wording import many
 
 
@@ -120,14 +121,20 @@ def finding_of(table: Table) -> Finding:
 
 def _sentences(table: Table, best: Row) -> list[str]:
     said = []
-    group = [row for row in table.tied if row.mean("embed_1_median_ms") is not None]
-    if len(group) > 1:
-        quick = min(group, key=lambda row: row.mean("embed_1_median_ms") or 0.0)
-        said.append(f"Of these, {quick.name} embeds fastest ({number(quick.mean('embed_1_median_ms') or 0.0, 2)} ms).")
+    times = {row.name: ms for row in table.tied if (ms := row.mean(POOLED[0])) is not None}
+    if len(times) > 1:
+        fastest = min(times.values())
+        quick = [name for name, ms in times.items() if ms == fastest]  # one network, one time
+        alike = f"{', '.join(quick)} embed{'s' if len(quick) == 1 else ''} fastest"
+        said += [f"Of these, {alike} ({number(fastest, 2)} ms)."] if len(quick) < len(times) else []
     plain = [row for row in table.rows if not row.trained and row.rank != 1]
     if plain and best.trained:
         floor = max(plain, key=lambda row: row.merit)
-        said.append(f"The best that trains nothing, {floor.name}, has {number(floor.score, table.metric.digits)}.")
+        behind = number(best.merit - floor.merit, table.metric.digits)
+        said.append(
+            f"It is better by {behind} than {floor.name}, the best that trains nothing "
+            f"({number(floor.score, table.metric.digits)})."
+        )
     single = [row for row in table.rows if row.trained and len(row.records) == 1]
     if single:
         said.append(f"{many(len(single), 'row')} of one seed only: other seeds may differ.")

@@ -50,17 +50,22 @@ def _facts(record: RunRecord, command: str) -> tuple[tuple[str, str], ...]:
     run, made_by = record.result, record.result.provenance
     packages = ", ".join(f"{name} {version}" for name, version in made_by.packages.items() if version)
     machine = [made_by.cpu, many(made_by.threads, "thread"), made_by.gpu, f"{made_by.ram_gib} GiB"]
+    load = (
+        "" if run.load is None else f"{run.load:.2f} of {many(made_by.cores, 'processor')} at work for other programs"
+    )
     facts = {
         "command": command,
         "commit": f"{made_by.commit or 'unknown'}{' with uncommitted changes' if made_by.dirty else ''}",
         "date": made_by.date,
         "machine": ", ".join(str(one) for one in machine if one),
+        "while timed": load,
         "system": f"{made_by.system} Python {made_by.python}",
         "packages": packages,
         "data": run.spec.fingerprint,
         "split seed": str(run.draw) if run.draw else "",
         "seconds": f"{run.seconds:,.0f}",
         "engine": run.spec.engine,
+        "mirrored at test": "yes" if run.spec.mirror_test else "no",
         "flags": "; ".join(run.flags),
     }
     return tuple((name, value) for name, value in facts.items() if value)

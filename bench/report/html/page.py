@@ -13,7 +13,7 @@ from bench.report.aggregate.overall import overall_of
 from bench.report.figures.critical_difference import draw_overall
 from bench.report.figures.curves import draw_overview
 from bench.report.figures.picture_grid import write_reconstructions
-from bench.report.figures.style import Drawn
+from bench.report.figures.style import Drawn, with_bitmaps
 from bench.report.figures.tradeoff import draw_tradeoffs
 from bench.report.figures.vectors import PlaneOf, principal_plane
 from bench.report.html.details import Detail, Shared, detail_of
@@ -64,9 +64,10 @@ def write_report(
     tables = tables_of(records, runs_frame(records, rank_by))
     found = alarms(records)
     steps = progress(tables, total=len(tables), what="report")
-    views = [_view(table, runs, folder, open_images, found=found, plane=plane, progress=progress) for table in steps]
     overall = overall_of(tables)
-    diagram = draw_overall(overall) if overall.comparable else None
+    with with_bitmaps(with_files):
+        views = [_view(one, runs, folder, open_images, found=found, plane=plane, progress=progress) for one in steps]
+        diagram = draw_overall(overall) if overall.comparable else None
     newest = max(record.result.provenance.date[:10] for record in records)  # the same runs give the same page
     page = render(views, overview(tables), newest, overall, diagram, with_files=with_files).encode()
     figures = [*([diagram] if diagram else []), *(figure for view in views for figure in view.figures)]

@@ -6,15 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.contract import Baseline, DataError
+from bench.evaluation.metrics.metric import Metric
+from bench.evaluation.metrics.registry import describe
 from bench.evaluation.statistics.estimates import Measured
 from bench.evaluation.statistics.paired_tests import Comparison, compare_with_best
 from bench.report.tables.draws import compared_in_draws
 from bench.report.tables.entries import Queries, entry_of
-from bench.report.tables.frame import draws_of, sum_over
+from bench.report.tables.footnotes import busy
+from bench.report.tables.frame import draws_of
 from bench.report.tables.groups import Row, Table
+from bench.report.tables.pooled_latency import POOLED
+from bench.report.tables.wording import many
 
 FAST_MS = 10.0  # embedding one image and searching for it
-_TIMES = ("embed_1_median_ms", "search_median_ms")
+_SEEN_FIRST = ("map", "map@10", "hit@1")  # the whole ranking, and what a user sees of it
 SMALL_BYTES = 1024  # a vector as it is kept: float32, no index
 
 
@@ -35,10 +40,12 @@ class Rival:
 class Paired:
     """The scores of a table's rows, by seed and group, read once; rows that were asked other queries are left untested.
 
-    Values of what the table is ranked by, with their signs turned where less is better: more is always better here.
+    Values of a metric, by default what the table is ranked by, with their signs turned where less is better: more is
+    always better here.
     """
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], metric: Metric | None = None) -> None:
+        self._metric = metric
         self._drawn = any(draws_of(row.frame) > 1 for row in rows)
         self._values: dict[Row, Measured] = {}
         self.queries: Queries | None = None
@@ -46,7 +53,8 @@ class Paired:
         for row in sorted(rows, key=lambda row: -row.merit):
             entry = entry_of(row.records[:1] if self._drawn else row.records)  # a draw's queries are no other's
             try:
-                asked, values = entry.queries(), row.metric.sign * entry.measured(row.metric.name)
+                judged = metric or row.metric
+                asked, values = entry.queries(), judged.sign * entry.measured(judged.name)
             except DataError:
                 continue
             if self.queries is None:
@@ -66,8 +74,9 @@ class Paired:
     def _compared(self, winner: Row, others: Sequence[Row]) -> list[Rival]:
         if self._drawn:
             best, *entries = (entry_of(row.records) for row in (winner, *others))
-            drawn = compared_in_draws(best, entries, winner.metric)
-            return [Rival(row, winner.merit - row.merit, one) for row, one in zip(others, drawn, strict=True)]
+            drawn = compared_in_draws(best, entries, self._metric or winner.metric)
+            ahead = (self._merit(winner) - self._merit(row) for row in others)
+            return [Rival(*one) for one in zip(others, ahead, drawn, strict=True)]
         tested: list[Row] = []
         found: list[Comparison] = []
         if self.queries is not None and winner in self._values:
@@ -75,7 +84,13 @@ class Paired:
             values = [-1 * self._values[row] for row in tested]  # the difference is the winner's less the other's
             found = compare_with_best(-1 * self._values[winner], values, self._rows)
         by_row = dict(zip(tested, found, strict=True))
-        return [Rival(row, winner.merit - row.merit, by_row.get(row)) for row in others]
+        return [Rival(row, self._merit(winner) - self._merit(row), by_row.get(row)) for row in others]
+
+    def _merit(self, row: Row) -> float:
+        if self._metric is None:
+            return row.merit
+        mean = row.mean(self._metric.name)
+        return float("nan") if mean is None else self._metric.sign * mean
 
 
 @dataclass(frozen=True)
@@ -125,10 +140,30 @@ class Answer:
 
 @dataclass(frozen=True)
 class Training:
-    """The best trained row against features that nothing was trained for. rival: the frozen row, less the trained."""
+    """The best trained row against features that nothing was trained for.
+
+    rival: the frozen row, and how far the trained one is ahead of it; elsewhere: the same two rows by map, map@10 and
+    hit@1, as far as the runs have them and the table is not ranked by them.
+    """
 
     trained: Row
     rival: Rival
+    elsewhere: tuple[tuple[Metric, Rival], ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """Whether training is "better" or "worse", or it "cannot be told"."""
+        return verdict_of(self.rival)
+
+    @property
+    def otherwise(self) -> tuple[tuple[Metric, Rival], ...]:
+        """The metrics by which the verdict is another one."""
+        return tuple((metric, rival) for metric, rival in self.elsewhere if verdict_of(rival) != self.verdict)
+
+
+def verdict_of(rival: Rival) -> str:
+    """Return whether the row that a rival is compared with is "better" or "worse", or it "cannot be told"."""
+    return "cannot be told" if not rival.separable else "better" if rival.behind > 0 else "worse"
 
 
 @dataclass(frozen=True)
@@ -151,8 +186,11 @@ def answers_of(table: Table) -> TableAnswers:
 
 
 def latency(row: Row) -> float | None:
-    """Return milliseconds to embed one image and to search the gallery for it, None where one was not measured."""
-    return sum_over(row.frame, _TIMES)
+    """Return milliseconds to embed one image and to search the gallery for it, None where one was not measured.
+
+    Medians over all runs of the same network: rows that compute the same are under a limit together, or above it.
+    """
+    return row.mean("query_ms")
 
 
 def _answer(question: Question, rows: Sequence[Row], paired: Paired) -> Answer:
@@ -181,7 +219,12 @@ def _training(rows: Sequence[Row], paired: Paired) -> Training | None:
     frozen = [row for row in plain if row.baseline is Baseline.FROZEN] or plain
     if not trained or not frozen:
         return None
-    return Training(trained[0], paired.rivals(trained[0], frozen[:1])[0])
+    elsewhere = []
+    for metric in (describe(name) for name in _SEEN_FIRST if name != trained[0].metric.name):
+        if all(row.mean(metric.name) is not None for row in (trained[0], frozen[0])):
+            rival = Paired((trained[0], frozen[0]), metric).rivals(trained[0], frozen[:1])[0]
+            elsewhere += [(metric, rival)] if rival.found is not None else []
+    return Training(trained[0], paired.rivals(trained[0], frozen[:1])[0], tuple(elsewhere))
 
 
 def _below(value: float | None, limit: float) -> bool:
@@ -193,12 +236,15 @@ def _on_cpu(row: Row) -> bool:
 
 
 def _latency_words(row: Row) -> str:
-    embed, search = (row.mean(name) or 0.0 for name in _TIMES)
+    embed, search = (row.mean(name) or 0.0 for name in POOLED)
+    runs, timed = int(row.mean("latency_runs") or 0), busy(row.frame)
+    pooled = f", the median of {many(runs, 'run')} of this network" if runs > len(row.records) else ""
     machines = sorted({str(cpu) for cpu in row.frame["cpu"]})
     threads = sorted({int(count) for count in row.frame["threads"]})
     return (
-        f"{embed + search:.2f} ms an image: {embed:.2f} to embed, {search:.2f} to search; {' and '.join(machines)}, "
-        f"{' and '.join(map(str, threads))} {'thread' if threads == [1] else 'threads'}"
+        f"{embed + search:.2f} ms an image: {embed:.2f} to embed{pooled}, {search:.2f} to search; "
+        f"{' and '.join(machines)}, {' and '.join(map(str, threads))} {'thread' if threads == [1] else 'threads'}"
+        + (f"; {timed}" if timed else "")
     )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Collection, Sequence
 
 from bench.contract import Baseline
 from bench.data.splits.protocols import unseen
+from bench.evaluation.metrics.metric import Metric
 from bench.report.aggregate.overall import ALPHA, Overall
 from bench.report.aggregate.overall_text import caution
-from bench.report.recommend.answers import QUESTIONS, Answer, Rival, TableAnswers, Training
+from bench.report.recommend.answers import QUESTIONS, Answer, Rival, TableAnswers, Training, verdict_of
 from bench.report.tables.footnotes import notes
 from bench.report.tables.frame import counted, draws_of
 from bench.report.tables.groups import Row
@@ -44,7 +45,7 @@ def _made(found: Sequence[TableAnswers]) -> str:
 
 
 def _glance(found: Sequence[TableAnswers]) -> str:
-    heads = ["data set · protocol", *(question.short for question in QUESTIONS), "trained less frozen"]
+    heads = ["data set · protocol", *(question.short for question in QUESTIONS), "training against frozen"]
     rows = []
     for one in found:
         cells = [_brief(answer) for answer in one.answers]
@@ -62,14 +63,18 @@ def _brief(answer: Answer) -> str:
 def _brief_training(training: Training | None) -> str:
     if training is None:
         return "-"
-    return f"{training.rival.behind:+.3f}{'' if training.rival.separable else ', cannot be told'}"
+    ahead = training.rival.behind
+    told = f"{'better' if ahead > 0 else 'worse'} by {abs(ahead):.3f}" if training.rival.separable else "cannot be told"
+    apart = [f"{verdict_of(rival)} in {metric.name}" for metric, rival in training.otherwise]
+    return f"{told} ({', '.join(apart)})" if apart else told
 
 
 def _table(one: TableAnswers) -> list[str]:
     """Return the lines of one table: who wins under which constraint, what training brought, what cannot be told."""
     if not one.table.rows:
         return ["Every run failed: [leaderboard.md](leaderboard.md) says why."]
-    asked = "the queries are not kept" if one.queries is None else many(one.queries, "query", "queries")
+    kept = "the queries are not kept" if one.queries is None else many(one.queries, "query", "queries")
+    asked = one.table.queries or kept
     below = one.table.every_row
     every = f" Every row: {'; '.join(below)}." if below else ""
     lines = [f"{many(len(one.table.rows), 'row')}, {asked}.{every}", ""]
@@ -94,14 +99,14 @@ def _sentence(answer: Answer, best: Answer, below: Collection[str]) -> str:
     said = [f"`{winner.name}`, {winner.metric.name} {_value(winner)}", detail, f"notes: {told}" if told else ""]
     parts = [f"**{heading}**: {'; '.join(filter(None, said))}."]
     if answer.to_best is not None and best.winner is not None:
-        parts.append(f"`{best.winner.name}`, the best of all, is ahead by {_evidence(answer.to_best)}.")
+        parts.append(f"`{best.winner.name}`, the best of all, is {_apart(answer.to_best)}.")
     if not answer.rivals:
         parts.append("It is the only row that fulfils it." if answer is not best else "It is the only row.")
-    near = [f"`{rival.row.name}` by {_evidence(rival)}" for rival in answer.beaten[:_SHOWN]]
+    near = [f"`{rival.row.name}` by {_amount(rival)}" for rival in answer.beaten[:_SHOWN]]
     more = len(answer.beaten) - len(near)
     if near:
         parts.append(
-            "; ".join([f"Ahead of {near[0]}", *near[1:], *([f"{many(more, 'row')} more"] if more else [])]) + "."
+            "; ".join([f"Better than {near[0]}", *near[1:], *([f"{many(more, 'row')} more"] if more else [])]) + "."
         )
     if answer.untested:
         untested = ", ".join(f"`{rival.row.name}`" for rival in answer.untested)
@@ -119,10 +124,28 @@ def _training(training: Training | None) -> str:
         frozen += " (no frozen features here: the best row that trains nothing)"
     seconds = trained.mean("fit_seconds")
     cost = f", for {seconds:,.0f} s of training" if seconds is not None else ""
+    first, second = (f"`{trained.name}`", frozen) if rival.behind >= 0 else (f"{frozen},", f"`{trained.name}`")
     if rival.found is None:
-        return f"{heading} `{trained.name}` less {frozen}: {rival.behind:+.3f}, untested, for values are missing{cost}."
-    verdict = "Cannot be told" if not rival.separable else "Yes" if rival.behind > 0 else "No"
-    return f"{heading} {verdict}: `{trained.name}` less {frozen}: {_evidence(rival)}{cost}."
+        told = f"{first} is {_lead(rival)} {second}, untested, for values are missing"
+        return f"{heading} {told}{cost}."
+    answer = {"better": "Yes", "worse": "No", "cannot be told": "Cannot be told"}[training.verdict]
+    told = f"{heading} {answer}: {first} is {_lead(rival)} {second}, by {_amount(rival)}{cost}."
+    if training.otherwise:
+        others = [_elsewhere(metric, one) for metric, one in training.otherwise]
+        told += f" **But {trained.metric.name} and what a user sees disagree**: {'; '.join(others)}."
+    return told
+
+
+def _lead(rival: Rival) -> str:
+    """Return how the one of two rows with the better score stands to the other."""
+    return "better than" if rival.separable else "ahead of" if rival.behind else "level with"
+
+
+def _elsewhere(metric: Metric, rival: Rival) -> str:
+    """Return the same comparison by another metric."""
+    said = verdict_of(rival)
+    words = "no difference can be told" if said == "cannot be told" else f"training is {said}"
+    return f"in {metric.name} {words}, {_amount(rival)}"
 
 
 def _untold(one: TableAnswers) -> list[str]:
@@ -133,7 +156,8 @@ def _untold(one: TableAnswers) -> list[str]:
         told |= {(answer.winner, rival.row) for rival in new}
         if new and answer.winner is not None:
             pairs = "; ".join(
-                f"`{rival.row.name}` {_evidence(rival)}, {rival.found.detectable:.3f} would be seen"
+                f"`{rival.row.name}` ({'behind' if rival.behind >= 0 else 'ahead'} by {_amount(rival)}), "
+                f"{rival.found.detectable:.3f} would be seen"
                 for rival in new
                 if rival.found is not None
             )
@@ -198,18 +222,24 @@ def _number(row: Row) -> str:
     return f"{row.score:.{row.metric.digits}f}"
 
 
-def _evidence(rival: Rival) -> str:
-    """Return a difference in words, its interval, and its p: the winner's value less the rival's."""
+def _apart(rival: Rival) -> str:
+    """Return how far the winner is ahead of a rival, as one says it."""
+    return f"{'better' if rival.separable else 'ahead'} by {_amount(rival)}"
+
+
+def _amount(rival: Rival) -> str:
+    """Return how far two rows are apart, never below 0, with the interval of that and its p."""
     if rival.found is None:
-        return f"{rival.behind:+.3f} (untested)"
-    found = rival.found
-    return f"{found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f}, {p_value(found.p_corrected)})"
+        return f"{abs(rival.behind):.3f} (untested)"
+    found, ahead = rival.found, rival.behind >= 0
+    low, high = (found.low, found.high) if ahead else (-found.high, -found.low)
+    told = (f"{round(number, 3) + 0.0:.3f}" for number in (abs(found.difference), low, high))  # never -0.000
+    return "{} ({} to {}, {})".format(*told, p_value(found.p_corrected))
 
 
 _LEGEND = """Each answer is the row with the best {metric} that fulfils the constraint. In brackets: the 95 % interval
-over queries (and seeds), and p of the paired permutation test on the same queries, corrected (Holm) for all rows that
-the winner is compared with; a sign says how far the first of the two is ahead. *Would be seen*: the smallest true
-difference that these queries show with 80 % power. A winner was chosen on the queries that it is judged by, which
-flatters its lead a little; one seed speaks of that one model, not of another training. *Without labels*: none of these
-images' labels was used; a pretrained network has seen others. More: [leaderboards](../../docs/guides/leaderboards.md),
-[statistics](../../docs/design/statistics.md)."""
+over images (over classes, where they are new) and seeds, and p of that difference, corrected for the winner being
+chosen afterwards; where an interval begins below 0, it may as well be the other way round. *Would be seen*: the
+smallest true difference that these images show with 80 % power. One seed speaks of that one model, not of another
+training. *Without labels*: none of these images' labels was used; a pretrained network has seen others. More:
+[leaderboards](../../docs/guides/leaderboards.md), [statistics](../../docs/design/statistics.md)."""

@@ -42,7 +42,8 @@ def as_rows(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the tables of ``as_json`` as flat rows: a finished row, or a failed run with its reason, each."""
     flat = []
     for table in content["tables"]:
-        where = {name: table[name] for name in ("dataset", "protocol", "dataset_revision")}
+        shared = ("dataset", "protocol", "dataset_revision", "queries", "queries_scored")
+        where = {name: table[name] for name in shared}
         for row in table["rows"]:
             names = ("name", "method", "rank", "tied_with_best")
             line = {**where, "status": "done", **{name: row[name] for name in names}}
@@ -80,6 +81,8 @@ def _table(title: str, group: pd.DataFrame) -> dict[str, Any]:
         "protocol": str(first["protocol"]),
         "dataset_revision": str(first["dataset_revision"]),
         "draw_revisions": _draw_revisions(group),
+        "queries": _whole(group["queries"]),
+        "queries_scored": _whole(group["queries_scored"]),
         "ranked_by": metric_of(group).name,
         "rows": [_row(labels[kind], kind, runs) for kind, runs in ranked_rows(group)],
         "failed": [_failed(run, group) for _, run in group[group["status"] != "done"].iterrows()],
@@ -87,6 +90,12 @@ def _table(title: str, group: pd.DataFrame) -> dict[str, Any]:
         "leaks": sorted({"; ".join(texts) for texts in group["leaks"] if texts}),
         "made": made(group),
     }
+
+
+def _whole(counts: pd.Series) -> int | None:
+    """Return the count that a table's runs share, None where no run has it."""
+    known = counts.dropna()
+    return None if known.empty else int(known.iloc[0])
 
 
 def _row(name: str, kind: tuple[str, str], runs: pd.DataFrame) -> dict[str, Any]:
@@ -145,6 +154,7 @@ def _ends(runs: pd.DataFrame, metric: str) -> tuple[float, float] | None:
 def _choices(run: pd.Series) -> dict[str, Any]:
     return {
         "engine": str(run["engine"]),
+        "mirror_test": bool(run["mirror_test"]),
         "device": str(run["device"]),
         "options": json.loads(without_folders(run["options"])),
         "budget": json.loads(run["budget"]),
@@ -154,4 +164,4 @@ def _choices(run: pd.Series) -> dict[str, Any]:
 def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what tells rows of one method apart, each as one cell."""
     texts = {name: json.dumps(row[name], sort_keys=True) for name in ("options", "budget")}
-    return {"key": row["key"], "engine": row["engine"], "device": row["device"], **texts}
+    return {**{name: row[name] for name in ("key", "engine", "mirror_test", "device")}, **texts}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.contract import Baseline
 from bench.data.splits.protocols import unseen
-from bench.report.tables.wording import days, many, plain
+from bench.report.tables.wording import days, many, plain, queries_in_words
 
 
 def notes(runs: pd.DataFrame, but: Collection[str] = ()) -> str:
@@ -34,12 +34,38 @@ def _found(runs: pd.DataFrame) -> set[str]:
             found.add(f"budget {budget['seconds']:g} s")
         found |= {f"{name} {plain(budget[name])}" for name in ("epochs", "phases") if budget.get(name) is not None}
     found |= {f"engine {engine}" for engine in runs["engine"] if engine != "torch"}
-    return found
+    return found | ({"mirror_test"} if runs["mirror_test"].eq(True).any() else set())
 
 
 def below(group: pd.DataFrame) -> list[str]:
-    """Return the paragraphs under a table: what its ranks can tell, leaks, seen classes, how it was made."""
-    return [*_ranks(group), *_leaks(group), *_seen_classes(group), made(group)]
+    """Return the paragraphs under a table: queries scored, what its ranks can tell, leaks, seen classes, how made."""
+    asked = [f"**Queries**: {text}." for text in [queries(group)] if text]
+    timed = [f"**Latency**: {text}." for text in [busy(group)] if text]
+    return [*asked, *_ranks(group), *_leaks(group), *_seen_classes(group), *timed, made(group)]
+
+
+def queries(group: pd.DataFrame) -> str:
+    """Return how many of a table's queries were scored, in words; nothing where no run says."""
+    known = group.dropna(subset=["queries", "queries_scored"])
+    pairs = zip(known["queries_scored"], known["queries"], strict=True)
+    return " and ".join(
+        queries_in_words(*pair) for pair in sorted({(int(scored), int(asked)) for scored, asked in pairs})
+    )
+
+
+def busy(runs: pd.DataFrame) -> str:
+    """Return which methods were timed while other programs wanted the processors, in words; nothing where none was."""
+    found = runs[runs["timed_busy"].eq(True)]
+    if found.empty:
+        return ""
+    timed = set(runs.loc[runs["status"] == "done", "method"])
+    methods = sorted(set(found["method"]))
+    named = "" if set(methods) == timed else f" of {', '.join(methods)}"
+    most, threads = found["timing_load"].max(), int(found["threads"].max())
+    return (
+        f"timed on a busy machine ({many(len(found), 'run')}{named}; {many(threads, 'thread')} beside other programs "
+        f"that kept up to {most:.1f} processors at work): compare again on a quiet one"
+    )
 
 
 def _ranks(group: pd.DataFrame) -> list[str]:

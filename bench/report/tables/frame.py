@@ -13,6 +13,7 @@ from bench.contract import DRAW, Audit, RunResult, to_jsonable
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.metrics.registry import DEFAULT, columns, describe
 from bench.report.tables.draws import rank_over_draws, undrawn_specs
+from bench.report.tables.pooled_latency import pooled_latencies, timed_on_busy_machine
 from bench.report.tables.rank_groups import columns_of, rank_groups
 from bench.report.tables.wording import many, plain, row_labels
 from bench.runs.sanity_checks import alarms
@@ -90,7 +91,7 @@ def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
     rows = []
     for key, run in runs.items():
         spec = run.result.spec
-        scored = {"ties": spec.ties, "ks": str(list(spec.ks))}
+        scored = {"ties": spec.ties, "ks": str(list(spec.ks)), "mirror_test": spec.mirror_test}
         texts = {"options": json.dumps({**spec.options, **scored}), "budget": json.dumps(to_jsonable(spec.budget))}
         rows.append({"method": spec.method, "key": key, **texts, "device": spec.device, "engine": spec.engine})
     return {key: label for (_, key), label in row_labels(pd.DataFrame(rows)).items()}
@@ -116,14 +117,14 @@ def runs_frame(runs: Sequence[RunRecord], rank_by: str = DEFAULT) -> pd.DataFram
     undrawn, alarmed = undrawn_specs(runs), alarms(runs)
     stand = rank_groups([run for run in runs if run.folder not in undrawn], rank_by)
     drawn = rank_over_draws(runs, undrawn, rank_by)
-    rows = []
+    pooled, rows = pooled_latencies(runs), []
     for run in runs:
         result, spec = run.result, undrawn.get(run.folder)
         found = stand.get((*result.place, result.method, result.key))
         rank_group = found if spec is None else drawn.get((spec.fingerprint, spec.key))
         ranked = columns_of(rank_group if run.status == "done" else None, rank_by)
         series = {"series": spec.fingerprint if spec else "", "series_key": spec.key if spec else ""}
-        rows.append({**_row(result, ranked, alarmed.get(run.folder, ())), **series})
+        rows.append({**_row(result, ranked, alarmed.get(run.folder, ())), **series, **pooled.get(run.folder, {})})
     frame = pd.DataFrame(rows, columns=_columns(rows))
     return frame.sort_values(["dataset", "protocol", "method", "key", "seed"], ignore_index=True)
 
@@ -144,6 +145,8 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
         **{f"{name}_macro": value for name, value in run.macro.items()},
         **{name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in rank_group.items()},
         **run.latency,
+        "timing_load": run.load,
+        "timed_busy": timed_on_busy_machine(run),
         **run.timings,
         "evaluation_time": run.seconds,
         "embed_dim": costs and costs.embedding_dim,
@@ -155,6 +158,8 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
         "uses_labels": run.uses_labels if costs else None,
         "baseline": run.baseline,
         "seen_classes": run.data.seen_classes,
+        "queries": run.queries and run.queries[1],
+        "queries_scored": run.queries and run.queries[0],
         "flags": (*run.flags, *alarmed),
         "deviations": tuple(f"{name} {plain(value)}" for name, value in run.deviations.items()),
         "reason": run.reason,
@@ -164,6 +169,7 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
         "data": json.dumps(spec.data, sort_keys=True),
         DRAW: str(run.draw),
         "engine": spec.engine,
+        "mirror_test": spec.mirror_test,
         **_leaks(run.audit),
         "dataset_revision": spec.fingerprint,
         "device": made_by.device,

@@ -31,7 +31,7 @@ _SEEDS: _Column = ("seeds", counted)
 _ALWAYS = ("map", "hit@1")
 # of a brief table: heading, columns of the table of runs whose sum it is
 _COSTS = (
-    ("ms", ("embed_1_median_ms", "search_median_ms")),
+    ("ms", ("query_ms",)),
     ("bytes", ("bytes_per_vector",)),
     ("train s", ("fit_seconds",)),
 )
@@ -105,7 +105,7 @@ def _brief_table(group: pd.DataFrame, *, more: bool) -> str:
     columns: list[_Column] = [(titled(one), partial(_mean, names=(one.name,), digits=3)) for one in scores]
     columns += [(f"{name} ↓", partial(_mean, names=names)) for name, names in _COSTS]
     if more:
-        told = {*(score.name for score in scores), "embed_1_median_ms", "search_median_ms", "fit_seconds"}
+        told = {*(score.name for score in scores), "query_ms", "fit_seconds"}
         others = [one for one in shown_columns(group[group["status"] == "done"]) if one.name not in told]
         columns += [("± 95 %", _half_interval), *map(_in_full, others), _SEEDS]
     return _table(group, columns, noted=more, flagged=True)
@@ -173,14 +173,16 @@ def _mean(runs: pd.DataFrame, *, names: Sequence[str], digits: int | None = None
 
 _HEAD = """# Leaderboard
 
-Made by `simbench leaderboard` from the run folders. ↑ more is better, ↓ less is better. `±` is half the 95 % bootstrap
-interval over queries (by class where there are ten or more) and, with several seeds, over seeds; the seeds' standard
-deviation (sd) stands behind it. Rows stand in the order of {metric}; those not significantly different from the best of
-their table share its rank 1, the others have their place ([statistics](../../docs/design/statistics.md)). Every number
-is defined in [metrics](../../docs/reference/metrics.md); a `+` behind a commit marks uncommitted changes. Protocols:
-`holdout` one fifth of the test images ask, the rest answer; `loo` every test image asks all the others; `database` test
-images ask the training images; `unseen` test images of classes that were not trained on; `given` as the data set says.
-A leak under a table counts images to test on that were seen in training ([audit](../../docs/design/audit.md)). Latency
-is one image (embed) or one query (search), median and (embed) 95th percentile, on the machine named below each table;
-FLOPs are twice the multiply-adds of one image ([latency](../../docs/guides/latency.md)).
+Made by `simbench leaderboard` from the run folders. ↑ more is better, ↓ less is better. `±` is half the 95 %
+interval: over other images of the same classes or, where the classes are new, over other classes, and over seeds
+where there are several; the seeds' standard deviation (sd) stands behind it. Rows stand in the order of {metric};
+those not significantly different from the best of their table share its rank 1, the others have their place
+([statistics](../../docs/design/statistics.md)). Every number is defined in
+[metrics](../../docs/reference/metrics.md); a `+` behind a commit marks uncommitted changes. Protocols: `holdout` one
+fifth of the test images ask, the rest answer; `loo` every test image asks all the others; `database` test images ask
+the training images; `unseen` test images of classes that were not trained on; `given` as the data set says. A leak
+under a table counts images to test on that were seen in training ([audit](../../docs/design/audit.md)). Latency is
+one image (embed) or one query (search), median and (embed) 95th percentile, on the machine named below each table, as
+the row's own runs measured it; `one query` is embedding and search together, over all runs of the same network; FLOPs
+are twice the multiply-adds of one image ([latency](../../docs/guides/latency.md)).
 """

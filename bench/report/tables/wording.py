@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,12 +15,23 @@ FIRST_RUN = "simbench run -m pixels -m random -m arcface -d digits"  # what to s
 
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], sides: str = "l") -> str:
-    """Return rows of cells as a Markdown table, nothing where there are none.
+    """Return rows of cells as a Markdown table, nothing where there are none; text ends no cell and no row.
 
     sides: where each column's text stands, l or r as in LaTeX; the columns behind the last letter are like it.
     """
     aligned = ["left" if side == "l" else "right" for side in sides.ljust(len(heads), sides[-1])]
+    heads, rows = [in_cell(head) for head in heads], [[in_cell(cell) for cell in row] for row in rows]
     return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=aligned) if rows else ""
+
+
+def in_cell(text: str) -> str:
+    """Return a text as a Markdown cell: on one line, bars and what would open an HTML tag as themselves."""
+    return re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", " ".join(text.split("\n")).replace("\r", "").replace("|", "\\|"))
+
+
+def in_spreadsheet(value: Any) -> Any:
+    """Return a value for a CSV file: a text that spreadsheets take for a formula gets an apostrophe before."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def plain(value: Any) -> str:
@@ -32,9 +44,28 @@ def p_value(p: float) -> str:
     return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
 
 
+def difference_in_words(first: str, second: str, ahead: float, *, told: bool, digits: int = 3) -> str:
+    """Return a difference as one says it: ``b is better than a by 0.190``, named the one with the better score first.
+
+    ahead: how far the first is ahead, below 0 where it is behind; told: whether the two can be told apart.
+    """
+    one, other = (first, second) if ahead >= 0 else (second, first)
+    words = "is better than" if told else "cannot be told from"
+    return f"{one} {words} {other}{'' if told else ', ahead'} by {abs(ahead):.{digits}f}"
+
+
 def many(count: int, noun: str, plural: str = "") -> str:
     """Return a count with its noun: 1 row, 2 rows, 1 query, 10,000 queries (plural given)."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def queries_in_words(scored: int, asked: int) -> str:
+    """Return how many of the queries are in the scores, an alarm where fewer than half are."""
+    told = f"{scored:,} of {many(asked, 'query', 'queries')} scored"
+    if scored == asked:
+        return told
+    told += f": {asked - scored:,} have nothing to find in the gallery, and are left out of every mean"
+    return f"ALARM: only {told}" if 2 * scored < asked else told
 
 
 def days(dates: Iterable[object]) -> str:
@@ -64,9 +95,10 @@ def row_labels(runs: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def choices_of(run: pd.Series) -> dict[str, str]:
-    """Return everything that was chosen of a run, as text by name: options, budget, device and engine."""
+    """Return everything that was chosen of a run, as text by name: options, budget, device, engine and views."""
     budget = {name: value for name, value in json.loads(run["budget"]).items() if value is not None}
-    every = {**json.loads(run["options"]), **budget, "device": run["device"], "engine": run["engine"]}
+    embeds = {name: run[name] for name in ("device", "engine", "mirror_test") if name in run}
+    every = {**json.loads(run["options"]), **budget, **embeds}
     return {name: plain(value) for name, value in every.items()}
 
 

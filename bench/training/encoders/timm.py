@@ -110,9 +110,10 @@ class Backbone(nn.Module):
 
     name: a model of ``timm.list_models()``, with a tag (``vit_small_patch14_dinov2.lvd142m``) for weights other than
     timm's first choice. weights: "pretrained", "none" (random, from torch's generator) or a file of the model's
-    tensors (.safetensors, or .pth without code in it). size: side of the square input in pixels; None for the model's
-    own, or for 96 where the images are at most 64 pixels large and the model takes any size (convolutions do;
-    transformers have a position embedding for each place of their grid, which is resized to another ``size``).
+    tensors (safetensors or torch.save's, by its content; no code in it is run). size: side of the square input in
+    pixels; None for the model's own, or for 96 where the images are at most 64 pixels large and the model takes any
+    size (convolutions do; transformers have a position embedding for each place of their grid, which is resized to
+    another ``size``).
 
     features: the length of a vector. input_size: (height, width) that the model sees.
     Raises UsageError for an unknown name or a size that the model cannot take, SimbenchError for weights that are not

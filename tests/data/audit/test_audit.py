@@ -12,7 +12,7 @@ from PIL import Image
 
 import bench.data.audit.audit
 from bench.contract import Collection, DataError, Images, Split
-from bench.data.audit.audit import audit, without_leaks
+from bench.data.audit.audit import audit, relevant_items, without_leaks
 from bench.data.decoding.cache import AUDITS
 from bench.data.splits.protocols import build_dataset
 
@@ -104,3 +104,17 @@ def test_classes_without_queries_are_named() -> None:
     query = test.subset(np.flatnonzero(test.labels < 3))
     data = build_dataset(replace(collection, test=None, query=query, gallery=collection.train))
     assert audit(data).unasked == ("d",)
+
+
+@pytest.mark.parametrize("protocol", ["holdout", "loo", "database"])
+def test_queries_with_something_to_find_are_counted_as_plain_loops_count_them(protocol: str) -> None:
+    rng = np.random.default_rng(3)
+    parts = [replace(part(scenes(n, seed=n), f"{n}/"), labels=rng.integers(0, 12, n)) for n in (30, 25)]
+    data = build_dataset(Collection("toy", tuple("abcdefghijkl"), train=parts[0], test=parts[1]), protocol)
+    gallery = list(zip(data.gallery.ids, data.gallery.labels, strict=True))
+    found = [
+        sum(label == one and name != other for other, one in gallery)
+        for name, label in zip(data.query.ids, data.query.labels, strict=True)
+    ]
+    assert relevant_items(data).tolist() == found
+    assert (audit(data).scored, audit(data).queries) == (sum(count > 0 for count in found), len(found))

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.data.decoding.decode_image import OtherSizeError, read_picture
+from bench.data.decoding import decode_image
+from bench.data.decoding.decode_image import OtherSizeError, decode_picture, read_picture
 from bench.data.decoding.image_source import UnreadableImageError
 
 
@@ -241,3 +242,31 @@ def test_the_crop_of_any_size_stays_inside_the_image(tmp_path: Path) -> None:
         path = saved(halves("RGB", "red", "blue", (width, height)), tmp_path / f"{width}x{height}.png")
         for side in (224, 96, 61):
             assert read_picture(path, (side, side), "crop").shape == (side, side, 3)
+
+
+@pytest.mark.skipif(not decode_image.AVIF, reason="Pillow was built without AVIF")
+def test_avif_is_read_whatever_it_is_called(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 8), (200, 30, 60)).save(tmp_path / "x.avif", quality=100)
+    (tmp_path / "x.avif").rename(tmp_path / "x.jpg")
+    pixels = read_picture(tmp_path / "x.jpg", None, "crop")
+    assert pixels.shape == (8, 16, 3)
+    assert np.abs(pixels.astype(int) - (200, 30, 60)).max() <= 4
+    assert ".avif" in decode_image.SUFFIXES
+
+
+def test_avif_and_heic_say_what_they_need_where_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_image, "AVIF", False)
+    monkeypatch.setattr(decode_image, "HEIC", False)
+    for brand, reason in ((b"avif", "Pillow 11.3 or later"), (b"heic", r"pip install 'simbench-retrieval\[heic\]'")):
+        with pytest.raises(UnreadableImageError, match=reason):
+            decode_picture((24).to_bytes(4, "big") + b"ftyp" + brand + bytes(12), None, "crop")
+    with pytest.raises(UnreadableImageError, match="not an image of a known format"):  # a film
+        decode_picture((24).to_bytes(4, "big") + b"ftypisom" + bytes(12), None, "crop")
+
+
+def test_heic_is_read_where_its_package_is_there(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    Image.new("RGB", (64, 32), (200, 30, 60)).save(tmp_path / "x.heic", quality=100)
+    pixels = read_picture(tmp_path / "x.heic", None, "crop")
+    assert pixels.shape == (32, 64, 3)
+    assert np.abs(pixels.astype(int) - (200, 30, 60)).max() <= 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
 from bench.contract import DataError, UsageError
+from bench.data.formats import vector_files
 from bench.data.formats.vector_files import read_names, read_vectors
 
 pa: Any = pytest.importorskip("pyarrow")
@@ -124,10 +127,129 @@ def test_categories_are_names_and_a_table_of_one_endless_field_is_refused(tmp_pa
     pq.write_table(pa.table({"label": column}), tmp_path / "categories.parquet")
     assert np.asarray(read_names(str(tmp_path / "categories.parquet"), "label")).tolist() == ["a", "b", "a"]
     (tmp_path / "endless.csv").write_text("label\n" + "x" * 200_000, encoding="utf-8")
-    with pytest.raises(DataError, match=r"endless\.csv: cannot be read .*field"):
+    with pytest.raises(DataError, match=r"endless\.csv: line 2: not valid CSV .*field"):
         read_names(str(tmp_path / "endless.csv"), "label")
 
 
 def test_a_csv_of_one_column_of_numbers_needs_no_header(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("3\n0\n3\n")
     assert np.asarray(read_names(str(tmp_path / "labels.csv"), "label")).tolist() == ["3", "0", "3"]
+
+
+CLEAN = ["caf\u00e9", "tea", "caf\u00e9"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("clean.csv", "label\ncaf\u00e9\ntea\ncaf\u00e9\n"),
+        ("trailing.csv", "label\ncaf\u00e9 \n tea\ncafe\u0301\n"),
+        ("after_comma.csv", "id, label\n0, caf\u00e9\n1, tea\n2, caf\u00e9\n"),
+        ("mac.csv", "\ufefflabel\r\ncaf\u00e9\r\ntea\t\r\ncafe\u0301\r\n"),
+        ("nbsp.txt", "caf\u00e9\u00a0\ntea\ncafe\u0301\n\n\n"),
+        ("windows.txt", "\ufeffcaf\u00e9\r\ntea\r\ncaf\u00e9 \r\n"),
+    ],
+)
+def test_names_are_stripped_and_in_one_normal_form_in_text(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_bytes(text.encode())
+    assert np.asarray(read_names(str(tmp_path / name), "label")).tolist() == CLEAN
+
+
+def test_names_are_stripped_and_in_one_normal_form_in_arrays(tmp_path: Path) -> None:
+    odd = np.array(["cafe\u0301 ", " tea", "caf\u00e9"])
+    np.save(tmp_path / "y.npy", odd)
+    np.savez(tmp_path / "y.npz", label=odd)
+    pq.write_table(pa.table({"label": odd.tolist()}), tmp_path / "y.parquet")
+    for name in ("y.npy", "y.npz", "y.parquet"):
+        assert np.asarray(read_names(str(tmp_path / name), "label")).tolist() == CLEAN
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("twice.csv", "label,id,label\na,0,b\n", "line 1: the column label is there twice; keep one, or rename it"),
+        ("empty.csv", "id,label\n0,a\n1, \n2,a\n", "line 3: an empty name"),
+        ("short.csv", "id,label\n0,a\n1\n2,b\n", "line 3: 1 values for 2 columns"),
+        ("long.csv", "id,label\n0,a\n1,b,c\n", "line 3: 3 values for 2 columns; quote those with a comma"),
+        ("zero.csv", "label\na\0b\n", "line 2: a zero byte"),
+        ("blank.txt", "a\n\nb\n", "line 2: an empty name; fill it, or leave its vector out too"),
+        ("latin.txt", b"caf\xe9\n", "not UTF-8 text"),
+        ("latin.csv", b"label\ncaf\xe9\n", "not UTF-8 text"),
+        ("unclosed.csv", 'label\n"a\nb\n', "not valid CSV"),
+    ],
+)
+def test_rows_that_could_shift_labels_are_refused(tmp_path: Path, name: str, text: str | bytes, reason: str) -> None:
+    (tmp_path / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(DataError, match=reason):
+        read_names(str(tmp_path / name), "label")
+
+
+def test_an_empty_name_in_an_array_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "y.npy", np.array(["a", " ", "b"]))
+    with pytest.raises(DataError, match="row 2: an empty name"):
+        read_names(str(tmp_path / "y.npy"), "label")
+
+
+def header(shape: str) -> bytes:
+    """The first bytes of an npy file that says it has a shape."""
+    return (
+        b"\x93NUMPY\x01\x00\x76\x00"
+        + f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}".encode().ljust(117)
+        + b"\n"
+    )
+
+
+def hostile(folder: Path) -> None:
+    (folder / "unclosed.npy").write_bytes(header("(20, 4)") + bytes(320))
+    (folder / "deep.npy").write_bytes(b"\x93NUMPY\x02\x00" + struct.pack("<I", 9000) + b"(" * 8999 + b"\n")
+    (folder / "huge.npy").write_bytes(header("(100000000000, 400000000), }") + bytes(320))
+    with zipfile.ZipFile(folder / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("v.npy", header("(3000000000, 4), }") + bytes(1 << 20))
+    with zipfile.ZipFile(folder / "texts.npz", "w") as archive:
+        archive.writestr("a.txt", "hello")
+        archive.writestr("v.npy", "not npy")
+    np.savez(folder / "objects.npz", v=np.array([[{}]], dtype=object))
+    save_tensors({"v": torch.ones(20, 4).to(torch.float8_e4m3fn)}, folder / "tiny.safetensors")
+    (folder / "deep.safetensors").write_bytes(struct.pack("<Q", 100_000) + b"[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("unclosed.npy", "unclosed.npy: cannot be read"),
+        ("deep.npy", "deep.npy: cannot be read"),
+        ("huge.npy", "huge.npy: cannot be read"),
+        ("bomb.npz", "v.npy is not as large as its header says"),
+        ("texts.npz", "nothing of the right shape in it"),
+        ("objects.npz", "objects.npz: cannot be read .*allow_pickle"),
+        ("tiny.safetensors", "'v' has numbers of kind F8_E4M3; save them as float16 or float32"),
+        ("deep.safetensors", "deep.safetensors: cannot be read"),
+    ],
+)
+def test_a_hostile_file_of_vectors_is_refused_in_one_line(tmp_path: Path, name: str, reason: str) -> None:
+    hostile(tmp_path)
+    with pytest.raises(DataError, match=reason) as told:
+        read_vectors(str(tmp_path / name))
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_files, "BOMB_BYTES", 1 << 16)
+    np.savez_compressed(tmp_path / "bomb.npz", v=np.zeros((1 << 16, 4), np.float32), readme=np.zeros(3))
+    with pytest.raises(DataError, match=r"v\.npy is a bomb"):
+        read_vectors(str(tmp_path / "bomb.npz"))
+
+
+def test_other_members_of_an_archive_are_passed_over(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", v=VECTORS)
+    with zipfile.ZipFile(tmp_path / "v.npz", "a") as archive:
+        archive.writestr("readme.txt", "hello")
+    np.testing.assert_array_equal(np.asarray(read_vectors(str(tmp_path / "v.npz"))), VECTORS)
+
+
+def test_a_column_that_a_parquet_file_has_twice_is_refused(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["label", "label"]), tmp_path / "y.parquet"
+    )
+    with pytest.raises(DataError, match="the column 'label' is there twice; keep one, or rename it"):
+        read_names(str(tmp_path / "y.parquet"), "label")

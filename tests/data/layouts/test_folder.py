@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.contract import DataError
-from bench.data.layouts.folder import list_folder
+from bench.contract import DataError, DataPlace
+from bench.data.decoding.decode import DecodeRecipe
+from bench.data.layouts.folder import LabelFrom, label_of, list_folder, parts_among
+from bench.data.layouts.listing import collect
 
 Paint = Callable[..., Path]
 
@@ -79,7 +81,7 @@ def test_hidden_files_are_passed_over_and_others_that_are_no_images_counted(tmp_
         (root / name).touch()
     listing = list_folder(root)
     assert sum(map(len, listing.parts.values())) == 4
-    assert listing.ignored == 3
+    assert listing.left_out == {".md": 1, ".txt": 1, ".db": 1}
 
 
 def test_names_in_any_script_with_spaces_are_classes_and_ids(tmp_path: Path, paint: Paint) -> None:
@@ -179,3 +181,116 @@ def test_empty_classes_are_named(tmp_path: Path, paint: Paint) -> None:
     (root / "empty one" / "notes.txt").touch()
     with pytest.raises(DataError, match="class folders without an image: empty one; fill or delete them"):
         list_folder(root)
+
+
+def test_a_class_in_two_normal_forms_is_one_class(tmp_path: Path, paint: Paint) -> None:
+    for folder in ("train/caf\u00e9", "test/cafe\u0301", "train/tea", "test/tea"):
+        for number in range(2):
+            paint(tmp_path / folder / f"{number}.png")
+    listing = list_folder(tmp_path)
+    assert listing.classes == ("caf\u00e9", "tea")
+    assert Counter(listing.parts["test"].labels) == {"caf\u00e9": 2, "tea": 2}
+
+
+def test_what_systems_leave_behind_is_passed_over(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path, a=2, b=2)
+    for folder in (
+        "a/@eaDir/0.png",
+        "#recycle",
+        "$RECYCLE.BIN",
+        "lost+found",
+        "b/@__thumb",
+        "System Volume Information",
+    ):
+        paint(root / folder / "thumb.png")
+    listing = list_folder(root)
+    assert listing.classes == ("a", "b")
+    assert sum(map(len, listing.parts.values())) == 4
+    assert listing.left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("folders", "album"),
+    [
+        (("2024-05-01", "2024-05-02 Rome", "2024-06-11"), True),
+        (("20240501", "20240502"), True),
+        (("May 2024", "June 2024", "friends"), True),
+        (("100CANON", "101CANON"), True),
+        (("DCIM", "Screenshots", "Camera"), True),
+        (("2019", "2020"), True),
+        (("cat", "dog", "2024-05-01"), False),
+        (("10012345", "10012346"), False),  # article numbers
+        (("0", "1", "17"), False),
+        (("maybe", "mayor"), False),
+    ],
+)
+def test_folders_named_like_an_albums_are_warned_of(
+    tmp_path: Path, paint: Paint, folders: tuple[str, ...], album: bool
+) -> None:
+    for folder in folders:
+        for number in range(2):
+            paint(tmp_path / folder / f"{number}.png")
+    warnings = list_folder(tmp_path).warnings
+    assert ["folders named like an album's" in warning for warning in warnings] == [True] * album
+
+
+def test_pictures_left_out_are_told_by_suffix_with_what_reads_them(
+    tmp_path: Path, paint: Paint, place: DataPlace, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = fill(paint, tmp_path / "shop", a=2, b=2)
+    for name in ("a/1.jxl", "a/2.JXL", "b/1.cr2", "b/notes.txt"):
+        (root / name).touch()
+    notes = collect(list_folder(root), place, DecodeRecipe(), mirror=False).notes
+    assert notes[:2] == (
+        "pictures: 3 left out, in no class or of a format that is not read: 2 .jxl, 1 .cr2 "
+        "(1 .cr2, 2 .jxl are not read here; save them as PNG or JPEG)",
+        "left out: 1 .txt",
+    )
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_classes_of_unread_pictures_alone_are_refused_with_what_reads_them(tmp_path: Path, paint: Paint) -> None:
+    root = fill(paint, tmp_path, a=2, b=2)
+    for name in ("c/1.jxl", "c/2.jxl"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).touch()
+    with pytest.raises(
+        DataError, match=r"without an image: c; .* \(2 .jxl are not read here; save them as PNG or JPEG"
+    ):
+        list_folder(root)
+
+
+NAMES = ("bags/front/1.png", "bags/side/2.png", "bags/3.png", "4.png", "train/bags/5.png", "train/bags/front/6.png")
+
+
+@pytest.mark.parametrize(
+    ("label_from", "labels"),
+    [
+        ("outer", ["bags", "bags", "bags", None, "bags", "bags"]),
+        ("inner", ["front", "side", "bags", None, "bags", "front"]),
+    ],
+)
+def test_a_nested_pictures_label_follows_one_rule(label_from: LabelFrom, labels: list[str | None]) -> None:
+    assert [label_of(name, {"train"}, label_from) for name in NAMES] == labels
+
+
+@pytest.mark.parametrize("label_from", ["outer", "inner"])
+def test_a_runs_labels_are_those_that_an_embedded_folder_gets(
+    tmp_path: Path, paint: Paint, label_from: LabelFrom
+) -> None:
+    for root in (tmp_path / "whole", tmp_path / "cut" / "train", tmp_path / "cut" / "test"):
+        fill(paint, root, bags__front=2, bags__side=2, hats__front=2)
+    for root in (tmp_path / "whole", tmp_path / "cut"):
+        listing = list_folder(root, label_from=label_from)
+        ids = [one for part in listing.parts.values() for one in part.ids]
+        labels = [label for part in listing.parts.values() for label in part.labels]
+        parts = parts_among(ids)
+        assert [label_of(name, parts, label_from) for name in ids] == labels
+        assert listing.classes == (("bags", "hats") if label_from == "outer" else ("front", "side"))
+
+
+def test_folders_of_two_meanings_are_no_parts_of_a_folder_to_embed() -> None:
+    assert parts_among(["test/ok/1.png", "ok/2.png"]) == frozenset()
+    assert parts_among(["train/a/1.png", "test/a/2.png"]) == {"train", "test"}
+    assert parts_among(["train/1.png", "bus/2.png"]) == frozenset()  # the vehicle
+    assert parts_among(["1.png"]) == frozenset()

@@ -80,7 +80,40 @@ def test_an_image_in_both_folders_has_one_id_if_it_is_the_same_image(root: Path,
 
 def test_images_that_no_json_file_names_are_counted(root: Path, paint: Paint) -> None:
     paint(root / "train" / "unnamed.png")
-    assert list_manifest(root, root).ignored == 1
+    assert list_manifest(root, root).left_out == {".png": 1}
+
+
+def test_keys_that_nothing_reads_are_told(root: Path) -> None:
+    assert list_manifest(root, root).warnings == ()
+    describe(root, records(TRAIN, "path"), TEST)
+    assert list_manifest(root, root).warnings == ("keys that nothing reads: comment",)
+
+
+def test_names_and_labels_are_stripped_and_the_same_in_any_normal_form(root: Path, paint: Paint) -> None:
+    paint(root / "train" / "caf\u00e9.png")
+    describe(root, TRAIN | {" cafe\u0301.png": "cat "}, TEST)
+    listing = list_manifest(root, root)
+    assert listing.classes == ("cat", "dog")
+    assert "train/caf\u00e9.png" in listing.parts["train"].ids
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 100_000, r"no list of images \(maximum recursion depth"),
+        ('{"image1.png": ' + "9" * 10_000 + "}", r"no list of images \(Exceeds the limit"),
+        ('{"image1.png": ' + "[" * 500 + "]" * 500 + "}", "the label of 'image1.png' is a list or mapping; it must be"),
+        (json.dumps({"x" * 5000: "cat"}), "1 of its images are not in train/"),
+        (json.dumps({"image1\0.png": "cat"}), "is no file name"),
+        (json.dumps({"image1.png": " "}), "the label of 'image1.png' is ' '; it must be a text"),
+        (json.dumps({"": "cat"}), "'' is no file name"),
+    ],
+)
+def test_json_that_is_deep_or_long_is_refused_in_one_line(root: Path, text: str, reason: str) -> None:
+    (root / "train_image_info.json").write_text(text)
+    with pytest.raises(DataError, match=reason) as caught:
+        list_manifest(root, root)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

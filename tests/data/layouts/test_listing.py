@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from bench.contract import Collection, ImageShape
-from bench.data.layouts.listing import PartSummary, summarise
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.contract import Collection, DataError, DataPlace, ImageShape, Resize
+from bench.data.decoding.decode import DecodeRecipe
+from bench.data.layouts.folder import list_folder
+from bench.data.layouts.listing import PartSummary, collect, summarise
 
 MakeCollection = Callable[..., Collection]
 
@@ -40,3 +47,59 @@ def test_of_data_with_its_own_queries_thin_classes_are_those_without_gallery(mak
 def test_an_empty_part_is_counted_as_empty(make_collection: MakeCollection) -> None:
     summary = summarise(make_collection(train=[0, 1], validation=[], test=[0, 0, 1, 1]))
     assert summary.parts["validation"] == PartSummary(0, 0, 0, 0.0, 0)
+
+
+def deep(root: Path, top: int) -> Path:
+    for label, share in (("dark", 4), ("light", 1)):
+        for number in range(4):
+            values = np.full((8, 8), top // share, np.uint16)
+            values[0, 0] = number
+            (root / label).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values).save(root / label / f"{number}.png")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("top", "told"),
+    [
+        (4095, "so that 16 of 256 grey levels are left; --set datasets.folder.value_range=0,4095 uses all"),
+        (200, "so that they are all black; --set datasets.folder.value_range=0,255"),
+        (65_000, ""),
+    ],
+)
+def test_16_bit_pictures_that_use_a_fraction_of_their_range_are_told(
+    tmp_path: Path, place: DataPlace, caplog: pytest.LogCaptureFixture, top: int, told: str
+) -> None:
+    found = collect(list_folder(deep(tmp_path / "xray", top)), place, DecodeRecipe(), mirror=False)
+    noted = [note for note in found.notes if "16-bit" in note]
+    assert len(noted) == len([one for one in caplog.records if "16-bit" in one.message]) == bool(told)
+    assert told in "".join(noted)
+    assert f"the highest value is {top:,} of 65,535" in "".join(noted) or not told
+
+
+def test_a_value_range_makes_its_ends_black_and_white(tmp_path: Path, place: DataPlace) -> None:
+    root = deep(tmp_path / "xray", 4095)
+    found = collect(list_folder(root), place, DecodeRecipe(value_range=(0, 4095)), mirror=False)
+    assert [note for note in found.notes if "16-bit" in note] == []
+    assert found.resize == Resize(8, 8, "crop", (0, 4095))
+    pixels = found.train.images.take(slice(None))
+    # by hand: 4095 is white, 4095 // 4 = 1023 is 1023 * 255 / 4095 = 63.7
+    assert sorted(set(pixels[:, 1:].ravel().tolist())) == [64, 255]
+    narrow = collect(list_folder(root), place, DecodeRecipe(value_range=(1000, 2000)), mirror=False)
+    assert sorted(set(narrow.train.images.take(slice(None))[:, 1:].ravel().tolist())) == [6, 255]  # 23 * .255, clipped
+    assert any("above the 2,000 that value_range makes white" in note for note in narrow.notes)
+
+
+@pytest.mark.parametrize("values", [(5, 5), (10, 5), (0, 65_536), (-1, 5), (1,), (0, 1, 2)])
+def test_a_value_range_without_two_ends_is_refused(values: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match="a value range is a lowest and a highest value"):
+        DecodeRecipe(value_range=values)
+
+
+def test_pictures_that_are_all_black_are_told(tmp_path: Path, place: DataPlace) -> None:
+    for label in ("a", "b"):
+        for number in range(3):
+            (tmp_path / label).mkdir(exist_ok=True)
+            Image.new("L", (8, 8), number).save(tmp_path / label / f"{number}.png")  # masks of three classes
+    notes = collect(list_folder(tmp_path), place, DecodeRecipe(), mirror=False).notes
+    assert any("the highest value is 2 of 255: all black, as masks of classes are" in note for note in notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,14 @@ def test_classes_by_name_are_renumbered_and_nothing_else_is_left(six: Collection
     assert learnt(data) == {0: 15, 1: 30}
     assert set(data.query.labels.tolist()) == set(data.gallery.labels.tolist()) == {0, 1}
     assert "2 of 6 classes: class 1, class 4" in data.notes
+
+
+def test_a_class_with_a_comma_or_in_another_normal_form_is_chosen_by_name(six: Collection) -> None:
+    named = replace(six, classes=("a, b", "caf\u00e9", "c", "d", "e", "f"))
+    data = build_dataset(named, subset=Subset(classes=("a, b", "cafe\u0301")))
+    assert data.classes == ("a, b", "caf\u00e9")
+    with pytest.raises(UsageError, match="""; with a comma in quotes: '"a, b"'"""):
+        build_dataset(named, subset=Subset(classes=("a", "b")))
 
 
 def test_so_many_classes_are_chosen_by_the_seed_and_more_keep_the_fewer(six: Collection) -> None:

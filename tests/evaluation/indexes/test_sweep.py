@@ -13,7 +13,7 @@ from bench.evaluation.evaluate import evaluate
 from bench.evaluation.indexes.sweep import Point, Reduction, Sweep, mark_front, neighbor_recall
 from bench.evaluation.metrics import ranking
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
-from bench.evaluation.reranking.embedded import Shortlist, shortlist_ranks
+from bench.evaluation.reranking.embedded import Embedded, Shortlist, shortlist_ranks, unit_or_zero
 
 IMAGES, LABELS = (array[:400] for array in load_digits(return_X_y=True))
 IDS = np.array([f"digit {number}" for number in range(len(IMAGES))])
@@ -72,10 +72,49 @@ def test_a_query_with_nothing_to_find_is_left_out() -> None:
     assert score(Shortlist(items, similarity), half, 2) == (1.0, 1.0)
 
 
+def embedded(query: np.ndarray, gallery: np.ndarray) -> Embedded:
+    unit = [unit_or_zero(part.astype(np.float32)) for part in (query, gallery)]
+    return Embedded(unit[0], unit[1], np.arange(len(query)), np.arange(len(gallery)) + len(query))
+
+
 def test_neighbour_recall_is_the_share_of_the_exact_ones() -> None:
-    exact = np.array([[1, 2, 3], [4, 5, -1]])
-    assert neighbor_recall(exact, exact) == 1.0
-    assert neighbor_recall(np.array([[3, 9, 1], [-1, -1, 4]]), exact) == pytest.approx((2 / 3 + 1 / 2) / 2)
+    vectors = embedded(IMAGES[:2], IMAGES[2:])
+    exact = vectors.shortlist(3).items
+    far = np.argmin(vectors.query @ vectors.gallery.T, axis=1)
+    assert neighbor_recall(exact, exact, vectors) == 1.0
+    short = np.array([[exact[0, 2], far[0], exact[0, 0]], [-1, -1, exact[1, 0]]])
+    assert neighbor_recall(short, exact, vectors) == pytest.approx((2 / 3 + 1 / 3) / 2)
+    fewer = np.array([exact[0], [exact[1, 0], -1, -1]])  # one neighbour in all, and a query without any
+    assert neighbor_recall(short, fewer, vectors) == pytest.approx((2 / 3 + 1) / 2)
+    assert neighbor_recall(short, np.array([exact[0], [-1, -1, -1]]), vectors) == pytest.approx(2 / 3)
+
+
+def test_neighbour_recall_counts_any_of_equally_similar_items() -> None:
+    """Every picture is there five times: an index that returns other copies than the exact search loses nothing."""
+    vectors = embedded(IMAGES[:40], np.tile(IMAGES[40:80], (5, 1)))
+    exact = vectors.shortlist(7).items
+    copies = (exact + 40) % 200
+    assert 0 < np.mean([len(set(a) & set(b)) / 7 for a, b in zip(exact, copies, strict=True)]) < 1
+    assert neighbor_recall(copies, exact, vectors) == 1.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_neighbour_recall_is_what_plain_loops_count(seed: int) -> None:
+    """Codes of few bits, as hashing makes them: most similarities are shared by many items."""
+    rng = np.random.default_rng(seed)
+    vectors = embedded(rng.choice([-1.0, 1.0], (20, 8)), rng.choice([-1.0, 1.0], (120, 8)))
+    exact, k = vectors.shortlist(9).items, 9
+    found = np.stack([rng.permutation(exact_and_more(row, rng))[:k] for row in exact])
+    shares = []
+    for query, returned in zip(vectors.query, found, strict=True):
+        known = sorted((float(np.round(sum(query * item), 6)) for item in vectors.gallery), reverse=True)
+        hits = [float(np.round(sum(query * vectors.gallery[at]), 6)) >= known[k - 1] for at in returned]
+        shares.append(sum(hits) / k)
+    assert neighbor_recall(found, exact, vectors) == pytest.approx(np.mean(shares))
+
+
+def exact_and_more(row: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.unique(np.concatenate([row, rng.integers(0, 120, 9)]))
 
 
 def test_reductions_are_full_pca_and_truncation() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.contract import DataError, Images, MethodError, RunContext, Split
-from bench.evaluation.inference.embed import decode_vectors, embed_images, to_floats
+from bench.evaluation.inference.embed import decode_vectors, embed_images, to_floats, with_views
 
 CPU = torch.device("cpu")
 T = TypeVar("T")
@@ -161,3 +161,27 @@ def test_a_decoder_that_breaks_its_promise_is_named(
     vectors = np.random.default_rng(0).random((5, 4), dtype=np.float32)
     with pytest.raises(MethodError, match=message):
         decode_vectors(Calls(decode=decode), vectors, device=CPU)
+
+
+class Sloped:
+    """Vectors that a mirrored image does not share: columns weigh differently."""
+
+    def fit(self, train: Split, validation: Split, run: RunContext) -> None: ...
+
+    def embed(self, pixels: torch.Tensor) -> torch.Tensor:
+        return (pixels * torch.arange(1, pixels.shape[3] + 1)).flatten(1) + 1e-3
+
+
+def test_only_with_mirror_test_do_an_image_and_its_mirror_image_embed_alike() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 1), dtype=np.uint8)
+    both = Images(pixels), Images(np.ascontiguousarray(pixels[:, :, ::-1]))
+    method = Sloped()
+    assert with_views(method, mirror_test=False) is method
+    plain, mirrored = (
+        [embed_images(one, images, device=CPU) for images in both]
+        for one in (method, with_views(method, mirror_test=True))
+    )
+    assert np.abs(plain[0] - plain[1]).max() > 0.01
+    np.testing.assert_allclose(mirrored[0], mirrored[1], atol=1e-6)
+    mean = plain[0] + plain[1]  # of unit vectors
+    np.testing.assert_allclose(mirrored[0], mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-6)

@@ -167,3 +167,14 @@ def test_the_chance_level_is_the_mean_over_all_orders(pair: tuple[int, int]) -> 
     ]
     found = chance_level(describe("map"), np.array([relevant]), np.array([items]))
     assert found[0] == pytest.approx(np.mean(every))
+
+
+@pytest.mark.parametrize(("strangers", "alarm"), [(30, False), (31, True)])
+def test_more_than_half_of_the_queries_without_anything_to_find_is_an_alarm(strangers: int, alarm: bool) -> None:
+    query, labels, gallery, gallery_labels = digits()
+    asked = labels[:60].copy()
+    asked[:strangers] = 10  # a class that the gallery has not
+    controls = checked((query[:60], asked, gallery, gallery_labels))
+    assert controls["nothing_to_find"].value == pytest.approx(strangers / 60)
+    assert failed(controls) == ({"nothing_to_find"} if alarm else set())
+    assert f"{60 - strangers} of 60 queries scored" in controls["nothing_to_find"].meaning

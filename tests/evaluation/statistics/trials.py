@@ -45,7 +45,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Found:
-    """What trials of a cell gave, as shares. false: two like embeddings told apart; covered: intervals with the mean."""
+    """What trials of a cell gave, as shares. false: like embeddings told apart; covered: intervals with the mean."""
 
     trials: int
     false: float
@@ -173,7 +173,8 @@ def page(trials: int, workers: int) -> str:
         "",
         f"Made by `python -m tests.evaluation.statistics.trials --write FILE`: {trials} simulated test sets a row. Two",
         "like embeddings should be told apart in 5 % of them, and the 95 % interval should hold the true mean in 95 %;",
-        "less of the first and more of the second is the safe side. [Statistics](statistics.md) says how both are made.",
+        "less of the first and more of the second is the safe side.",
+        "[Statistics](statistics.md) says how both are made.",
         "",
         "| classes are | protocol | classes | images | told apart, though alike | interval holds the mean |",
         "|---|---|---:|---:|---:|---:|",

@@ -18,7 +18,7 @@ from bench.contract import OnTest, Thresholds, UsageError
 from bench.evaluation.metrics.verification import probabilities
 from bench.evaluation.thresholds.operating_points import fit_thresholds
 from bench.report.figures.classes import class_similarity, confusion, query_similarity, worst_confusions
-from bench.report.figures.style import ACCENT, finish, style
+from bench.report.figures.style import ACCENT, finish, style, with_bitmaps
 from bench.report.figures.vectors import plane_by, principal_plane
 from bench.report.html.leaderboard import number
 from bench.report.html.pairs import draw_pairs, examples, most_mistaken
@@ -219,7 +219,7 @@ def test_a_large_oblong_image_is_shown_whole_and_small() -> None:
 
 
 def drawn(label: str) -> Any:
-    with style():
+    with style(), with_bitmaps():
         figure = Figure(figsize=(2, 1))
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1 / 3], color=ACCENT)

@@ -12,12 +12,15 @@ import pytest
 from fake_runs import DATA, MADE_BY, change_run, measured_in
 from numpy.typing import NDArray
 
+from bench.contract import Costs
 from bench.evaluation.statistics.paired_tests import compare_with_best
+from bench.files import write_arrays
 from bench.report.aggregate.overall import overall_of
 from bench.report.recommend.answers import TableAnswers, answers_of, latency
 from bench.report.recommend.answers_text import answers_page
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.groups import tables_of
+from bench.report.tables.leaderboard import tables
 from bench.report.tables.wording import p_value
 from bench.runs.store import all_runs
 
@@ -112,8 +115,9 @@ def test_training_is_compared_with_frozen_features_and_the_page_says_by_how_much
     assert training.rival.found is not None
     one = training.rival.found
     text = page_of(tmp_path)
-    assert f"{one.difference:+.3f} ({one.low:+.3f} to {one.high:+.3f}, {p_value(one.p_corrected)})" in text
-    assert "**Did training beat frozen features?** Yes: `" in text
+    assert f"by {one.difference:.3f} ({one.low:.3f} to {one.high:.3f}, {p_value(one.p_corrected)})" in text
+    assert f"**Did training beat frozen features?** Yes: `{training.trained.name}` is better than `pretrained`" in text
+    assert " +0." not in text
     assert "**Training against frozen features**: better in 1 of 1 tables" in text
 
 
@@ -134,7 +138,8 @@ def test_features_that_beat_training_are_a_no(tmp_path: Path, write_run: WriteRu
     write_run(tmp_path, "hog", ways["centred"])
     text = page_of(tmp_path)
     assert "Yes: `triplet`" not in text
-    assert "No: `triplet` less `hog`" in text
+    assert "No: `hog`, map 0." in text
+    assert "is better than `triplet`, by 0." in text
     assert "(no frozen features here: the best row that trains nothing)" in text
 
 
@@ -167,3 +172,58 @@ def test_a_page_of_no_runs_says_how_to_start(tmp_path: Path) -> None:
 def test_a_table_of_failures_says_so(tmp_path: Path, write_run: WriteRun) -> None:
     write_run(tmp_path, "lda", None, reason="singular")
     assert "Every run failed" in page_of(tmp_path)
+
+
+def test_where_map_and_the_first_ten_disagree_about_training_it_is_said(
+    tmp_path: Path, write_run: WriteRun, ways: Ways
+) -> None:
+    """The trained row ranks the far end better, and finds the same nearest images."""
+    trained = write_run(tmp_path, "triplet", ways["centred"], trained=True)
+    frozen = write_run(tmp_path, "pretrained", ways["ten"], baseline="frozen", uses_labels=False)
+    first = ("map@10", "hit@1")
+    for file in ("per_query.npz", "replicates.npz"):
+        kept, better = (dict(np.load(folder / file)) for folder in (frozen, trained))
+        write_arrays(frozen / file, {n: (better if n.rpartition("/")[2] in first else kept)[n] for n in kept})
+    (record,) = [run for run in all_runs(tmp_path) if run.folder == trained]
+    same = {name: record.result.scores[name] for name in first}
+    (other,) = [run for run in all_runs(tmp_path) if run.folder == frozen]
+    change_run(frozen, scores={**other.result.scores, **same})
+    (found,) = found_in(tmp_path)
+    assert found.training is not None
+    assert found.training.verdict == "better"
+    assert [metric.name for metric, _ in found.training.otherwise] == ["map@10", "hit@1"]
+    text = page_of(tmp_path)
+    assert "**But map and what a user sees disagree**: in map@10 no difference can be told, 0.000" in text
+    assert "(cannot be told in map@10, cannot be told in hit@1)" in text
+    frame = runs_frame(all_runs(tmp_path), "hit@1")
+    (by_hits,) = [answers_of(table).training for table in tables_of(all_runs(tmp_path), frame)]
+    assert by_hits is not None
+    assert (by_hits.verdict, [metric.name for metric, _ in by_hits.otherwise]) == ("cannot be told", ["map"])
+
+
+def test_rows_of_one_network_are_under_the_limit_together(tmp_path: Path, write_run: WriteRun, ways: Ways) -> None:
+    """Timings of the same computation differ by noise alone: 12 ms for one loss is 9 for the other."""
+    costs = Costs(64, 256, network="a network")
+    for method, ms, vectors in (("triplet", 12.0, "centred"), ("supcon", 8.0, "raw"), ("softmax", 9.0, "ten")):
+        write_run(tmp_path, method, ways[vectors], **{**cost(ms, 0.5, 256), "costs": costs})
+    write_run(tmp_path, "other", ways["three"], **{**cost(20.0, 0.5, 256), "costs": replace(costs, network="another")})
+    (found,) = found_in(tmp_path)
+    assert {row.name: latency(row) for row in found.table.rows} == {
+        "triplet": 9.5, "supcon": 9.5, "softmax": 9.5, "other": 20.5,
+    }  # fmt: skip
+    assert winners(found)[1] == winners(found)[0]
+    assert "the median of 3 runs of this network" in page_of(tmp_path)
+
+
+def test_a_busy_machine_is_told_and_its_timings_count_only_without_others(
+    tmp_path: Path, write_run: WriteRun, ways: Ways
+) -> None:
+    costs = Costs(64, 256, network="a network")
+    write_run(tmp_path, "triplet", ways["centred"], load=1.6, **{**cost(30.0, 0.5, 256), "costs": costs})
+    assert "timed on a busy machine (1 run; 1 thread beside other programs that kept up to 1.6 processors" in tables(
+        runs_frame(all_runs(tmp_path))
+    )
+    assert [latency(row) for row in found_in(tmp_path)[0].table.rows] == [30.5]
+    write_run(tmp_path, "supcon", ways["raw"], load=0.9, **{**cost(8.0, 0.5, 256), "costs": costs})
+    assert [latency(row) for row in found_in(tmp_path)[0].table.rows] == [8.5, 8.5]
+    assert "timed on a busy machine (1 run of triplet;" in tables(runs_frame(all_runs(tmp_path)))

@@ -21,6 +21,7 @@ from bench.report.figures.picture_grid import write_reconstructions
 from bench.report.tables.frame import runs_frame, without_folders
 from bench.report.tables.groups import tables_of
 from bench.report.tables.leaderboard import tables
+from bench.report.tables.wording import difference_in_words
 from bench.report.write import board_of, write_board
 from bench.runs.store import all_runs
 
@@ -93,8 +94,8 @@ LEAK = Overlap("query", "train", images=2000, exact=10, near=2, mirrored=0)
 
 
 def test_a_leak_is_a_footnote_and_a_column(tmp_path: Path) -> None:
-    record(tmp_path / "runs", audit=Audit((LEAK,), (), 0, (), ()))
-    record(tmp_path / "runs", "clean", dataset="other", audit=Audit((), (), 0, (), ()))
+    record(tmp_path / "runs", audit=Audit(9, 9, (LEAK,), (), 0, (), ()))
+    record(tmp_path / "runs", "clean", dataset="other", audit=Audit(9, 9, (), (), 0, (), ()))
     record(tmp_path / "runs", "older", dataset="third")
     write_board(board_of(tmp_path / "runs"), tmp_path / "results")
     text = (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
@@ -253,3 +254,9 @@ def test_reconstructions_are_a_picture_with_originals_above(tmp_path: Path, chan
     assert pixels[60, 60] == pixels[60, 190] == 0
     assert pixels[210, 60] == pixels[210, 190] == 255
     assert pixels[260:280, 10:120].min() < 128  # the cosines under them
+
+
+def test_a_difference_is_told_with_the_better_one_first() -> None:
+    assert difference_in_words("a", "b", 0.19, told=True) == "a is better than b by 0.190"
+    assert difference_in_words("a", "b", -0.19, told=True) == "b is better than a by 0.190"
+    assert difference_in_words("a", "b", -0.004, told=False) == "b cannot be told from a, ahead by 0.004"
