@@ -40,7 +40,8 @@ def run(root: Path, method: str, values: Floats | None, *, seed: int = 0, ids: S
 def near(distance: float, spread: float = 0.05) -> Floats:
     """Average precisions of a method that is worse by just so much in the mean, and otherwise for every query."""
     noise = spread * RNG.standard_normal(QUERIES)
-    return HARD - distance + noise - noise.mean()
+    values: Floats = HARD - distance + noise - noise.mean()
+    return values
 
 
 def test_methods_not_different_from_the_best_share_rank_1(
