@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import NOTHING, change_run, fake_result, fake_spec, write_fake
+from fake_runs import NOTHING, change_run, fake_result, fake_spec, measured_in, write_fake
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.statistics.paired_tests import compare
 from bench.files import write_arrays
+from bench.runs.artifacts import save_replicates
 
 USAGE, FAILURE = 2, 1
 LOO = "runs/digits/loo"
@@ -26,9 +27,11 @@ def write_run(root: Path, method: str, vectors: NDArray[Any], seed: int = 0, pro
     """Write what `compare` reads of a run: vectors of 300 digits, each asking all the others."""
     labels, ids = load_digits().target[:300], [f"test/{i}" for i in range(300)]
     found = evaluate(vectors, labels, vectors, labels, query_ids=ids, gallery_ids=ids, threads=1)
-    folder = write_fake(root, fake_result(fake_spec(method=method, protocol=protocol), seed=seed, key="0123456789"))
+    facts = {"seed": seed, "key": "0123456789", "scores": found.scores}
+    folder = write_fake(root, fake_result(fake_spec(method=method, protocol=protocol), **facts))
     names = {"ids": np.array(ids), "labels": labels, "classes": np.array([str(digit) for digit in range(10)])}
     write_arrays(folder / "per_query.npz", {**names, **found.per_query, "neighbors": found.neighbors})
+    save_replicates(folder, found.replicates)
 
 
 @pytest.fixture(scope="module")
@@ -60,39 +63,54 @@ def test_methods_are_compared_with_the_first_in_words_and_numbers(simbench: Call
     outcome = simbench("compare", "pixels", "pca", "random", "--changed", "3", "--json")
     assert outcome.code == 0, outcome.err
     found = json.loads(outcome.out)
-    values = {
-        method: np.stack(
-            [
-                np.load(seed / "per_query.npz")["map"]
-                for seed in sorted(only(runs / "digits/loo" / method).glob("seed*"))
-            ]
-        )
-        for method in ("pixels", "pca", "random")
+    folders = {
+        method: sorted(only(runs / "digits/loo" / method).glob("seed*")) for method in ("pixels", "pca", "random")
     }
-    labels = np.load(only(runs / "digits/loo/pixels") / "seed0" / "per_query.npz")["labels"]
-    expected = compare(values["pixels"], [values["pca"], values["random"]], labels)
+    values = {
+        method: np.stack([np.load(seed / "per_query.npz")["map"] for seed in seeds])
+        for method, seeds in folders.items()
+    }
+    reference, *others = (measured_in(seeds, "map") for seeds in folders.values())
+    expected = compare(reference, others)
     assert [side["name"] for side in found["sides"]] == ["pixels", "pca", "random"]
     assert found["sides"][2]["seeds"] == [0, 1]
     for side, one in zip(found["sides"][1:], expected, strict=True):
         assert side["against"]["difference"] == pytest.approx(one.difference)
-        assert side["against"]["p_holm"] == pytest.approx(one.p_holm)
+        assert side["against"]["p_corrected"] == pytest.approx(one.p_corrected)
+        assert (side["against"]["low"], side["against"]["high"]) == pytest.approx((one.low, one.high))
         difference = values[side["name"]].mean(axis=0) - values["pixels"][0]
         assert abs(side["changed"][0]["value"] - side["changed"][0]["reference"]) == pytest.approx(
             abs(difference).max()
         )
         assert side["better_in"] + side["worse_in"] <= len(side["by_class"]) == 10
     assert found["sides"][2]["verdict"] == "worse"
+    assert found["interval_of"] == "these_classes"
 
 
-@pytest.mark.usefixtures("runs")
-def test_the_table_names_verdicts_classes_queries_and_what_could_be_seen(simbench: Callable[..., Any]) -> None:
-    outcome = simbench("compare", f"{LOO}/pixels", f"{LOO}/random", "--metric", "mean_rank")
+def test_the_table_names_verdicts_classes_queries_and_what_could_be_seen(
+    simbench: Callable[..., Any], runs: Path
+) -> None:
+    seed = only(runs / "digits/loo/random") / "seed0"
+    change_run(seed, trained=True)
+    outcome = simbench("compare", f"{LOO}/pixels", str(seed), "--metric", "mean_rank")
     assert outcome.code == 0, outcome.err
     assert "mean_rank ↓" in outcome.out
     assert "| worse" in outcome.out
     assert "detectable" in outcome.out
     assert "Classes: " in outcome.out
-    assert "Note: one seed only of pixels" in outcome.out
+    assert "Note: one seed only of random: this speaks of those trained models" in outcome.out
+    assert "other images of these classes, not for other classes" in " ".join(outcome.out.split())
+
+
+def test_two_seeds_far_apart_leave_open_what_each_alone_would_tell(simbench: Callable[..., Any], runs: Path) -> None:
+    key = only(runs / "digits/loo/random")
+    verdicts = [
+        json.loads(simbench("compare", "pixels", str(folder), "--metric", "mean_rank", "--json").out)["sides"][1][
+            "verdict"
+        ]
+        for folder in (key / "seed0", key / "seed1", key)
+    ]
+    assert verdicts == ["worse", "worse", "not separable"]
 
 
 @pytest.mark.usefixtures("runs")

@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 from bench.contract import Budget, Costs
 from bench.evaluation.evaluate import Evaluation, evaluate
 from bench.files import write_arrays
+from bench.runs.artifacts import save_replicates
 
 COUNT = 300
 WriteRun = Callable[..., Path]
@@ -64,6 +65,7 @@ def write(
     facts = {
         "scores": found.scores,
         "ci95": found.ci95,
+        "ci95_other_classes": found.ci95_other_classes,
         "costs": Costs(dim, changes.pop("bytes_per_vector", 4 * dim)),
         **changes,
     }
@@ -72,6 +74,7 @@ def write(
     names = {"ids": np.array(IDS), "labels": labels, "classes": np.array([str(digit) for digit in range(10)])}
     gallery = {"gallery_ids": names["ids"], "gallery_labels": labels}
     write_arrays(folder / "per_query.npz", {**names, **gallery, **found.per_query})
+    save_replicates(folder, found.replicates)
     return folder
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.contract import Costs, DataFacts, ImageShape, Provenance, RunResult, RunSpec
+from bench.evaluation.ranking.arrays import Floats, Ints
+from bench.evaluation.statistics.estimates import Measured
+from bench.evaluation.statistics.jackknife import THESE_CLASSES, Replicates, groups_of_classes, groups_of_images
+from bench.runs.artifacts import REPLICATES, read_arrays, save_replicates
 from bench.runs.store import read_run, write_run
 
 MADE_BY = Provenance(
@@ -38,7 +44,9 @@ DATA = DataFacts(
     notes=(),
     counts={"train": 200, "validation": 20, "query": 100, "gallery": 100},
 )
-NOTHING: dict[str, Any] = {"status": "failed", "scores": {}, "macro": {}, "ci95": {}, "costs": None}  # and a reason
+NOTHING: dict[str, Any] = {  # and a reason
+    "status": "failed", "scores": {}, "macro": {}, "ci95": {}, "ci95_other_classes": {}, "costs": None,
+}  # fmt: skip
 
 
 def fake_spec(**changes: Any) -> RunSpec:
@@ -61,6 +69,24 @@ def write_fake(root: Path, result: RunResult) -> Path:
     folder = root / result.dataset / result.protocol / result.method / result.key / f"seed{result.seed}"
     write_run(folder, result)
     return folder
+
+
+def write_replicates(folder: Path, labels: Ints, values: Mapping[str, Floats]) -> None:
+    """Write the replicates.npz of a run whose queries ask a gallery in which nothing is ever missing.
+
+    values: what they scored, float64 ``(q,)`` by metric; labels: int64 ``(q,)``.
+    """
+    nothing = np.empty(0, dtype=np.int64)
+    both, images = (labels, nothing), (np.arange(len(labels)), nothing)
+    groups = Replicates({}, {}, groups_of_images(both, images), groups_of_classes(both))
+    save_replicates(folder, groups.of_values(values))
+
+
+def measured_in(folders: Sequence[Path], metric: str, estimand: str = THESE_CLASSES) -> Measured:
+    """Return what these run folders, a seed each, say of a metric, from run.json and replicates.npz alone."""
+    scores = [record.result.scores[metric] for record in map(read_run, folders) if record is not None]
+    name = f"{estimand}/{metric}"
+    return Measured(np.array(scores), np.stack([read_arrays(folder / REPLICATES, name)[name] for folder in folders]))
 
 
 def change_run(folder: Path, spec: Mapping[str, Any] | None = None, **changes: Any) -> None:

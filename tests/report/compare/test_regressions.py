@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_runs import measured_in
 from numpy.typing import NDArray
 
 import bench.cli
@@ -47,9 +48,13 @@ def verdicts(found: Against) -> dict[str, str]:
     return {one.cell.method: one.verdict for one in found.changes}
 
 
+def folder_of(root: Path, method: str) -> Path:
+    (path,) = (root / "digits" / "loo" / method).rglob("run.json")
+    return path.parent
+
+
 def values(root: Path, method: str, metric: str = "map") -> NDArray[Any]:
-    (path,) = (root / "digits" / "loo" / method).rglob("per_query.npz")
-    return np.asarray(np.load(path)[metric])
+    return np.asarray(np.load(folder_of(root, method) / "per_query.npz")[metric])
 
 
 def test_cells_are_compared_query_by_query_where_both_are_run_folders(trees: tuple[Path, Path]) -> None:
@@ -57,8 +62,8 @@ def test_cells_are_compared_query_by_query_where_both_are_run_folders(trees: tup
     assert verdicts(found) == {"up": "better", "down": "worse", "same": "same"}
     up = next(one for one in found.changes if one.cell.method == "up")
     old, new = (values(root, "up") for root in trees)
-    (path,) = (trees[0] / "digits" / "loo" / "up").rglob("per_query.npz")
-    (expected,) = compare(old[None], [new[None]], np.load(path)["labels"])
+    before, after = (measured_in([folder_of(root, "up")], "map") for root in trees)
+    (expected,) = compare(before, [after])
     assert up.how == PAIRED
     assert up.difference == pytest.approx(expected.difference)
     assert (up.low, up.high, up.p) == pytest.approx((expected.low, expected.high, expected.p))
@@ -161,8 +166,7 @@ def test_other_seeds_are_said(tmp_path: Path, write_run: WriteRun, ways: Ways) -
 
 
 def test_a_run_without_values_for_every_query_is_compared_by_its_mean(trees: tuple[Path, Path]) -> None:
-    (path,) = (trees[0] / "digits" / "loo" / "up").rglob("per_query.npz")
-    path.unlink()
+    (folder_of(trees[0], "up") / "per_query.npz").unlink()
     up = next(one for one in compared(*trees).changes if one.cell.method == "up")
     assert up.how == BY_VALUES
     assert "cannot read" in up.note

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import DATA, fake_result, fake_spec, write_fake
+from fake_runs import DATA, fake_result, fake_spec, measured_in, write_fake, write_replicates
 
 from bench.contract import Budget, Digests
 from bench.evaluation.corruptions import CORRUPTIONS
+from bench.evaluation.statistics.estimates import estimate, of_queries
 from bench.files import write_arrays, write_json
 from bench.report.curves.curves import write_curves
 from bench.report.curves.label_curves import label_panels, label_rows
 from bench.report.curves.robustness_curves import robustness_panels
-from bench.report.tables.frame import estimates, stem
+from bench.report.tables.frame import stem
 from bench.runs.robustness import ROBUSTNESS, VALUES
 from bench.runs.store import all_runs
 
@@ -32,18 +33,21 @@ def run(root: Path, method: str, score: float, *, seed: int = 0, key: str = "k",
         dataset="toy", method=method, fingerprint=f"data {data}", data=data, **{"budget": Budget(epochs=1.0), **spec}
     )
     counts = {"train": 4 * (budget or 54), "validation": 0 if budget else 24}
+    values = np.clip(score + np.random.default_rng(seed).normal(0, 0.01, len(LABELS)), 0, 1)
+    scored = {"map": values, "hit@1": np.round(values)}
     result = fake_result(
         chosen,
         seed=seed,
         key=key,
         data=replace(DATA, counts=counts, classes=4),
         digests=Digests(f"{method} {key} {seed}", None),
+        scores={metric: float(one.mean()) for metric, one in scored.items()},
     )
     folder = write_fake(root, result)
-    values = np.clip(score + np.random.default_rng(seed).normal(0, 0.01, len(LABELS)), 0, 1)
     ids = np.array([f"q{n}" for n in range(len(LABELS))], np.str_)
     arrays = {"ids": ids, "labels": LABELS, "gallery_ids": ids, "gallery_labels": LABELS}
-    write_arrays(folder / "per_query.npz", {**arrays, "map": values, "hit@1": np.round(values)})
+    write_arrays(folder / "per_query.npz", {**arrays, **scored})
+    write_replicates(folder, LABELS, scored)
     return folder
 
 
@@ -142,7 +146,7 @@ def test_a_run_that_lost_its_arrays_is_left_out_with_a_warning(budgets: Path, ca
     swept(run(budgets, "hog", 0.8), "hog")
     swept(run(budgets, "random", 0.8), "random", loss=0.2)
     (budgets / "toy/loo/random/k/seed0" / VALUES).unlink()
-    (budgets / "toy/loo/pixels/k/seed0/per_query.npz").write_bytes(b"no archive")
+    (budgets / "toy/loo/pixels/k/seed0/replicates.npz").write_bytes(b"no archive")
     (panel,) = robustness_panels(all_runs(budgets))
     assert [row.name for row in panel.rows] == ["hog"]
     (curves,) = label_panels(all_runs(budgets))
@@ -172,14 +176,15 @@ def test_a_drop_is_paired_and_its_interval_is_that_of_the_differences(tmp_path: 
     assert hog.scores["blur-3/map"].mean == pytest.approx(hog.scores["clean/map"].mean - 0.3)
 
 
-def test_an_estimate_of_one_seed_is_the_bootstrap_of_its_queries() -> None:
-    values = np.random.default_rng(0).random((1, 400))
-    one = estimates({"a": values}, np.zeros(400, np.int64))["a"]
-    error = values.std(ddof=1) / 20
-    assert (one.low, one.mean, one.high) == pytest.approx(
-        (values.mean() - 1.96 * error, values.mean(), values.mean() + 1.96 * error), abs=0.2 * error
-    )
-    assert np.isnan(one.spread)
+def test_intervals_are_those_of_the_runs_scores_and_of_the_conditions_values(budgets: Path) -> None:
+    (panel,) = label_panels(all_runs(budgets))
+    folders = [budgets / f"toy/loo/triplet/k3/seed{seed}" for seed in (0, 1)]
+    assert panel.curves["triplet"][-1].scores["map"] == estimate(measured_in(folders, "map"))
+    folder = run(budgets, "hog", 0.8)
+    swept(folder, "hog")
+    (robust,) = robustness_panels(all_runs(budgets))
+    values = np.load(folder / VALUES)["blur-2/map"]
+    assert robust.rows[0].scores["blur-2/map"] == estimate(of_queries(values[None], LABELS))
 
 
 def test_a_rows_table_and_a_stem_hold_plain_words(budgets: Path) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import DATA, MADE_BY, change_run
+from fake_runs import DATA, MADE_BY, change_run, measured_in
 from numpy.typing import NDArray
 
 from bench.contract import Costs
-from bench.evaluation.statistics.paired_tests import compare
+from bench.evaluation.statistics.paired_tests import compare_with_best
 from bench.files import write_arrays
 from bench.report.aggregate.overall import overall_of
 from bench.report.recommend.answers import TableAnswers, answers_of, latency
@@ -21,6 +21,7 @@ from bench.report.recommend.answers_text import answers_page
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.groups import tables_of
 from bench.report.tables.leaderboard import tables
+from bench.report.tables.wording import p_value
 from bench.runs.store import all_runs
 
 WriteRun = Callable[..., Path]
@@ -90,18 +91,17 @@ def test_a_run_on_a_gpu_is_no_answer_about_a_cpu(tmp_path: Path, write_run: Writ
 
 def test_differences_intervals_and_p_are_those_of_the_paired_comparison(tmp_path: Path, runs: dict[str, Path]) -> None:
     (found,) = found_in(tmp_path)
-    kept = {name: np.load(runs[name] / "per_query.npz") for name in ("triplet", "supcon", "pretrained", "pixels")}
     best = found.answers[0]
     assert best.winner is not None
     names = [rival.row.name for rival in best.rivals]
-    expected = compare(
-        kept[best.winner.name]["map"][None], [kept[n]["map"][None] for n in names], kept["pixels"]["labels"]
+    expected = compare_with_best(
+        measured_in([runs[best.winner.name]], "map"), [measured_in([runs[name]], "map") for name in names]
     )
     for rival, one in zip(best.rivals, expected, strict=True):
         assert rival.found is not None
         assert rival.found.difference == pytest.approx(-one.difference)
         assert (rival.found.low, rival.found.high) == pytest.approx((-one.high, -one.low))
-        assert rival.found.p_holm == one.p_holm
+        assert rival.found.p_corrected == pytest.approx(one.p_corrected)
     assert {rival.row.name for rival in best.tied} <= {"triplet", "supcon"}
     assert {rival.row.name for rival in best.beaten} == {"pretrained", "pixels"}
 
@@ -115,7 +115,7 @@ def test_training_is_compared_with_frozen_features_and_the_page_says_by_how_much
     assert training.rival.found is not None
     one = training.rival.found
     text = page_of(tmp_path)
-    assert f"by {one.difference:.3f} ({one.low:.3f} to {one.high:.3f}, p = {one.p:.3f})" in text
+    assert f"by {one.difference:.3f} ({one.low:.3f} to {one.high:.3f}, {p_value(one.p_corrected)})" in text
     assert f"**Did training beat frozen features?** Yes: `{training.trained.name}` is better than `pretrained`" in text
     assert " +0." not in text
     assert "**Training against frozen features**: better in 1 of 1 tables" in text
@@ -154,11 +154,12 @@ def test_new_classes_are_answered_from_runs_on_unseen_classes_only(
     assert "- digits · unseen: **Best quality**: `triplet`" in text
 
 
-def test_rows_without_values_for_every_query_are_told_as_untested(
-    tmp_path: Path, write_run: WriteRun, ways: Ways
+@pytest.mark.parametrize("missing", ["per_query.npz", "replicates.npz"])
+def test_rows_without_values_for_every_query_or_group_are_told_as_untested(
+    tmp_path: Path, write_run: WriteRun, ways: Ways, missing: str
 ) -> None:
     write_run(tmp_path, "triplet", ways["centred"])
-    (write_run(tmp_path, "pixels", ways["three"]) / "per_query.npz").unlink()
+    (write_run(tmp_path, "pixels", ways["three"]) / missing).unlink()
     assert "Not tested, for want of values for every query: `pixels`." in page_of(tmp_path)
 
 
@@ -179,11 +180,10 @@ def test_where_map_and_the_first_ten_disagree_about_training_it_is_said(
     """The trained row ranks the far end better, and finds the same nearest images."""
     trained = write_run(tmp_path, "triplet", ways["centred"], trained=True)
     frozen = write_run(tmp_path, "pretrained", ways["ten"], baseline="frozen", uses_labels=False)
-    first = {name: np.load(trained / "per_query.npz")[name] for name in ("map@10", "hit@1")}
-    kept = dict(np.load(frozen / "per_query.npz"))
-    rng = np.random.default_rng(0)
-    noise = 0.02 * rng.standard_normal(len(kept["map@10"]))
-    write_arrays(frozen / "per_query.npz", {**kept, **first, "map@10": first["map@10"] + noise - noise.mean()})
+    first = ("map@10", "hit@1")
+    for file in ("per_query.npz", "replicates.npz"):
+        kept, better = (dict(np.load(folder / file)) for folder in (frozen, trained))
+        write_arrays(frozen / file, {n: (better if n.rpartition("/")[2] in first else kept)[n] for n in kept})
     (record,) = [run for run in all_runs(tmp_path) if run.folder == trained]
     same = {name: record.result.scores[name] for name in first}
     (other,) = [run for run in all_runs(tmp_path) if run.folder == frozen]
