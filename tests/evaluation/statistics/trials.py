@@ -27,6 +27,7 @@ from bench.evaluation.replicates import Ranked
 from bench.evaluation.statistics.estimates import Measured, estimate
 from bench.evaluation.statistics.jackknife import groups_of_classes, groups_of_images
 from bench.evaluation.statistics.paired_tests import compare, compare_with_best
+from bench.report.tables.entries import entry_of, find_entry
 
 DIMENSIONS = 6
 SPREAD = 0.9  # of the class's places, where an image is 1 from its own
@@ -45,7 +46,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Found:
-    """What trials of a cell gave, as shares. false: like embeddings told apart; covered: intervals with the mean."""
+    """What trials of a cell gave. false: share of like embeddings told apart; covered: of intervals with the truth."""
 
     trials: int
     false: float
@@ -155,6 +156,20 @@ def _gap(world: World, better: float, cell: Cell, trials: int) -> tuple[float, f
     return float(np.mean([one.difference for one in found])), float(np.mean([one.detectable for one in found]))
 
 
+def splits(folder: Path, metric: str = METRIC, count: int = 200, seed: int = 0) -> tuple[float, int]:
+    """Return in which share of random splits three seeds of a method are told from three others, and of how many seeds.
+
+    folder: of one setting's finished runs, ``seed0``, ``seed1``, ...
+    """
+    runs = find_entry(str(folder), folder).runs
+    rng, wrong = np.random.default_rng(seed), 0
+    for _ in range(count):
+        drawn = [runs[at] for at in rng.permutation(len(runs))[:6]]
+        one, other = (entry_of(half).measured(metric) for half in (drawn[:3], drawn[3:]))
+        wrong += compare(one, [other])[0].separable
+    return wrong / count, len(runs)
+
+
 def cells() -> Iterator[Cell]:
     """Every cell of the page."""
     for protocol, classes in product(("loo", "holdout", "database", "given"), (2, 5, 9, 20, 100)):
@@ -173,8 +188,7 @@ def page(trials: int, workers: int) -> str:
         "",
         f"Made by `python -m tests.evaluation.statistics.trials --write FILE`: {trials} simulated test sets a row. Two",
         "like embeddings should be told apart in 5 % of them, and the 95 % interval should hold the true mean in 95 %;",
-        "less of the first and more of the second is the safe side.",
-        "[Statistics](statistics.md) says how both are made.",
+        "less of the first and more of the second is the safe side. [How both are made](statistics.md).",
         "",
         "| classes are | protocol | classes | images | told apart, though alike | interval holds the mean |",
         "|---|---|---:|---:|---:|---:|",
@@ -206,7 +220,12 @@ def main(write: Callable[[str], object] = print) -> None:
     parser.add_argument("--trials", type=int, default=500)
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     parser.add_argument("--write", metavar="FILE", help="The page to write; without it, it is printed.")
+    parser.add_argument("--splits", metavar="RUNS", type=Path, help="Only split the seeds of one setting in two.")
     asked = parser.parse_args()
+    if asked.splits is not None:
+        share, seeds = splits(asked.splits)
+        write(f"{share:.1%} of 200 splits of {seeds} seeds of one method are told apart")
+        return
     text = page(asked.trials, asked.workers)
     write(text) if asked.write is None else Path(asked.write).write_text(text, encoding="utf-8")
 
