@@ -87,7 +87,8 @@ def label_panels(records: Sequence[RunRecord]) -> list[LabelPanel]:
         if any(_labels(run) is not None for run in runs):
             for run in runs:
                 try:
-                    entry_of([run]).measured(_METRICS[0])
+                    for metric in _METRICS:
+                        entry_of([run]).measured(metric)
                     panels[_test(run), _choice(run)][line].append(run)
                 except DataError as error:
                     _LOG.warning("left out of the label budgets: %s", error)
