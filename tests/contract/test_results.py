@@ -92,7 +92,7 @@ def results(draw: st.DrawFn) -> RunResult:
         engine=draw(
             st.none() | st.builds(EngineFacts, WORDS, st.none() | WORDS, st.none() | WORDS, st.none() | NUMBERS)
         ),
-        costs=draw(st.builds(Costs, COUNTS, COUNTS, st.none() | COUNTS, st.none() | COUNTS, st.none() | NUMBERS)),
+        costs=draw(st.builds(Costs, COUNTS, COUNTS, *[st.none() | COUNTS] * 2, st.none() | WORDS, st.none() | NUMBERS)),
         timings=draw(SHARES),
         latency=draw(SHARES),
     )

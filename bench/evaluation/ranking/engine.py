@@ -88,7 +88,8 @@ def rank_without(
     whole = replace(layouts[0], left_out=layouts[0].left_out[:0])
     columns = grouped_columns(gallery, whole.order)
     problem = Problem(queries, columns, whole, *equal_rows(len(columns), columns.take), keep, full=True)
-    step = min(fitting_rows(columns.padded), round_up(-(-len(queries) // threads), TILE_ROWS))
+    each = round_up(-(-len(queries) // threads), TILE_ROWS)
+    step = max(TILE_ROWS, min(fitting_rows(columns.padded), each))
 
     def work(rows: slice) -> list[tuple[int, T]]:
         return [(place, reduce(block)) for place, block in WholeRows(problem, step).ranked_without(rows, layouts)]
