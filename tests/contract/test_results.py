@@ -61,7 +61,7 @@ THRESHOLDS = st.builds(
 AUDITS = st.builds(
     Audit,
     *[st.lists(st.builds(Overlap, WORDS, WORDS, *[COUNTS] * 4), max_size=2).map(tuple)] * 2,
-    COUNTS,
+    *[COUNTS] * 2,
     *[st.lists(WORDS, max_size=2).map(tuple)] * 2,
 )
 SPECS = st.builds(
@@ -81,6 +81,7 @@ def results(draw: st.DrawFn) -> RunResult:
         scores=scores,
         macro=draw(st.just({}) | st.just(scores)),
         ci95={name: draw(PAIRS) for name in scores},
+        ci95_other_classes={name: draw(PAIRS) for name in scores},
         flags=draw(st.lists(WORDS, max_size=3).map(tuple)),
         controls=draw(
             st.lists(st.builds(Control, WORDS, NUMBERS, st.none() | NUMBERS, st.booleans(), WORDS)).map(tuple)
