@@ -60,8 +60,9 @@ THRESHOLDS = st.builds(
 )
 AUDITS = st.builds(
     Audit,
-    *[st.lists(st.builds(Overlap, WORDS, WORDS, *[COUNTS] * 4), max_size=2).map(tuple)] * 2,
     *[COUNTS] * 2,
+    *[st.lists(st.builds(Overlap, WORDS, WORDS, *[COUNTS] * 4), max_size=2).map(tuple)] * 2,
+    COUNTS,
     *[st.lists(WORDS, max_size=2).map(tuple)] * 2,
 )
 SPECS = st.builds(
