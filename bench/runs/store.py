@@ -3,6 +3,7 @@
 runs/<dataset>/<protocol>/<method>/<spec-key>/seed<k>/
     run.json              what was run, how it went, every score; written last, so its presence means "finished"
     per_query.npz         every metric's value for every query, ids, and the first neighbours
+    replicates.npz        every score without each group of images, and of classes
     embeddings.safetensors
     weights.safetensors
     samples.npz           some originals and their reconstructions, where the method decodes
