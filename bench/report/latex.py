@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.report.aggregate.overall import Overall
-from bench.report.tables.footnotes import busy, made, queries
+from bench.report.tables.footnotes import busy, made, queries, ranks
 from bench.report.tables.frame import counted, shown_columns
 from bench.report.tables.leaderboard import cell, groups_of, ranked_rows, titled
 from bench.report.tables.wording import failures, row_labels
@@ -64,7 +64,7 @@ def _table(title: str, group: pd.DataFrame, number: int, columns: Sequence[str])
         rows.append([rf"\textbf{{{escape(text)}}}" if rank == 1 else escape(text) for text in texts])
     heads = ["#", "method", *(titled(column) for column in shown), "seeds"]
     below = [
-        *(escape(f"{text}.") for text in (queries(group), busy(group)) if text),
+        *(escape(f"{text}.") for text in (queries(group), *ranks(group), busy(group)) if text),
         escape(made(group)),
         *(escape(line.replace("`", "")) + "." for line in failures(group)),
     ]

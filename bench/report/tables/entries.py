@@ -58,9 +58,12 @@ class Entry:
         """What its intervals shown speak of, by ``estimand_of``."""
         return estimand_of(self.runs[0].result)
 
-    def measured(self, metric: str) -> Measured:
-        """Read a metric's score of each seed, and what it is without each group. Raises DataError where it is gone."""
-        name = f"{self.estimand}/{metric}"
+    def measured(self, metric: str, estimand: str | None = None) -> Measured:
+        """Read a metric's score of each seed, and what it is without each group; by default of what is shown.
+
+        Raises DataError where it is gone.
+        """
+        name = f"{estimand or self.estimand}/{metric}"
         left_out = [read_arrays(run.folder / REPLICATES, name)[name] for run in self.runs]
         scores = [run.result.scores.get(metric, np.nan) for run in self.runs]
         return Measured(np.array(scores, dtype=np.float64), np.stack(left_out))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.contract import DRAW
 from bench.evaluation.metrics.metric import Metric
+from bench.evaluation.statistics.jackknife import OTHER_CLASSES, THESE_CLASSES
 from bench.report.tables.footnotes import made, notes
 from bench.report.tables.frame import (
     counted,
@@ -117,10 +118,20 @@ def _row(name: str, kind: tuple[str, str], runs: pd.DataFrame) -> dict[str, Any]
         "sd_of_draws": rounded(spread) if several else {},
         "ci95": rounded({c.name: ends for c in shown if (ends := _ends(runs, c.name)) is not None}),
         "interval_of": runs["interval_of"].iloc[0],
+        "ci95_of_first_run": {
+            THESE_CLASSES: _first_run(runs, shown, "ci95"),
+            OTHER_CLASSES: _first_run(runs, shown, "other_classes_ci95"),
+        },
         "p_from_best": rounded(mean_over(runs, "p_from_best")),
         "notes": notes(runs),
         **_choices(runs.iloc[0]),
     }
+
+
+def _first_run(runs: pd.DataFrame, shown: Sequence[Metric], kind: str) -> dict[str, Any]:
+    """Return the intervals of one kind that the first run has, by metric."""
+    found = {column.name: interval_of(runs, f"{column.name}_{kind}") for column in shown}
+    return {name: rounded(ends) for name, ends in found.items() if ends is not None}
 
 
 def _draw_revisions(group: pd.DataFrame) -> list[str]:

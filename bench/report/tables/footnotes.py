@@ -41,7 +41,14 @@ def below(group: pd.DataFrame) -> list[str]:
     """Return the paragraphs under a table: queries scored, what its ranks can tell, leaks, seen classes, how made."""
     asked = [f"**Queries**: {text}." for text in [queries(group)] if text]
     timed = [f"**Latency**: {text}." for text in [busy(group)] if text]
-    return [*asked, *_ranks(group), *_leaks(group), *_seen_classes(group), *timed, made(group)]
+    return [
+        *asked,
+        *(f"**Ranks**: {text}." for text in ranks(group)),
+        *_leaks(group),
+        *_seen_classes(group),
+        *timed,
+        made(group),
+    ]
 
 
 def queries(group: pd.DataFrame) -> str:
@@ -68,9 +75,9 @@ def busy(runs: pd.DataFrame) -> str:
     )
 
 
-def _ranks(group: pd.DataFrame) -> list[str]:
-    """Return what the ranks of a table can tell, or nothing."""
-    return [f"**Ranks**: {text}." for text in sorted({text for text in group["rank_note"] if text})]
+def ranks(group: pd.DataFrame) -> list[str]:
+    """Return what the ranks and intervals of a table can tell, in words; nothing for a table of one row."""
+    return sorted({text for text in group["rank_note"] if text})
 
 
 def _leaks(group: pd.DataFrame) -> list[str]:

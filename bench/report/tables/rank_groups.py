@@ -127,7 +127,19 @@ def _note(compared: Sequence[Comparison], entries: Sequence[Entry], metric: Metr
         f"{ESTIMANDS[entries[0].estimand]} and other seeds (corrected for the best being chosen afterwards). The "
         f"smallest difference from the best that this query set shows with 80 % power is {reach}"
         + (of_one if single else "")
+        + _otherwise(entries[0], metric)
     )
+
+
+def _otherwise(best: Entry, metric: Metric) -> str:
+    """Return what ± speaks of, and what it would be for the best row if it spoke of the other estimand."""
+    shown = best.estimand
+    other = next(one for one in ESTIMANDS if one != shown)
+    try:
+        found = estimate(best.measured(metric.name, other))
+    except DataError:  # too few classes
+        return ""
+    return f". ± is for {ESTIMANDS[shown]}; for {ESTIMANDS[other]} the best row has {found}"
 
 
 def columns_of(rank_group: RankGroup | None, rank_by: str = DEFAULT) -> dict[str, Any]:
