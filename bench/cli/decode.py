@@ -146,7 +146,7 @@ def _prepared(run: TrainedRun, path: Path) -> Any:
     from bench.search.preparation import Preparation
 
     try:
-        return Preparation(run.shape, run.resize.mode, run.resize.value_range).file(path)
+        return Preparation.of(run.shape, run.resize).file(path)
     except UnreadableImageError as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
 

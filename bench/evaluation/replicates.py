@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
-from bench.evaluation.ranking.backend import RankedBlock, ranked_block
+from bench.evaluation.ranking.backend import Problem, RankedBlock, ranked_block
 from bench.evaluation.ranking.engine import rank_without
 from bench.evaluation.ranking.ranks import Ranks
 from bench.evaluation.ranking.relevance import Layout
@@ -55,10 +55,11 @@ class Ranked:
         chosen = self._ranked_again(groups.count) if self.full else np.empty(0, dtype=np.int64)
         changes = self._exact_changes(chosen, layouts, threads) if self.full else [{} for _ in layouts]
         near = len(chosen) < len(self.data.layout)
+        before = self._nearest if near else {}  # once, and not in every thread
 
         def without(group: int) -> dict[str, float]:
             stays = (groups.query != group) & (layouts[group].relevant > 0)
-            cheap = self._near_changes(layouts[group]) if near else {}
+            cheap = self._near_changes(layouts[group], before) if near else {}
             return {
                 name: _mean(values[stays], np.nan) + _change(stays, chosen, changes[group].get(name), cheap.get(name))
                 for name, values in self.values.items()
@@ -80,12 +81,11 @@ class Ranked:
     def _exact_changes(self, chosen: Ints, layouts: Sequence[Layout], threads: int) -> list[dict[str, Floats]]:
         """Return by group what the chosen queries' values change by, float64 ``(chosen,)`` by metric."""
         labels = self.data.query_labels[chosen]
+        problem = replace(self._problem, queries=self.data.query.some(chosen), layout=self.data.layout.subset(chosen))
         blocks = rank_without(
-            self.data.query.some(chosen),
-            self.data.gallery,
+            problem,
             [layout.subset(chosen) for layout in layouts],
             lambda block: self.score(block, labels[block.rows]),
-            keep=self.neighbors.shape[1],
             threads=threads,
         )
         return [
@@ -93,10 +93,16 @@ class Ranked:
             for group in blocks
         ]
 
-    def _near_changes(self, layout: Layout) -> dict[str, Floats]:
+    @cached_property
+    def _problem(self) -> Problem:
+        """What is ranked again: the same for groups of images and of classes."""
+        data = self.data
+        return Problem.of(data.query, data.gallery, data.layout, keep=self.neighbors.shape[1], full=True)
+
+    def _near_changes(self, layout: Layout, before: Mapping[str, Floats]) -> dict[str, Floats]:
         """Return what values change by, as far as the first neighbours show it, float64 ``(q,)`` by metric."""
         values = self._near_values(layout)
-        return {name: values[name] - before for name, before in self._nearest.items()}
+        return {name: values[name] - value for name, value in before.items()}
 
     @cached_property
     def _nearest(self) -> dict[str, Floats]:

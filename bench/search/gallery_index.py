@@ -161,7 +161,7 @@ class IndexBuilder:
     def _embedded(self, root: Path, run: TrainedRun, progress: Progress, map_files: Map) -> Iterator[Ints]:
         """Fill in the rows that are not done, and yield those that are then, a batch at a time."""
         todo, index = self.missing, self.index
-        read = partial(_read, root, Preparation(run.shape, run.resize.mode, run.resize.value_range))
+        read = partial(_read, root, Preparation.of(run.shape, run.resize))
         with warnings.catch_warnings():
             warnings.filterwarnings(
                 "ignore", module=r"PIL\."

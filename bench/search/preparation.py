@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
-from bench.contract import DataError, ImageShape
+from bench.contract import DataError, ImageShape, Resize
 from bench.data.decoding.decode_image import decode_picture, read_picture
 from bench.data.decoding.image_source import UnreadableImageError
 
@@ -30,6 +30,11 @@ class Preparation:
     shape: ImageShape
     resize: ResizeMode = "crop"
     value_range: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, shape: ImageShape, resize: Resize) -> Preparation:
+        """Return how a run's own pictures were prepared."""
+        return cls(shape, resize.mode, resize.value_range)
 
     def file(self, path: Path | str) -> Pixels:
         """Prepare an image file; see `bench.data.decoding.decode_image.decode_picture`."""

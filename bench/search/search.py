@@ -84,9 +84,7 @@ class Searcher:
     @classmethod
     def of(cls, run: TrainedRun, items: Items | None = None) -> Searcher:
         """Return what searches items, by default the gallery that the run was scored on, with the run's method."""
-        return cls(
-            run, Preparation(run.shape, run.resize.mode, run.resize.value_range), items or Items.of_run(run.gallery())
-        )
+        return cls(run, Preparation.of(run.shape, run.resize), items or Items.of_run(run.gallery()))
 
     def by_file(self, path: Path | str, k: int = 8, *, exclude: str | None = None) -> Answer:
         """Return the k nearest items of an image file. Raises UnreadableImageError. See `by_vector`."""

@@ -105,7 +105,7 @@ def open_galleries(
 def _add(found: dict[Place, SharedGallery], record: RunRecord, run: TrainedRun) -> None:
     kept = run.gallery()
     contestant = Contestant(record.result.method, run, kept.vectors)
-    place, preparation = record.result.place, Preparation(run.shape, run.resize.mode, run.resize.value_range)
+    place, preparation = record.result.place, Preparation.of(run.shape, run.resize)
     known = found.get(place)
     if known is None:
         found[place] = SharedGallery(place, kept.labels, kept.ids, kept.classes, preparation, (contestant,))

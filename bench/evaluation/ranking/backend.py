@@ -12,7 +12,7 @@ from bench.evaluation.ranking.arrays import Ints, Neighbors, Scores, Vectors
 from bench.evaluation.ranking.kernel import count_block, nearest_columns
 from bench.evaluation.ranking.ranks import Ranks
 from bench.evaluation.ranking.relevance import Layout
-from bench.evaluation.ranking.vectors import Rows
+from bench.evaluation.ranking.vectors import Rows, equal_rows
 
 # Matrix products work in small tiles, and the last, narrower tiles may add in another order: the same two vectors would
 # then score differently in the last bit from place to place. Padding to full tiles with zeros makes most kernels add
@@ -112,6 +112,12 @@ class Problem:
     originals: Ints
     keep: int
     full: bool
+
+    @classmethod
+    def of(cls, queries: Rows, gallery: Rows, layout: Layout, *, keep: int, full: bool) -> Problem:
+        """Group the gallery's columns and find those that are equal."""
+        columns = grouped_columns(gallery, layout.order)
+        return cls(queries, columns, layout, *equal_rows(len(columns), columns.take), keep, full)
 
 
 class Ranker(Protocol):

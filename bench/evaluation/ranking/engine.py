@@ -11,7 +11,6 @@ import itertools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TypeVar
 
 from bench.contract import UsageError
@@ -23,12 +22,11 @@ from bench.evaluation.ranking.backend import (
     Ranker,
     WholeRows,
     fitting_rows,
-    grouped_columns,
     round_up,
 )
 from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.streaming import Windows, window_rows
-from bench.evaluation.ranking.vectors import Rows, equal_rows
+from bench.evaluation.ranking.vectors import Rows
 
 T = TypeVar("T")
 _MOST_THREADS = 8  # each has a buffer of 64 to 128 MB
@@ -54,8 +52,7 @@ def rank_gallery(
     block_rows: queries ranked at once, by default as many as fit in a buffer of bounded size.
     device: "cpu", or a torch device, where one thread ranks.
     """
-    columns = grouped_columns(gallery, layout.order)
-    problem = Problem(queries, columns, layout, *equal_rows(len(columns), columns.take), keep, full)
+    problem = Problem.of(queries, gallery, layout, keep=keep, full=full)
     threads = threads if device == "cpu" else 1
     step, make = _ranker(problem, device)
     step = block_rows or min(step, round_up(-(-len(queries) // threads), TILE_ROWS))  # work for every thread
@@ -72,30 +69,25 @@ def rank_gallery(
 
 
 def rank_without(
-    queries: Rows,
-    gallery: Rows,
+    problem: Problem,
     layouts: Sequence[Layout],
     reduce: Callable[[RankedBlock], T],
     *,
-    keep: int,
     threads: int = 1,
 ) -> list[list[T]]:
     """Rank the gallery as ``rank_gallery`` does once for each layout, multiplying the vectors only once.
 
-    layouts: one and the same but for the columns that are left out. Returns for each of them what ``reduce`` makes of
+    layouts: the problem's own but for the columns that are left out. Returns for each of them what ``reduce`` makes of
     its blocks, in query order. Whole rows of scores are held for at least 16 queries at once, however long they are.
     """
-    whole = replace(layouts[0], left_out=layouts[0].left_out[:0])
-    columns = grouped_columns(gallery, whole.order)
-    problem = Problem(queries, columns, whole, *equal_rows(len(columns), columns.take), keep, full=True)
-    each = round_up(-(-len(queries) // threads), TILE_ROWS)
-    step = max(TILE_ROWS, min(fitting_rows(columns.padded), each))
+    each = round_up(-(-len(problem.queries) // threads), TILE_ROWS)
+    step = max(TILE_ROWS, min(fitting_rows(problem.columns.padded), each))
 
     def work(rows: slice) -> list[tuple[int, T]]:
         return [(place, reduce(block)) for place, block in WholeRows(problem, step).ranked_without(rows, layouts)]
 
     found: list[list[T]] = [[] for _ in layouts]
-    for place, reduced in itertools.chain.from_iterable(_in_threads(work, len(queries), step, threads)):
+    for place, reduced in itertools.chain.from_iterable(_in_threads(work, len(problem.queries), step, threads)):
         found[place].append(reduced)
     return found
 

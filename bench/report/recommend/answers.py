@@ -33,7 +33,7 @@ class Rival:
 
     @property
     def separable(self) -> bool:
-        """Whether the two can be told apart at 5 %, corrected for all that the winner was compared with."""
+        """Whether the two can be told apart at 5 %, corrected for the choice of the winner."""
         return self.found is not None and self.found.separable
 
 

@@ -115,9 +115,10 @@ def _comparable(rows: dict[Row, Entry], ordered: Sequence[Row], metric: Metric) 
 
 
 def _note(compared: Sequence[Comparison], entries: Sequence[Entry], metric: Metric) -> str:
-    """Return what this query set can show, in words; nothing for a table of one."""
+    """Return what this query set can show, in words; of a table of one what its interval speaks of."""
+    of_interval = _of_interval(entries[0], metric)
     if not compared:
-        return ""
+        return of_interval
     shown = [f"{one:.3f}" for one in (min(c.detectable for c in compared), max(c.detectable for c in compared))]
     reach = shown[0] if shown[0] == shown[1] else f"{shown[0]} (the row most like it) to {shown[1]} (the least)"
     single = sum(len(entry.runs) == 1 and entry.runs[0].result.trained for entry in entries)
@@ -127,19 +128,19 @@ def _note(compared: Sequence[Comparison], entries: Sequence[Entry], metric: Metr
         f"{ESTIMANDS[entries[0].estimand]} and other seeds (corrected for the best being chosen afterwards). The "
         f"smallest difference from the best that this query set shows with 80 % power is {reach}"
         + (of_one if single else "")
-        + _otherwise(entries[0], metric)
+        + f". {of_interval}"
     )
 
 
-def _otherwise(best: Entry, metric: Metric) -> str:
+def _of_interval(best: Entry, metric: Metric) -> str:
     """Return what ± speaks of, and what it would be for the best row if it spoke of the other estimand."""
     shown = best.estimand
     other = next(one for one in ESTIMANDS if one != shown)
     try:
         found = estimate(best.measured(metric.name, other))
     except DataError:  # too few classes
-        return ""
-    return f". ± is for {ESTIMANDS[shown]}; for {ESTIMANDS[other]} the best row has {found}"
+        return f"± is for {ESTIMANDS[shown]}"
+    return f"± is for {ESTIMANDS[shown]}; for {ESTIMANDS[other]} the best row has {found}"
 
 
 def columns_of(rank_group: RankGroup | None, rank_by: str = DEFAULT) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from bench.evaluation.ranking import kernel
 from bench.evaluation.ranking.arrays import Ints, Scores, Vectors
-from bench.evaluation.ranking.backend import RankedBlock
+from bench.evaluation.ranking.backend import Problem, RankedBlock
 from bench.evaluation.ranking.engine import rank_gallery, rank_without
 from bench.evaluation.ranking.relevance import Layout, build_layout
 from bench.evaluation.ranking.vectors import Rows, check_vectors
@@ -199,7 +199,8 @@ def test_a_ranking_without_some_items_is_that_of_the_smaller_gallery(threads: in
         return block.pessimistic.values.tolist(), block.optimistic.values.tolist(), block.neighbors.tolist()
 
     without = [layout.without(items) for items in gone]
-    found = rank_without(raw(query), raw(gallery), without, plain, keep=30, threads=threads)
+    whole = Problem.of(raw(query), raw(gallery), layout, keep=30, full=True)
+    found = rank_without(whole, without, plain, threads=threads)
     for items, blocks in zip(gone, found, strict=True):
         stay = np.flatnonzero(~items)
         smaller = build_layout(labels, gallery_labels[stay], ids[:23], ids[stay])
