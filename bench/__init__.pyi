@@ -13,6 +13,7 @@ from bench.contract import UsageError as UsageError
 from bench.evaluation.evaluate import Evaluation as Evaluation
 from bench.evaluation.evaluate import evaluate as evaluate
 from bench.evaluation.indexes.recipes import IndexRecipe as IndexRecipe
+from bench.options import file_option as file_option
 from bench.options import tunable as tunable
 from bench.plugins import dataset as dataset
 from bench.plugins import encoder as encoder

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.contract import FIRST, Draw, UsageError
+from bench.contract import FIRST, Draw, MethodError, UsageError
 from bench.naming import canonical, did_you_mean
 from bench.options import build, option_types
 from bench.plugins import DATASET, ENGINE, METHOD, Kind
@@ -34,7 +34,8 @@ class Settings:
     choice of images, apart from the seeds of training, or ``first`` (see `bench.data.splits.protocols`); split_seeds:
     several of them in its place, each with all seeds of training; broken: see DataPlace; engine: what computes the
     vectors of a fitted method; mirror_test: whether each vector is the mean of an image's and its mirror image's, of
-    every method, where the data may be mirrored; report_dir: where tables and the page go, None for ``report`` in the
+    every method, where the data may be mirrored; deterministic: whether runs give the same bits each time, whatever the
+    number of threads (they use one); report_dir: where tables and the page go, None for ``report`` in the
     folder of the runs.
     """
 
@@ -57,6 +58,7 @@ class Settings:
     device: str = "auto"
     engine: str = "torch"
     mirror_test: bool = False
+    deterministic: bool = False
     threads: int | None = None
     image_size: str | None = None
     data_root: str | None = None
@@ -84,7 +86,11 @@ class Settings:
 
     def draws(self) -> list[Settings]:
         """Return the settings of each draw of images: as they are where one split seed is given."""
-        return [replace(self, split_seed=draw, split_seeds=()) for draw in dict.fromkeys(self.split_seeds)] or [self]
+        return [self.drawn(draw) for draw in dict.fromkeys(self.split_seeds)] or [self]
+
+    def drawn(self, seed: Draw | None) -> Settings:
+        """Return the settings of one draw of images, None for the default one."""
+        return replace(self, split_seed=0 if seed is None else seed, split_seeds=())
 
     @property
     def report(self) -> Path:
@@ -173,6 +179,7 @@ def options_for(words: Sequence[str], names: Sequence[str]) -> dict[str, dict[st
     Raises UsageError with one line for each word that is malformed, or that no chosen method knows.
     """
     shares: dict[str, dict[str, str]] = {name: {} for name in names}
+    takes = {name: _options_of(name) for name in names} if words else {}
     problems: list[str] = []
     for word in words:
         key, equals, value = word.partition("=")
@@ -184,9 +191,9 @@ def options_for(words: Sequence[str], names: Sequence[str]) -> dict[str, dict[st
         if dot and canonical(owner) not in names:
             problems.append(f"-o {word}: method {owner!r} is not among those to run ({', '.join(names)})")
             continue
-        takers = [canonical(owner)] if dot else [name for name in names if option in option_types(get_method(name))]
+        takers = [canonical(owner)] if dot else [name for name, has in takes.items() if has is None or option in has]
         if not takers:
-            known = sorted({field for name in names for field in option_types(get_method(name))})
+            known = sorted({field for options in takes.values() for field in options or ()})
             has = f"options: {', '.join(known)}" if known else "no options at all"
             problems.append(f"{' and '.join(names)}: no option {option!r}{did_you_mean(option, known)} ({has})")
         for name in takers:
@@ -194,6 +201,14 @@ def options_for(words: Sequence[str], names: Sequence[str]) -> dict[str, dict[st
     if problems:
         raise UsageError("\n".join(problems))
     return shares
+
+
+def _options_of(name: str) -> list[str] | None:
+    """Return a method's options, None where it cannot be imported: its run will say so."""
+    try:
+        return list(option_types(get_method(name)))
+    except MethodError:
+        return None
 
 
 def _read(path: Path | None) -> tuple[str, dict[str, Any]]:
@@ -243,4 +258,6 @@ def _checked(problems: list[str], where: str, make: Any) -> Any:
         return make()
     except UsageError as error:
         problems.extend(f"{where}: {line}" for line in str(error).splitlines())
-        return None
+    except MethodError:  # its run, if there is one, will say so
+        pass
+    return None

@@ -1,7 +1,8 @@
 """A plugin's dataclass fields are its options: from words or TOML values to checked field values.
 
 The same few types serve the command line (``-o margin=0.3``), ``bench.toml`` and ``run.json``: bool, int, float, str,
-``Literal``, ``X | None`` and ``tuple[X, ...]``. A field made with ``tunable`` also says what ``simbench tune`` may try.
+``Literal``, ``X | None`` and ``tuple[X, ...]``. A field made with ``tunable`` also says what ``simbench tune`` may try;
+one made with ``file_option`` or ``plugin_option`` says what its text names, whose content then decides a run as well.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from bench.contract import MethodError, SimbenchError, UsageError
 from bench.naming import did_you_mean
+from bench.plugins import Kind
 
 P = TypeVar("P")
 T = TypeVar("T")
 
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 _SPACE = "simbench.space"  # the key of a field's metadata under which its range or choices lie
+_NAMES = "simbench.names"  # likewise, what its text names: a `FileNamed`, or a kind of plugin
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,48 @@ def tunable(
         raise MethodError(f"the default {default!r} is not among the values to try: {space}")
     made: T = field(default=default, metadata={_SPACE: space})
     return made
+
+
+@dataclass(frozen=True)
+class FileNamed:
+    """What an option's text names: a file, unless it is one of some words."""
+
+    words: tuple[str, ...] = ()
+
+
+def file_option(default: str, *, words: Sequence[str] = ()) -> str:
+    """Return a dataclass field whose text names a file: what is in the file decides a run, where it lies does not.
+
+    Args:
+        default: the option's default.
+        words: texts that name no file, such as ``pretrained``.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Centres:
+        ...     codebook: str = file_option("none", words=("none",))
+        >>> names_of(Centres)
+        {'codebook': FileNamed(words=('none',))}
+    """
+    made: str = field(default=default, metadata={_NAMES: FileNamed(tuple(words))})
+    return made
+
+
+def plugin_option(kind: Kind, default: str) -> str:
+    """Return a dataclass field whose text names a plugin of a kind, whose source then decides a run as well.
+
+    Args:
+        kind: one of `bench.plugins.KINDS`; what stands behind a slash in the text is the plugin's own affair.
+        default: the option's default.
+    """
+    made: str = field(default=default, metadata={_NAMES: kind})
+    return made
+
+
+def names_of(cls: type) -> dict[str, FileNamed | Kind]:
+    """Return what the options of a plugin class name, of those that say so, in the order of the class."""
+    return {one.name: one.metadata[_NAMES] for one in fields(cls) if one.init and _NAMES in one.metadata}
 
 
 def search_space(cls: type) -> dict[str, Range | Choice]:

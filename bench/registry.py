@@ -11,6 +11,7 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import logging
 import os
 import re
 import sys
@@ -27,6 +28,10 @@ from bench.environment import folders_named_by
 from bench.naming import canonical, did_you_mean
 from bench.plugins import DATASET, METHOD, PROTOCOL, Kind, is_marked, protocol_of
 
+_LOG = logging.getLogger(__name__)
+USER_PACKAGE = "simbench_files_"  # how the packages begin as whose modules the user's files are imported
+_NAME = re.compile(r"\w{1,100}")  # of a plugin that a package brings: a folder is called so
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -39,6 +44,27 @@ class Plugin:
     summary: str
     origin: str
     source: str | EntryPoint = ""
+
+    @property
+    def own(self) -> bool:
+        """Whether it comes with simbench."""
+        return self.origin == "simbench"
+
+    @property
+    def path(self) -> Path | None:
+        """Its file in a folder of the user's, None where something else brings it."""
+        return None if self.own or isinstance(self.source, EntryPoint) else Path(self.origin)
+
+    @property
+    def distribution(self) -> tuple[str, str] | None:
+        """The name and the version of the package that brings it, None where none does."""
+        dist = self.source.dist if isinstance(self.source, EntryPoint) else None
+        return (dist.name, dist.version) if dist else None
+
+    @property
+    def brought_by(self) -> str:
+        """Who brings it, in a few words: simbench, a package's name, or a file's without its folder."""
+        return self.path.name if self.path else self.origin
 
 
 def use_folders(
@@ -101,16 +127,32 @@ def get_plugin(kind: Kind, name: str) -> Any:
     found = find_plugins(kind).get(canonical(name))
     if found is None:
         raise unknown(kind, name)
+    if (kind, found.name, found.origin) in _REFUSED:
+        raise MethodError(_REFUSED[kind, found.name, found.origin])
     try:
         loaded = importlib.import_module(found.source) if isinstance(found.source, str) else found.source.load()
-    except SimbenchError:
+    except (SimbenchError, KeyboardInterrupt):
         raise
-    except Exception as error:  # a file of somebody else's may raise anything
+    except BaseException as error:  # a file of somebody else's may raise anything, SystemExit too
         first = (str(error).splitlines() or [""])[0]
         raise MethodError(
             f"cannot import the {kind.word} {found.name} of {found.origin}: {type(error).__name__}: {first}"
         ) from error
     return _marked(loaded, kind, found.name) if isinstance(loaded, ModuleType) else loaded
+
+
+_REFUSED: dict[tuple[Kind, str, str], str] = {}  # by kind, name and origin
+
+
+def refuse(kind: Kind, name: str, reason: str) -> None:
+    """Have ``get_plugin`` raise MethodError with this reason from now on: importing the plugin ended a process."""
+    plugin = find_plugins(kind)[canonical(name)]
+    _REFUSED[kind, plugin.name, plugin.origin] = reason
+
+
+def refused() -> list[tuple[str, str, str]]:
+    """Return what is refused: the kind's decorator, the name, and the reason."""
+    return [(kind.decorator, name, reason) for (kind, name, _), reason in _REFUSED.items()]
 
 
 def get_method(name: str) -> type[Method]:
@@ -170,7 +212,16 @@ def _builtin(kind: Kind) -> dict[str, Plugin]:
 
 @cache
 def _entry_points(kind: Kind) -> dict[str, EntryPoint]:
-    return {canonical(point.name): point for point in entry_points(group=kind.group)}
+    """Return what packages bring of a kind, by name; a name is data, and one that could be a path is left out."""
+    found = {canonical(point.name): point for point in entry_points(group=kind.group)}
+    for name in [name for name in found if not _NAME.fullmatch(name)]:
+        owner = found[name].dist
+        _LOG.warning(
+            "left out: package %s brings a %s called %s, which is no name of letters, digits and _",
+            owner.name if owner else "unknown", kind.word, ascii(name[:80]),
+        )  # fmt: skip
+        del found[name]
+    return found
 
 
 def _own_folders(kind: Kind) -> list[Path]:
@@ -215,7 +266,7 @@ def _first_line(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> str:
 
 def _package_of(folder: Path) -> str:
     """Return the package, made here, as whose modules a folder's files are imported: each folder has one of its own."""
-    name = f"simbench_files_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    name = f"{USER_PACKAGE}{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     if name not in sys.modules:
         sys.modules[name] = ModuleType(name, f"Plugins of {folder}.")
         sys.modules[name].__path__ = [str(folder)]

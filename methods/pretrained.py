@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench import ImageShape, RunContext, Split, method
+from bench import ImageShape, RunContext, Split, file_option, method
 from bench.principal_components import PrincipalComponents, fit_components
 from bench.training.batches import in_chunks
 from bench.training.embedder import EmbeddingNetwork
+from bench.training.encoders.encoder import WEIGHT_WORDS
 from bench.training.encoders.timm import Backbone, check_backbone
 from bench.training.precision import Precision, mixed_precision
 
@@ -39,7 +40,7 @@ class Pretrained:
     """
 
     model: str = "tf_efficientnet_lite0"
-    weights: str = "pretrained"
+    weights: str = file_option("pretrained", words=WEIGHT_WORDS)
     size: int | None = None
     center: bool = True
     pca: int | None = None

@@ -16,6 +16,7 @@ from bench.cli.options import (
     Given,
     configuration,
     data_places,
+    deterministic,
     executors,
     folders,
     option,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 @option("--cell-time", metavar="1h", help="The longest a cell may take.  [default: the suite's]")
 @option("--cell-memory", metavar="8G", help="The most a cell may hold.  [default: its share of nine tenths of all]")
 @executors
+@deterministic
 @data_places
 @folders
 @wide_tables
@@ -86,6 +88,8 @@ def bench(
     simbench bench --set suite.quick.seeds=0,1,2          another value for a line of bench.toml
     simbench bench --executor ray --address auto          on the Ray cluster that this machine is part of
     """
+    if not listed and sys.platform != "win32":
+        given.try_outside()
     checked = given.load(flags)
     if listed:
         say_suites(checked.suites)

@@ -177,6 +177,12 @@ training = together(
 )
 _device = option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
 hardware = together(_device, option("--threads", type=int, help="Processors to use.  [default: all]"))
+deterministic = option(
+    "--deterministic",
+    is_flag=True,
+    default=None,
+    help="The same bits on any number of threads: compute on one, by deterministic operations.",
+)
 executors = together(
     option("--executor", type=click.Choice(["local", "ray"]), default="local", help="Where jobs run."),
     option("--address", metavar="HOST:PORT|auto", help="The Ray cluster.  [default: one on this machine]"),
@@ -240,6 +246,23 @@ class Given:
         from bench.config import load_config
 
         return load_config(self.config, overrides=self.overrides, flags=flags)
+
+    def try_outside(self, texts: Sequence[str] | None = None) -> bool:
+        """Import code from outside simbench in processes of its own first (see `bench.suites.cell.try_outside`).
+
+        texts: where names of plugins may stand beside the configuration, None for all plugins. Returns whether there is
+        any, but False with --debug, with which all is run in this process.
+        """
+        from bench.plugins import KINDS
+        from bench.registry import find_plugins
+
+        if self.debug or all(one.own for kind in KINDS for one in find_plugins(kind).values()):
+            return False  # and torch is not imported for it
+        from bench.suites.cell import try_outside
+
+        file = self.config or Path("bench.toml")
+        said = file.read_text("utf-8", "replace") if file.is_file() else ""
+        return try_outside(None if texts is None else [*texts, *self.overrides, said])
 
 
 def label_folders(command: Callable[..., Any]) -> Callable[..., Any]:

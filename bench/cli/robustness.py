@@ -94,11 +94,15 @@ def sweep_all(
                 continue
             terminal.log(f"robustness of {record.folder}")
             sweep_run(record, queries(), device=device, threads=threads, progress=terminal.progress, force=force)
-        except Exception as error:  # one run's trouble is no other's, nor the tables'
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # one run's trouble is no other's, nor the tables'
             if debug and not isinstance(error, SimbenchError):
                 raise
             failed = True
-            click.echo(f"simbench: robustness of {record.folder}: {failure_reason(error)}", err=True)
+            click.echo(
+                f"simbench: robustness of {record.folder}: {failure_reason(error, record.result.spec)}", err=True
+            )
     return failed
 
 

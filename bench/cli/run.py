@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,12 @@ import click
 from bench.cli import options
 from bench.cli.options import Given, option
 from bench.cli.terminal import Terminal, leaderboard_text
-from bench.contract import UsageError
+from bench.contract import DRAW, UsageError
 from bench.environment import cache_folder, processors
 
 if TYPE_CHECKING:
-    from bench.config import Settings
+    from bench.config import Config, Settings
+    from bench.contract import Workplace
     from bench.runs.run_plan import Cell
     from bench.runs.store import RunRecord
 
@@ -46,6 +47,7 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
 @option("--quick", is_flag=True, help="A look in seconds: --limit 1000 --epochs 1. Not for conclusions.")
 @options.hardware
 @option("--engine", metavar="NAME", help="What embeds; see `list engines`.  [default: torch]")
+@options.deterministic
 @option("--tensorboard", is_flag=True, help="Also write training curves for TensorBoard into the run folders.")
 @options.data_choices
 @options.draws
@@ -96,6 +98,7 @@ def run(
     terminal = Terminal(quiet=quiet or as_json)
     names = chosen_methods(methods or (DEFAULT_METHOD,))
     words = [*words, *_training_words(flags)]
+    apart = given.try_outside([*names, *words, flags["engine"] or ""])
     checked = given.load(_flags(flags, quick=quick))
     settings = checked.settings
     if settings.split_seeds and flags.get("split_seed") is not None:
@@ -118,9 +121,36 @@ def run(
     ensure_writable(Path(settings.runs))
     ensure_writable(settings.report)
     place = terminal.workplace(settings.runs, device, threads, force=force, debug=given.debug, tensorboard=tensorboard)
-    records = list(run_cells(cells, place))
+    if apart:
+        records = _run_apart(cells, {data.name: word for word, data in collections.items()}, checked, place)
+    else:
+        records = list(run_cells(cells, place))
     _report(records, settings, rank_by, columns, as_json=as_json, wide=wide)
     return int(any(record.status != "done" for record in records))
+
+
+def _run_apart(cells: Sequence[Cell], words: Mapping[str, str], config: Config, place: Workplace) -> list[RunRecord]:
+    """Run the cells with code from outside simbench in processes of their own, then the others here.
+
+    words: of the command line, by the name of the data that each stands for. Returns the records in the cells' order.
+    """
+    from bench.runs.run_plan import run_cells
+    from bench.runs.sources import of_own_code
+    from bench.suites.cell import run_apart
+    from bench.suites.expansion import SuiteCell
+
+    own = [of_own_code(cell.spec) for cell in cells]
+    settings = config.settings
+    outside = [
+        SuiteCell(one.spec, one.seed, one.dataset, words[one.spec.dataset], settings.drawn(one.spec.data.get(DRAW)))
+        for one, here in zip(cells, own, strict=True)
+        if not here
+    ]
+    first = list(
+        run_apart(outside, place, config.datasets)
+    )  # forked from this process while it has computed on one thread only
+    both = {True: run_cells([cell for cell, here in zip(cells, own, strict=True) if here], place), False: iter(first)}
+    return [next(both[here]) for here in own]
 
 
 def _training_words(flags: dict[str, Any]) -> list[str]:

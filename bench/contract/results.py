@@ -15,7 +15,7 @@ from bench.contract.methods import Baseline
 from bench.contract.runs import RunSpec
 from bench.contract.serialization import from_jsonable, to_jsonable
 
-SCHEMA = 3  # of run.json; another number whenever a field here is added, removed, or means something else
+SCHEMA = 4  # of run.json; another number whenever a field here is added, removed, or means something else
 
 Status = Literal["done", "failed"]
 
@@ -24,11 +24,12 @@ Status = Literal["done", "failed"]
 class Provenance:
     """What made a result, outside its specification.
 
-    simbench: its version. commit: hash of the checkout, None outside one; dirty: whether tracked files differ from it,
-    None where that is not known. date: ISO 8601, UTC. command: as it was typed. python: its version; packages:
-    versions by name, None where not installed. system, cpu: as the system names them; ram_gib: in 2^30 bytes. cores:
-    that the process could use. gpu: its name, None where none was used. device: its kind. threads: of the CPU that the
-    run could use.
+    simbench: its version. commit: hash of its checkout, None outside one; dirty: whether tracked files differ from
+    it, or a plugin in use lies in no commit of its own checkout, None where that is not known; uncommitted: the
+    files of those plugins. distributions: versions of the packages that brought a plugin in use, by name. date: ISO
+    8601, UTC. command: as it was typed. python: its version; packages: versions by name, None where not installed.
+    system, cpu: as the system names them; ram_gib: in 2^30 bytes. cores: that the process could use. gpu: its name,
+    None where none was used. device: its kind. threads: of the CPU that the run could use.
     """
 
     simbench: str
@@ -45,6 +46,8 @@ class Provenance:
     gpu: str | None
     device: str
     threads: int
+    distributions: Mapping[str, str] = field(default_factory=dict)
+    uncommitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,10 @@ class RunSpec:
     options: every field of the method, defaults included, so that a changed default is a different run; budget: of
     training; device: its kind; ks: the depths k of metrics@k; ties: the rule for equal similarities; data: what was
     chosen of the data other than by default, by name, which the fingerprint holds too; engine: what computes the
-    vectors, once the method is fitted; mirror_test: whether a vector is the mean of an image's and its mirror image's.
+    vectors, once the method is fitted; mirror_test: whether a vector is the mean of an image's and its mirror image's;
+    deterministic: whether all is computed on one thread, by operations that give the same bits each time; sources:
+    digests of the code that the run is of, by who brings it and file, and of the files that its options name, by
+    ``-o OPTION`` (see `bench.runs.sources`).
     """
 
     dataset: str
@@ -120,17 +123,35 @@ class RunSpec:
     data: Mapping[str, Any] = field(default_factory=dict)
     engine: str = "torch"
     mirror_test: bool = False
+    deterministic: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """Eight hex digits for all of its code, and for the content of each file that an option names."""
+        code = {name: digest for name, digest in self.sources.items() if "/" in name}
+        found = {"code": hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()[:8]} if code else {}
+        files = ((name, digest) for name, digest in self.sources.items() if name not in code)
+        return found | {f"{name.removeprefix('-o ').partition('=')[0]} content": digest[:8] for name, digest in files}
 
     @property
     def key(self) -> str:
-        """The name of its runs' folder: ten hex digits that change with anything that decides a score."""
+        """The name of its runs' folder: ten hex digits that change with anything that decides a score.
+
+        Of a file that an option names, its content does, and not where it lies.
+        """
         facts = asdict(self)
+        facts["options"] = {name: value for name, value in self.options.items() if f"-o {name}" not in self.sources}
         if not facts["data"]:
             del facts["data"]  # all of the data, as runs had it before there was a choice
         if facts["engine"] == "torch":
             del facts["engine"]  # likewise
         if not facts["mirror_test"]:
             del facts["mirror_test"]  # likewise
+        if not facts["deterministic"]:
+            del facts["deterministic"]  # likewise
+        if not facts["sources"]:
+            del facts["sources"]  # likewise
         canonical = json.dumps(facts, sort_keys=True, default=list)
         return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 

@@ -68,6 +68,7 @@ def job_text(module: str, place: Workplace, facts: Mapping[str, Any]) -> str:
         "cache": None if place.cache is None else str(place.cache.absolute()),
         "device": str(place.device),
         "threads": place.threads,
+        "tensorboard": place.tensorboard,
         "command": sys.argv,
         "plugins": plugin_folders(),
         **facts,
@@ -91,6 +92,7 @@ def serve(run: Callable[[Mapping[str, Any], Workplace], int]) -> NoReturn:
         no_progress,
         say,
         cache=None if job["cache"] is None else Path(job["cache"]),
+        tensorboard=job["tensorboard"],
     )
     torch.set_num_threads(place.threads)
     sys.exit(_ended(lambda: run(job, place)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -12,9 +13,11 @@ import numpy as np
 import torch
 
 from bench.contract import Dataset, Method, RunContext, RunSpec, SimbenchError, Split, Workplace
-from bench.environment import require_package
+from bench.environment import blas_threads, require_package
+from bench.naming import canonical
 from bench.options import build
-from bench.registry import get_method
+from bench.plugins import METHOD
+from bench.registry import find_plugins, get_method
 from bench.training.checkpoints import FolderCheckpoints
 
 
@@ -62,13 +65,37 @@ def learnable(dataset: Dataset) -> tuple[Split, Split, tuple[str, ...]]:
     return train, validation, tuple(dataset.classes[label] for label in shown)
 
 
-def failure_reason(error: Exception) -> str:
-    """Return why a fit or what followed it failed, in one line."""
+def failure_reason(error: BaseException, spec: RunSpec) -> str:
+    """Return why a fit or what followed it failed, in one line; of what is no error, with who brings the method."""
     if isinstance(error, SimbenchError):
         return str(error)
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return f"out of memory: {str(error).splitlines()[0] if str(error) else 'the process was refused more'}"
+    if not isinstance(error, Exception):
+        return f"{brought_by(spec)} raised {type(error).__name__}({', '.join(map(repr, error.args))})"
     return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+
+
+def brought_by(spec: RunSpec) -> str:
+    """Return whose code a run is of, in words: its method's, and its file's or package's name."""
+    plugin = find_plugins(METHOD).get(canonical(spec.method))
+    return f"method {spec.method} of {plugin.brought_by if plugin else 'unknown origin'}"
+
+
+@contextmanager
+def same_bits() -> Iterator[None]:
+    """Have torch use operations only that give the same bits each time, and NumPy one thread; torch's is set by runs.
+
+    torch divides a sum among its threads, and rounds each part: only one thread gives the bits of one thread.
+    """
+    before, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses; read when it is first used
+    torch.use_deterministic_algorithms(True)
+    try:
+        with blas_threads(1):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn)
 
 
 def _seed_everything(seed: int, threads: int) -> None:

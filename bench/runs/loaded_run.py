@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,11 @@ from bench.options import build
 from bench.registry import get_method
 from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
 from bench.runs.run_plan import chosen_data, load_collection
+from bench.runs.sources import changed_code
 from bench.runs.store import RUN_FILE, RunRecord, read_run
 from bench.training.checkpoints import load_tensors
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from bench.contract import Ids, Labels, Pixels
@@ -180,6 +184,11 @@ def open_run(where: Path, device: torch.device) -> TrainedRun:
         raise UsageError(
             f"{record.folder}: {error}; a method or an encoder from a file of your own needs its folder: --methods DIR"
         ) from error
+    changed = changed_code(record.result.spec)
+    if changed:
+        logger.warning(
+            "%s: the method %s has changed since this run was made (%s)", record.folder, name, first_few(changed)
+        )
     saver = saver_of(method)
     if saver is None or not record.result.has_weights:
         raise SimbenchError(f"{record.folder}: the method {name} keeps no weights, so that it cannot be used again")

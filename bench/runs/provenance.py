@@ -11,9 +11,10 @@ from pathlib import Path
 
 import torch
 
-from bench.contract import Provenance, UsageError
+from bench.contract import Provenance, RunSpec, UsageError
 from bench.environment import memory_bytes, processors
 from bench.naming import did_you_mean
+from bench.runs.sources import INSTALLED, RECORDED, code_files, distributions_of, plugins_of
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -39,20 +40,18 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "faiss-cpu", "pandas", "pillow", "safetensors")
-
-
-def provenance(device: torch.device, threads: int) -> Provenance:
-    """Return everything outside the specification that a result depends on."""
+def provenance(device: torch.device, threads: int, spec: RunSpec | None = None) -> Provenance:
+    """Return everything outside the specification that a result depends on. spec: the run's, where it is of one."""
     commit, dirty = git_commit(Path(__file__).resolve().parents[2])
+    uncommitted = uncommitted_plugins(spec) if spec else ()
     return Provenance(
         simbench=version("simbench-retrieval"),
         commit=commit,
-        dirty=dirty,
+        dirty=True if uncommitted else dirty,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         python=platform.python_version(),
-        packages={name: _version(name) for name in _PACKAGES},
+        packages={name: _version(name) for name in RECORDED.values()},
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=cpu_name(),
         cores=processors(),
@@ -60,6 +59,8 @@ def provenance(device: torch.device, threads: int) -> Provenance:
         gpu=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         device=device.type,
         threads=threads,
+        distributions=distributions_of(spec) if spec else {},
+        uncommitted=uncommitted,
     )
 
 
@@ -71,6 +72,25 @@ def git_commit(folder: Path) -> tuple[str | None, bool | None]:
     # results/ holds what was published, no code: it does not make the code dirty.
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
     return commit or None, None if changed is None else bool(changed)
+
+
+def uncommitted_plugins(spec: RunSpec) -> tuple[str, ...]:
+    """Return the files of a run's plugins that lie in a git checkout, but not as its last commit has them.
+
+    As ``FOLDER/FILE``. Files that git does not track or ignores are among them, those of installed packages are not.
+    """
+    files = {path.resolve() for kind, plugin in plugins_of(spec) for path in code_files(kind, plugin)}
+    folders: dict[Path, list[str]] = {}
+    for path in sorted(files):
+        if not INSTALLED & set(path.parts):
+            folders.setdefault(path.parent, []).append(path.name)
+    found = []
+    for folder, names in folders.items():
+        told = _git(folder, "status", "--porcelain", "-z", "--untracked-files=all", "--ignored", "--", *names)
+        if told:
+            changed = {Path(entry[3:]).name for entry in told.split("\0") if entry}
+            found += [f"{folder.name}/{name}" for name in names if name in changed]
+    return tuple(found)
 
 
 def cpu_name() -> str:

@@ -6,8 +6,8 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ from bench.evaluation.statistics.means import macro_means
 from bench.files import write_rows
 from bench.runs.artifacts import save_per_query, save_replicates, save_samples, save_vectors, save_weights
 from bench.runs.costs import PICTURES_TIMED, counted_costs, latency_columns, measure_latencies, save_latencies
-from bench.runs.fitting import MemoryHistory, failure_reason, fit_method
+from bench.runs.fitting import MemoryHistory, failure_reason, fit_method, same_bits
 from bench.runs.provenance import provenance
 from bench.runs.sanity_checks import Judgement, judge_run
 from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, run_folder, write_run
@@ -69,11 +69,16 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
         if place.force:
             shutil.rmtree(folder, ignore_errors=True)
         place.log(f"{spec.method} on {spec.dataset} ({spec.protocol}), seed {seed}: {folder}")
-        made_by = provenance(place.device, place.threads)  # now: what runs, not what it is edited to meanwhile
+        if spec.deterministic:
+            place = replace(place, threads=1)
+        made_by = provenance(place.device, place.threads, spec)  # now: what runs, not what it is edited to meanwhile
         run = _Run(spec, seed, dataset, place, folder, made_by)
         try:
-            result = run.result()
-        except Exception as error:
+            with same_bits() if spec.deterministic else nullcontext():
+                result = run.result()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a method of somebody else's may raise anything, SystemExit too
             if place.debug and not isinstance(error, SimbenchError):
                 raise
             result = run.failed(error)
@@ -164,14 +169,14 @@ class _Run:
             seconds=timer.elapsed(),
         )
 
-    def failed(self, error: Exception) -> RunResult:
+    def failed(self, error: BaseException) -> RunResult:
         """Return the result where something was raised; to be called while it is handled."""
         return RunResult.failed(
             self.spec,
             self.seed,
             self.dataset,
             provenance=self.made_by,
-            reason=failure_reason(error),
+            reason=failure_reason(error, self.spec),
             seconds=self.timer.elapsed(),
             traceback=traceback.format_exc(),
         )

@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Config, Settings, height_and_width, options_for, seconds
-from bench.contract import Budget, Collection, DataPlace, Dataset, Loader, Progress, RunSpec, UsageError, Workplace
+from bench.contract import (
+    Budget,
+    Collection,
+    DataPlace,
+    Dataset,
+    Loader,
+    Method,
+    Progress,
+    RunSpec,
+    UsageError,
+    Workplace,
+)
 from bench.data.audit.audit import without_leaks
 from bench.data.layouts.locate import loader_for_path, plugin_of
 from bench.data.splits.fingerprint import fingerprint
@@ -23,6 +34,7 @@ from bench.options import build, values_of
 from bench.plugins import DATASET, METHOD
 from bench.registry import get_dataset, get_method, plugin_names, unknown
 from bench.runs.run import execute
+from bench.runs.sources import sources_of
 from bench.runs.store import RunRecord
 
 _LOG = logging.getLogger(__name__)
@@ -119,11 +131,10 @@ def plan_cells(
     """
     settings = config.settings
     shares = options_for(words, methods)
-    made = {
-        name: build(get_method(name), {**config.methods.get(name, {}), **shares[name]}, owner=f"method {name}")
-        for name in methods
-    }
-    require_engine(settings.engine, device, made)
+    given = {name: {**config.methods.get(name, {}), **shares[name]} for name in methods}
+    made = {name: made_method(name, given[name]) for name in methods}
+    require_engine(settings.engine, device, {name: method for name, method in made.items() if method is not None})
+    options = {name: values_of(method) if (method := made[name]) else given[name] for name in methods}
     cells = []
     for collection in datasets.values():
         if settings.mirror_test and not collection.mirror:
@@ -133,7 +144,7 @@ def plan_cells(
     for collection, drawn in product(datasets.values(), settings.draws()):
         data = chosen_data(collection, drawn, cache)
         for name in methods:
-            spec = spec_of(name, values_of(made[name]), data, drawn, device)
+            spec = spec_of(name, options[name], data, drawn, device)
             cells += [Cell(spec, seed, data) for seed in drawn.seeds]
     return cells
 
@@ -153,7 +164,23 @@ def spec_of(method: str, options: Mapping[str, Any], data: Dataset, settings: Se
         data=data_choices(settings),
         engine=settings.engine,
         mirror_test=settings.mirror_test and data.mirror,
+        deterministic=settings.deterministic,
+        sources=sources_of(method, options, settings.engine),
     )
+
+
+def made_method(name: str, given: Mapping[str, Any]) -> Method | None:
+    """Return a method with its options, or None where it cannot be made: its run will raise why, and be a failed row.
+
+    Raises UsageError for options that it refuses.
+    """
+    try:
+        made: Method = build(get_method(name), given, owner=f"method {name}")
+    except (UsageError, KeyboardInterrupt):
+        raise
+    except BaseException:  # a file of somebody else's may raise anything, SystemExit too
+        return None
+    return made
 
 
 def run_cells(cells: Sequence[Cell], place: Workplace) -> Iterator[RunRecord]:

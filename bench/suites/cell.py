@@ -1,24 +1,162 @@
-"""One cell of a suite as a job for an executor: forked from the runner, or ``python -m bench.suites.cell``."""
+"""One cell of a suite as a job for an executor: forked from the runner, or ``python -m bench.suites.cell``.
+
+Code from outside simbench is imported so before this process does it: it may end or hold up whatever imports it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bench.config import Config, Settings
-from bench.contract import DataError, RunResult, RunSpec, Workplace, from_jsonable, no_progress, to_jsonable
+from bench.contract import (
+    DataError,
+    RunResult,
+    RunSpec,
+    SimbenchError,
+    Workplace,
+    from_jsonable,
+    no_progress,
+    to_jsonable,
+)
 from bench.executors import child
-from bench.executors.executor import Ended
-from bench.options import build
+from bench.executors.executor import LOG, TOLD, Ended, Limits, why_ended
+from bench.executors.process import JobProcess, LocalPool
+from bench.naming import canonical
+from bench.options import build, values_of
+from bench.plugins import ENCODER, ENGINE, KINDS, METHOD, Kind
+from bench.registry import Plugin, find_plugins, get_plugin, refuse, refused
+from bench.runs.fitting import brought_by
 from bench.runs.provenance import provenance
 from bench.runs.run import execute
 from bench.runs.run_plan import chosen_data, load_collection
 from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, write_run
 from bench.suites.expansion import SuiteCell
 
+IMPORT_SECONDS = 30.0  # in which a plugin from outside simbench must be imported and made with its default options
+_CALLED = (METHOD, ENCODER, ENGINE)  # kinds whose code runs while a cell does
+_LOOK_EVERY = 0.05
+_MODULE = "bench.suites.cell"
 FACTS = "cell.json"  # in a run's folder: what its processes took, beside what they found
+
+
+def try_outside(texts: Sequence[str] | None = None) -> bool:
+    """Import every plugin from outside simbench, or those named in some texts, each in a process of its own.
+
+    What ends that process, or takes over 30 s, is refused from then on (`bench.registry.refuse`) with its reason. This
+    process must not have computed on more than one thread, and must not from now on: its cells are forked from it.
+
+    Args:
+        texts: where names may stand, such as words of the command line; those in other words do no harm.
+
+    Returns:
+        Whether there is any such plugin.
+    """
+    words = None if texts is None else canonical(" ".join(texts))
+    outside = [(kind, one) for kind in _CALLED for one in find_plugins(kind).values() if not one.own]
+    found = [(kind, one) for kind, one in outside if words is None or one.name in words]
+    if not found or sys.platform == "win32":
+        return False
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(prefix="simbench-") as home:
+        tries = []
+        for number, (kind, plugin) in enumerate(found):
+            folder = Path(home, str(number))
+            folder.mkdir()
+            tries.append((kind, plugin, folder, _start_import(kind, plugin.name, folder)))
+        for kind, plugin, folder, process in tries:
+            try:
+                while (ended := process.check()) is None:
+                    time.sleep(_LOOK_EVERY / 5)
+            except BaseException:
+                process.kill()
+                raise
+            if not (folder / _IMPORTED).exists():
+                refuse(kind, plugin.name, _why_refused(kind, plugin, ended))
+    return True
+
+
+_IMPORTED = "imported"  # the file that says so
+
+
+def _start_import(kind: Kind, name: str, folder: Path) -> JobProcess:
+    limits, log = Limits(IMPORT_SECONDS), folder / LOG
+    if sys.platform == "linux":
+        return JobProcess.forked(lambda: _import(kind, name, folder), limits, log)
+    place = Workplace(folder, torch.device("cpu"), 1, no_progress, child.say)
+    return JobProcess.spawned(child.job_text(_MODULE, place, {"kind": kind.decorator, "plugin": name}), limits, log)
+
+
+def _import(kind: Kind, name: str, folder: Path) -> int:
+    """Import a plugin, make a method of it as the command does to know its options, and leave a file that says so."""
+    with suppress(Exception):  # raised here as well, and handled
+        loaded = get_plugin(kind, name)
+        if kind is METHOD:
+            values_of(loaded())
+    (folder / _IMPORTED).touch()
+    return 0
+
+
+def _why_refused(kind: Kind, plugin: Plugin, ended: Ended) -> str:
+    why = f"it took over {IMPORT_SECONDS:g} s" if ended.cause == "time" else why_ended(ended, Limits())
+    return f"cannot import the {kind.word} {plugin.name} of {plugin.brought_by}: {why}"
+
+
+def why_failed(cell: SuiteCell, ended: Ended, limits: Limits) -> str:
+    """Return why a cell without a record failed, in one line: with whose code it is of where the code ended it."""
+    why = why_ended(ended, limits)
+    silent = ended.cause == "exit" and not ended.words.startswith(TOLD)
+    return f"{why}: {brought_by(cell.spec)}" if silent else why
+
+
+def run_apart(
+    cells: Sequence[SuiteCell], place: Workplace, datasets: Mapping[str, Mapping[str, Any]]
+) -> Iterator[RunRecord]:
+    """Run cells one after another, each in a process of its own, and yield each record.
+
+    datasets: the options that bench.toml gives. Raises SimbenchError where not even a failure can be recorded.
+    """
+    pool = LocalPool(CellProgram(replace(place, force=False), datasets), Limits())
+    for cell in cells:
+        folder = cell.folder(place.root)
+        record = read_run(folder)
+        if record is None or record.status != "done" or place.force:
+            with locked(folder):
+                if place.force:
+                    shutil.rmtree(folder, ignore_errors=True)
+                sweep(cell, place)
+            ended = _followed(pool, cell, folder, place.log)
+            record = read_run(folder) or record_failure(cell, why_failed(cell, ended, Limits()), ended, place)
+        if record is None:
+            raise SimbenchError(f"{folder / RUN_FILE} vanished while it was written")
+        yield record
+
+
+def _followed(pool: LocalPool[SuiteCell], cell: SuiteCell, folder: Path, tell: Callable[[str], None]) -> Ended:
+    """Start a cell, tell what its log says meanwhile, and return how it ended."""
+    log = folder / LOG
+    log.touch()
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        lines.seek(0, os.SEEK_END)
+        pool.start(cell, folder)
+        try:
+            while not (ended := pool.ended()):
+                time.sleep(_LOOK_EVERY)
+                for line in lines:
+                    tell(line.rstrip("\n"))
+        finally:
+            pool.stop()
+    return ended[0][1]
 
 
 def record_failure(cell: SuiteCell, reason: str, ended: Ended, place: Workplace) -> RunRecord | None:
@@ -27,7 +165,7 @@ def record_failure(cell: SuiteCell, reason: str, ended: Ended, place: Workplace)
     with locked(folder):
         known = read_run(folder)
         if known is None:
-            made_by = provenance(place.device, place.threads)
+            made_by = provenance(place.device, place.threads, cell.spec)
             result = RunResult.failed(
                 cell.spec, cell.seed, cell.dataset, provenance=made_by, reason=reason, seconds=ended.seconds
             )
@@ -63,8 +201,9 @@ class CellProgram:
             "datasets": self.datasets,
             "spec": to_jsonable(cell.spec),
             "seed": cell.seed,
+            "refused": refused(),
         }
-        return child.job_text("bench.suites.cell", self.place, facts)
+        return child.job_text(_MODULE, self.place, facts)
 
     def run(self, cell: SuiteCell) -> int:
         """Run a cell and return the exit code: 0 done, 1 failed. Raises SimbenchError for what cannot be recorded."""
@@ -83,5 +222,17 @@ def _loaded(job: Mapping[str, Any], place: Workplace) -> SuiteCell:
     return SuiteCell(spec, job["seed"], data, job["word"], settings)
 
 
+def _serve(job: Mapping[str, Any], place: Workplace) -> int:
+    if "plugin" in job:
+        return _import(_kind_of(job["kind"]), job["plugin"], place.root)
+    for decorator, name, reason in job["refused"]:
+        refuse(_kind_of(decorator), name, reason)
+    return CellProgram(place, job["datasets"]).run(_loaded(job, place))
+
+
+def _kind_of(decorator: str) -> Kind:
+    return next(kind for kind in KINDS if kind.decorator == decorator)
+
+
 if __name__ == "__main__":
-    child.serve(lambda job, place: CellProgram(place, job["datasets"]).run(_loaded(job, place)))
+    child.serve(_serve)

@@ -220,7 +220,7 @@ def _by_kind(records: Iterable[RunRecord], place: Workplace) -> dict[str, list[R
 
 def _kind(spec: RunSpec) -> str:
     """Return what decides a run's cost, but for its epochs."""
-    views = [spec.engine, spec.mirror_test]
+    views = [spec.engine, spec.mirror_test, spec.deterministic]
     facts = [spec.protocol, spec.method, spec.fingerprint, dict(spec.options), *views, spec.budget.phases]
     return json.dumps(facts, sort_keys=True, default=list)
 

@@ -13,10 +13,10 @@ from bench.contract import Collection, DataError, Progress, UsageError
 from bench.data.layouts.locate import plugin_of
 from bench.evaluation.inference.engines import require_engine
 from bench.naming import canonical
-from bench.options import build, values_of
+from bench.options import values_of
 from bench.plugins import DATASET
-from bench.registry import get_method, plugin_names
-from bench.runs.run_plan import Cell, chosen_data, load_collection, loader_for, spec_of
+from bench.registry import plugin_names
+from bench.runs.run_plan import Cell, chosen_data, load_collection, loader_for, made_method, spec_of
 from bench.runs.store import run_folder
 from bench.suites.suite import Suite, combinations
 
@@ -132,9 +132,10 @@ def _cells(
 def _values(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return all options with their values, or only the given ones where the method refuses them."""
     try:
-        return values_of(build(get_method(name), given, owner=f"method {name}"))
-    except Exception:  # an import of somebody else's may raise anything; the cell raises it again, and is a failed row
-        return dict(given)
+        made = made_method(name, given)
+    except UsageError:  # the cell raises it again, and is a failed row
+        made = None
+    return dict(given) if made is None else values_of(made)
 
 
 def _located(word: str, config: Config) -> str | None:

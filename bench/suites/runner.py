@@ -17,11 +17,11 @@ from types import FrameType
 from typing import NoReturn
 
 from bench.contract import SimbenchError, Workplace
-from bench.executors.executor import LOG, Ended, Limits, Pool, from_outside, why_ended
+from bench.executors.executor import LOG, Ended, Limits, Pool, from_outside
 from bench.executors.process import last_line
 from bench.files import ensure_writable, write_json
 from bench.runs.store import RUN_FILE, RunRecord, read_run
-from bench.suites.cell import FACTS, record_failure, sweep
+from bench.suites.cell import FACTS, record_failure, sweep, why_failed
 from bench.suites.expansion import SuiteCell
 from bench.suites.leases import Leases
 
@@ -193,7 +193,7 @@ class Runner:
         if record is None or record.status != "done":
             ensure_writable(self._place.root, _ROOM)  # where the disk is full, every other cell would fail of it too
         if record is None:
-            reason = why_ended(ended, self._limits)
+            reason = why_failed(work.cell, ended, self._limits)
             record = record_failure(work.cell, reason, ended, self._place)
         facts = {"wall_seconds": round(work.seconds, 3), "peak_memory_bytes": ended.peak, "tries": work.tries}
         write_json(work.folder / FACTS, facts)

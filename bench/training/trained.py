@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from bench.contract import ImageShape, RunContext, Split, uses_labels
-from bench.options import tunable
+from bench.options import file_option, plugin_option, tunable
 from bench.plugins import ENCODER
 from bench.registry import require_known
 from bench.training.augment import Augment, Augmentation
 from bench.training.batches import Batch, Batches
 from bench.training.embedder import Embedder, EmbeddingNetwork
+from bench.training.encoders.encoder import WEIGHT_WORDS
 from bench.training.phase import Group, Optimization, Optimizer, Phase, Schedule
 from bench.training.phases import Stage, run_stages
 from bench.training.precision import Precision
@@ -53,8 +54,8 @@ class TrainedMethod(Generic[H]):
     patience: epochs without a better validation map before training stops. compile: torch.compile the encoder.
     """
 
-    encoder: str = "resnet"
-    weights: str = "pretrained"
+    encoder: str = plugin_option(ENCODER, "resnet")
+    weights: str = file_option("pretrained", words=WEIGHT_WORDS)
     freeze_fraction: float = 0.2
     backbone_lr_mult: float = 0.1
     embedding_dim: int = 128

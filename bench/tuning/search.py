@@ -95,7 +95,7 @@ def plan_tunings(
         given = {**config.methods.get(name, {}), **shares[name]}
         options = values_of(build(get_method(name), given, owner=f"method {name}"))
         fixed = {option: options[option] for option in (word.replace("-", "_") for word in given)}
-        spec = spec_of(name, options, dataset, replace(settings, ks=(1,), engine="torch"), device)
+        spec = spec_of(name, options, dataset, replace(settings, ks=(1,), engine="torch", deterministic=False), device)
         plans.append(Tuning(spec, fixed, _searched(name, fixed), trials, settings.seeds[0]))
     return plans
 
@@ -170,12 +170,14 @@ def _tried(
     try:
         method, _ = fit_method(spec, plan.seed, dataset, quiet, folder)
         return validation_map(method, dataset, spec, plan.seed, quiet), ""
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a method of somebody else's may raise anything, SystemExit too
         if first and isinstance(error, UsageError):  # not the search's doing but the user's
             raise
         if place.debug and not isinstance(error, SimbenchError):
             raise
-        return FAILED, failure_reason(error)
+        return FAILED, failure_reason(error, spec)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

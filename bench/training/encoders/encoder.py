@@ -11,6 +11,7 @@ from bench.plugins import ENCODER
 from bench.registry import get_plugin
 
 E = TypeVar("E", bound="Encoder")
+WEIGHT_WORDS = ("pretrained", "none")  # what an option ``weights`` may say in place of a file
 
 
 class Encoder(nn.Module):
