@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -58,10 +59,21 @@ def board_of(runs: Path, rank_by: str = DEFAULT, columns: Sequence[str] = ()) ->
     rank_by: the metric that rows are ranked by; columns: what the Markdown and LaTeX tables show, by name, else what is
     usual.
     """
-    records = all_runs(runs)
+    records = _without_mended(all_runs(runs))
     frame = runs_frame(records, rank_by)
     tables = tables_of(records, frame) if records else []
     return Board(records, frame, tables, overall_of(tables), tuple(columns))
+
+
+def _without_mended(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return runs without those that failed of code, or of a file, that has been replaced and run again since."""
+    latest: dict[str, str] = {}
+    alike = [json.dumps(asdict(replace(run.result.spec, sources={})), sort_keys=True, default=list) for run in records]
+    names = [f"{spec} {run.result.seed}" for spec, run in zip(alike, records, strict=True)]
+    for name, run in zip(names, records, strict=True):
+        latest[name] = max(latest.get(name, ""), run.result.provenance.date)
+    pairs = zip(names, records, strict=True)
+    return [run for name, run in pairs if run.status == "done" or run.result.provenance.date == latest[name]]
 
 
 def write_board(board: Board, folder: Path) -> list[Path]:

@@ -88,8 +88,10 @@ def uncommitted_plugins(spec: RunSpec) -> tuple[str, ...]:
     for folder, names in folders.items():
         told = _git(folder, "status", "--porcelain", "-z", "--untracked-files=all", "--ignored", "--", *names)
         if told:
-            changed = {Path(entry[3:]).name for entry in told.split("\0") if entry}
-            found += [f"{folder.name}/{name}" for name in names if name in changed]
+            entries = [entry.lstrip()[2:].lstrip() for entry in told.split("\0") if entry]  # behind the two letters
+            changed = {Path(entry).name for entry in entries}
+            whole = any(entry.endswith("/") for entry in entries)  # a folder that is ignored
+            found += [f"{folder.name}/{name}" for name in names if whole or name in changed]
     return tuple(found)
 
 

@@ -126,8 +126,8 @@ def _tree(name: str, frame: pd.DataFrame, entries: Mapping[tuple[str, ...], Entr
 def _cell(row: pd.Series[Any]) -> Cell:
     texts = without_folders(row["options"]), row["budget"]  # as the published tables have them
     options, budget = (json.loads(text) for text in texts)
-    if row.get("mirror_test") is True:
-        options["mirror_test"] = True  # of every method: what a comparison names where it has changed
+    of_every = [name for name in ("mirror_test", "deterministic") if row.get(name) is True]
+    options |= dict.fromkeys(of_every, True)  # what a comparison names where it has changed
     options, budget = (json.dumps(one, sort_keys=True) for one in (options, budget))
     data, protocol, revision, method = (str(row[name]) for name in _PLACE)
     return Cell(data, protocol, revision, method, options, budget, str(row.get("engine", "torch")))

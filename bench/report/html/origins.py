@@ -48,6 +48,7 @@ def origins(row: Row, runs: Path, folder: Path, found: Mapping[Path, tuple[str, 
 
 def _facts(record: RunRecord, command: str) -> tuple[tuple[str, str], ...]:
     run, made_by = record.result, record.result.provenance
+    files = f" ({', '.join(made_by.uncommitted)})" if made_by.uncommitted else ""
     packages = ", ".join(f"{name} {version}" for name, version in made_by.packages.items() if version)
     machine = [made_by.cpu, many(made_by.threads, "thread"), made_by.gpu, f"{made_by.ram_gib} GiB"]
     load = (
@@ -55,16 +56,19 @@ def _facts(record: RunRecord, command: str) -> tuple[tuple[str, str], ...]:
     )
     facts = {
         "command": command,
-        "commit": f"{made_by.commit or 'unknown'}{' with uncommitted changes' if made_by.dirty else ''}",
+        "commit": f"{made_by.commit or 'unknown'}{f' with uncommitted changes{files}' if made_by.dirty else ''}",
         "date": made_by.date,
         "machine": ", ".join(str(one) for one in machine if one),
         "while timed": load,
         "system": f"{made_by.system} Python {made_by.python}",
         "packages": packages,
+        "plugins of": ", ".join(f"{name} {version}" for name, version in made_by.distributions.items()),
+        "made of": ", ".join(f"{name} {mark}" for name, mark in run.spec.marks.items()),
         "data": run.spec.fingerprint,
         "split seed": str(run.draw) if run.draw else "",
         "seconds": f"{run.seconds:,.0f}",
         "engine": run.spec.engine,
+        "deterministic": "yes" if run.spec.deterministic else "",
         "mirrored at test": "yes" if run.spec.mirror_test else "no",
         "flags": "; ".join(run.flags),
     }

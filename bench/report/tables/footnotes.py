@@ -41,12 +41,14 @@ def below(group: pd.DataFrame) -> list[str]:
     """Return the paragraphs under a table: queries scored, what its ranks can tell, leaks, seen classes, how made."""
     asked = [f"**Queries**: {text}." for text in [queries(group)] if text]
     timed = [f"**Latency**: {text}." for text in [busy(group)] if text]
+    mixed = [f"**Threads**: {text}." for text in [threads(group)] if text]
     return [
         *asked,
         *(f"**Ranks**: {text}." for text in ranks(group)),
         *_leaks(group),
         *_seen_classes(group),
         *timed,
+        *mixed,
         made(group),
     ]
 
@@ -72,6 +74,18 @@ def busy(runs: pd.DataFrame) -> str:
     return (
         f"timed on a busy machine ({many(len(found), 'run')}{named}; {many(threads, 'thread')} beside other programs "
         f"that kept up to {most:.1f} processors at work): compare again on a quiet one"
+    )
+
+
+def threads(runs: pd.DataFrame) -> str:
+    """Return on how many threads a table's runs were made, in words, where that differs; nothing where it does not."""
+    done = runs[runs["status"] == "done"]
+    counts = sorted({int(count) for count in done.loc[done["deterministic"].ne(True), "threads"]})
+    if len(counts) < 2:
+        return ""
+    return (
+        f"runs on {' and '.join(map(str, counts))} threads: sums are rounded otherwise on another number, so that what "
+        "differs between such runs may be no more than that (`--deterministic` gives the same bits)"
     )
 
 

@@ -91,7 +91,7 @@ def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
     rows = []
     for key, run in runs.items():
         spec = run.result.spec
-        scored = {"ties": spec.ties, "ks": str(list(spec.ks)), "mirror_test": spec.mirror_test}
+        scored = {"ties": spec.ties, "ks": str(list(spec.ks)), "mirror_test": spec.mirror_test, **spec.marks}
         texts = {"options": json.dumps({**spec.options, **scored}), "budget": json.dumps(to_jsonable(spec.budget))}
         rows.append({"method": spec.method, "key": key, **texts, "device": spec.device, "engine": spec.engine})
     return {key: label for (_, key), label in row_labels(pd.DataFrame(rows)).items()}
@@ -165,11 +165,13 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
         "reason": run.reason,
         "key": run.key,
         "options": json.dumps(spec.options, sort_keys=True),
+        "sources": json.dumps(spec.marks, sort_keys=True),
         "budget": json.dumps(to_jsonable(spec.budget), sort_keys=True),
         "data": json.dumps(spec.data, sort_keys=True),
         DRAW: str(run.draw),
         "engine": spec.engine,
         "mirror_test": spec.mirror_test,
+        "deterministic": spec.deterministic,
         **_leaks(run.audit),
         "dataset_revision": spec.fingerprint,
         "device": made_by.device,
@@ -181,6 +183,8 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
         "simbench": made_by.simbench,
         "commit": made_by.commit,
         "dirty": made_by.dirty,
+        "uncommitted": " ".join(made_by.uncommitted),
+        "distributions": " ".join(f"{name}=={version}" for name, version in made_by.distributions.items()),
         "date": made_by.date,
         "command": without_folders(made_by.command),
     }

@@ -18,7 +18,7 @@ from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
 from bench.report.tables.draws import undrawn_specs
 from bench.report.tables.entries import entry_of
-from bench.report.tables.footnotes import busy, queries, shared_notes
+from bench.report.tables.footnotes import busy, queries, shared_notes, threads
 from bench.report.tables.frame import mean_over, merit, metric_of, row_interval
 from bench.report.tables.leaderboard import groups_of, ranked_rows
 from bench.report.tables.wording import row_labels
@@ -205,7 +205,7 @@ def _table(slug: str, title: str, found: Sequence[tuple[str, RunRecord]], frame:
     rows = _rows(slug, found, frame)
     told = {str(text) for row in rows for text in row.frame["rank_note"] if text}
     notes = sorted(told | {"; ".join(texts) for row in rows for texts in row.frame["leaks"] if texts})
-    notes += [text for text in [busy(frame)] if text]
+    notes += [text for text in [busy(frame), threads(frame)] if text]
     failed = tuple(record for record in records if record.status != "done")
     dataset, protocol, _ = records[0].result.place
     return Table(slug, title, dataset, protocol, tuple(rows), failed, queries(frame), tuple(notes), metric_of(frame))

@@ -95,11 +95,17 @@ def row_labels(runs: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def choices_of(run: pd.Series) -> dict[str, str]:
-    """Return everything that was chosen of a run, as text by name: options, budget, device, engine and views."""
+    """Return everything that was chosen of a run, as text by name: options, budget, device, engine, views and code."""
     budget = {name: value for name, value in json.loads(run["budget"]).items() if value is not None}
-    embeds = {name: run[name] for name in ("device", "engine", "mirror_test") if name in run}
-    every = {**json.loads(run["options"]), **budget, **embeds}
+    embeds = {name: run[name] for name in ("device", "engine", "mirror_test", "deterministic") if name in run}
+    every = {**json.loads(run["options"]), **budget, **embeds, **_marks(run)}
     return {name: plain(value) for name, value in every.items()}
+
+
+def _marks(run: pd.Series) -> dict[str, str]:
+    """Return what marks a run's code and the files that its options name, by name."""
+    marks: dict[str, str] = json.loads(run["sources"]) if isinstance(run.get("sources"), str) else {}
+    return marks
 
 
 def choices_in_words(data: Mapping[str, Any]) -> list[str]:
@@ -132,10 +138,10 @@ def failed_options(run: pd.Series, group: pd.DataFrame) -> list[str]:
         choices_of(rows.iloc[0]) for _, rows in group[group["method"] != run["method"]].groupby(["method", "key"])
     ]
     budget = {name for name, value in json.loads(run["budget"]).items() if value is not None}
-    told = []
+    told, marks = [], _marks(run)  # no two methods share their code
     for name, value in choices.items():
         usual = Counter(other[name] for other in others if name in other).most_common(1)
-        if name in own or name in budget or (usual and usual[0][0] != value):
+        if name in own or name in budget or (name not in marks and usual and usual[0][0] != value):
             told.append(f"{name}={value}")
     return told
 
