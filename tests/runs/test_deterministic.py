@@ -9,19 +9,18 @@ import pytest
 import torch
 from fake_runs import fake_spec
 
-import bench
 from bench.runs.fitting import same_bits
+from bench.session import run
 
 
 def test_a_deterministic_run_has_the_same_vectors_on_one_thread_and_on_two(tmp_path: Path) -> None:
-    """Without it, the vectors of these two differ in their last digits, as batches of 128 are summed in two halves."""
     made = [
-        bench.run(
+        run(
             "triplet",
             "digits",
             options={"encoder": "simplecnn", "embedding_dim": 16},
-            limit=300,
-            epochs=0.6,
+            limit=120,
+            epochs=0.5,
             threads=threads,
             deterministic=True,
             runs=str(tmp_path / str(threads)),
@@ -43,9 +42,15 @@ def test_deterministic_is_part_of_the_key_and_leaves_that_of_other_runs_as_it_wa
 def test_settings_of_torch_come_back_whatever_is_raised() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        with pytest.raises(ValueError, match="stop"), same_bits():
-            assert not torch.is_deterministic_algorithms_warn_only_enabled()
-            raise ValueError("stop")
+        with pytest.raises(ValueError, match="stop"):
+            _raise_inside()
         assert torch.is_deterministic_algorithms_warn_only_enabled()
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+def _raise_inside() -> None:
+    with same_bits():
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
+        raise ValueError("stop")

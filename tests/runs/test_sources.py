@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from fake_runs import fake_spec
 
-import bench
 from bench import registry
 from bench.contract import RunSpec
 from bench.options import FileNamed, names_of
@@ -21,6 +20,7 @@ from bench.plugins import ENCODER
 from bench.registry import get_method
 from bench.runs.provenance import uncommitted_plugins
 from bench.runs.sources import distributions_of, sources_of
+from bench.session import open_run, run
 
 METHOD = '''"""A power of the mean colour, with all that a method's source may be spread over."""
 
@@ -166,14 +166,14 @@ def test_marks_tell_rows_of_other_code_and_other_files_apart(folder: Path, tmp_p
 def test_opening_a_run_says_where_its_method_has_changed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    record = bench.run("mixed", "digits", limit=60, protocol="loo", runs=str(tmp_path / "runs"))
+    record = run("mixed", "digits", limit=60, protocol="loo", runs=str(tmp_path / "runs"))
     assert next(iter(record.result.spec.sources)) == "method/_base.py"
-    bench.open_run(record.folder)
+    open_run(record.folder)
     assert not caplog.records
     with (folder / "mixed.py").open("a", encoding="utf-8") as file:
         file.write("# another loss\n")
     with caplog.at_level(logging.WARNING):
-        bench.open_run(record.folder)
+        open_run(record.folder)
     (told,) = [one.getMessage() for one in caplog.records]
     assert told == f"{record.folder}: the method mixed has changed since this run was made (method/mixed.py)"
 
