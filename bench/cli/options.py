@@ -247,23 +247,6 @@ class Given:
 
         return load_config(self.config, overrides=self.overrides, flags=flags)
 
-    def try_outside(self, texts: Sequence[str] | None = None) -> bool:
-        """Import code from outside simbench in processes of its own first (see `bench.suites.cell.try_outside`).
-
-        texts: where names of plugins may stand beside the configuration, None for all plugins. Returns whether there is
-        any, but False with --debug, with which all is run in this process.
-        """
-        from bench.plugins import KINDS
-        from bench.registry import find_plugins
-
-        if self.debug or all(one.own for kind in KINDS for one in find_plugins(kind).values()):
-            return False  # and torch is not imported for it
-        from bench.suites.cell import try_outside
-
-        file = self.config or Path("bench.toml")
-        said = file.read_text("utf-8", "replace") if file.is_file() else ""
-        return try_outside(None if texts is None else [*texts, *self.overrides, said])
-
 
 def label_folders(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--label-from``: which folder's name is a picture's label; as a data set's option ``label_from``."""

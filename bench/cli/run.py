@@ -81,6 +81,7 @@ def run(
     """Train methods, rank the gallery for every query, score, and rebuild the tables.
 
     A finished run is kept and not repeated; an interrupted one resumes where it stopped; a failed one is tried again.
+    Methods, encoders and engines from outside simbench run in processes of their own; not with --debug.
 
     \b
     simbench run                                                    arcface on digits
@@ -98,7 +99,7 @@ def run(
     terminal = Terminal(quiet=quiet or as_json)
     names = chosen_methods(methods or (DEFAULT_METHOD,))
     words = [*words, *_training_words(flags)]
-    apart = given.try_outside([*names, *words, flags["engine"] or ""])
+    apart = try_outside_code(given, [*names, *words, flags["engine"] or ""])
     checked = given.load(_flags(flags, quick=quick))
     settings = checked.settings
     if settings.split_seeds and flags.get("split_seed") is not None:
@@ -127,6 +128,24 @@ def run(
         records = list(run_cells(cells, place))
     _report(records, settings, rank_by, columns, as_json=as_json, wide=wide)
     return int(any(record.status != "done" for record in records))
+
+
+def try_outside_code(given: Given, texts: Sequence[str] | None = None) -> bool:
+    """Import code from outside simbench in processes of its own first (see `bench.suites.cell.try_outside`).
+
+    texts: where names of plugins may stand beside the configuration, None for all plugins. Returns whether there is
+    any, but False with --debug, with which all is run in this process.
+    """
+    from bench.plugins import KINDS
+    from bench.registry import find_plugins
+
+    if given.debug or all(one.own for kind in KINDS for one in find_plugins(kind).values()):
+        return False  # and torch is not imported for it
+    from bench.suites.cell import try_outside
+
+    file = given.config or Path("bench.toml")
+    said = file.read_text("utf-8", "replace") if file.is_file() else ""
+    return try_outside(None if texts is None else [*texts, *given.overrides, said])
 
 
 def _run_apart(cells: Sequence[Cell], words: Mapping[str, str], config: Config, place: Workplace) -> list[RunRecord]:

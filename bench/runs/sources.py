@@ -207,29 +207,34 @@ def _packages_above(path: Path, home: Path | None) -> list[Path]:
 
 def _imported(file: Path, home: Path, within: list[str]) -> Iterator[list[str]]:
     """Yield the names that a file imports, in parts, as seen from the folder ``home``, which is the package within."""
-    if file.suffix != ".py":
-        return
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):
-        return
+    facts = file.stat()
     here = list(file.relative_to(home).parts[:-1])
     beside = not within or within[0].startswith(USER_PACKAGE)  # files of one folder may also import each other so
+    for level, module, names in _statements(str(file), facts.st_size, facts.st_mtime_ns):
+        base = module.split(".") if module else []
+        if level:
+            base = [*within, *(here[: len(here) - level + 1] if level <= len(here) + 1 else here), *base]
+        inside = bool(within) and base[: len(within)] == within
+        if inside or (beside and base[0] not in sys.stdlib_module_names and base[0] not in RECORDED):
+            inner = base[len(within) :] if inside else base
+            yield inner
+            yield from ([*inner, name] for name in names if name != "*")
+
+
+@lru_cache(maxsize=1024)
+def _statements(path: str, size: int, changed: int) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
+    """Return a Python file's import statements: dots before the module, the module, and the names taken from it."""
+    try:
+        tree = ast.parse(Path(path).read_bytes()) if path.endswith(".py") else ast.Module([], [])
+    except (SyntaxError, ValueError):
+        return ()
+    found: list[tuple[int, str, tuple[str, ...]]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            bases = [(alias.name.split("."), [""]) for alias in node.names]
+            found += [(0, alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = node.module.split(".") if node.module else []
-            up = here[: len(here) - node.level + 1] if node.level <= len(here) + 1 else here
-            bases = [([*within, *up, *base] if node.level else base, [alias.name for alias in node.names])]
-        else:
-            continue
-        for base, names in bases:
-            inside = bool(within) and base[: len(within)] == within
-            if inside or (beside and base[0] not in sys.stdlib_module_names and base[0] not in RECORDED):
-                inner = base[len(within) :] if inside else base
-                yield inner
-                yield from ([*inner, name] for name in names if name and name != "*")
+            found.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    return tuple(found)
 
 
 def _files_of(name: list[str], home: Path) -> list[Path]:
