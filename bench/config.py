@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.contract import FIRST, Draw, MethodError, UsageError
+from bench.contract import FIRST, Draw, SimbenchError, UsageError
 from bench.naming import canonical, did_you_mean
 from bench.options import build, option_types
 from bench.plugins import DATASET, ENGINE, METHOD, Kind
@@ -207,7 +207,7 @@ def _options_of(name: str) -> list[str] | None:
     """Return a method's options, None where it cannot be imported: its run will say so."""
     try:
         return list(option_types(get_method(name)))
-    except MethodError:
+    except (SimbenchError, TypeError):  # likewise what is no plugin after all
         return None
 
 
@@ -258,6 +258,6 @@ def _checked(problems: list[str], where: str, make: Any) -> Any:
         return make()
     except UsageError as error:
         problems.extend(f"{where}: {line}" for line in str(error).splitlines())
-    except MethodError:  # its run, if there is one, will say so
+    except SimbenchError:  # its run, if there is one, will say so
         pass
     return None

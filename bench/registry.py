@@ -235,7 +235,7 @@ def _own_folders(kind: Kind) -> list[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
+    return [path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_") and path.is_file()]
 
 
 def _in_file(path: Path, kind: Kind) -> Iterator[tuple[str, str]]:

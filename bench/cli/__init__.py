@@ -63,7 +63,7 @@ def main() -> None:
     """Run the command line: one clear line for an error, exit code 2 for usage, 1 for failure, 130 for an interrupt."""
     show_warnings()
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        code = cli.main(standalone_mode=False) or 0
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.ClickException as error:
@@ -85,6 +85,10 @@ def main() -> None:
         first = (str(error).splitlines() or [""])[0]
         _explain(f"unexpected {type(error).__name__}: {first} (--debug shows where; please report it)")
         sys.exit(1)
+    except BaseException as error:  # SystemExit too: simbench's own code raises none in a command
+        _explain(f"ended by {type(error).__name__}: {error}, raised by no code of simbench's (--debug shows where)")
+        sys.exit(1)
+    sys.exit(code)
 
 
 def _of_the_machine(error: OSError | MemoryError) -> str:

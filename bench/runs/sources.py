@@ -154,7 +154,7 @@ def _modules(kind: Kind, plugin: Plugin) -> dict[str, Path]:
         loaded = get_plugin(kind, plugin.name)
     except SimbenchError:
         return _unloaded(plugin)
-    names = [one.__module__ for one in (loaded.__mro__ if isinstance(loaded, type) else [loaded])]
+    names = [str(getattr(one, "__module__", "")) for one in (loaded.__mro__ if isinstance(loaded, type) else [loaded])]
     files = {name: getattr(sys.modules.get(name), "__file__", None) for name in names}
     wanted = [name for at, name in enumerate(names) if at == 0 or _counts(name)]
     return {name: Path(files[name] or "") for name in wanted if files[name]}

@@ -102,6 +102,25 @@ def test_methods_that_end_or_hold_up_their_process_are_failed_rows(command: str,
     assert "| good" in done.stdout
 
 
+def test_a_method_that_exits_in_another_command_is_a_failure_in_one_line(odd: Path, tmp_path: Path) -> None:
+    write_method(tmp_path / "one", "init_exits", making="sys.exit(0)")
+    done = run_simbench(["list", "methods", "-v", "--methods", str(tmp_path / "one")], tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "ended by SystemExit: 0" in done.stderr
+
+
+@pytest.mark.parametrize("code", ["from bench import method\n\nmethod(3)\n@method\nclass A: pass\n", "@method\nx = ("])
+def test_files_that_hold_no_plugin_after_all_are_failed_rows(code: str, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "nothing.py").write_text(code, encoding="utf-8")
+    words = ["run", "-m", "nothing", "-m", "pixels", "-o", "center=true", "--limit", "60", "-q"]
+    done = run_simbench([*words, "--methods", str(tmp_path / "one")], tmp_path)
+    assert done.returncode == 1
+    found = reasons_in(tmp_path / "runs")
+    assert not found["pixels"]
+    assert "nothing" in found["nothing"]
+
+
 def test_an_interrupt_of_the_user_stops_a_run_and_is_no_failed_row(odd: Path, tmp_path: Path) -> None:
     write_method(odd, "asleep", fitting="os.kill(os.getppid(), 2); time.sleep(600)")
     done = run_simbench(["run", "-m", "asleep", "--limit", "60", "-q", "--methods", str(odd)], tmp_path)
