@@ -40,6 +40,7 @@ from bench.runs.fitting import brought_by
 from bench.runs.provenance import provenance
 from bench.runs.run import execute
 from bench.runs.run_plan import chosen_data, load_collection
+from bench.runs.sources import of_own_code
 from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, write_run
 from bench.suites.expansion import SuiteCell
 
@@ -116,7 +117,7 @@ def why_failed(cell: SuiteCell, ended: Ended, limits: Limits) -> str:
     """Return why a cell without a record failed, in one line: with whose code it is of where the code ended it."""
     why = why_ended(ended, limits)
     silent = ended.cause == "exit" and not ended.words.startswith(TOLD)
-    return f"{why}: {brought_by(cell.spec)}" if silent else why
+    return f"{why}: {brought_by(cell.spec)}" if silent and not of_own_code(cell.spec) else why
 
 
 def run_apart(
