@@ -130,17 +130,27 @@ def run_apart(
     pool = LocalPool(CellProgram(replace(place, force=False), datasets), Limits())
     for cell in cells:
         folder = cell.folder(place.root)
-        record = read_run(folder)
-        if record is None or record.status != "done" or place.force:
-            with locked(folder):
-                if place.force:
-                    shutil.rmtree(folder, ignore_errors=True)
-                sweep(cell, place)
-            ended = _followed(pool, cell, folder, place.log)
-            record = read_run(folder) or record_failure(cell, why_failed(cell, ended, Limits()), ended, place)
+        if not place.force and _has_result(folder):
+            yield execute(cell.spec, cell.seed, cell.dataset, place)  # which returns it
+            continue
+        with locked(folder):
+            if place.force:
+                shutil.rmtree(folder, ignore_errors=True)
+            sweep(cell, place)
+        ended = _followed(pool, cell, folder, place.log)
+        record = read_run(folder) or record_failure(cell, why_failed(cell, ended, Limits()), ended, place)
         if record is None:
             raise SimbenchError(f"{folder / RUN_FILE} vanished while it was written")
         yield record
+
+
+def _has_result(folder: Path) -> bool:
+    """Whether a run's folder has a result, or a file in its place that nobody can read: nothing to run again."""
+    try:
+        record = read_run(folder)
+    except SimbenchError:
+        return True
+    return record is not None and record.status == "done"
 
 
 def _followed(pool: LocalPool[SuiteCell], cell: SuiteCell, folder: Path, tell: Callable[[str], None]) -> Ended:
