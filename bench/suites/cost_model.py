@@ -6,14 +6,14 @@ Training is scaled by steps, embedding by images, ranking by pairs.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from bench.contract import Dataset, RunSpec, UsageError, Workplace
+from bench.contract import DataError, Dataset, RunSpec, UsageError, Workplace
+from bench.runs.artifacts import read_history
 from bench.runs.provenance import cpu_name
 from bench.runs.store import RunRecord, all_runs
 from bench.suites.cell import FACTS
@@ -134,7 +134,7 @@ def _cost(cell: SuiteCell, record: RunRecord) -> Prediction:
     learnt = len(data.train) / max(counts["train"], 1)
     asked = (len(data.query) + len(data.gallery)) / max(counts["query"] + counts["gallery"], 1)
     pairs = len(data.query) * len(data.gallery) - counts["query"] * counts["gallery"]
-    curve = _Curve.of(record.folder)
+    curve = _Curve.of(record)
     fit = stages["fit_seconds"]
     if not curve.epochs:  # closed form, or features of a sample
         sample = cell.spec.options.get("sample")
@@ -180,14 +180,13 @@ class _Curve:
     steps: int = 0
 
     @classmethod
-    def of(cls, folder: Path) -> _Curve:
+    def of(cls, run: RunRecord) -> _Curve:
         try:
-            with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
-                rows = [row for row in csv.DictReader(file) if not row.get("event")]
+            rows = read_history(run)
             last = {row["phase"]: row for row in rows}  # each phase counts its own up
             seconds = sum(float(row["seconds"]) for row in last.values())
             return cls(seconds, len(rows), sum(int(row["step"]) for row in last.values()))
-        except (OSError, KeyError, ValueError, TypeError):  # a method of somebody else's writes what it likes
+        except (DataError, KeyError, ValueError, TypeError):  # damaged, or of a method that writes what it likes
             return cls()
 
 

@@ -122,7 +122,7 @@ class Shared:
 
 def detail_of(row: Row, answers: Answers, shared: Shared, pictures: Pictures | None, sheet: Sheet) -> Detail:
     """Return one row's detail. Raises DataError where its vectors cannot be read."""
-    vectors = read_vectors(row.first.folder)
+    vectors = read_vectors(row.first)
     query, gallery = vectors["query"], vectors["gallery"]
     facts = row.first.result.thresholds
     threshold = facts.validation.eer_threshold if facts else None

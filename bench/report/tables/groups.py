@@ -59,7 +59,7 @@ class Answers:
 def read_answers(record: RunRecord) -> Answers:
     """Read a run's ``per_query.npz``. Raises DataError where it is missing or damaged."""
     names = ("ids", "labels", "map", "neighbors", "similarities", "gallery_ids", "gallery_labels", "classes")
-    kept = read_arrays(record.folder / PER_QUERY, *names)
+    kept = read_arrays(record, PER_QUERY, *names)
     return Answers(
         ids=kept["ids"],
         labels=kept["labels"].astype(np.int64),
@@ -74,8 +74,7 @@ def read_answers(record: RunRecord) -> Answers:
 
 def read_samples(record: RunRecord) -> dict[str, NDArray[Any]] | None:
     """Read a run's ``samples.npz``: originals, decoded, cosines, labels, ids; None where the method does not decode."""
-    path = record.folder / SAMPLES
-    return read_arrays(path) if path.is_file() else None
+    return read_arrays(record, SAMPLES) if SAMPLES in record.result.files else None
 
 
 @dataclass(frozen=True, eq=False)  # a row is itself: its frame is not to be compared
