@@ -280,4 +280,10 @@ class RunResult:
         if schema != SCHEMA:
             age = "an older simbench made it" if isinstance(schema, int) and schema < SCHEMA else "it is no run of ours"
             raise DataError(f"{age}: it has schema {schema}, this simbench reads {SCHEMA}")
-        return from_jsonable(cls, {name: value for name, value in content.items() if name != "schema"})
+        rest = {name: value for name, value in content.items() if name != "schema"}
+        found = from_jsonable(cls, rest)
+        again = to_jsonable(found)
+        lost = [name for name in again if name not in rest or again[name] != rest[name]]
+        if lost:  # a default must not take the place of what is not there
+            raise DataError(f"its {lost[0]} lacks something")
+        return found

@@ -72,7 +72,10 @@ class _Swept:
             return None
         wanted = [f"{one['corruption']}-{one['severity']}/{m}" for one in found["conditions"] for m in METRICS]
         clean = read_arrays(record, PER_QUERY, "labels", *METRICS)
-        return cls(record, found, clean, read_values(record, found, *wanted))
+        corrupted = read_values(record, found, *wanted)
+        if {one.shape for one in (*clean.values(), *corrupted.values())} != {(len(clean["labels"]),)}:
+            raise DataError(f"{record.folder}: its sweep is of other queries than it was asked")
+        return cls(record, found, clean, corrupted)
 
 
 def robustness_panels(records: Sequence[RunRecord]) -> list[RobustnessPanel]:

@@ -80,13 +80,20 @@ class Entry:
         Raises DataError where it is gone.
         """
         name = f"{estimand or self.estimand}/{metric}"
-        left_out = [read_arrays(run, REPLICATES, name)[name] for run in self.runs]
+        left_out = self._stacked(REPLICATES, name)
         scores = [run.result.scores.get(metric, np.nan) for run in self.runs]
-        return Measured(np.array(scores, dtype=np.float64), np.stack(left_out))
+        return Measured(np.array(scores, dtype=np.float64), left_out)
 
     def values(self, metric: str) -> Floats:
         """Read a metric's value for every query, float64 ``(seeds, q)``, NaN where there is nothing to find."""
-        found = [read_arrays(run, PER_QUERY, metric)[metric] for run in self.runs]
+        return self._stacked(PER_QUERY, metric)
+
+    def _stacked(self, file: str, name: str) -> Floats:
+        """Read a row of numbers of every run, as float64; DataError where they are none, or not equally many."""
+        found = [read_arrays(run, file, name)[name] for run in self.runs]
+        for run, one in zip(self.runs, found, strict=True):
+            if one.dtype.kind not in "fiu" or one.ndim != 1 or one.shape != found[0].shape:
+                raise DataError(f"{run.folder / file}: {name} is not the row of numbers that it should be")
         return np.stack(found).astype(np.float64, copy=False)
 
     def draw_means(self, metric: str) -> dict[Draw, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.contract import Baseline
+from bench.contract import Baseline, DataError
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
 from bench.report.tables.draws import undrawn_specs
@@ -60,6 +60,8 @@ def read_answers(record: RunRecord) -> Answers:
     """Read a run's ``per_query.npz``. Raises DataError where it is missing or damaged."""
     names = ("ids", "labels", "map", "neighbors", "similarities", "gallery_ids", "gallery_labels", "classes")
     kept = read_arrays(record, PER_QUERY, *names)
+    if not _fit(kept):
+        raise DataError(f"cannot read {record.folder / PER_QUERY}: its arrays do not fit each other")
     return Answers(
         ids=kept["ids"],
         labels=kept["labels"].astype(np.int64),
@@ -69,6 +71,20 @@ def read_answers(record: RunRecord) -> Answers:
         gallery_ids=kept["gallery_ids"],
         gallery_labels=kept["gallery_labels"].astype(np.int64),
         classes=tuple(str(name) for name in kept["classes"]),
+    )
+
+
+def _fit(kept: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether a run's arrays have the shapes and the numbers that its answers are read by."""
+    q, n, shape = len(kept["ids"]), len(kept["gallery_ids"]), kept["neighbors"].shape
+    shapes = {"labels": (q,), "map": (q,), "gallery_labels": (n,), "similarities": shape}
+    if len(shape) != 2 or shape[0] != q or any(kept[name].shape != one for name, one in shapes.items()):
+        return False
+    ends = {"labels": (0, len(kept["classes"])), "gallery_labels": (0, len(kept["classes"])), "neighbors": (-1, n)}
+    whole = all(kept[name].dtype.kind in "iu" for name in ends) and kept["map"].dtype.kind == "f"
+    return whole and all(
+        kept[name].size == 0 or (low <= kept[name].min() and kept[name].max() < high)
+        for name, (low, high) in ends.items()
     )
 
 
