@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +32,7 @@ from bench.contract import (
 from bench.data.audit.audit import audit
 from bench.data.splits.splits import can_rank
 from bench.evaluation.cost.load import OtherLoad
+from bench.evaluation.cost.timing import StageTimer
 from bench.evaluation.evaluate import Evaluation, evaluate_set
 from bench.evaluation.inference.embed import embed_images, with_views
 from bench.evaluation.inference.engines import on_engine
@@ -108,23 +108,6 @@ def _finished(folder: Path, spec: RunSpec, seed: int, dataset: Dataset, place: W
         result = RunResult.failed(spec, seed, dataset, provenance=made_by, reason=str(error), seconds=0.0)
         return RunRecord(folder, result)
     return known if known is not None and known.status == "done" else None
-
-
-class StageTimer:
-    """Wall seconds of each stage of a run, as ``<stage>_seconds``, and of all since it was made."""
-
-    def __init__(self) -> None:
-        self.stages: dict[str, float] = {}
-        self._began = time.perf_counter()
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.stages[f"{name}_seconds"] = round(time.perf_counter() - began, 4)
-
-    def elapsed(self) -> float:
-        return round(time.perf_counter() - self._began, 3)
 
 
 @dataclass(frozen=True)
