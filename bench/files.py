@@ -92,21 +92,31 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write a compressed npz file whole; no array in it may need pickle."""
+    write_bytes(path, packed_arrays(arrays))
+
+
+def packed_arrays(arrays: Mapping[str, Any]) -> bytes:
+    """Return a compressed npz file."""
     import numpy as np  # noqa: PLC0415 - reading the store must not cost numpy's start-up
 
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a CSV file whole: the union of the rows' names as columns, in order of first appearance."""
+    write_bytes(path, packed_rows(rows))
+
+
+def packed_rows(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return rows as a CSV file, as ``write_rows`` writes it."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode())
+    return text.getvalue().encode()
 
 
 def sync_folder(folder: Path) -> None:

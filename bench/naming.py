@@ -66,6 +66,18 @@ def shortened(name: str, most: int = 100) -> str:
     return f"{coded[: most - 9].decode('utf-8', 'ignore')}-{digest}"
 
 
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # what Windows keeps to itself
+
+
+def is_folder_name(name: str, most: int = 200) -> bool:
+    """Whether a name can be a folder's on any system: no path, nothing reserved, nothing unseen, not too long."""
+    if name in ("", ".", "..") or name != name.strip() or _DEVICES.fullmatch(name):
+        return False
+    if not all(letter.isprintable() and letter not in "/\\:" for letter in name):
+        return False
+    return len(os.fsencode(name)) <= most
+
+
 def reason_of(error: Exception) -> str:
     """Return an error's message as one line of at most 200 characters, or its class's name where it has none."""
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -12,6 +12,7 @@ from bench.config import DEFAULT_DATASET, Config, Settings
 from bench.contract import Dataset, SimbenchError, UsageError, Workplace, no_progress
 from bench.environment import cache_folder, processors
 from bench.options import build
+from bench.report.tables.entries import table_runs
 from bench.report.tables.frame import runs_frame as frame_of
 from bench.runs.artifacts import PER_QUERY, read_arrays
 from bench.runs.loaded_run import TrainedRun, find_run
@@ -19,7 +20,7 @@ from bench.runs.loaded_run import open_run as open_run_on
 from bench.runs.provenance import choose_device
 from bench.runs.run import execute
 from bench.runs.run_plan import chosen_data, chosen_methods, load_collection, plan_cells
-from bench.runs.store import RunRecord, all_runs
+from bench.runs.store import RunRecord
 from bench.search.search import Searcher
 
 
@@ -148,7 +149,7 @@ def runs_frame(runs: Path | str = "runs") -> pd.DataFrame:
     """
     if not Path(runs).is_dir():
         raise UsageError(f"{runs}: no such folder of runs")
-    return frame_of(all_runs(Path(runs)))
+    return frame_of(table_runs(Path(runs)))
 
 
 def per_query(run: RunRecord | Path | str) -> pd.DataFrame:
@@ -173,7 +174,6 @@ def per_query(run: RunRecord | Path | str) -> pd.DataFrame:
         >>> bool(abs(frame["map"].mean() - record.result.scores["map"]) < 1e-9)
         True
     """
-    folder = find_run(run.folder if isinstance(run, RunRecord) else Path(run)).folder
-    kept = read_arrays(folder / PER_QUERY)
+    kept = read_arrays(find_run(run.folder if isinstance(run, RunRecord) else Path(run)), PER_QUERY)
     metrics = {name: values for name, values in kept.items() if values.dtype == "float64" and values.ndim == 1}
     return pd.DataFrame({"id": kept["ids"], "label": kept["classes"][kept["labels"]], **metrics})

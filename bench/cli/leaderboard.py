@@ -52,12 +52,14 @@ def leaderboard(
     simbench leaderboard --rank-by hit@1 --columns map,hit@1,ms,bytes
     """
     from bench.report.aggregate.overall_text import overall_section
+    from bench.report.tables.entries import require_runs
     from bench.report.write import board_of, write_board, write_latex
     from bench.report.write import publish as write_published
 
     settings = given.load(flags).settings
     target = options.published_target(publish, force=force)
     board = board_of(Path(settings.runs), rank_by, columns)
+    require_runs(board.records, Path(settings.runs))
     folder = target or settings.report
     written = write_published(board, folder, force=force) if target else write_board(board, folder)
     if as_latex:

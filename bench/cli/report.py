@@ -91,13 +91,15 @@ def report(
 
 def _published(name: str | None, runs: Path, *, force: bool) -> Path | None:
     """Return the folder of a published set, if one is meant, and see that these runs have its rows."""
+    from bench.report.tables.entries import require_runs, table_runs
     from bench.report.tables.frame import runs_frame
     from bench.report.write import refuse_to_drop
-    from bench.runs.store import all_runs
 
     folder = options.published_target(name, force=force)
     if folder is not None and not force:
-        refuse_to_drop(runs_frame(all_runs(runs)), folder)
+        records = table_runs(runs)
+        require_runs(records, runs)
+        refuse_to_drop(runs_frame(records), folder)
     return folder
 
 

@@ -108,21 +108,25 @@ def sweep_all(
 
 def _with_those_of(runs: Path, swept: Sequence[RunRecord]) -> list[RunRecord]:
     """Return all runs under ``runs`` and those swept elsewhere: tables of curves are of all."""
-    from bench.runs.store import all_runs
+    from bench.report.tables.entries import table_runs
 
-    return list({record.folder.resolve(): record for record in (*all_runs(runs), *swept)}.values())
+    return list({record.folder.resolve(): record for record in (*table_runs(runs), *swept)}.values())
 
 
 def _runs(targets: Sequence[Path]) -> list[RunRecord]:
-    """Return the finished runs in or under the folders. Raises UsageError where a folder has none."""
-    from bench.runs.store import RUN_FILE, read_run
+    """Return the finished runs in or under the folders; of several, damaged ones are left out with a warning.
+
+    Raises UsageError where a folder has none.
+    """
+    from bench.runs.store import RUN_FILE, read_run, readable
 
     found: dict[Path, RunRecord] = {}
     for target in targets:
-        there = (
-            [target] if (target / RUN_FILE).is_file() else sorted(p.parent for p in target.rglob(f"seed*/{RUN_FILE}"))
-        )
-        records = [record for record in map(read_run, there) if record is not None and record.status == "done"]
+        if (target / RUN_FILE).is_file():
+            known = [read_run(target)]
+        else:
+            known = [*readable(path.parent for path in sorted(target.rglob(f"seed*/{RUN_FILE}")))]
+        records = [record for record in known if record is not None and record.status == "done"]
         if not records:
             raise UsageError(f"{target}: no finished run in it; give the folder of a run, the one with a {RUN_FILE}")
         found |= {record.folder.resolve(): record for record in records}

@@ -13,7 +13,7 @@ import click
 from bench.cli import options
 from bench.cli.options import Given, option
 from bench.cli.terminal import Terminal, leaderboard_text
-from bench.contract import DRAW, UsageError
+from bench.contract import DRAW, SimbenchError, UsageError
 from bench.environment import cache_folder, processors
 
 if TYPE_CHECKING:
@@ -198,8 +198,12 @@ def _say_plan(cells: Sequence[Cell], runs: Path) -> None:
 
     for cell in cells:
         folder = run_folder(runs, cell.spec, cell.seed)
-        known = read_run(folder)
-        click.echo(f"{known.status if known else 'to run':7}  {folder}")
+        try:
+            known = read_run(folder)
+            state = known.status if known else "to run"
+        except SimbenchError:
+            state = "damaged"
+        click.echo(f"{state:7}  {folder}")
 
 
 def check_depth(rank_by: str, ks: Sequence[int], asking: Callable[[Sequence[int]], str]) -> None:

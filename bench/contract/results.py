@@ -149,6 +149,7 @@ class RunResult:
     baseline: what kind of baseline it is, None for a contestant;
     deviations: what the method does otherwise than all trained ones do by default, by option; has_weights: whether its
     state was kept. engine; costs.
+    files: SHA-256, in hex, of every file that the run wrote beside run.json, by name.
     timings: wall seconds by stage (fit_seconds, ..., and fit_cpu_seconds); latency: milliseconds and images a second
     of each timed call; load: processors that other programs kept busy meanwhile, None where the system does not say;
     pictures_timed: which pictures the timed calls decoded.
@@ -186,6 +187,7 @@ class RunResult:
     latency: Mapping[str, float] = field(default_factory=dict)
     load: float | None = None
     pictures_timed: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.seed < 0 or self.seconds < 0:
@@ -279,5 +281,12 @@ class RunResult:
         """Return what ``to_json`` wrote. Raises DataError for another schema and for anything that does not fit."""
         schema = content.get("schema") if isinstance(content, Mapping) else None
         if schema != SCHEMA:
-            raise DataError(f"it has schema {schema}, this simbench reads {SCHEMA}")
-        return from_jsonable(cls, {name: value for name, value in content.items() if name != "schema"})
+            age = "an older simbench made it" if isinstance(schema, int) and schema < SCHEMA else "it is no run of ours"
+            raise DataError(f"{age}: it has schema {schema}, this simbench reads {SCHEMA}")
+        rest = {name: value for name, value in content.items() if name != "schema"}
+        found = from_jsonable(cls, rest)
+        again = to_jsonable(found)
+        lost = [name for name in again if name not in rest or again[name] != rest[name]]
+        if lost:  # a default must not take the place of what is not there
+            raise DataError(f"its {lost[0]} lacks something")
+        return found

@@ -66,6 +66,8 @@ class Budget:
         for name, value in (("epochs", self.epochs), ("seconds", self.seconds)):
             if value is not None and not value > 0:
                 raise UsageError(f"{name} must be above 0, got {value:g}")
+            if value is not None:
+                object.__setattr__(self, name, float(value))  # as it comes back from run.json
         if self.epochs is not None and self.seconds is not None:
             raise UsageError("give --epochs or --budget, not both")
 

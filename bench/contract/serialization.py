@@ -10,12 +10,14 @@ import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from bench.contract.errors import DataError
 
 T = TypeVar("T")
 
+_HUGE = 10**18  # what a table's whole numbers hold
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -49,7 +51,7 @@ def from_jsonable(kind: type[T], value: Any, where: str = "") -> T:
     """
     if not isinstance(value, Mapping):
         raise _wrong(where, "an object", value)
-    types_of, known = get_type_hints(kind), {one.name: one for one in fields(cast("Any", kind))}
+    types_of, known = _types_of(cast("Any", kind)), {one.name: one for one in fields(cast("Any", kind))}
     unknown = [name for name in value if name not in known]
     needed = [one for one in known.values() if one.init and one.default is MISSING and one.default_factory is MISSING]
     missing = [one.name for one in needed if one.name not in value]
@@ -58,6 +60,11 @@ def from_jsonable(kind: type[T], value: Any, where: str = "") -> T:
             raise DataError(f"{f'{where} has' if where else 'there is'} {what} {', '.join(map(repr, names))}")
     given = {name: inner for name, inner in value.items() if known[name].init}
     return kind(**{name: _value(types_of[name], inner, f"{where}.{name}".strip(".")) for name, inner in given.items()})
+
+
+@cache
+def _types_of(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
@@ -90,10 +97,12 @@ def _tuple(kinds: Sequence[Any], value: Any, where: str) -> tuple[Any, ...]:
 def _scalar(kind: Any, value: Any, where: str) -> Any:
     if kind is float and value is None:
         return math.nan
+    if isinstance(value, int) and abs(value) >= _HUGE:
+        raise _wrong(where, "a number of at most 18 digits", value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        if value not in set(kind):
+        if value not in [*kind]:
             raise _wrong(where, f"one of {', '.join(kind)}", value)
         return kind(value)
     if kind is not Any and type(value) is not kind:

@@ -22,12 +22,13 @@ from bench.report.figures.tradeoff import draw_tradeoffs
 from bench.report.latex import latex
 from bench.report.recommend.answers import answers_of
 from bench.report.recommend.answers_text import answers_page
+from bench.report.tables.entries import table_runs
 from bench.report.tables.export import as_json, as_rows
 from bench.report.tables.frame import runs_frame, without_folders
 from bench.report.tables.groups import Table, tables_of
 from bench.report.tables.leaderboard import leaderboard
 from bench.report.tables.wording import days, in_spreadsheet, many, markdown_table
-from bench.runs.store import RunRecord, all_runs
+from bench.runs.store import RunRecord
 
 _ROW = ("dataset", "protocol", "dataset_revision", "method", "key", "seed")
 _NAMED = 5  # rows that a refusal names
@@ -59,7 +60,7 @@ def board_of(runs: Path, rank_by: str = DEFAULT, columns: Sequence[str] = ()) ->
     rank_by: the metric that rows are ranked by; columns: what the Markdown and LaTeX tables show, by name, else what is
     usual.
     """
-    records = _without_mended(all_runs(runs))
+    records = _without_mended(table_runs(runs))
     frame = runs_frame(records, rank_by)
     tables = tables_of(records, frame) if records else []
     return Board(records, frame, tables, overall_of(tables), tuple(columns))
@@ -81,11 +82,13 @@ def write_board(board: Board, folder: Path) -> list[Path]:
 
     ``runs.csv`` (a row a run), ``leaderboard.md``, the same as ``.csv`` (a row a method) and ``.json``, ``answers.md``
     (what the tables answer), the critical-difference diagram, and tables and figures of label budgets and robustness
-    where there are runs of these.
+    where there are runs of these. Without any run nothing is written: what is there may be of a folder that was meant.
 
     Raises:
         SimbenchError: The folder cannot be written.
     """
+    if not board.records:
+        return []
     _write_csv(folder / TABLE, board.frame)
     pages = {
         "answers.md": answers_page([answers_of(table) for table in board.tables], board.overall),

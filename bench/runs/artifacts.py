@@ -1,7 +1,8 @@
-"""What a finished run leaves beside run.json: written atomically, read with a reason where it is damaged."""
+"""What a finished run leaves beside run.json: written with digests, read back only where they are right."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,64 +18,62 @@ from bench.evaluation.evaluate import Evaluation
 from bench.evaluation.inference.embed import decode_vectors
 from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.statistics.jackknife import Replicates
-from bench.files import write_arrays
-from bench.training.checkpoints import save_tensors
+from bench.files import packed_arrays
+from bench.runs.integrity import FileWriter
+from bench.runs.store import RunRecord
+from bench.training.checkpoints import load_tensors, packed_tensors
 
 _SAMPLES = 16
 
 
 def save_per_query(
-    folder: Path, dataset: Dataset, evaluation: Evaluation, extra: Mapping[str, NDArray[np.float64]]
+    files: FileWriter, dataset: Dataset, evaluation: Evaluation, extra: Mapping[str, NDArray[np.float64]]
 ) -> None:
     """Write ``per_query.npz``: one row a query.
 
     ids, labels; every metric under its name (float64, NaN where the query has nothing relevant); ``neighbors`` int32
     ``(n, 50)``, positions in ``gallery_ids`` (-1 past the end), and their ``similarities`` float32.
     """
-    write_arrays(
-        folder / PER_QUERY,
-        {
-            "ids": dataset.query.ids,
-            "labels": dataset.query.labels,
-            **evaluation.per_query,
-            **extra,
-            "neighbors": evaluation.neighbors,
-            "similarities": evaluation.similarities,
-            "gallery_ids": dataset.gallery.ids,
-            "gallery_labels": dataset.gallery.labels,
-            "classes": np.array(dataset.classes),
-        },
-    )
+    arrays = {
+        "ids": dataset.query.ids,
+        "labels": dataset.query.labels,
+        **evaluation.per_query,
+        **extra,
+        "neighbors": evaluation.neighbors,
+        "similarities": evaluation.similarities,
+        "gallery_ids": dataset.gallery.ids,
+        "gallery_labels": dataset.gallery.labels,
+        "classes": np.array(dataset.classes),
+    }
+    files.write(PER_QUERY, packed_arrays(arrays))
 
 
-def save_replicates(folder: Path, replicates: Replicates) -> None:
+def save_replicates(files: FileWriter, replicates: Replicates) -> None:
     """Write ``replicates.npz``: every score without each group, float64 ``(groups,)`` as ``estimand/metric``."""
     by_estimand = replicates.by_estimand().items()
-    write_arrays(
-        folder / REPLICATES,
-        {f"{estimand}/{name}": values for estimand, metrics in by_estimand for name, values in metrics.items()},
-    )
+    arrays = {f"{estimand}/{name}": values for estimand, metrics in by_estimand for name, values in metrics.items()}
+    files.write(REPLICATES, packed_arrays(arrays))
 
 
-def save_vectors(folder: Path, query: Vectors, gallery: Vectors) -> None:
+def save_vectors(files: FileWriter, query: Vectors, gallery: Vectors) -> None:
     """Write ``embeddings.safetensors``: unit float32 ``query`` and ``gallery``; or only ``gallery``."""
     parts = {"gallery": torch.from_numpy(gallery)}
     if query is not gallery:
         parts["query"] = torch.from_numpy(query)
-    save_tensors(folder / VECTORS, parts, {"query_is_gallery": query is gallery})
+    files.write(VECTORS, packed_tensors(parts, {"query_is_gallery": query is gallery}))
 
 
-def save_weights(folder: Path, method: Method) -> bool:
+def save_weights(files: FileWriter, method: Method) -> bool:
     """Write ``weights.safetensors`` if the method has a state to save; return whether it has."""
     saver = saver_of(method)
     if saver is None:
         return False
-    save_tensors(folder / "weights.safetensors", saver.state())
+    files.write(WEIGHTS, packed_tensors(saver.state()))
     return True
 
 
 def save_samples(
-    folder: Path,
+    files: FileWriter,
     dataset: Dataset,
     decoder: Decodes,
     query: Vectors,
@@ -89,25 +88,30 @@ def save_samples(
     by_class = np.argsort(dataset.query.labels, kind="stable")
     rows = by_class[np.linspace(0, len(by_class) - 1, min(_SAMPLES, len(by_class))).astype(np.int64)]
     decoded = decode_vectors(decoder, query[rows], device=device)
-    write_arrays(
-        folder / SAMPLES,
-        {
-            "ids": dataset.query.ids[rows],
-            "labels": dataset.query.labels[rows],
-            "cosines": cosines[rows],
-            "originals": dataset.query.images.take(rows),
-            "decoded": np.round(decoded.transpose(0, 2, 3, 1) * 255).astype(np.uint8),
-        },
-    )
+    arrays = {
+        "ids": dataset.query.ids[rows],
+        "labels": dataset.query.labels[rows],
+        "cosines": cosines[rows],
+        "originals": dataset.query.images.take(rows),
+        "decoded": np.round(decoded.transpose(0, 2, 3, 1) * 255).astype(np.uint8),
+    }
+    files.write(SAMPLES, packed_arrays(arrays))
 
 
 PER_QUERY = "per_query.npz"
 REPLICATES = "replicates.npz"
 SAMPLES = "samples.npz"
 VECTORS = "embeddings.safetensors"
+WEIGHTS = "weights.safetensors"
+HISTORY = "history.csv"
 
 
-def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+def read_arrays(run: RunRecord, file: str, *names: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of these names, or all, of a file of a run. Raises DataError as ``arrays_in`` does."""
+    return arrays_in(run.file(file), *names)
+
+
+def arrays_in(path: Path, *names: str) -> dict[str, NDArray[Any]]:
     """Return a file's arrays of these names, or all of them. Raises DataError where it or one of them is not there."""
     try:
         with np.load(path, allow_pickle=False) as kept:
@@ -120,12 +124,12 @@ def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
         raise DataError(f"cannot read {path}: {error}; run it again (--force)") from error
 
 
-def read_vectors(folder: Path) -> dict[str, NDArray[np.float32]]:
+def read_vectors(run: RunRecord) -> dict[str, NDArray[np.float32]]:
     """Return a run's unit vectors, float32: ``query`` and ``gallery``, one array where they are one, and any others.
 
     Raises DataError where the file is missing or damaged.
     """
-    path = folder / VECTORS
+    path = run.file(VECTORS)
     try:
         kept = load_file(path)
         return {"query": kept["gallery"], **kept}
@@ -133,3 +137,19 @@ def read_vectors(folder: Path) -> dict[str, NDArray[np.float32]]:
         raise DataError(f"cannot read {path}: {error}; run it again (--force)") from error
     except KeyError as error:
         raise DataError(f"{path} holds no gallery vectors; run it again (--force)") from error
+
+
+def read_weights(run: RunRecord) -> dict[str, torch.Tensor]:
+    """Return the state of a run's method. Raises SimbenchError where the file is missing or damaged."""
+    return load_tensors(run.file(WEIGHTS))[0]
+
+
+def read_history(run: RunRecord) -> list[dict[str, str]]:
+    """Return a run's epochs, a row each, as text by name; none where it trained nothing.
+
+    Raises DataError where the file is damaged.
+    """
+    if HISTORY not in run.result.files:
+        return []
+    with run.file(HISTORY).open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if not row.get("event")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,8 @@ from bench.evaluation.cost.latency import (
 )
 from bench.evaluation.cost.timing import Latency, Timing
 from bench.evaluation.ranking.arrays import Vectors
-from bench.files import write_arrays
+from bench.files import packed_arrays
+from bench.runs.integrity import FileWriter
 
 PICTURES_TIMED = "PNG files made in memory of images at the data set's size"
 _MANY = 64  # images or queries a call, beside one
@@ -83,9 +83,10 @@ def latency_columns(latencies: Sequence[Latency]) -> dict[str, float]:
     return columns
 
 
-def save_latencies(folder: Path, latencies: Sequence[Latency]) -> None:
+def save_latencies(files: FileWriter, latencies: Sequence[Latency]) -> None:
     """Write ``latency.npz``: int64 nanoseconds of every timed call, ``embed_1``, ``embed_64``, ``search_1``, ..."""
-    write_arrays(folder / "latency.npz", {_name(one): np.array(one.samples_ns, np.int64) for one in latencies})
+    arrays = {_name(one): np.array(one.samples_ns, np.int64) for one in latencies}
+    files.write("latency.npz", packed_arrays(arrays))
 
 
 def counted_costs(

@@ -31,11 +31,10 @@ from bench.evaluation.ranking.arrays import Vectors
 from bench.naming import first_few
 from bench.options import build
 from bench.registry import get_method
-from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
+from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors, read_weights
 from bench.runs.run_plan import chosen_data, load_collection
 from bench.runs.sources import changed_code
 from bench.runs.store import RUN_FILE, RunRecord, read_run
-from bench.training.checkpoints import load_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -145,8 +144,8 @@ class TrainedRun:
     def gallery(self) -> RunGallery:
         """Read the gallery's vectors, labels and ids. Raises SimbenchError where the files are damaged."""
         folder = self.record.folder
-        vectors = read_vectors(folder)["gallery"]
-        kept = read_arrays(folder / PER_QUERY, "gallery_labels", "gallery_ids", "classes")
+        vectors = read_vectors(self.record)["gallery"]
+        kept = read_arrays(self.record, PER_QUERY, "gallery_labels", "gallery_ids", "classes")
         labels, ids = kept["gallery_labels"], kept["gallery_ids"]
         if not len(vectors) == len(labels) == len(ids):
             raise SimbenchError(f"{folder}: {len(vectors)} vectors, but {len(ids)} ids; run it again (--force)")
@@ -192,7 +191,7 @@ def open_run(where: Path, device: torch.device) -> TrainedRun:
     saver = saver_of(method)
     if saver is None or not record.result.has_weights:
         raise SimbenchError(f"{record.folder}: the method {name} keeps no weights, so that it cannot be used again")
-    state = load_tensors(record.folder / "weights.safetensors")[0]
+    state = read_weights(record)
     try:
         saver.restore(state, data.shape, device)
     except (RuntimeError, KeyError) as error:  # torch's for tensors that do not fit, a method's for missing ones

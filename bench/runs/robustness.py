@@ -3,6 +3,8 @@
 In the run's folder, beside run.json:
     robustness.json   every condition's scores with intervals, and the paired drop from the clean queries; written last
     robustness.npz    their values for every query, condition by condition; a sweep that was stopped resumes from it
+
+robustness.json has a digest of itself, of run.json and of robustness.npz: a sweep is read with its own run only.
 """
 
 from __future__ import annotations
@@ -22,14 +24,16 @@ from bench.evaluation.cost.timing import fixed_threads
 from bench.evaluation.evaluate import evaluate_set
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.statistics.estimates import estimate, of_queries
-from bench.files import write_arrays, write_json
-from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
+from bench.files import packed_arrays, write_arrays
+from bench.runs.artifacts import PER_QUERY, arrays_in, read_arrays, read_vectors
+from bench.runs.integrity import DamagedError, FileWriter, check_seal, read_json, verify, write_sealed
 from bench.runs.loaded_run import TrainedRun, open_run
 from bench.runs.provenance import provenance
 from bench.runs.store import RunRecord, locked
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
 
     from bench.contract import Progress, Split
     from bench.evaluation.ranking.arrays import Floats, Vectors
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 ROBUSTNESS = "robustness.json"
 VALUES = "robustness.npz"
 METRICS = ("map", "hit@1")
-SCHEMA = 1
+SCHEMA = 2
 SEED = 0  # of the corruptions: all runs are asked the same corrupted images
 _AT_ONCE = 1 << 23  # pixel values that are corrupted at a time: 32 MB as floats
 _MOST_AT_ONCE = 256
@@ -66,16 +70,27 @@ def conditions(channels: int) -> list[Condition]:
 def read_robustness(record: RunRecord) -> Mapping[str, Any] | None:
     """Return what a finished sweep found, or None: not swept, or the run or the corruptions have changed since.
 
-    Raises SimbenchError for a file that cannot be read.
+    Raises DamagedError for a file that cannot be read, or is not as it was written.
     """
     path = record.folder / ROBUSTNESS
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
+        if found.get("schema") != SCHEMA:
+            return None
+        check_seal(path, found)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise SimbenchError(f"cannot read {path}: {error}; delete it to sweep again") from error
-    return found if isinstance(found, dict) and found.get("plan") == _plan(record) else None
+    except DamagedError as error:
+        raise DamagedError(f"{error}; delete it to sweep again") from error
+    return found if found.get("plan") == _plan(record) else None
+
+
+def read_values(record: RunRecord, found: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return the values behind a sweep by ``condition/metric``, float64 ``(q,)``; found: what robustness.json holds.
+
+    Raises DataError where they are gone or damaged.
+    """
+    return arrays_in(verify(record.folder / VALUES, found["files"][VALUES]), *names)
 
 
 def sweep_run(
@@ -98,6 +113,8 @@ def sweep_run(
         with fixed_threads(threads):
             sweep = _Sweep.of(record, query, device, threads)
             values = sweep.measure(progress, _half_done(record))
+        files = FileWriter(record.folder)
+        files.write(VALUES, packed_arrays({"plan": _plan_text(record), **values}))
         content = {
             "schema": SCHEMA,
             "plan": _plan(record),
@@ -105,8 +122,9 @@ def sweep_run(
             **_summary(values, sweep, query),
             "seconds": round(time.perf_counter() - started, 3),
             "provenance": to_jsonable(provenance(device, threads)),
+            "files": files.digests,
         }
-        write_json(record.folder / ROBUSTNESS, content)
+        write_sealed(record.folder / ROBUSTNESS, content)
     return content
 
 
@@ -126,10 +144,10 @@ class _Sweep:
     @classmethod
     def of(cls, record: RunRecord, query: Split, device: torch.device, threads: int) -> _Sweep:
         run = open_run(record.folder, device)
-        kept = read_arrays(record.folder / PER_QUERY, "ids", "labels", *METRICS)
+        kept = read_arrays(record, PER_QUERY, "ids", "labels", *METRICS)
         if not (np.array_equal(kept["ids"], query.ids) and np.array_equal(kept["labels"], query.labels)):
             raise DataError(f"{record.folder}: these are not the queries that the run was asked")
-        some, vectors = query.images.take(slice(0, _CHECKED)), read_vectors(record.folder)["query"]
+        some, vectors = query.images.take(slice(0, _CHECKED)), read_vectors(record)["query"]
         cosines = (run.embed(some) * vectors[: len(some)]).sum(axis=1)
         if cosines.min() < _LEAST_COSINE:
             raise SimbenchError(
@@ -159,9 +177,7 @@ class _Sweep:
             if f"{one.name}/{METRICS[0]}" in values:
                 continue
             values |= self._scored(one)
-            write_arrays(
-                folder / VALUES, {"plan": np.array(json.dumps(_plan(self.run.record), sort_keys=True)), **values}
-            )
+            write_arrays(folder / VALUES, {"plan": _plan_text(self.run.record), **values})
         return values
 
     def _scored(self, condition: Condition) -> dict[str, Floats]:
@@ -216,10 +232,14 @@ def _summary(values: Mapping[str, Floats], sweep: _Sweep, query: Split) -> dict[
 
 
 def _plan(record: RunRecord) -> dict[str, Any]:
-    """Return what decides a sweep: the run's vectors, and the corruptions; another plan is another sweep."""
+    """Return what decides a sweep: the run, and the corruptions; another plan is another sweep."""
     run = record.result
     kinds = {one.corruption: list(CORRUPTIONS[one.corruption].levels) for one in conditions(run.data.shape.channels)}
-    return {"run": run.digests.vectors if run.digests else run.provenance.date, "seed": SEED, "corruptions": kinds}
+    return {"run": record.digest, "seed": SEED, "corruptions": kinds}
+
+
+def _plan_text(record: RunRecord) -> NDArray[np.str_]:
+    return np.array(json.dumps(_plan(record), sort_keys=True))
 
 
 def _half_done(record: RunRecord) -> dict[str, Floats]:
@@ -227,5 +247,5 @@ def _half_done(record: RunRecord) -> dict[str, Floats]:
     path: Path = record.folder / VALUES
     if not path.is_file():
         return {}
-    kept = read_arrays(path)
-    return kept if str(kept.pop("plan", "")) == json.dumps(_plan(record), sort_keys=True) else {}
+    kept = arrays_in(path)
+    return kept if str(kept.pop("plan", "")) == str(_plan_text(record)) else {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ from bench.contract import (
 from bench.data.audit.audit import audit
 from bench.data.splits.splits import can_rank
 from bench.evaluation.cost.load import OtherLoad
+from bench.evaluation.cost.timing import StageTimer
 from bench.evaluation.evaluate import Evaluation, evaluate_set
 from bench.evaluation.inference.embed import embed_images, with_views
 from bench.evaluation.inference.engines import on_engine
@@ -42,13 +43,23 @@ from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.statistics.estimates import intervals
 from bench.evaluation.statistics.jackknife import Replicates
 from bench.evaluation.statistics.means import macro_means
-from bench.files import write_rows
-from bench.runs.artifacts import save_per_query, save_replicates, save_samples, save_vectors, save_weights
+from bench.files import packed_rows
+from bench.runs.artifacts import HISTORY, save_per_query, save_replicates, save_samples, save_vectors, save_weights
 from bench.runs.costs import PICTURES_TIMED, counted_costs, latency_columns, measure_latencies, save_latencies
 from bench.runs.fitting import MemoryHistory, failure_reason, fit_method, same_bits
+from bench.runs.integrity import DamagedError, FileWriter
 from bench.runs.provenance import provenance
 from bench.runs.sanity_checks import Judgement, judge_run
-from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, run_folder, write_run
+from bench.runs.store import (
+    CHECKPOINTS,
+    RUN_FILE,
+    RunRecord,
+    locked,
+    read_run,
+    require_recordable,
+    run_folder,
+    write_run,
+)
 from bench.training.trained import deviations
 
 if TYPE_CHECKING:
@@ -60,10 +71,11 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
 
     A failure is a run too: it is recorded with its reason and returned, not raised. An interrupt is not recorded.
     """
+    require_recordable(spec)
     folder = run_folder(place.root, spec, seed)
     with locked(folder):
-        done = read_run(folder)
-        if done is not None and done.status == "done" and not place.force:
+        done = None if place.force else _finished(folder, spec, seed, dataset, place)
+        if done is not None:
             return done
         (folder / RUN_FILE).unlink(missing_ok=True)  # first: without it the run is not finished
         if place.force:
@@ -72,7 +84,7 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
         if spec.deterministic:
             place = replace(place, threads=1)
         made_by = provenance(place.device, place.threads, spec)  # now: what runs, not what it is edited to meanwhile
-        run = _Run(spec, seed, dataset, place, folder, made_by)
+        run = _Run(spec, seed, dataset, place, FileWriter(folder), made_by)
         try:
             with same_bits() if spec.deterministic else nullcontext():
                 result = run.result()
@@ -89,21 +101,19 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
     return record
 
 
-class StageTimer:
-    """Wall seconds of each stage of a run, as ``<stage>_seconds``, and of all since it was made."""
+def _finished(folder: Path, spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> RunRecord | None:
+    """Return the finished run in a folder, or None.
 
-    def __init__(self) -> None:
-        self.stages: dict[str, float] = {}
-        self._began = time.perf_counter()
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.stages[f"{name}_seconds"] = round(time.perf_counter() - began, 4)
-
-    def elapsed(self) -> float:
-        return round(time.perf_counter() - self._began, 3)
+    One that is damaged is as one that failed, and stays as it is: only ``--force`` throws away what may have been a
+    result.
+    """
+    try:
+        known = read_run(folder)
+    except DamagedError as error:
+        made_by = provenance(place.device, place.threads, spec)
+        result = RunResult.failed(spec, seed, dataset, provenance=made_by, reason=str(error), seconds=0.0)
+        return RunRecord(folder, result)
+    return known if known is not None and known.status == "done" else None
 
 
 @dataclass(frozen=True)
@@ -114,9 +124,13 @@ class _Run:
     seed: int
     dataset: Dataset
     place: Workplace
-    folder: Path
+    files: FileWriter
     made_by: Provenance
     timer: StageTimer = field(default_factory=StageTimer)
+
+    @property
+    def folder(self) -> Path:
+        return self.files.folder
 
     def result(self) -> RunResult:
         """Fit, embed, score, check and time the method, and save what a run leaves but for run.json."""
@@ -133,12 +147,12 @@ class _Run:
             decoding = self._decode(embedder, query, decoder_of(method))
         with timer.stage("latency"):
             latency, load, costs = self._costs(method, embedder, query, gallery)
-        save_per_query(self.folder, dataset, evaluation, decoding)
-        save_vectors(self.folder, query, gallery)
+        save_per_query(self.files, dataset, evaluation, decoding)
+        save_vectors(self.files, query, gallery)
         if history.rows():
-            write_rows(self.folder / "history.csv", history.rows())
+            self.files.write(HISTORY, packed_rows(history.rows()))
         scores, macro, left_out = _averaged(decoding, dataset.query.labels, evaluation.replicates)
-        save_replicates(self.folder, evaluation.replicates.joined(left_out))
+        save_replicates(self.files, evaluation.replicates.joined(left_out))
         return RunResult(
             spec=spec,
             seed=self.seed,
@@ -159,13 +173,14 @@ class _Run:
             uses_labels=uses_labels(method),
             baseline=baseline_of(method),
             deviations=deviations(method),
-            has_weights=save_weights(self.folder, method),
+            has_weights=save_weights(self.files, method),
             engine=engine,
             costs=costs,
             timings=timer.stages,
             latency=latency,
             load=load,
             pictures_timed=PICTURES_TIMED,
+            files=self.files.digests,
             seconds=timer.elapsed(),
         )
 
@@ -243,7 +258,7 @@ class _Run:
             return {}
         device = self.place.device
         found = score_decoding(method, decoder, self.dataset.query.images, query, device=device)
-        save_samples(self.folder, self.dataset, decoder, query, cosines=found["decode_cosine"], device=device)
+        save_samples(self.files, self.dataset, decoder, query, cosines=found["decode_cosine"], device=device)
         return found
 
     def _costs(
@@ -253,7 +268,7 @@ class _Run:
         device, threads, others = self.place.device, self.place.threads, OtherLoad()
         latencies = measure_latencies(embedder, self.dataset, query, gallery, device=device, threads=threads)
         load = others.so_far()
-        save_latencies(self.folder, latencies)
+        save_latencies(self.files, latencies)
         dim = int(gallery.shape[1])
         costs = counted_costs(
             method, embedder, self.dataset, dim, device=device, threads=threads, views=1 + self.spec.mirror_test

@@ -6,14 +6,15 @@ Training is scaled by steps, embedding by images, ranking by pairs.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from bench.contract import Dataset, RunSpec, UsageError, Workplace
+from bench.contract import DataError, Dataset, RunSpec, UsageError, Workplace
+from bench.runs.artifacts import read_history
+from bench.runs.integrity import check_seal, read_json
 from bench.runs.provenance import cpu_name
 from bench.runs.store import RunRecord, all_runs
 from bench.suites.cell import FACTS
@@ -23,6 +24,7 @@ TRIALS = "calibration"  # in the cache, where nobody takes a trial for a result
 TRIAL_IMAGES = 512  # of train and of test: seconds, even for the slowest method
 TRIAL_EPOCHS = 0.1  # of small data an epoch has 200 steps: 20 tell a step's time, and every phase has its share
 _SHARE = 0.9  # of a budget that is planned for: predictions are that uncertain
+_TIMED, _COUNTED = {"fit_seconds", "embed_seconds"}, {"train", "query", "gallery"}  # what is scaled
 _PAIR_SECONDS = 2e-8  # to rank one more pair: 2 s for 10,000 x 10,000 on one core of an AMD EPYC
 
 
@@ -134,7 +136,7 @@ def _cost(cell: SuiteCell, record: RunRecord) -> Prediction:
     learnt = len(data.train) / max(counts["train"], 1)
     asked = (len(data.query) + len(data.gallery)) / max(counts["query"] + counts["gallery"], 1)
     pairs = len(data.query) * len(data.gallery) - counts["query"] * counts["gallery"]
-    curve = _Curve.of(record.folder)
+    curve = _Curve.of(record)
     fit = stages["fit_seconds"]
     if not curve.epochs:  # closed form, or features of a sample
         sample = cell.spec.options.get("sample")
@@ -180,14 +182,13 @@ class _Curve:
     steps: int = 0
 
     @classmethod
-    def of(cls, folder: Path) -> _Curve:
+    def of(cls, run: RunRecord) -> _Curve:
         try:
-            with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
-                rows = [row for row in csv.DictReader(file) if not row.get("event")]
+            rows = read_history(run)
             last = {row["phase"]: row for row in rows}  # each phase counts its own up
             seconds = sum(float(row["seconds"]) for row in last.values())
             return cls(seconds, len(rows), sum(int(row["step"]) for row in last.values()))
-        except (OSError, KeyError, ValueError, TypeError):  # a method of somebody else's writes what it likes
+        except (DataError, KeyError, ValueError, TypeError):  # damaged, or of a method that writes what it likes
             return cls()
 
 
@@ -213,7 +214,8 @@ def _by_kind(records: Iterable[RunRecord], place: Workplace) -> dict[str, list[R
     here = (cpu_name(), place.threads, place.device.type)
     for record in records:
         made_by = record.result.provenance
-        if record.status == "done" and (made_by.cpu, made_by.threads, made_by.device) == here:
+        timed = record.result.timings.keys() >= _TIMED and record.result.data.counts.keys() >= _COUNTED
+        if record.status == "done" and timed and (made_by.cpu, made_by.threads, made_by.device) == here:
             found.setdefault(_kind(record.result.spec), []).append(record)
     return found
 
@@ -227,8 +229,10 @@ def _kind(spec: RunSpec) -> str:
 
 def _peak(record: RunRecord) -> int:
     try:
-        return int(json.loads((record.folder / FACTS).read_text(encoding="utf-8"))["peak_memory_bytes"])
-    except (OSError, ValueError, KeyError, TypeError):  # not run by the runner, or cut off
+        facts = read_json(record.folder / FACTS)
+        check_seal(record.folder / FACTS, facts)
+        return int(facts["peak_memory_bytes"])
+    except (OSError, DataError, ValueError, KeyError, TypeError):  # not run by the runner, or damaged
         return 0
 
 

@@ -19,7 +19,8 @@ from typing import NoReturn
 from bench.contract import SimbenchError, Workplace
 from bench.executors.executor import LOG, Ended, Limits, Pool, from_outside
 from bench.executors.process import last_line
-from bench.files import ensure_writable, write_json
+from bench.files import ensure_writable
+from bench.runs.integrity import write_sealed
 from bench.runs.store import RUN_FILE, RunRecord, read_run
 from bench.suites.cell import FACTS, record_failure, sweep, why_failed
 from bench.suites.expansion import SuiteCell
@@ -183,7 +184,12 @@ class Runner:
     def _settle(self, work: _Work, ended: Ended, leases: Leases) -> None:
         """Decide what a process that has ended means for its cell."""
         work.seconds += ended.seconds
-        record = read_run(work.folder)
+        try:
+            record = read_run(work.folder)
+        except SimbenchError as error:  # damaged since it was written
+            leases.free(work.folder)
+            self._note(Outcome(work.cell, None, str(error), work.seconds))
+            return
         if record is None and from_outside(ended) and work.tries == 1:
             self._reporter.tell(f"{work.cell}: died of a cause outside it ({_died(ended)}); once more")
             self._waiting.appendleft(work)
@@ -196,7 +202,7 @@ class Runner:
             reason = why_failed(work.cell, ended, self._limits)
             record = record_failure(work.cell, reason, ended, self._place)
         facts = {"wall_seconds": round(work.seconds, 3), "peak_memory_bytes": ended.peak, "tries": work.tries}
-        write_json(work.folder / FACTS, facts)
+        write_sealed(work.folder / FACTS, facts)
         leases.free(work.folder)
         self._note(Outcome(work.cell, record, reason, work.seconds))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import Tensor
 
 from bench.contract import SimbenchError
@@ -19,14 +19,18 @@ from bench.files import replacing
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any] | None = None) -> None:
     """Write tensors and JSON-able facts to one file: to a temporary name, fsynced, then renamed."""
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            save_file(_unshared(ready), temporary, metadata={"facts": json.dumps(dict(facts or {}))})
+            save_file(_ready(tensors), temporary, metadata=_metadata(facts))
             temporary.chmod(0o666 & ~_umask())  # the library makes files that only their owner may read
     except (OSError, SafetensorError) as error:
         raise SimbenchError(f"cannot write {path}: {error}") from error
+
+
+def packed_tensors(tensors: Mapping[str, Tensor], facts: Mapping[str, Any] | None = None) -> bytes:
+    """Return the file that ``save_tensors`` would write."""
+    return save(_ready(tensors), metadata=_metadata(facts))
 
 
 def load_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -85,6 +89,14 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def _metadata(facts: Mapping[str, Any] | None) -> dict[str, str]:
+    return {"facts": json.dumps(dict(facts or {}))}
+
+
+def _ready(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return _unshared({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

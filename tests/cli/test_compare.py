@@ -10,28 +10,33 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import NOTHING, change_run, fake_result, fake_spec, measured_in, write_fake
+from fake_runs import NOTHING, add_digests, change_run, fake_result, fake_spec, measured_in, write_beside, write_fake
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.statistics.paired_tests import compare
-from bench.files import write_arrays
+from bench.files import packed_arrays
 from bench.runs.artifacts import save_replicates
+from bench.runs.integrity import FileWriter
 
 USAGE, FAILURE = 2, 1
 LOO = "runs/digits/loo"
 
 
-def write_run(root: Path, method: str, vectors: NDArray[Any], seed: int = 0, protocol: str = "loo") -> None:
+def write_run(
+    root: Path, method: str, vectors: NDArray[Any], seed: int = 0, protocol: str = "loo", **spec: Any
+) -> None:
     """Write what `compare` reads of a run: vectors of 300 digits, each asking all the others."""
     labels, ids = load_digits().target[:300], [f"test/{i}" for i in range(300)]
     found = evaluate(vectors, labels, vectors, labels, query_ids=ids, gallery_ids=ids, threads=1)
-    facts = {"seed": seed, "key": "0123456789", "scores": found.scores}
-    folder = write_fake(root, fake_result(fake_spec(method=method, protocol=protocol), **facts))
+    facts = {"seed": seed, "scores": found.scores}
+    folder = write_fake(root, fake_result(fake_spec(method=method, protocol=protocol, **spec), **facts))
     names = {"ids": np.array(ids), "labels": labels, "classes": np.array([str(digit) for digit in range(10)])}
-    write_arrays(folder / "per_query.npz", {**names, **found.per_query, "neighbors": found.neighbors})
-    save_replicates(folder, found.replicates)
+    files = FileWriter(folder)
+    files.write("per_query.npz", packed_arrays({**names, **found.per_query, "neighbors": found.neighbors}))
+    save_replicates(files, found.replicates)
+    add_digests(folder, files)
 
 
 @pytest.fixture(scope="module")
@@ -178,10 +183,10 @@ def test_runs_of_other_data_or_rules_and_failed_ones_are_refused(
 
 
 def test_other_queries_and_missing_values_are_refused(simbench: Callable[..., Any], runs: Path) -> None:
-    path = only(runs / "digits/loo/pca") / "seed0" / "per_query.npz"
+    folder = only(runs / "digits/loo/pca") / "seed0"
+    path = folder / "per_query.npz"
     arrays = dict(np.load(path))
-    arrays["ids"] = arrays["ids"][::-1]
-    np.savez(path, **arrays)
+    write_beside(folder, path.name, {**arrays, "ids": arrays["ids"][::-1]})
     outcome = simbench("compare", "pixels", "pca")
     assert (outcome.code, "other queries" in outcome.err) == (USAGE, True)
     path.unlink()
@@ -190,7 +195,8 @@ def test_other_queries_and_missing_values_are_refused(simbench: Callable[..., An
 
 
 def test_a_method_with_runs_of_several_settings_asks_for_one(simbench: Callable[..., Any], runs: Path) -> None:
-    shutil.copytree(only(runs / "digits/loo/pca"), runs / "digits/loo/pca/0000000000")
+    pixels = load_digits().data[:300]
+    write_run(runs, "pca", pixels - pixels.mean(axis=0), options={"dims": 8})
     outcome = simbench("compare", "pixels", "pca")
     assert outcome.code == USAGE
     assert "pca has runs of 2 settings; give the folder of one" in outcome.err

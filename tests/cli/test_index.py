@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import fake_result, fake_spec, write_fake
-from safetensors.numpy import save_file
-
-from bench.files import write_arrays
+from fake_runs import fake_result, fake_spec, write_beside, write_fake
+from safetensors.numpy import save
 
 
 def test_a_finished_run_becomes_a_frontier(simbench: Callable[..., Any], tmp_path: Path) -> None:
@@ -44,9 +42,9 @@ def test_mistakes_are_told_in_one_line(simbench: Callable[..., Any], tmp_path: P
     run_folder = write_fake(tmp_path, fake_result(fake_spec(method="pca")))
     ids, labels = np.arange(20), np.arange(20) // 2
     arrays = {"ids": ids, "labels": labels, "gallery_ids": ids, "gallery_labels": labels}
-    write_arrays(run_folder / "per_query.npz", arrays)
+    write_beside(run_folder, "per_query.npz", arrays)
     vectors = np.random.default_rng(0).standard_normal((20, 8)).astype(np.float32)
-    save_file({"gallery": vectors}, run_folder / "embeddings.safetensors")
+    write_beside(run_folder, "embeddings.safetensors", save({"gallery": vectors}))
     for words, code, said in (
         ([str(run_folder), "--only", "hsnw"], 2, "did you mean 'hnsw'"),
         ([str(run_folder), "--dims", "4096"], 2, "which the vectors have"),

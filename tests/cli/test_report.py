@@ -41,8 +41,8 @@ def test_the_images_need_not_be_looked_for(simbench: Callable[..., Any]) -> None
 
 def test_no_runs_and_a_wrong_word_are_one_clear_line_each(simbench: Callable[..., Any]) -> None:
     nothing = simbench("report")
-    assert nothing.code == 1
-    assert nothing.err.startswith("simbench: no runs in runs; start with: simbench run")
+    assert nothing.code == 2
+    assert nothing.err.startswith("simbench: no runs in runs (no such folder); start with: simbench run")
     wrong = simbench("report", "--images", "pictures")
     assert wrong.code == 2
     assert "--images takes NAME=PATH" in wrong.err

@@ -76,7 +76,7 @@ def test_mirror_test_is_one_option_of_all_methods_and_off_by_default(
         images = images_of(one, Config(Settings()), no_progress, tmp_path, where=str(pictures)).query.images
         trained = open_run(one.folder, torch.device("cpu"))
         pixels = images.take(slice(0, 3))
-        kept = read_vectors(one.folder)["query"][:3]
+        kept = read_vectors(one)["query"][:3]
         np.testing.assert_allclose(trained.embed(pixels), kept, atol=1e-5)
         turned = trained.embed(np.ascontiguousarray(pixels[:, :, ::-1]))
         assert np.allclose(turned, kept, atol=1e-4) == one.result.spec.mirror_test

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import fake_result, fake_spec, write_fake
+from fake_runs import add_digests, fake_result, fake_spec, write_fake
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from bench.contract import Budget, Costs
 from bench.evaluation.evaluate import Evaluation, evaluate
-from bench.files import write_arrays
+from bench.files import packed_arrays
 from bench.runs.artifacts import save_replicates
+from bench.runs.integrity import FileWriter
 
 COUNT = 300
 WriteRun = Callable[..., Path]
@@ -73,8 +74,10 @@ def write(
     labels = load_digits().target[:COUNT]
     names = {"ids": np.array(IDS), "labels": labels, "classes": np.array([str(digit) for digit in range(10)])}
     gallery = {"gallery_ids": names["ids"], "gallery_labels": labels}
-    write_arrays(folder / "per_query.npz", {**names, **gallery, **found.per_query})
-    save_replicates(folder, found.replicates)
+    files = FileWriter(folder)
+    files.write("per_query.npz", packed_arrays({**names, **gallery, **found.per_query}))
+    save_replicates(files, found.replicates)
+    add_digests(folder, files)
     return folder
 
 

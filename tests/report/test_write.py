@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from fake_runs import NOTHING, change_run
 from numpy.typing import NDArray
 
 from bench.contract import DataError, UsageError
@@ -66,9 +66,8 @@ def test_a_finished_row_is_also_lost_where_its_run_failed_since(runs: Path, tmp_
     folder = tmp_path / "results" / "mine"
     publish(board_of(runs), folder)
     refuse_to_drop(board_of(runs).frame, folder)
-    run = next(runs.glob("digits/loo/random/*/seed0/run.json"))
-    content = json.loads(run.read_text(encoding="utf-8"))
-    run.write_text(json.dumps({**content, "status": "failed", "reason": "out of memory"}), encoding="utf-8")
+    run = next(runs.glob("digits/loo/random/*/seed0"))
+    change_run(run, **{**NOTHING, "reason": "out of memory"})
     with pytest.raises(DataError, match=r"1 row .*random"):
         refuse_to_drop(board_of(runs).frame, folder)
 

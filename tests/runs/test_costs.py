@@ -22,6 +22,7 @@ from bench.runs.costs import (
     measure_latencies,
     save_latencies,
 )
+from bench.runs.integrity import FileWriter
 
 CPU = torch.device("cpu")
 
@@ -67,7 +68,7 @@ NAMES = {
 
 
 def test_every_stage_is_saved_with_all_its_samples(latencies: list[Latency], tmp_path: Path) -> None:
-    save_latencies(tmp_path, latencies)
+    save_latencies(FileWriter(tmp_path), latencies)
     with np.load(tmp_path / "latency.npz") as kept:
         assert set(kept.files) == NAMES
         assert all(kept[name].dtype == np.int64 for name in NAMES)

@@ -14,12 +14,13 @@ import pytest
 import torch
 
 from bench.config import Config, Settings
-from bench.contract import DataError, Dataset, Digests, SimbenchError, Workplace
+from bench.contract import DataError, Dataset, SimbenchError, Workplace
 from bench.evaluation.corruptions import corrupt
 from bench.evaluation.statistics.estimates import estimate, of_queries
 from bench.files import write_arrays
 from bench.report.curves.robustness_curves import robustness_panels
-from bench.runs.artifacts import read_arrays, read_vectors
+from bench.runs.artifacts import arrays_in, read_arrays, read_vectors
+from bench.runs.integrity import DamagedError, write_sealed
 from bench.runs.loaded_run import open_run
 from bench.runs.robustness import ROBUSTNESS, VALUES, conditions, read_robustness, sweep_run
 from bench.runs.run_plan import chosen_data, load_collection, plan_cells, run_cells
@@ -69,8 +70,8 @@ def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
 def test_a_condition_ranks_corrupted_queries_against_clean_gallery(run: RunRecord, made: tuple[Path, Dataset]) -> None:
     data = made[1]
     sweep(run, data)
-    gallery = read_vectors(run.folder)["gallery"].astype(np.float64)
-    kept = read_arrays(run.folder / VALUES, "rotate-2/map", "rotate-2/hit@1")
+    gallery = read_vectors(run)["gallery"].astype(np.float64)
+    kept = arrays_in(run.folder / VALUES, "rotate-2/map", "rotate-2/hit@1")
     turned = corrupt(data.query.images.take(slice(None)), data.query.ids, "rotate", 2)
     vectors = open_run(run.folder, CPU).embed(turned).astype(np.float64)
     for row in range(0, len(data.query), 17):
@@ -83,7 +84,7 @@ def test_a_condition_ranks_corrupted_queries_against_clean_gallery(run: RunRecor
 def test_scores_and_paired_drops_are_the_means_of_what_is_kept(run: RunRecord, made: tuple[Path, Dataset]) -> None:
     found = sweep(run, made[1])
     assert found["clean"]["scores"]["map"] == pytest.approx(run.result.scores["map"])
-    clean, values = read_arrays(run.folder / "per_query.npz"), read_arrays(run.folder / VALUES)
+    clean, values = read_arrays(run, "per_query.npz"), arrays_in(run.folder / VALUES)
     queries = estimate(of_queries(clean["map"][None], clean["labels"]))
     assert found["clean"]["ci95"]["map"] == pytest.approx((queries.low, queries.high))
     assert run.result.ci95["map"][0] < queries.low, "the gallery stays as it is"
@@ -116,7 +117,7 @@ def test_a_finished_sweep_is_kept_and_a_stopped_one_goes_on_to_the_same_numbers(
     with pytest.raises(KeyboardInterrupt):
         sweep(run, made[1], progress=stopped)
     assert read_robustness(run) is None
-    before = read_arrays(run.folder / VALUES)
+    before = arrays_in(run.folder / VALUES)
     assert len(before) == 1 + 4 * 2
     marked = {**before, "blur-1/map": before["blur-1/map"] * 0 + 0.25}  # to be seen again, if it is not made again
     write_arrays(run.folder / VALUES, marked)
@@ -141,7 +142,7 @@ def test_a_forced_sweep_that_is_stopped_does_not_pass_for_finished_and_goes_on(
     with pytest.raises(KeyboardInterrupt):
         sweep(run, made[1], force=True, progress=stopped)
     assert read_robustness(run) is None
-    assert len(read_arrays(run.folder / VALUES)) == 1 + 2
+    assert len(arrays_in(run.folder / VALUES)) == 1 + 2
     assert robustness_panels([run]) == []
     assert sweep(run, made[1])["conditions"] == found["conditions"]
 
@@ -149,12 +150,15 @@ def test_a_forced_sweep_that_is_stopped_does_not_pass_for_finished_and_goes_on(
 def test_a_sweep_of_other_vectors_or_levels_does_not_count(run: RunRecord, made: tuple[Path, Dataset]) -> None:
     sweep(run, made[1])
     assert read_robustness(run) is not None
-    other = replace(run, result=replace(run.result, digests=Digests("0" * 32, None)))
+    other = replace(run, digest="0" * 64)
     assert read_robustness(other) is None
     path = run.folder / ROBUSTNESS
     found = json.loads(path.read_text())
     found["plan"]["corruptions"]["blur"][0] = 0.5
     path.write_text(json.dumps(found))
+    with pytest.raises(DamagedError, match="it is damaged, not what was written"):
+        read_robustness(run)
+    write_sealed(path, {name: value for name, value in found.items() if name != "digest"})
     assert read_robustness(run) is None
     path.write_text("{")
     with pytest.raises(SimbenchError, match="delete it to sweep again"):

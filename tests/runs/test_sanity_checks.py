@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -18,7 +17,7 @@ from bench.config import load_config
 from bench.contract import Digests, RunSpec, Workplace
 from bench.runs.run_plan import load_collection, plan_cells, run_cells
 from bench.runs.sanity_checks import alarms, digests
-from bench.runs.store import RunRecord, all_runs
+from bench.runs.store import RunRecord, all_runs, write_run
 
 T = TypeVar("T")
 
@@ -106,12 +105,9 @@ def test_a_run_keeps_its_controls_its_thresholds_and_its_digests(made: Callable[
 def test_a_copied_folder_under_another_name_is_told(made: Callable[..., list[RunRecord]], tmp_path: Path) -> None:
     pixels, hog = made("pixels", "hog")
     assert alarms(all_runs(tmp_path / "runs")) == {}
-    kept = json.loads((hog.folder / "run.json").read_text(encoding="utf-8"))
     shutil.rmtree(hog.folder)
     shutil.copytree(pixels.folder, hog.folder)
-    forged = json.loads((hog.folder / "run.json").read_text(encoding="utf-8"))
-    forged |= {name: kept[name] for name in ("key", "spec")}
-    (hog.folder / "run.json").write_text(json.dumps(forged), encoding="utf-8")
+    write_run(hog.folder, replace(pixels.result, spec=hog.result.spec, key=hog.result.key))
     told = alarms(all_runs(tmp_path / "runs"))
     assert set(told) == {pixels.folder, hog.folder}
     assert all("the same vectors" in lines[0] for lines in told.values())

@@ -13,6 +13,7 @@ from fake_runs import fake_result
 from bench.contract import Budget, RunSpec, SimbenchError
 from bench.contract.results import SCHEMA
 from bench.files import ensure_writable, write_bytes, write_json
+from bench.runs.integrity import write_sealed
 from bench.runs.store import all_runs, read_run, run_folder, write_run
 
 SPEC = RunSpec(dataset="digits", protocol="loo", method="pixels", fingerprint="abc", options={"center": False})
@@ -70,7 +71,7 @@ def test_a_run_that_cannot_be_read_is_left_out_of_all_with_a_warning(
 ) -> None:
     for seed, schema in enumerate((SCHEMA, SCHEMA + 1)):
         content = {**fake_result(SPEC, seed=seed).to_json(), "schema": schema}
-        write_json(run_folder(tmp_path, SPEC, seed) / "run.json", content)
+        write_sealed(run_folder(tmp_path, SPEC, seed) / "run.json", content)
     assert [run.folder.name for run in all_runs(tmp_path)] == ["seed0"]
     assert "left out: " in caplog.text
     assert f"has schema {SCHEMA + 1}" in caplog.text

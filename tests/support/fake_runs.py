@@ -13,8 +13,10 @@ from bench.contract import Costs, DataFacts, ImageShape, Provenance, RunResult, 
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.statistics.estimates import Measured
 from bench.evaluation.statistics.jackknife import THESE_CLASSES, Replicates, groups_of_classes, groups_of_images
+from bench.files import packed_arrays
 from bench.runs.artifacts import REPLICATES, read_arrays, save_replicates
-from bench.runs.store import read_run, write_run
+from bench.runs.integrity import FileWriter
+from bench.runs.store import RunRecord, read_run, run_folder, write_run
 
 MADE_BY = Provenance(
     simbench="0.1.0",
@@ -66,9 +68,29 @@ def fake_result(spec: RunSpec, **changes: Any) -> RunResult:
 
 def write_fake(root: Path, result: RunResult) -> Path:
     """Write a run's run.json where the run would lie, and return its folder."""
-    folder = root / result.dataset / result.protocol / result.method / result.key / f"seed{result.seed}"
+    folder = run_folder(root, result.spec, result.seed)
     write_run(folder, result)
     return folder
+
+
+def write_beside(folder: Path, name: str, content: Mapping[str, Any] | bytes) -> None:
+    """Write a file beside a run.json as the run would have: an npz file of arrays, or bytes, with its digest."""
+    files = FileWriter(folder)
+    files.write(name, content if isinstance(content, bytes) else packed_arrays(content))
+    add_digests(folder, files)
+
+
+def add_digests(folder: Path, files: FileWriter) -> None:
+    """Rewrite a run.json so that it has the digests of what was written beside it."""
+    change_run(folder, files={**record_in(folder).result.files, **files.digests})
+
+
+def record_in(folder: Path) -> RunRecord:
+    """Return the run in a folder. Raises FileNotFoundError where there is none."""
+    record = read_run(folder)
+    if record is None:
+        raise FileNotFoundError(folder)
+    return record
 
 
 def write_replicates(folder: Path, labels: Ints, values: Mapping[str, Floats]) -> None:
@@ -79,20 +101,28 @@ def write_replicates(folder: Path, labels: Ints, values: Mapping[str, Floats]) -
     nothing = np.empty(0, dtype=np.int64)
     both, images = (labels, nothing), (np.arange(len(labels)), nothing)
     groups = Replicates({}, {}, groups_of_images(both, images), groups_of_classes(both))
-    save_replicates(folder, groups.of_values(values))
+    files = FileWriter(folder)
+    save_replicates(files, groups.of_values(values))
+    add_digests(folder, files)
 
 
 def measured_in(folders: Sequence[Path], metric: str, estimand: str = THESE_CLASSES) -> Measured:
     """Return what these run folders, a seed each, say of a metric, from run.json and replicates.npz alone."""
-    scores = [record.result.scores[metric] for record in map(read_run, folders) if record is not None]
-    name = f"{estimand}/{metric}"
-    return Measured(np.array(scores), np.stack([read_arrays(folder / REPLICATES, name)[name] for folder in folders]))
+    records, name = [record_in(folder) for folder in folders], f"{estimand}/{metric}"
+    scores = [record.result.scores[metric] for record in records]
+    return Measured(np.array(scores), np.stack([read_arrays(one, REPLICATES, name)[name] for one in records]))
 
 
-def change_run(folder: Path, spec: Mapping[str, Any] | None = None, **changes: Any) -> None:
-    """Rewrite a run.json with other values of some fields, and of its specification's."""
-    record = read_run(folder)
-    if record is None:
-        raise FileNotFoundError(folder)
-    made = replace(record.result.spec, **(spec or {}))
-    write_run(folder, replace(record.result, spec=made, **changes))
+def change_run(folder: Path, spec: Mapping[str, Any] | None = None, **changes: Any) -> Path:
+    """Rewrite a run.json with other values of some fields, and of its specification's, and return where it lies now."""
+    result = record_in(folder).result
+    made = replace(result.spec, **(spec or {}))
+    changed = replace(result, spec=made, key=made.key, **changes)
+    place = run_folder(folder.parents[4], made, changed.seed)
+    if made.key != result.key or changed.seed != result.seed:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(place)
+    else:
+        place = folder
+    write_run(place, changed)
+    return place

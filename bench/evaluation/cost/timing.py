@@ -127,3 +127,20 @@ def fixed_threads(threads: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         faiss.omp_set_num_threads(before[1])
+
+
+class StageTimer:
+    """Wall seconds of each stage of a run, as ``<stage>_seconds``, and of all since it was made."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        self._began = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.stages[f"{name}_seconds"] = round(time.perf_counter() - began, 4)
+
+    def elapsed(self) -> float:
+        return round(time.perf_counter() - self._began, 3)

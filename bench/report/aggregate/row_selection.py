@@ -117,7 +117,7 @@ def chance_and_perfect(table: Table) -> tuple[float, float] | None:
         return None
     for row in table.rows:
         try:
-            kept = read_arrays(row.first.folder / PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
+            kept = read_arrays(row.first, PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
         except DataError:
             continue
         itself = np.isin(kept["ids"], kept["gallery_ids"]).astype(np.int64)

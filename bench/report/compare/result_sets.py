@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from bench.contract import DataError, UsageError
-from bench.report.tables.entries import Entry, entry_of
+from bench.report.tables.entries import Entry, entry_of, require_runs, table_runs
 from bench.report.tables.frame import mean_over, runs_frame, without_folders
-from bench.runs.store import RUN_FILE, RunRecord, all_runs
+from bench.runs.store import RunRecord, any_run
 
 TABLE = "runs.csv"
 _KIND = ("dataset", "protocol", "method", "key")
@@ -101,8 +101,9 @@ def open_tree(word: str) -> Tree:
         return _tree(word, read_table(path))
     if not path.is_dir():
         return _tree(f"commit {word}", _parsed(*_from_git(word)))
-    if any(path.glob(f"*/*/*/*/seed*/{RUN_FILE}")):
-        runs = all_runs(path)
+    if any_run(path):
+        runs = table_runs(path)
+        require_runs(runs, path)
         return _tree(word, runs_frame(runs), _entries(runs))
     for table in (path / TABLE, *(path / name for name in _STANDARD)):
         if table.is_file():

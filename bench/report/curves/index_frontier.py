@@ -14,19 +14,20 @@ from matplotlib.figure import Figure
 from bench.evaluation.indexes.recipes import REFINE, families
 from bench.evaluation.indexes.sweep import Clock, Point
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
-from bench.files import write_arrays, write_json, write_rows
-from bench.report.figures.frontier import frontier_panels
+from bench.files import packed_arrays, packed_rows
+from bench.report.figures.frontier import FACTS, POINTS, frontier_panels
 from bench.report.tables.frame import without_folders
 from bench.report.tables.wording import markdown_table
 from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
+from bench.runs.integrity import FileWriter, write_sealed
 from bench.runs.provenance import provenance
 from bench.runs.store import RunRecord
 
 
 def ranked_set(record: RunRecord) -> RetrievalSet:
     """Read what a finished run ranked. Raises DataError where its files lack something."""
-    vectors = read_vectors(record.folder)
-    names = read_arrays(record.folder / PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
+    vectors = read_vectors(record)
+    names = read_arrays(record, PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
     return RetrievalSet.of(
         vectors["query"],
         names["labels"],
@@ -43,16 +44,19 @@ def write_points(
 ) -> None:
     """Write frontier.csv, one row a point; latency.npz, every time taken, a row a point; and frontier.json.
 
-    The last holds what made them: the run, the settings, versions, commit and machine.
+    The last holds what made them: the run and the digest of its run.json, the settings, versions, commit and machine;
+    and the digests of the others.
     """
     run = {name: getattr(record.result, name) for name in ("dataset", "protocol", "method", "key", "seed")}
-    write_rows(folder / "frontier.csv", [{**run, "threads": threads, **_row(point, k)} for point in points])
+    files = FileWriter(folder)
+    rows = [{**run, "threads": threads, **_row(point, k)} for point in points]
+    files.write(POINTS, packed_rows(rows))
     times = {"wall_ms": [one.wall_ms for one in points], "cpu_ms": [one.cpu_ms for one in points]}
-    write_arrays(folder / "latency.npz", {name: np.stack(rows) for name, rows in times.items()})
+    files.write("latency.npz", packed_arrays({name: np.stack(rows) for name, rows in times.items()}))
     made_by = provenance(torch.device("cpu"), threads)
     made_by = replace(made_by, command=without_folders(made_by.command))
-    facts = {"run": run, "k": k, "clock": clock, "provenance": made_by}
-    write_json(folder / "frontier.json", facts)
+    of_run = {"run": run, "run_digest": record.digest, "k": k, "clock": clock, "provenance": made_by}
+    write_sealed(folder / FACTS, {**of_run, "files": files.digests})
 
 
 def tables(points: Sequence[Point], *, k: int, clock: Clock) -> str:

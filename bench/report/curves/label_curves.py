@@ -215,7 +215,7 @@ def _line(run: RunRecord) -> str:
 
 def _test(run: RunRecord) -> str:
     """Return a digest of who was asked and who answered: fingerprints also hold what was learnt from."""
-    kept = read_arrays(run.folder / PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
+    kept = read_arrays(run, PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
     whole = hashlib.sha256(f"{run.result.dataset} {run.result.protocol}".encode())
     for name in ("ids", "labels", "gallery_ids", "gallery_labels"):
         whole.update("\n".join(map(str, kept[name].tolist())).encode("utf-8", "surrogatepass"))

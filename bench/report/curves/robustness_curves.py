@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from bench.report.figures.style import Drawn, draw_band, finish, style
 from bench.report.tables.frame import row_names
 from bench.report.tables.wording import choices_in_words, markdown_table
 from bench.runs.artifacts import PER_QUERY, read_arrays
-from bench.runs.robustness import METRICS, VALUES, read_robustness
+from bench.runs.robustness import METRICS, read_robustness, read_values
 from bench.runs.store import RunRecord
 
 _LOG = logging.getLogger(__name__)
@@ -66,35 +66,44 @@ class _Swept:
     corrupted: Mapping[str, Any]
 
     @classmethod
-    def of(cls, record: RunRecord, found: Mapping[str, Any]) -> _Swept:
+    def of(cls, record: RunRecord) -> _Swept | None:
+        found = read_robustness(record) if record.status == "done" else None
+        if found is None:
+            return None
         wanted = [f"{one['corruption']}-{one['severity']}/{m}" for one in found["conditions"] for m in METRICS]
-        clean = read_arrays(record.folder / PER_QUERY, "labels", *METRICS)
-        return cls(record, found, clean, read_arrays(record.folder / VALUES, *wanted))
+        clean = read_arrays(record, PER_QUERY, "labels", *METRICS)
+        corrupted = read_values(record, found, *wanted)
+        if {one.shape for one in (*clean.values(), *corrupted.values())} != {(len(clean["labels"]),)}:
+            raise DataError(f"{record.folder}: its sweep is of other queries than it was asked")
+        return cls(record, found, clean, corrupted)
 
 
 def robustness_panels(records: Sequence[RunRecord]) -> list[RobustnessPanel]:
-    """Return what the sweeps of all runs found, a panel a test; one that lost its values is left out with a warning."""
+    """Return what the sweeps of all runs found, a panel a test; a damaged one is left out with a warning."""
     panels: dict[str, dict[str, list[_Swept]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
-        found = read_robustness(record) if record.status == "done" else None
-        if found is not None:
-            try:
-                swept = _Swept.of(record, found)
-            except DataError as error:
-                _LOG.warning("left out of the robustness tables: %s", error)
-                continue
-            run = record.result
-            panels[json.dumps([*run.place, run.spec.ties])][f"{run.method} {run.key}"].append(swept)
+    for swept in _sweeps(records):
+        run = swept.record.result
+        panels[json.dumps([*run.place, run.spec.ties])][f"{run.method} {run.key}"].append(swept)
     return sorted((_panel(rows) for rows in panels.values()), key=lambda panel: (panel.title, panel.fingerprint))
 
 
-def robustness_rows(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    """Return one row a run, corruption and severity, the clean queries (severity 0) first: from robustness.json."""
-    rows = []
+def _sweeps(records: Sequence[RunRecord], *, warn: bool = True) -> Iterator[_Swept]:
     for record in records:
-        found = read_robustness(record) if record.status == "done" else None
-        if found is None:
+        try:
+            swept = _Swept.of(record)
+        except DataError as error:
+            if warn:
+                _LOG.warning("left out of the robustness tables: %s", error)
             continue
+        if swept is not None:
+            yield swept
+
+
+def robustness_rows(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    """Return one row a run, corruption and severity, the clean queries (severity 0) first."""
+    rows = []
+    for swept in _sweeps(records, warn=False):
+        record, found = swept.record, swept.found
         names = {name: getattr(record.result, name) for name in ("dataset", "protocol", "method", "key", "seed")}
         clean = {"corruption": "clean", "severity": 0, "level": None, **found["clean"]}
         for one in (clean, *found["conditions"]):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import csv
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from bench.contract import DataError
 from bench.report.figures.style import ACCENT, GRID, MUTED, WARM, Drawn, finish, style
 from bench.report.tables.groups import Row, Table
+from bench.runs.artifacts import read_history
+from bench.runs.store import RunRecord
+
+_LOG = logging.getLogger(__name__)
 
 _ACROSS = 4
 _SCORE = "val_map"
@@ -37,12 +41,12 @@ class Curves:
         return [at for at, _ in known], [value for _, value in known]
 
 
-def read_curves(folder: Path) -> Curves | None:
-    """Read a run's curves; None where it trained nothing, or wrote no epochs that can be read."""
+def read_curves(run: RunRecord) -> Curves | None:
+    """Read a run's curves; None where it trained nothing, or, with a warning, wrote nothing that can be read."""
     try:
-        with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if not row.get("event")]
-    except OSError:
+        rows = read_history(run)
+    except DataError as error:
+        _LOG.warning("left out of the training curves: %s", error)
         return None
     if not rows or "epoch" not in rows[0]:
         return None
@@ -53,7 +57,7 @@ def read_curves(folder: Path) -> Curves | None:
 
 def draw_overview(table: Table) -> Drawn | None:
     """Return validation map of every trained method, one panel a method with the others behind it."""
-    found = [(row, curves) for row in table.rows if (curves := read_curves(row.first.folder))]
+    found = [(row, curves) for row in table.rows if (curves := read_curves(row.first))]
     known = [(row, curves) for row, curves in found if len(curves.points(_SCORE)[0]) > 1]
     if not known:
         return None
@@ -83,7 +87,7 @@ def draw_overview(table: Table) -> Drawn | None:
 
 def draw_curves(row: Row) -> Drawn | None:
     """Return one run's training loss beside its validation scores; None where it trained nothing."""
-    curves = read_curves(row.first.folder)
+    curves = read_curves(row.first)
     if curves is None:
         return None
     losses = [name for name in ("train_loss",) if curves.points(name)[0]] or _starting(curves, "train_")[:1]

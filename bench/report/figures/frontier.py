@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -12,6 +13,12 @@ from matplotlib.figure import Figure
 
 from bench.report.figures.style import CLASS_COLOURS, INK, MUTED, Drawn, finish, log_ticks, style
 from bench.report.tables.groups import Row
+from bench.runs.integrity import DamagedError, check_seal, read_json, verify
+from bench.runs.store import RunRecord
+
+_LOG = logging.getLogger(__name__)
+FACTS = "frontier.json"
+POINTS = "frontier.csv"
 
 Points: TypeAlias = Sequence[Mapping[str, Any]]  # rows of frontier.csv, their values as numbers or as text
 
@@ -44,11 +51,14 @@ def frontier_panels(figure: Figure, points: Points, latency: str) -> tuple[Axes,
 
 
 def draw_frontier(row: Row) -> Drawn | None:
-    """Return label map@k against latency and bytes of every index that was tried, or None if none was."""
+    """Return label map@k against latency and bytes of every index that was tried, or None if none was.
+
+    A sweep that is damaged, or was of another run, is left out with a warning.
+    """
     try:
-        with (row.first.folder / "index" / "frontier.csv").open(encoding="utf-8", newline="") as file:
-            points = list(csv.DictReader(file))
-    except FileNotFoundError:
+        points = _read_points(row.first)
+    except DamagedError as error:
+        _LOG.warning("left out of the page: %s; measure again with simbench index", error)
         return None
     if not points:
         return None
@@ -77,6 +87,19 @@ def draw_frontier(row: Row) -> Drawn | None:
             caption=f"{told[0].upper()}{told[1:]}. Dark rings: nothing is better in quality, time and bytes at once. "
             "Chosen by the test images: a look, not a tuning.",
         )
+
+
+def _read_points(run: RunRecord) -> list[dict[str, str]]:
+    folder = run.folder / "index"
+    try:
+        facts = read_json(folder / FACTS)
+    except FileNotFoundError:
+        return []
+    check_seal(folder / FACTS, facts)
+    if facts["run_digest"] != run.digest:
+        raise DamagedError(f"{folder / FACTS} is of another run")
+    with verify(folder / POINTS, facts["files"][POINTS]).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _panel(axes: Axes, points: Points, cost: str, quality: str, colours: Mapping[str, str]) -> None:

@@ -115,11 +115,10 @@ def write_reconstructions(run: RunRecord, path: Path) -> bool:
 
     Returns False if the run has no samples, or, with a warning, none that can be read.
     """
-    source = run.folder / SAMPLES
-    if not source.is_file():
+    if SAMPLES not in run.result.files:
         return False
     try:
-        samples = read_arrays(source, "originals", "decoded", "cosines")
+        samples = read_arrays(run, SAMPLES, "originals", "decoded", "cosines")
     except DataError as error:
         _LOG.warning("no reconstructions: %s", error)
         return False

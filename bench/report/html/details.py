@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.contract import Control
+from bench.contract import Control, DataError
 from bench.evaluation.metrics.verification import probabilities
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
 from bench.report.figures.classes import (
@@ -122,8 +122,10 @@ class Shared:
 
 def detail_of(row: Row, answers: Answers, shared: Shared, pictures: Pictures | None, sheet: Sheet) -> Detail:
     """Return one row's detail. Raises DataError where its vectors cannot be read."""
-    vectors = read_vectors(row.first.folder)
+    vectors = read_vectors(row.first)
     query, gallery = vectors["query"], vectors["gallery"]
+    if (len(query), len(gallery)) != (len(answers.ids), len(answers.gallery_ids)):
+        raise DataError(f"{row.first.folder}: {len(query)} and {len(gallery)} vectors, which are not its images'")
     facts = row.first.result.thresholds
     threshold = facts.validation.eer_threshold if facts else None
     alike = shared.pairs.similarities(query, gallery)

@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.contract import DataError, Dataset, Progress, SimbenchError
 from bench.evaluation.metrics.registry import DEFAULT
 from bench.files import write_bytes
+from bench.naming import shortened
 from bench.report.aggregate.overall import overall_of
 from bench.report.figures.critical_difference import draw_overall
 from bench.report.figures.curves import draw_overview
@@ -22,11 +23,11 @@ from bench.report.html.origins import origins
 from bench.report.html.rendering import TableView, render
 from bench.report.html.retrievals import Question, comparable, questions
 from bench.report.html.thumbnails import Pictures, Sheet
+from bench.report.tables.entries import require_runs, table_runs
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.groups import Answers, Row, Table, read_answers, tables_of
-from bench.report.tables.wording import FIRST_RUN
 from bench.runs.sanity_checks import alarms
-from bench.runs.store import RunRecord, all_runs
+from bench.runs.store import RunRecord
 
 OpenImages = Callable[[RunRecord], Dataset]
 
@@ -58,9 +59,8 @@ def write_report(
     with_files: also write each figure, and each decoding run's reconstructions, into ``figures/``. Raises SimbenchError
     if there is no run, the folder cannot be written, or no run has the metric.
     """
-    records = all_runs(runs)
-    if not records:
-        raise DataError(f"no runs in {runs}; start with: {FIRST_RUN}")
+    records = table_runs(runs)
+    require_runs(records, runs)
     tables = tables_of(records, runs_frame(records, rank_by))
     found = alarms(records)
     steps = progress(tables, total=len(tables), what="report")
@@ -84,8 +84,8 @@ def _write_figures(figures: Sequence[Drawn], records: Sequence[RunRecord], folde
         write_bytes(folder / f"{figure.slug}.png", figure.png)
     for record in records:
         run = record.result
-        names = [*run.place[:2], run.method, run.key]
-        write_reconstructions(record, folder / f"{'-'.join(names)}-seed{run.seed}-reconstructions.png")
+        name = shortened("-".join([*run.place[:2], run.method, run.key, f"seed{run.seed}"]))
+        write_reconstructions(record, folder / f"{name}-reconstructions.png")
 
 
 def _view(

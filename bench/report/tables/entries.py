@@ -15,8 +15,24 @@ from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.statistics.estimates import Measured
 from bench.evaluation.statistics.jackknife import OTHER_CLASSES, THESE_CLASSES
 from bench.naming import canonical
+from bench.report.tables.wording import FIRST_RUN
 from bench.runs.artifacts import PER_QUERY, REPLICATES, read_arrays
-from bench.runs.store import RUN_FILE, RunRecord, read_run
+from bench.runs.store import RUN_FILE, RunRecord, all_runs, any_run, read_run, undamaged, without_copies
+
+
+def table_runs(root: Path) -> list[RunRecord]:
+    """Return the runs under a folder that tables are made of; what is damaged or copied is left out with a warning."""
+    return without_copies(undamaged(all_runs(root), PER_QUERY, REPLICATES))
+
+
+def require_runs(runs: Sequence[RunRecord], root: Path) -> None:
+    """Raise UsageError where a folder has no run, so that no table is emptied; DataError where all were left out."""
+    if runs:
+        return
+    if any_run(root):
+        raise DataError(f"every run in {root} is left out; the warnings say why")
+    missing = "" if root.is_dir() else " (no such folder)"
+    raise UsageError(f"no runs in {root}{missing}; start with: {FIRST_RUN}; or name their folder with --runs")
 
 
 @dataclass(frozen=True)
@@ -64,13 +80,20 @@ class Entry:
         Raises DataError where it is gone.
         """
         name = f"{estimand or self.estimand}/{metric}"
-        left_out = [read_arrays(run.folder / REPLICATES, name)[name] for run in self.runs]
+        left_out = self._stacked(REPLICATES, name)
         scores = [run.result.scores.get(metric, np.nan) for run in self.runs]
-        return Measured(np.array(scores, dtype=np.float64), np.stack(left_out))
+        return Measured(np.array(scores, dtype=np.float64), left_out)
 
     def values(self, metric: str) -> Floats:
         """Read a metric's value for every query, float64 ``(seeds, q)``, NaN where there is nothing to find."""
-        found = [read_arrays(run.folder / PER_QUERY, metric)[metric] for run in self.runs]
+        return self._stacked(PER_QUERY, metric)
+
+    def _stacked(self, file: str, name: str) -> Floats:
+        """Read a row of numbers of every run, as float64; DataError where they are none, or not equally many."""
+        found = [read_arrays(run, file, name)[name] for run in self.runs]
+        for run, one in zip(self.runs, found, strict=True):
+            if one.dtype.kind not in "fiu" or one.ndim != 1 or one.shape != found[0].shape:
+                raise DataError(f"{run.folder / file}: {name} is not the row of numbers that it should be")
         return np.stack(found).astype(np.float64, copy=False)
 
     def draw_means(self, metric: str) -> dict[Draw, float]:
@@ -117,7 +140,7 @@ def find_entry(word: str, root: Path) -> Entry:
     for run in runs:
         if run.status != "done":
             raise DataError(f"{run.folder} failed: {run.result.reason}; run it again")
-    return entry_of(runs)
+    return entry_of(without_copies(runs))
 
 
 def entry_of(runs: Sequence[RunRecord]) -> Entry:
@@ -127,5 +150,5 @@ def entry_of(runs: Sequence[RunRecord]) -> Entry:
 
 
 def _read_queries(run: RunRecord) -> Queries:
-    kept = read_arrays(run.folder / PER_QUERY, "ids", "labels", "classes")
+    kept = read_arrays(run, PER_QUERY, "ids", "labels", "classes")
     return Queries(kept["ids"], kept["labels"].astype(np.int64), tuple(str(name) for name in kept["classes"]))

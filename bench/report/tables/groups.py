@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.contract import Baseline
+from bench.contract import Baseline, DataError
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
 from bench.report.tables.draws import undrawn_specs
@@ -59,7 +59,9 @@ class Answers:
 def read_answers(record: RunRecord) -> Answers:
     """Read a run's ``per_query.npz``. Raises DataError where it is missing or damaged."""
     names = ("ids", "labels", "map", "neighbors", "similarities", "gallery_ids", "gallery_labels", "classes")
-    kept = read_arrays(record.folder / PER_QUERY, *names)
+    kept = read_arrays(record, PER_QUERY, *names)
+    if not _fit(kept):
+        raise DataError(f"cannot read {record.folder / PER_QUERY}: its arrays do not fit each other")
     return Answers(
         ids=kept["ids"],
         labels=kept["labels"].astype(np.int64),
@@ -72,10 +74,23 @@ def read_answers(record: RunRecord) -> Answers:
     )
 
 
+def _fit(kept: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether a run's arrays have the shapes and the numbers that its answers are read by."""
+    q, n, shape = len(kept["ids"]), len(kept["gallery_ids"]), kept["neighbors"].shape
+    shapes = {"labels": (q,), "map": (q,), "gallery_labels": (n,), "similarities": shape}
+    if len(shape) != 2 or shape[0] != q or any(kept[name].shape != one for name, one in shapes.items()):
+        return False
+    ends = {"labels": (0, len(kept["classes"])), "gallery_labels": (0, len(kept["classes"])), "neighbors": (-1, n)}
+    whole = all(kept[name].dtype.kind in "iu" for name in ends) and kept["map"].dtype.kind == "f"
+    return whole and all(
+        kept[name].size == 0 or (low <= kept[name].min() and kept[name].max() < high)
+        for name, (low, high) in ends.items()
+    )
+
+
 def read_samples(record: RunRecord) -> dict[str, NDArray[Any]] | None:
     """Read a run's ``samples.npz``: originals, decoded, cosines, labels, ids; None where the method does not decode."""
-    path = record.folder / SAMPLES
-    return read_arrays(path) if path.is_file() else None
+    return read_arrays(record, SAMPLES) if SAMPLES in record.result.files else None
 
 
 @dataclass(frozen=True, eq=False)  # a row is itself: its frame is not to be compared

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -110,8 +110,21 @@ def _comparable(rows: dict[Row, Entry], ordered: Sequence[Row], metric: Metric) 
         if not asked.same_as(queries) or entry.where != rows[ordered[0]].where:
             _LOG.warning("%s keeps its place, untested: other queries or ties than %s", entry.name, ordered[0][3])
             continue
+        if not _of_one_shape(found, values):
+            _LOG.warning("%s keeps its place, untested: its scores are of other groups of images", entry.name)
+            continue
         values[row] = found
     return values
+
+
+def _of_one_shape(found: Mapping[str, Measured], others: Mapping[Row, Mapping[str, Measured]]) -> bool:
+    """Whether scores were measured on as many groups of images as the others', where these have the same."""
+    return all(
+        one.replicates.shape[1:] == known[name].replicates.shape[1:]
+        for known in others.values()
+        for name, one in found.items()
+        if name in known
+    )
 
 
 def _note(compared: Sequence[Comparison], entries: Sequence[Entry], metric: Metric) -> str:

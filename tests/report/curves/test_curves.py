@@ -9,23 +9,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import DATA, fake_result, fake_spec, measured_in, write_fake, write_replicates
+from fake_runs import DATA, fake_result, fake_spec, measured_in, record_in, write_beside, write_fake, write_replicates
 
 from bench.contract import Budget, Digests
 from bench.evaluation.corruptions import CORRUPTIONS
 from bench.evaluation.statistics.estimates import estimate, of_queries
-from bench.files import write_arrays, write_json
+from bench.files import packed_arrays
 from bench.report.curves.curves import write_curves
 from bench.report.curves.label_curves import label_panels, label_rows
 from bench.report.curves.robustness_curves import robustness_panels
 from bench.report.tables.frame import stem
+from bench.runs.integrity import FileWriter, write_sealed
 from bench.runs.robustness import ROBUSTNESS, VALUES
+from bench.runs.robustness import SCHEMA as SWEEP
 from bench.runs.store import all_runs
 
 LABELS = np.repeat(np.arange(4), 10)
 
 
-def run(root: Path, method: str, score: float, *, seed: int = 0, key: str = "k", **spec: Any) -> Path:
+def run(root: Path, method: str, score: float, *, seed: int = 0, **spec: Any) -> Path:
     """Write a run folder whose queries all have about the same score."""
     data = spec.pop("data", {})
     budget = data.get("labels_per_class")
@@ -38,24 +40,23 @@ def run(root: Path, method: str, score: float, *, seed: int = 0, key: str = "k",
     result = fake_result(
         chosen,
         seed=seed,
-        key=key,
         data=replace(DATA, counts=counts, classes=4),
-        digests=Digests(f"{method} {key} {seed}", None),
+        digests=Digests(f"{method} {chosen.key} {seed}", None),
         scores={metric: float(one.mean()) for metric, one in scored.items()},
     )
     folder = write_fake(root, result)
     ids = np.array([f"q{n}" for n in range(len(LABELS))], np.str_)
     arrays = {"ids": ids, "labels": LABELS, "gallery_ids": ids, "gallery_labels": LABELS}
-    write_arrays(folder / "per_query.npz", {**arrays, **scored})
+    write_beside(folder, "per_query.npz", {**arrays, **scored})
     write_replicates(folder, LABELS, scored)
     return folder
 
 
-def swept(folder: Path, method: str, *, seed: int = 0, loss: float = 0.1) -> None:
+def swept(folder: Path, *, loss: float = 0.1) -> None:
     """Write a sweep in which each severity costs every query ``loss`` more."""
     kept = np.load(folder / "per_query.npz")
     kinds = {name: list(one.levels) for name, one in CORRUPTIONS.items() if not one.colour}
-    plan = {"run": f"{method} k {seed}", "seed": 0, "corruptions": kinds}
+    plan = {"run": record_in(folder).digest, "seed": 0, "corruptions": kinds}
     values, conditions = {}, []
     for kind in kinds:
         for severity in (1, 2, 3):
@@ -63,17 +64,19 @@ def swept(folder: Path, method: str, *, seed: int = 0, loss: float = 0.1) -> Non
                 values[f"{kind}-{severity}/{metric}"] = kept[metric] - severity * loss
             told = {"scores": {"map": 0.5, "hit@1": 0.5}, "ci95": {"map": [0.4, 0.6], "hit@1": [0.4, 0.6]}}
             conditions.append({"corruption": kind, "severity": severity, "level": 1.0, **told, "drop": told})
-    write_arrays(folder / VALUES, values)
-    write_json(folder / ROBUSTNESS, {"plan": plan, "clean": told, "mean_drop": told, "conditions": conditions})
+    files = FileWriter(folder)
+    files.write(VALUES, packed_arrays(values))
+    found = {"clean": told, "mean_drop": told, "conditions": conditions, "files": files.digests}
+    write_sealed(folder / ROBUSTNESS, {"schema": SWEEP, "plan": plan, **found})
 
 
 @pytest.fixture
 def budgets(tmp_path: Path) -> Path:
     root = tmp_path / "runs"
-    for at, (budget, score) in enumerate(((1, 0.3), (5, 0.5), (20, 0.7), (None, 0.9))):
+    for budget, score in ((1, 0.3), (5, 0.5), (20, 0.7), (None, 0.9)):
         for seed in (0, 1):
             data = {} if budget is None else {"labels_per_class": budget}
-            run(root, "triplet", score + 0.02 * seed, seed=seed, key=f"k{at}", data=data)
+            run(root, "triplet", score + 0.02 * seed, seed=seed, data=data)
     run(root, "pixels", 0.4, data={"labels_per_class": 1})
     run(root, "never_limited", 0.8)
     return root
@@ -95,11 +98,11 @@ def test_a_curve_is_a_methods_budgets_in_order_and_ends_with_all_labels(budgets:
 
 
 def test_other_tests_other_choices_and_other_options_are_kept_apart(budgets: Path) -> None:
-    run(budgets, "pca", 0.6, key="few", data={"labels_per_class": 5, "limit": 100})
-    other = run(budgets, "hog", 0.6, key="other", data={"labels_per_class": 5})
+    run(budgets, "pca", 0.6, data={"labels_per_class": 5, "limit": 100})
+    other = run(budgets, "hog", 0.6, data={"labels_per_class": 5})
     kept = dict(np.load(other / "per_query.npz"))
-    write_arrays(other / "per_query.npz", {**kept, "ids": kept["ids"][::-1]})
-    run(budgets, "triplet", 0.6, key="long", data={"labels_per_class": 5}, budget=Budget(epochs=9.0))
+    write_beside(other, "per_query.npz", {**kept, "ids": kept["ids"][::-1]})
+    run(budgets, "triplet", 0.6, data={"labels_per_class": 5}, budget=Budget(epochs=9.0))
     panels = {panel.title: panel for panel in label_panels(all_runs(budgets)) if "hog" not in panel.curves}
     assert len(label_panels(all_runs(budgets))) == 3
     assert list(panels["toy · loo · limit 100"].curves) == ["pca"]
@@ -111,8 +114,8 @@ def test_runs_scored_otherwise_are_a_curve_of_their_own_and_no_other_seed(
     tmp_path: Path, spec: dict[str, Any], told: str
 ) -> None:
     usual: dict[str, Any] = {"ties": "pessimistic", "ks": (1, 10, 50)}
-    run(tmp_path, "pca", 0.6, key="one", data={"labels_per_class": 5}, **usual)
-    run(tmp_path, "pca", 0.6, key="two", data={"labels_per_class": 5}, **{**usual, **spec})
+    run(tmp_path, "pca", 0.6, data={"labels_per_class": 5}, **usual)
+    run(tmp_path, "pca", 0.6, data={"labels_per_class": 5}, **{**usual, **spec})
     (panel,) = label_panels(all_runs(tmp_path))
     assert len(panel.curves) == 2
     assert any(told in name for name in panel.curves)
@@ -121,8 +124,8 @@ def test_runs_scored_otherwise_are_a_curve_of_their_own_and_no_other_seed(
 
 def test_the_results_hold_tables_and_figures_of_both(budgets: Path, tmp_path: Path) -> None:
     assert write_curves(all_runs(budgets), tmp_path / "one") == [tmp_path / "one" / "labels.md"]
-    swept(run(budgets, "hog", 0.8), "hog")
-    swept(run(budgets, "random", 0.8), "random", loss=0.2)
+    swept(run(budgets, "hog", 0.8))
+    swept(run(budgets, "random", 0.8), loss=0.2)
     results = tmp_path / "two"
     write_curves(all_runs(budgets), results)
     text = (results / "labels.md").read_text()
@@ -143,10 +146,12 @@ def test_the_results_hold_tables_and_figures_of_both(budgets: Path, tmp_path: Pa
 
 
 def test_a_run_that_lost_its_arrays_is_left_out_with_a_warning(budgets: Path, caplog: pytest.LogCaptureFixture) -> None:
-    swept(run(budgets, "hog", 0.8), "hog")
-    swept(run(budgets, "random", 0.8), "random", loss=0.2)
-    (budgets / "toy/loo/random/k/seed0" / VALUES).unlink()
-    (budgets / "toy/loo/pixels/k/seed0/replicates.npz").write_bytes(b"no archive")
+    swept(run(budgets, "hog", 0.8))
+    random = run(budgets, "random", 0.8)
+    swept(random, loss=0.2)
+    (random / VALUES).unlink()
+    (pixels,) = budgets.glob("toy/loo/pixels/*/seed0")
+    (pixels / "replicates.npz").write_bytes(b"no archive")
     (panel,) = robustness_panels(all_runs(budgets))
     assert [row.name for row in panel.rows] == ["hog"]
     (curves,) = label_panels(all_runs(budgets))
@@ -163,8 +168,8 @@ def test_nothing_is_written_where_there_is_nothing(tmp_path: Path) -> None:
 
 def test_a_drop_is_paired_and_its_interval_is_that_of_the_differences(tmp_path: Path) -> None:
     for seed in (0, 1):
-        swept(run(tmp_path, "hog", 0.8, seed=seed), "hog", seed=seed)
-    swept(run(tmp_path, "random", 0.8), "random", loss=0.2)
+        swept(run(tmp_path, "hog", 0.8, seed=seed))
+    swept(run(tmp_path, "random", 0.8), loss=0.2)
     (panel,) = robustness_panels(all_runs(tmp_path))
     assert [row.name for row in panel.rows] == ["hog", "random"]
     assert set(panel.corruptions) == {"blur", "noise", "jpeg", "rotate", "crop"}
@@ -178,10 +183,10 @@ def test_a_drop_is_paired_and_its_interval_is_that_of_the_differences(tmp_path: 
 
 def test_intervals_are_those_of_the_runs_scores_and_of_the_conditions_values(budgets: Path) -> None:
     (panel,) = label_panels(all_runs(budgets))
-    folders = [budgets / f"toy/loo/triplet/k3/seed{seed}" for seed in (0, 1)]
+    folders = [one.folder for one in all_runs(budgets) if one.result.method == "triplet" and not one.result.spec.data]
     assert panel.curves["triplet"][-1].scores["map"] == estimate(measured_in(folders, "map"))
     folder = run(budgets, "hog", 0.8)
-    swept(folder, "hog")
+    swept(folder)
     (robust,) = robustness_panels(all_runs(budgets))
     values = np.load(folder / VALUES)["blur-2/map"]
     assert robust.rows[0].scores["blur-2/map"] == estimate(of_queries(values[None], LABELS))

@@ -17,7 +17,7 @@ import pytest
 from fake_runs import fake_result, write_fake
 
 from bench.config import load_config
-from bench.contract import DataError, Dataset
+from bench.contract import DataError, Dataset, UsageError
 from bench.report.html.page import Written, write_report
 from bench.runs.loaded_run import images_of
 from bench.runs.store import RunRecord, read_run
@@ -207,7 +207,7 @@ def test_a_run_whose_arrays_are_gone_costs_its_own_pictures_only(project: Path, 
 
 
 def test_no_runs_are_an_error_that_says_how_to_start(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no runs in .*; start with: simbench run"):
+    with pytest.raises(UsageError, match=r"no runs in .*; start with: simbench run"):
         write_report(tmp_path / "runs", tmp_path / "results", None, no_progress)
 
 

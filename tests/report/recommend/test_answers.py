@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import DATA, MADE_BY, change_run, measured_in
+from fake_runs import DATA, MADE_BY, change_run, measured_in, write_beside
 from numpy.typing import NDArray
 
 from bench.contract import Costs
 from bench.evaluation.statistics.paired_tests import compare_with_best
-from bench.files import write_arrays
 from bench.report.aggregate.overall import overall_of
 from bench.report.recommend.answers import TableAnswers, answers_of, latency
 from bench.report.recommend.answers_text import answers_page
@@ -183,7 +182,7 @@ def test_where_map_and_the_first_ten_disagree_about_training_it_is_said(
     first = ("map@10", "hit@1")
     for file in ("per_query.npz", "replicates.npz"):
         kept, better = (dict(np.load(folder / file)) for folder in (frozen, trained))
-        write_arrays(frozen / file, {n: (better if n.rpartition("/")[2] in first else kept)[n] for n in kept})
+        write_beside(frozen, file, {n: (better if n.rpartition("/")[2] in first else kept)[n] for n in kept})
     (record,) = [run for run in all_runs(tmp_path) if run.folder == trained]
     same = {name: record.result.scores[name] for name in first}
     (other,) = [run for run in all_runs(tmp_path) if run.folder == frozen]

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fake_runs import DATA, MADE_BY, fake_result, fake_spec, write_fake
+from fake_runs import DATA, MADE_BY, fake_result, fake_spec, write_beside, write_fake
 from PIL import Image
 
 from bench.contract import Audit, Baseline, Budget, Overlap
-from bench.files import write_arrays
 from bench.report.figures.picture_grid import write_reconstructions
 from bench.report.tables.frame import runs_frame, without_folders
 from bench.report.tables.groups import tables_of
@@ -49,7 +48,7 @@ def record(
         "provenance": replace(MADE_BY, threads=2),
     }
     found = changes if "reason" in changes else {**done, **changes}
-    return write_fake(root, fake_result(made, **{"seed": seed, "key": "0123456789", **found}))
+    return write_fake(root, fake_result(made, **{"seed": seed, **found}))
 
 
 def text_of(root: Path) -> str:
@@ -77,14 +76,14 @@ def test_a_table_never_mixes_data_sets_protocols_or_revisions_of_data(tmp_path: 
     record(tmp_path, protocol="holdout")
     record(tmp_path, dataset="other")
     spec = {"fingerprint": "e" * 64}
-    record(tmp_path, key="1123456789", spec=spec)
+    record(tmp_path, spec=spec)
     assert text_of(tmp_path).count("## ") == 4
 
 
 def test_two_settings_of_a_method_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     record(tmp_path)
     spec = {"fingerprint": "f" * 64, "options": {"center": True}}
-    record(tmp_path, key="1123456789", spec=spec)
+    record(tmp_path, spec=spec)
     text = text_of(tmp_path)
     assert "pixels (center=True)" in text
     assert "pixels (center=False)" in text
@@ -109,7 +108,7 @@ def test_a_leak_is_a_footnote_and_a_column(tmp_path: Path) -> None:
 def test_a_table_says_what_was_chosen_of_the_data(tmp_path: Path) -> None:
     record(tmp_path)
     spec = {"fingerprint": "e" * 64, "data": {"per_class": 10, "drop_leaks": True}}
-    record(tmp_path, key="1123456789", spec=spec)
+    record(tmp_path, spec=spec)
     text = text_of(tmp_path)
     assert "## digits · loo · data ffffffff" in text
     assert "## digits · loo · drop leaks · per class 10 · data eeeeeeee" in text
@@ -236,16 +235,17 @@ def test_tables_do_not_depend_on_the_order_of_the_folders(tmp_path: Path) -> Non
         assert (tmp_path / "results-a" / name).read_bytes() == (tmp_path / "results-b" / name).read_bytes()
 
 
-def test_no_runs_give_a_leaderboard_that_says_how_to_start(tmp_path: Path) -> None:
-    write_board(board_of(tmp_path / "none"), tmp_path / "results")
-    assert "No runs yet" in (tmp_path / "results" / "leaderboard.md").read_text(encoding="utf-8")
+def test_without_runs_no_table_is_written(tmp_path: Path) -> None:
+    assert write_board(board_of(tmp_path / "none"), tmp_path / "results") == []
+    assert not (tmp_path / "results").exists()
+    assert "No runs yet" in text_of(tmp_path / "none")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_reconstructions_are_a_picture_with_originals_above(tmp_path: Path, channels: int) -> None:
     folder = record(tmp_path / "runs", "arcface")
     black, white = (np.full((2, 8, 8, channels), value, np.uint8) for value in (0, 255))
-    write_arrays(folder / "samples.npz", {"originals": black, "decoded": white, "cosines": np.array([0.5, 0.25])})
+    write_beside(folder, "samples.npz", {"originals": black, "decoded": white, "cosines": np.array([0.5, 0.25])})
     picture = tmp_path / "reconstructions.png"
     (run,) = all_runs(tmp_path / "runs")
     assert write_reconstructions(run, picture)

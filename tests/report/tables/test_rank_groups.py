@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_runs import DATA, change_run, fake_result, fake_spec, write_fake, write_replicates
+from fake_runs import DATA, change_run, fake_result, fake_spec, write_beside, write_fake, write_replicates
 
 from bench.evaluation.ranking.arrays import Floats
 from bench.evaluation.statistics.estimates import estimate, of_queries
 from bench.evaluation.statistics.paired_tests import compare_with_best
-from bench.files import write_arrays
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.leaderboard import table, tables
 from bench.runs.store import all_runs
@@ -28,11 +27,11 @@ def run(root: Path, method: str, values: Floats | None, *, seed: int = 0, ids: S
     """Write a finished run with these average precisions, or without per-query values and a map of 0.5."""
     score = 0.5 if values is None else float(values.mean())
     facts = {"scores": {"map": score}, "ci95": {"map": (0.1, 0.9)}}
-    folder = write_fake(root, fake_result(fake_spec(method=method), seed=seed, key="0123456789", **facts))
+    folder = write_fake(root, fake_result(fake_spec(method=method), seed=seed, **facts))
     if values is not None:
         names = np.array(ids or [f"q{i}" for i in range(QUERIES)])
         classes = np.array([f"c{i}" for i in range(CLASSES)])
-        write_arrays(folder / "per_query.npz", {"ids": names, "labels": LABELS, "classes": classes, "map": values})
+        write_beside(folder, "per_query.npz", {"ids": names, "labels": LABELS, "classes": classes, "map": values})
         write_replicates(folder, LABELS, {"map": values})
     return folder
 

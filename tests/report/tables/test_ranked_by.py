@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from fake_runs import measured_in
+from fake_runs import change_run, measured_in, record_in
 from numpy.typing import NDArray
 
 from bench.cli import cli
@@ -167,10 +166,9 @@ def test_a_depth_that_a_run_will_not_have_is_refused_before_it_trains(tmp_path: 
 
 def test_depths_asked_for_are_columns_of_the_table(tmp_path: Path, write_run: WriteRun, ways: Ways) -> None:
     folder = write_run(tmp_path, "raw", ways["raw"])
-    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    hits = read_arrays(folder / "per_query.npz", "hit@1")["hit@1"]
-    content["scores"] |= {"hit@3": float(np.mean(hits)), "map@3": 0.5}
-    (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    record = record_in(folder)
+    hits = read_arrays(record, "per_query.npz", "hit@1")["hit@1"]
+    change_run(folder, scores={**record.result.scores, "hit@3": float(np.mean(hits)), "map@3": 0.5})
     text = tables(runs_frame(all_runs(tmp_path)))
     assert "map@3 ↑" in text
     assert "hit@3 ↑" in text
