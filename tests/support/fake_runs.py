@@ -118,11 +118,10 @@ def change_run(folder: Path, spec: Mapping[str, Any] | None = None, **changes: A
     result = record_in(folder).result
     made = replace(result.spec, **(spec or {}))
     changed = replace(result, spec=made, key=made.key, **changes)
-    place = run_folder(folder.parents[4], made, changed.seed)
-    if made.key != result.key or changed.seed != result.seed:
+    place = folder
+    if folder.parts[-5:] == run_folder(Path(), result.spec, result.seed).parts:  # in a tree of runs
+        place = run_folder(folder.parents[4], made, changed.seed)
         place.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(place)
-    else:
-        place = folder
     write_run(place, changed)
     return place
