@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 
-from bench.contract import DataError
+from bench.contract import DAMAGED_ARRAYS, DataError
 from bench.data.decoding.image_source import Crop, Piece, Source
 from bench.files import replacing, sync_folder
+from bench.naming import reason_of
 
 if TYPE_CHECKING:
     from bench.contract import Pixels
@@ -131,8 +132,8 @@ def read_entry(folder: Path) -> Entry | None:
             raise ValueError(f"the pixels are {pixels.dtype} {pixels.shape}")
         _verify_blocks(folder / PIXELS, pixels, facts["blocks"])
         return Entry(pixels, {int(row): str(reason) for row, reason in facts["broken"]})
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        logger.warning("%s: a damaged cache entry, decoding again (%s)", folder, error)
+    except DAMAGED_ARRAYS as error:
+        logger.warning("%s: a damaged cache entry, decoding again (%s)", folder, reason_of(error))
         shutil.rmtree(folder, ignore_errors=True)  # who still maps it keeps its pages
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench.contract import DataPlace
-from bench.data.decoding import cache, decode, decode_journal
+from bench.data.decoding import cache, decode
 from bench.data.decoding.block import Frame, Outcome
 from bench.data.decoding.decode import DecodeRecipe, decode_files
 from bench.data.decoding.decode_journal import DecodeJournal
@@ -90,7 +91,7 @@ def test_an_entry_is_verified_once_a_process(
     files: list[Path], place: DataPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pixels(files, place)
-    monkeypatch.setattr(cache.zlib, "crc32", lambda *_: pytest.fail("looked at again"))
+    monkeypatch.setattr(zlib, "crc32", lambda *_: pytest.fail("looked at again"))
     decode_files(files, place, DecodeRecipe())
 
 
@@ -98,7 +99,7 @@ def test_a_journal_ends_at_a_damaged_line_and_is_not_another_decodes(tmp_path: P
     work = DecodeJournal(tmp_path / "a", 4, {"format": 1})
     work.begin(Frame(1, 1, 1, own=True))
     for start in range(4):
-        work.enter(Outcome(start, 1, crc=decode_journal.zlib.crc32(b"\0"), digest=f"d{start}"))
+        work.enter(Outcome(start, 1, crc=zlib.crc32(b"\0"), digest=f"d{start}"))
     work.sync()
     assert sorted(DecodeJournal(tmp_path / "a", 4, {"format": 1}).done) == [0, 1, 2, 3]
     journal = tmp_path / "a" / "blocks.jsonl"
