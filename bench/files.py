@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -102,6 +103,15 @@ def packed_arrays(arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
+
+
+def digest_of_arrays(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
+    """Return the sha256, in hex, of JSON-able facts and of numpy arrays with their names, dtypes and shapes."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"\0{name}\0{array.dtype.str}{array.shape}\0".encode("utf-8", "surrogatepass"))
+        digest.update(array.tobytes() if not array.flags.c_contiguous or not array.size else array.reshape(-1).data)
+    return digest.hexdigest()
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

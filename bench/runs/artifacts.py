@@ -17,6 +17,7 @@ from bench.contract import DAMAGED_ARRAYS, DataError, Dataset, Decodes, Method, 
 from bench.evaluation.evaluate import Evaluation
 from bench.evaluation.inference.embed import decode_vectors
 from bench.evaluation.ranking.arrays import Vectors
+from bench.evaluation.ranking.vectors import refuse_bad_rows, row_norms
 from bench.evaluation.statistics.jackknife import Replicates
 from bench.files import packed_arrays
 from bench.runs.integrity import FileWriter
@@ -127,11 +128,13 @@ def arrays_in(path: Path, *names: str) -> dict[str, NDArray[Any]]:
 def read_vectors(run: RunRecord) -> dict[str, NDArray[np.float32]]:
     """Return a run's unit vectors, float32: ``query`` and ``gallery``, one array where they are one, and any others.
 
-    Raises DataError where the file is missing or damaged.
+    Raises DataError where the file is missing or damaged, or a row is not finite or all zero.
     """
     path = run.file(VECTORS)
     try:
         kept = load_file(path)
+        for name, rows in kept.items():
+            refuse_bad_rows(row_norms(rows), f"{path}: {name}")
         return {"query": kept["gallery"], **kept}
     except (OSError, SafetensorError) as error:
         raise DataError(f"cannot read {path}: {error}; run it again (--force)") from error

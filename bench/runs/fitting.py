@@ -30,6 +30,7 @@ def fit_method(
     """
     _seed_everything(seed, place.threads)
     train, validation, classes = learnable(dataset)
+    owner = f"{dataset.name} {dataset.fingerprint} {spec.key} seed {seed}"
     method: Method = build(get_method(spec.method), spec.options, owner=f"method {spec.method}")
     with tensorboard_writer(checkpoints.parent) if place.tensorboard else nullcontext() as writer:
         history = MemoryHistory(writer)
@@ -39,7 +40,7 @@ def fit_method(
             classes=classes,
             mirror=dataset.mirror,
             budget=spec.budget,
-            checkpoints=FolderCheckpoints(checkpoints),
+            checkpoints=FolderCheckpoints(checkpoints, owner),
             history=history,
             progress=place.progress,
             log=place.log,

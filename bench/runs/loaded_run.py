@@ -28,6 +28,7 @@ from bench.contract import (
 )
 from bench.evaluation.inference.embed import decode_vectors, embed_images, with_views
 from bench.evaluation.ranking.arrays import Vectors
+from bench.evaluation.ranking.vectors import refuse_bad_rows, row_norms
 from bench.naming import first_few
 from bench.options import build
 from bench.registry import get_method
@@ -127,7 +128,8 @@ class TrainedRun:
     def decode(self, vectors: Vectors) -> Pixels:
         """Return the images of unit float32 ``(n, d)``, uint8 ``(n, height, width, channels)``.
 
-        Raises UsageError where the run cannot decode, DataError for vectors of another dimension.
+        Raises UsageError where the run cannot decode, DataError for vectors of another dimension, or that are not
+        finite or all zero.
         """
         decoder = self.decoder
         if decoder is None:
@@ -138,6 +140,7 @@ class TrainedRun:
             )
         if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
             raise DataError(f"the run decodes vectors (n, {self.dimension}), got {vectors.shape}")
+        refuse_bad_rows(row_norms(vectors), "the vectors to decode")
         decoded = decode_vectors(decoder, vectors, device=self.device)
         return np.round(decoded.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
 

@@ -19,21 +19,21 @@ import numpy as np
 import PIL
 import safetensors.numpy
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from bench.contract import Progress
 from bench.data.decoding.cache import GALLERIES
 from bench.data.decoding.image_source import UnreadableImageError
 from bench.data.decoding.ordered_map import map_in_order
 from bench.evaluation.ranking.arrays import Ints, Vectors
-from bench.files import write_bytes
+from bench.files import digest_of_arrays, write_bytes
 from bench.runs.loaded_run import TrainedRun
 from bench.runs.store import RunRecord
 from bench.search.preparation import Preparation
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # to be raised when the same pictures would give other vectors than before
+FORMAT = 2  # to be raised when the same pictures would give other vectors than before
 BATCH = 256  # images embedded at once
 SAVE_EVERY = 60.0  # seconds of embedding that a kill costs at most
 Map = Callable[[Callable[[str], Any], list[str]], Iterable[Any]]  # `map`, or one in threads
@@ -76,7 +76,13 @@ def index_path(cache: Path, record: RunRecord, root: Path) -> Path:
 def read_index(path: Path) -> Index | None:
     """Return what ``write_index`` wrote, or None if there is nothing, or nothing that can be used."""
     try:
-        held = safetensors.numpy.load_file(path)
+        with safe_open(path, framework="np") as file:
+            held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            facts = file.metadata() or {}
+        if facts.pop("digest", None) != digest_of_arrays(facts, held):
+            raise ValueError("it is not what was written")
+        if facts.get("owner") != _owner(path):
+            raise ValueError("it is another run's, or another folder's")
         index = Index(_texts(held["names"]), held["state"], _texts(held["reasons"]), held["vectors"])
         n = len(index.names)
         if index.state.shape != (n, 3) or len(index.reasons) != n or len(index.vectors) != n:
@@ -97,7 +103,17 @@ def write_index(path: Path, index: Index) -> None:
         "reasons": _bytes(index.reasons),
         "vectors": np.ascontiguousarray(index.vectors),
     }
-    write_bytes(path, safetensors.numpy.save(arrays))
+    facts = {"owner": _owner(path)}
+    write_bytes(path, safetensors.numpy.save(arrays, {**facts, "digest": digest_of_arrays(facts, arrays)}))
+
+
+def _owner(path: Path) -> str:
+    """Return whose file it is: its name, which `index_path` makes of the run and the folder; for a shard with its key.
+
+    As the file has it inside, one that lies under another's name is noticed.
+    """
+    shards = path.parent.parent
+    return f"{shards.stem}/{path.parent.name}" if shards.suffix == ".shards" else path.stem
 
 
 def _bytes(texts: Sequence[str]) -> NDArray[np.uint8]:

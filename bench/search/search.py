@@ -15,6 +15,7 @@ from PIL import Image
 from bench.contract import DataError, UsageError
 from bench.environment import blas_threads
 from bench.evaluation.ranking.arrays import Ints, Vectors
+from bench.evaluation.ranking.vectors import refuse_bad_rows, row_norms
 from bench.naming import readable, tidied
 from bench.search.preparation import Preparation
 
@@ -111,6 +112,7 @@ class Searcher:
             raise UsageError(f"k must be 1 or more, got {k}")
         if vector.shape != self.items.vectors.shape[1:]:
             raise DataError(f"the items have {self.items.vectors.shape[1]} dimensions, the query has {vector.shape}")
+        refuse_bad_rows(row_norms(vector[None]), "the query")
         itself = None if exclude is None else self._row(exclude)
         start = time.perf_counter()
         rows, similarities = nearest(self.items.vectors, vector, k, itself)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,14 +18,16 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from bench.contract import to_jsonable
 from bench.serve import answers, pages
 from bench.serve.answers import Query
 from bench.serve.decoders import Decoders
-from bench.serve.limits import Guard, Limits, RefusalError, number_among, whole_number
+from bench.serve.limits import RETRY_SECONDS, Guard, Limits, RefusalError, number_among, whole_number
 from bench.serve.models import Models, RunFailedError
 from bench.serve.shared_gallery import Contestant, SharedGallery
 from bench.serve.uploads import Form, read_form
 
+T = TypeVar("T")
 _DECODERS = 2  # processes; decoding a photograph takes longer than a search
 _NEIGHBOURS = 8
 _STEPS = 25
@@ -84,12 +86,12 @@ class _Server:
 
     async def galleries(self, _: Request) -> Response:
         found = [_facts(gallery) for gallery in self._site.galleries]
-        return JSONResponse({"galleries": found, "picture_bytes": self._site.limits.picture_bytes})
+        return JSONResponse(to_jsonable({"galleries": found, "picture_bytes": self._site.limits.picture_bytes}))
 
     async def leaderboard(self, request: Request) -> Response:
         gallery = self._gallery(request.path_params["gallery"], status=404)
         board = await asyncio.to_thread(pages.read_board, self._site.results, gallery.place)
-        return JSONResponse({"board": board})
+        return JSONResponse(to_jsonable({"board": board}))
 
     async def picture(self, request: Request) -> Response:
         gallery = self._gallery(request.path_params["gallery"], status=404)
@@ -136,9 +138,12 @@ class _Server:
         try:
             form = await read_form(request, self._site.limits, pictures=len(names))
             gallery = self._gallery(form.words.get("gallery", "0"))
-            return form, gallery, [await self._query(form, gallery, name) for name in names]
+            return form, gallery, await _unless_gone(request, self._queries(form, gallery, names))
         finally:
             self._room.release()
+
+    async def _queries(self, form: Form, gallery: SharedGallery, names: Sequence[str]) -> list[Query]:
+        return [await self._query(form, gallery, name) for name in names]
 
     async def _query(self, form: Form, gallery: SharedGallery, name: str) -> Query:
         if name in form.pictures:
@@ -164,13 +169,13 @@ class _Server:
 
         async def lines() -> AsyncIterator[str]:
             if head:
-                yield json.dumps(head) + "\n"
+                yield _line(head)
             for at in chosen:
                 try:
                     found = await answer(runs[at])
                 except RunFailedError as error:
                     found = {"error": str(error)}
-                yield json.dumps({"run": at, **found}) + "\n"
+                yield _line({"run": at, **found})
 
         return StreamingResponse(lines(), media_type="application/x-ndjson")
 
@@ -185,6 +190,30 @@ class _Server:
             return every
         asked = {whole_number(word, "each of runs", below=len(every)) for word in words.split(",")}
         return [at for at in every if at in asked]
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Return what the work returns; end it if the client, whose request was read to its end, hangs up meanwhile."""
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_hung_up(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise RefusalError(408, "the client hung up")
+        return await task
+    finally:
+        for one in (task, gone):
+            one.cancel()
+        await asyncio.wait({task, gone})
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _line(content: dict[str, Any]) -> str:
+    """Return a line of JSON, with null for numbers that JSON does not have."""
+    return json.dumps(to_jsonable(content), allow_nan=False) + "\n"
 
 
 def _facts(gallery: SharedGallery) -> dict[str, Any]:
@@ -207,7 +236,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
         text = said.get(error.status_code, error.detail)
         return JSONResponse({"error": text}, status_code=error.status_code, headers=error.headers)
     status = error.status if isinstance(error, RefusalError) else 400
-    return JSONResponse({"error": str(error)}, status_code=status)
+    later = {"retry-after": str(RETRY_SECONDS)} if status == 503 else None
+    return JSONResponse({"error": str(error)}, status_code=status, headers=later)
 
 
 async def _fail(_: Request, error: Exception) -> Response:

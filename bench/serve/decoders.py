@@ -105,6 +105,7 @@ class Decoders:
     """A few decoding processes; a picture waits for the next idle one."""
 
     def __init__(self, count: int, limits: Limits) -> None:
+        self._wait = limits.decoder_wait_seconds
         self._all = [_Decoder(limits) for _ in range(count)]
         self._idle: asyncio.Queue[_Decoder] = asyncio.Queue()
         for decoder in self._all:
@@ -117,9 +118,14 @@ class Decoders:
     async def prepare(self, data: bytes, preparation: Preparation) -> Pixels:
         """Return a picture's bytes as an image that the runs take, uint8 ``(height, width, channels)``.
 
-        Raises RefusalError for what is no picture, or one that takes too much memory or time.
+        Raises RefusalError for what is no picture, or one that takes too much memory or time, and with 503 where no
+        process becomes idle in time.
         """
-        decoder = await self._idle.get()
+        try:
+            async with asyncio.timeout(self._wait):
+                decoder = await self._idle.get()
+        except TimeoutError:
+            raise RefusalError(503, "too many pictures wait to be decoded; try again") from None
         try:
             picture = await decoder.ask(data, preparation)
         except _GoneError:

@@ -25,7 +25,7 @@ class Limits:
 
     upload_seconds: for a request's whole body; decode_seconds: for one picture; uploads: bodies that are read and
     decoded at a time, which bounds the memory they take together (``uploads`` x 2 x ``picture_bytes``); wait_seconds:
-    for one of these places.
+    for one of these places; decoder_wait_seconds: for a process that decodes, after which the answer is 503.
     """
 
     picture_bytes: int = 16_000_000
@@ -35,6 +35,7 @@ class Limits:
     decode_seconds: float = 10.0
     uploads: int = 32
     wait_seconds: float = 2.0
+    decoder_wait_seconds: float = 10.0
     neighbours: int = 50
     steps: int = 50
 
@@ -72,7 +73,8 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {
+RETRY_SECONDS = 5  # that a client is told to wait after a 503
+POLICY_HEADERS = {
     "content-security-policy": PAGE_POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -107,7 +109,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 begun = True
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in POLICY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 

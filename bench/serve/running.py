@@ -10,12 +10,15 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import h11
 import uvicorn
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bench.contract import SimbenchError
 from bench.environment import blas_threads
+from bench.serve.limits import POLICY_HEADERS, RETRY_SECONDS
 
 _HEADER_SECONDS = 10  # that a new connection has for its first request's head
 _STOP_SECONDS = 5  # that requests under way have when the server is told to stop
@@ -27,6 +30,30 @@ _CONNECTIONS = 256  # beyond which a request gets 503
 
 class _ImpatientProtocol(H11Protocol):
     """HTTP/1.1 that hangs up on a connection whose first request does not come: uvicorn itself would wait for ever."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._served, self._most = self.app, self.limit_concurrency
+        self.app, self.limit_concurrency = self._within_limit, None  # uvicorn's own 503 is without our headers
+
+    async def _within_limit(self, scope: Any, receive: Any, send: Any) -> None:
+        if self._most is None or (len(self.connections) < self._most and len(self.tasks) <= self._most):
+            await self._served(scope, receive, send)
+            return
+        headers = {**POLICY_HEADERS, "retry-after": str(RETRY_SECONDS), "connection": "close"}
+        await JSONResponse({"error": "the server is busy; try again"}, 503, headers)(scope, receive, send)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, which reaches no application, with our headers too."""
+        kind = {"content-type": "text/plain; charset=utf-8", "connection": "close"}
+        headers = [(name.encode(), value.encode()) for name, value in {**POLICY_HEADERS, **kind}.items()]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=msg.encode("ascii", "replace")),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)

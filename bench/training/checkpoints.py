@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,9 @@ from safetensors.torch import save, save_file
 from torch import Tensor
 
 from bench.contract import SimbenchError
-from bench.files import replacing
+from bench.files import digest_of_arrays, replacing
+
+logger = logging.getLogger(__name__)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any] | None = None) -> None:
@@ -45,17 +48,37 @@ def load_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], di
 
 
 class FolderCheckpoints:
-    """Checkpoints of one run: a file a name in one folder."""
+    """Checkpoints of one run: a file a name in one folder, with its digest and whose it is inside.
 
-    def __init__(self, folder: Path) -> None:
+    owner: what tells the run from every other; a checkpoint of another owner or name is not taken.
+    """
+
+    def __init__(self, folder: Path, owner: str = "") -> None:
         self.folder = folder
+        self._owner = owner
 
     def save(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        save_tensors(self._path(name), tensors, facts)
+        ready = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        content = {"owner": self._owner, "name": name, "facts": dict(facts)}
+        save_tensors(self._path(name), ready, {**content, "digest": _digest(content, ready)})
 
     def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return what was saved, or None. What is damaged, or another run's, is thrown away with a warning."""
         path = self._path(name)
-        return load_tensors(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            tensors, content = load_tensors(path)
+            if content.pop("digest", None) != _digest(content, tensors):
+                raise SimbenchError(f"{path}: a damaged checkpoint")
+            if (content["owner"], content["name"]) != (self._owner, name):
+                raise SimbenchError(f"{path}: the checkpoint of another run or phase")
+        except (SimbenchError, ValueError, AttributeError, RuntimeError) as error:  # what flipped bits make of a header
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            logger.warning("%s; it is thrown away, and what it held is trained again", first)
+            path.unlink(missing_ok=True)
+            return None
+        return tensors, content["facts"]
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
@@ -83,6 +106,13 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
             tensor = torch.empty_like(like, dtype=tensor.dtype, requires_grad=False).copy_(tensor)  # noqa: PLW2901
         state.setdefault(int(number), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+
+
+def _digest(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return the digest of JSON-able content and of tensors on the processor, whatever their dtype."""
+    kinds = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
+    raw = {name: tensor.reshape(-1).view(torch.uint8).numpy() for name, tensor in tensors.items()}
+    return digest_of_arrays({"content": content, "kinds": kinds}, raw)
 
 
 def _umask() -> int:

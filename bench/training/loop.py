@@ -159,6 +159,9 @@ class _Trainer:
         if saved is None:
             return
         tensors, facts = saved
+        if facts.pop("steps", self.steps) != self.steps:  # the plan was lost and made anew
+            self.run.log(f"{self.phase.name}: its checkpoint is of another plan; trained from the start")
+            return
         self.run.history.replace(facts.pop("history"))
         scaler = facts.pop("scaler")
         self.at = at = _PhaseState(**facts, kept=_under(tensors, "kept."))
@@ -220,6 +223,7 @@ class _Trainer:
             tensors |= {f"optimizer.{name}": tensor for name, tensor in pack_optimizer(self.optimizer).items()}
         facts = {one.name: getattr(at, one.name) for one in fields(at) if one.name != "kept"}
         facts |= {"scaler": self.scaler.state_dict(), "history": list(self.run.history.rows())}
+        facts["steps"] = self.steps
         self.run.checkpoints.save(self.phase.name, tensors, facts)
 
 

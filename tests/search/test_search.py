@@ -109,3 +109,10 @@ def test_a_querys_label_is_its_folder_where_that_is_a_label() -> None:
     assert label_of_query(Path("cat/asked/front/1.jpg"), {"cat", None}, Path("cat/asked")) is None
     assert label_of_query(Path("cafe\u0301/1.jpg"), {"caf\u00e9"}) == "caf\u00e9"
     assert label_of_query(Path("somewhere/1.jpg"), {"cat", None}) is None
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_a_query_that_is_no_numbers_is_refused(value: float) -> None:
+    searcher = Searcher(None, None, Items(np.eye(2, dtype=np.float32), ["a", "b"], [None, None]))  # type: ignore[arg-type] # not used
+    with pytest.raises(DataError, match="the query: 1 of 1 rows are"):
+        searcher.by_vector(np.full(2, value, np.float32))

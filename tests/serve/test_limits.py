@@ -34,9 +34,9 @@ uvicorn = pytest.importorskip("uvicorn")
 httpx = pytest.importorskip("httpx")
 
 from bench.serve import running  # noqa: E402
-from bench.serve.application import Site, build  # noqa: E402
+from bench.serve.application import Site, _unless_gone, build  # noqa: E402
 from bench.serve.decoders import Decoders  # noqa: E402
-from bench.serve.limits import Limits, RefusalError, whole_number  # noqa: E402
+from bench.serve.limits import POLICY_HEADERS, Limits, RefusalError, whole_number  # noqa: E402
 from bench.serve.shared_gallery import SharedGallery, choose_records, open_galleries  # noqa: E402
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -146,6 +146,114 @@ def test_a_gallery_without_pictures_is_searched_by_its_vectors(gallery: SharedGa
         )
     assert head["query"]["seen"] is None
     assert len(line["hits"]) == 8
+
+
+def test_a_picture_waits_for_a_decoder_no_longer_than_the_limit(gallery: SharedGallery, tmp_path: Path) -> None:
+    decoders = Decoders(0, Limits(decoder_wait_seconds=0.01))
+    with pytest.raises(RefusalError, match="too many pictures wait") as refusal:
+        asyncio.run(decoders.prepare(b"anything", EIGHT))
+    assert refusal.value.status == 503
+
+
+def asked(app: Any, path: str, **how: Any) -> Any:
+    """Ask an application in this process, without a server or its start."""
+
+    async def whole() -> Any:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.request(how.pop("method", "GET"), path, **how)
+
+    return asyncio.run(whole())
+
+
+def test_every_answer_has_the_policy_headers_errors_included(
+    gallery: SharedGallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def app(**limits: Any) -> Any:
+        return build(Site([gallery], tmp_path, limits=Limits(**limits)))
+
+    async def never(*_: Any) -> None:
+        await asyncio.sleep(60)
+
+    form = {"picture": (None, "1")}
+    answered = [
+        asked(app(), "/nowhere"),
+        asked(app(), "/api/search"),
+        asked(app(), "/api/search", method="POST", files={"picture": ("x", b"x" * 3000)}),
+        asked(app(picture_bytes=100), "/api/search", method="POST", files={"picture": ("x", b"x" * 300_000)}),
+        asked(app(), "/api/search", method="POST", files={"k": (None, "3")}),
+    ]
+    monkeypatch.setattr(asyncio.Semaphore, "acquire", never)
+    answered.append(asked(app(wait_seconds=0.01), "/api/search", method="POST", files=form))
+    assert answered[-1].headers["retry-after"] == "5"
+    monkeypatch.setattr("bench.serve.answers.picture", lambda *_: 1 / 0)
+    answered.append(asked(app(), "/pictures/0/1"))
+    assert [one.status_code for one in answered] == [404, 405, 422, 413, 400, 503, 500]
+    for one in answered:
+        assert {name: one.headers[name] for name in POLICY_HEADERS} == POLICY_HEADERS
+
+
+def test_what_the_server_itself_refuses_has_the_policy_headers_too(
+    gallery: SharedGallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(Site([gallery], tmp_path)) as address:
+        for request, most, status in ((b"nonsense\r\n\r\n", None, b"400"), (b"GET / HTTP/1.1\r\n\r\n", 0, b"503")):
+            made = running._ImpatientProtocol.__init__
+
+            def limited(self: Any, *args: Any, most: int | None = most, **kwargs: Any) -> None:
+                made(self, *args, **kwargs)  # noqa: B023 - at once
+                self._most = most
+
+            with monkeypatch.context() as patched, socket.socket() as opened:
+                patched.setattr(running._ImpatientProtocol, "__init__", limited)
+                opened.connect(address)
+                opened.sendall(request.replace(b"1.1\r\n", b"1.1\r\nHost: localhost\r\n"))
+                got = everything(opened).lower()
+            assert got.split(b" ")[1] == status
+            for name, value in POLICY_HEADERS.items():
+                assert f"{name}: {value}".lower().encode() in got
+
+
+def test_answers_are_json_though_a_score_is_no_number(
+    gallery: SharedGallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.serve.answers._cosine", lambda _: float("nan"))
+    monkeypatch.setitem(gallery.contestants[0].run.record.result.scores, "map", float("inf"))
+
+    def strict(text: str) -> Any:
+        return json.loads(text, parse_constant=pytest.fail)
+
+    app = build(Site([gallery], tmp_path))
+    assert strict(asked(app, "/api/galleries").text)["galleries"][0]["runs"][0]["map"] is None
+    found = asked(app, "/api/search", method="POST", files={"picture": (None, "1")})
+    lines = [strict(line) for line in found.text.splitlines()]
+    assert lines[1]["hits"][0]["similarity"] is None
+
+
+def test_a_client_that_hung_up_ends_its_work_and_others_go_on() -> None:
+    ended: list[str] = []
+
+    class Gone:
+        async def receive(self) -> dict[str, str]:
+            return {"type": "http.disconnect"}
+
+    class There:
+        async def receive(self) -> dict[str, str]:
+            await asyncio.sleep(60)
+            return {"type": "http.disconnect"}
+
+    async def work() -> str:
+        try:
+            await asyncio.sleep(0.05)
+        except asyncio.CancelledError:
+            ended.append("decoding")
+            raise
+        return "a picture"
+
+    with pytest.raises(RefusalError, match="hung up"):
+        asyncio.run(_unless_gone(Gone(), work()))  # type: ignore[arg-type] # all that is asked of it
+    assert ended == ["decoding"]
+    assert asyncio.run(_unless_gone(There(), work())) == "a picture"  # type: ignore[arg-type] # as above
 
 
 def test_a_picture_that_takes_too_long_ends_its_process_and_the_next_gets_another() -> None:

@@ -74,3 +74,38 @@ def test_the_validation_map_is_the_harness_map() -> None:
     ids = [str(number) for number in range(60)]
     ours = evaluate(vectors, labels.numpy(), vectors, labels.numpy(), query_ids=ids, gallery_ids=ids)
     assert retrieval_map(vectors, labels) == pytest.approx(ours.scores["map"], abs=1e-6)
+
+
+@pytest.mark.faults
+def test_no_flipped_bit_of_a_checkpoint_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = FolderCheckpoints(tmp_path, "run 1")
+    tensors = {"a": torch.arange(6.0).view(2, 3), "half": torch.ones(3, dtype=torch.bfloat16), "n": torch.tensor(4)}
+    facts = {"epoch": 3, "history": [{"loss": 0.25}]}
+    store.save("x", tensors, facts)
+    path = tmp_path / "x.safetensors"
+    whole = path.read_bytes()
+    for bit in range(0, 8 * len(whole), 5):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(data)
+        loaded = store.load("x")
+        if loaded is not None:  # a bit of the header that means nothing
+            assert loaded[1] == facts
+            assert loaded[0].keys() == tensors.keys()
+            assert all(torch.equal(loaded[0][name], tensor) for name, tensor in tensors.items())
+            assert all(loaded[0][name].dtype == tensor.dtype for name, tensor in tensors.items())
+        else:
+            assert not path.exists()
+    assert all(len(record.getMessage().splitlines()) == 1 for record in caplog.records)
+
+
+def test_a_checkpoint_of_another_run_or_phase_is_thrown_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    FolderCheckpoints(tmp_path, "key seed 0").save("x", {"a": torch.ones(2)}, {})
+    path = tmp_path / "x.safetensors"
+    whole = path.read_bytes()
+    assert FolderCheckpoints(tmp_path, "key seed 1").load("x") is None
+    (tmp_path / "y.safetensors").write_bytes(whole)
+    assert FolderCheckpoints(tmp_path, "key seed 0").load("y") is None
+    assert caplog.text.count("of another run or phase; it is thrown away") == 2
+    path.write_bytes(whole)
+    assert FolderCheckpoints(tmp_path, "key seed 0").load("x") is not None

@@ -306,3 +306,27 @@ def test_the_learning_rate_moves_as_torchs_one_cycle() -> None:
         optimizer.step()
         theirs.step() if step < 1000 else None
     assert max(ours) < 0.01
+
+
+def test_a_phase_whose_checkpoint_is_damaged_ends_like_an_unbroken_one(tmp_path: Path) -> None:
+    whole, run = phase(epochs=2), context(tmp_path / "whole")
+    run_phase(whole, batches(), run)
+    with pytest.raises(Killed):
+        run_phase(phase(epochs=2, kill_at=51), batches(), context(tmp_path / "broken"))
+    file = tmp_path / "broken" / "p.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    rest, again = phase(epochs=2), context(tmp_path / "broken")
+    run_phase(rest, batches(), again)
+    assert all(torch.equal(tensor, weights(rest)[name]) for name, tensor in weights(whole).items())
+
+
+def test_a_checkpoint_of_another_plan_is_not_gone_on_from(tmp_path: Path) -> None:
+    whole = phase(epochs=2)
+    run_phase(whole, batches(), context(tmp_path / "whole"))
+    with pytest.raises(Killed):
+        run_phase(phase(epochs=4, kill_at=51), batches(), context(tmp_path / "broken"))
+    rest = phase(epochs=2)
+    run_phase(rest, batches(), context(tmp_path / "broken"))
+    assert all(torch.equal(tensor, weights(rest)[name]) for name, tensor in weights(whole).items())

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.contract import DAMAGED_ARRAYS
-from bench.files import replacing
+from bench.files import digest_of_arrays, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -233,7 +233,10 @@ def load_copies(path: Path) -> Copies | None:
     """Return what was found before, or None if there is no such file, or a damaged one."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = Copies(**{name: file[name] for name in ("group", "first", "second", "mirrored")})
+            arrays = {name: file[name] for name in ("group", "first", "second", "mirrored")}
+            if str(file["digest"]) != digest_of_arrays({"of": path.stem}, arrays):
+                raise ValueError("it is not what was written, or another data set's")
+            found = Copies(**arrays)
     except FileNotFoundError:
         return None
     except DAMAGED_ARRAYS as error:
@@ -249,8 +252,7 @@ def save_copies(path: Path, copies: Copies) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file, group=copies.group, first=copies.first, second=copies.second, mirrored=copies.mirrored
-            )
+            arrays = {name: getattr(copies, name) for name in ("group", "first", "second", "mirrored")}
+            np.savez_compressed(file, **arrays, digest=np.array(digest_of_arrays({"of": path.stem}, arrays)))
     except OSError as error:
         logger.warning("%s: the audit cannot be kept (%s)", path, error.strerror or error)

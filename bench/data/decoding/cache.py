@@ -6,7 +6,8 @@
     decoded/under-way/<files>/       what is being decoded, or was when the process ended (`decode_journal`)
     unpacked/<key>/                  image files taken out of a table (`bench.data.formats.parquet`)
 
-An entry is written beside its place and renamed, so that it is whole or absent.
+An entry is written beside its place and renamed, so that it is whole or absent. What is read is verified once a
+process: every block's checksum, the digest of ``entry.json``, and that each file lies where it was written for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import logging
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,9 +27,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 
-from bench.contract import DataError
+from bench.contract import DAMAGED_ARRAYS, DataError
 from bench.data.decoding.image_source import Crop, Piece, Source
 from bench.files import replacing, sync_folder
+from bench.naming import reason_of
 
 if TYPE_CHECKING:
     from bench.contract import Pixels
@@ -108,41 +111,92 @@ def find_entry(cache: Path, key: str) -> Entry | None:
         content = alias.read_text("ascii").strip()
     except (OSError, ValueError):
         return None
+    content, _, seal = content.partition(" ")
+    if seal != _alias_seal(key, content):  # damaged, or other files' entry
+        return None
     folder = cache / DECODED / content
-    found = read_entry(folder) if content.isalnum() else None
+    found = read_entry(folder)
     if found is not None:
         os.utime(folder / ENTRY)
     return found
 
 
 def read_entry(folder: Path) -> Entry | None:
-    """Return an entry, or None if it is not there or visibly damaged (a disk that lied about its writes)."""
+    """Return an entry, or None if it is not there, damaged, or another's; then it is thrown away."""
     if not folder.is_dir():
         return None
     try:
         facts = read_facts(folder)
         pixels = np.load(folder / PIXELS, mmap_mode="r", allow_pickle=False)
-        if list(pixels.shape) != facts["shape"] or pixels.dtype != np.uint8:
+        if list(pixels.shape) != facts["shape"] or pixels.dtype != np.uint8 or not pixels.flags.c_contiguous:
             raise ValueError(f"the pixels are {pixels.dtype} {pixels.shape}")
+        _verify_blocks(folder / PIXELS, pixels, facts["blocks"])
         return Entry(pixels, {int(row): str(reason) for row, reason in facts["broken"]})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        logger.warning("%s: a damaged cache entry, decoding again (%s)", folder, error)
+    except DAMAGED_ARRAYS as error:
+        logger.warning("%s: a damaged cache entry, decoding again (%s)", folder, reason_of(error))
+        shutil.rmtree(folder, ignore_errors=True)  # who still maps it keeps its pages
         return None
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """Return what ``entry.json`` says. Raises OSError or ValueError."""
+    """Return what ``entry.json`` says. Raises OSError, or ValueError where it is damaged or was written elsewhere."""
     facts = json.loads((folder / ENTRY).read_text("utf-8"))
     if not isinstance(facts, dict):
-        raise ValueError("its entry.json is no mapping")
+        raise ValueError(f"its {ENTRY} is no mapping")
+    if facts.pop("digest", None) != _digest(facts):
+        raise ValueError(f"its {ENTRY} is not what was written")
+    if facts.get("content") != folder.name:
+        raise ValueError(f"its {ENTRY} is another entry's")
     return facts
+
+
+def write_facts(folder: Path, facts: Mapping[str, Any], content: str) -> None:
+    """Write ``entry.json``, with its own digest, for the entry that will be called ``content``."""
+    whole = {**facts, "content": content}
+    with replacing(folder / ENTRY) as temporary:
+        temporary.write_text(json.dumps({**whole, "digest": _digest(whole)}), "utf-8")
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _alias_seal(key: str, content: str) -> str:
+    return hashlib.sha256(f"{key} {content}".encode()).hexdigest()[:16]
+
+
+_verified: set[tuple[str, int, int, int]] = set()  # files of pixels, and the state in which they were verified
+
+
+def _verify_blocks(path: Path, pixels: Pixels, blocks: Sequence[Sequence[int]]) -> None:
+    """Compare every row with the checksum of its block, once a process. Raises ValueError where one is wrong."""
+    about = path.stat()
+    state = (str(path), about.st_ino, about.st_mtime_ns, about.st_ctime_ns)
+    if state in _verified:
+        return
+    row = 0
+    for start, count, crc in blocks:
+        if start != row or count < 1 or zlib.crc32(pixels[start : start + count].data) != crc:
+            raise ValueError(f"images {start} to {start + count - 1} are not what was written")
+        row = start + count
+    if row != len(pixels):
+        raise ValueError(f"checksums of {row} images for {len(pixels)}")
+    _verified.add(state)
+
+
+def crc_of(path: Path) -> int:
+    """Return the checksum of a file's bytes."""
+    crc = 0
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            crc = zlib.crc32(data, crc)
+    return crc
 
 
 def keep_entry(cache: Path, key: str, folder: Path, content: str) -> None:
     """Move a finished folder to its place, unless the same content is there already, and note whose it is."""
     place = cache / DECODED / content
-    if place.exists() and read_entry(place) is None:
-        shutil.rmtree(place)  # damaged; who still maps it keeps its pages
+    read_entry(place)  # throws it away where it is damaged
     try:
         folder.rename(place)
     except OSError:
@@ -151,4 +205,4 @@ def keep_entry(cache: Path, key: str, folder: Path, content: str) -> None:
         shutil.rmtree(folder)  # the same files at another place, or another process was first
     sync_folder(place.parent)
     with replacing(cache / DECODED / BY_FILES / key) as temporary:
-        temporary.write_text(content, "utf-8")
+        temporary.write_text(f"{content} {_alias_seal(key, content)}", "utf-8")

@@ -20,10 +20,10 @@ from bench.data.decoding.cache import (
     ENTRY,
     EXTRACTED,
     GALLERIES,
-    PACKED_IMAGES,
     PIXELS,
     UNDER_WAY,
     UNPACKED,
+    crc_of,
     locked,
     read_facts,
 )
@@ -99,9 +99,8 @@ def problem_of(item: CacheItem) -> str | None:
     try:
         facts = read_facts(item.folder)
         if item.kind == "unpacked":
-            return (
-                None if _crc(item.folder / PACKED_IMAGES) == facts["crc"] else f"{PACKED_IMAGES}: not what was written"
-            )
+            wrong = [part for part, crc in facts["crcs"].items() if crc_of(item.folder / part) != crc]
+            return f"{wrong[0]}: not what was written" if wrong else None
         return _problem_of_pixels(item.folder / PIXELS, facts)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         return f"cannot be read ({error})"
@@ -121,14 +120,6 @@ def _problem_of_pixels(path: Path, facts: dict[str, Any]) -> str | None:
             if zlib.crc32(file.read(count * each)) != crc:
                 return f"{PIXELS}: images {start} to {start + count - 1} are not what was written"
     return None
-
-
-def _crc(path: Path) -> int:
-    crc = 0
-    with path.open("rb") as file:
-        while data := file.read(STEP):
-            crc = zlib.crc32(data, crc)
-    return crc
 
 
 def to_prune(item: Sequence[CacheItem], *, everything: bool, days: float | None, most: int | None) -> list[CacheItem]:
@@ -161,6 +152,6 @@ def remove(item: CacheItem, cache: Path) -> bool:
         return False
     if item.kind == "decoded":
         for alias in (cache / DECODED / BY_FILES).glob("*"):
-            if alias.read_text("ascii", "replace").strip() == item.key:
+            if alias.read_text("ascii", "replace").partition(" ")[0] == item.key:
                 alias.unlink()
     return True

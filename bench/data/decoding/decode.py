@@ -21,14 +21,13 @@ import PIL
 from bench.contract import DataError, DataPlace, ResizeMode, UsageError
 from bench.contract.images import check_range
 from bench.data.decoding.block import Frame, Outcome, Task, fill_block
-from bench.data.decoding.cache import ENTRY, Entry, files_key, find_entry, keep_entry, locked
+from bench.data.decoding.cache import Entry, files_key, find_entry, keep_entry, locked, write_facts
 from bench.data.decoding.decode_image import HEIC, Range, Size, read_picture
 from bench.data.decoding.decode_journal import DecodeJournal
 from bench.data.decoding.image_source import Source, UnreadableImageError, name_of
 from bench.data.decoding.ordered_map import map_in_order
 from bench.data.decoding.worker_pool import WorkerPool
 from bench.environment import processors
-from bench.files import replacing
 from bench.naming import did_you_mean, first_few
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2  # to be raised when the same file would give other pixels than before
+FORMAT = 3  # to be raised when the same file would give other pixels than before, or an entry has other parts
 TOLERATED = 100  # one broken file in so many is what happens; more is a sign of something else
 SMALL = 64  # up to this side, images that all have one size keep it; all others are brought to SMALL x SMALL
 GUESSES = 32  # files tried for a first guess at the shape
@@ -175,7 +174,8 @@ def make_entry(job: Job) -> None:
         raise DataError(f"{folder}: no shape was settled on")
     outcomes = [work.done[start] for start in sorted(work.done)]
     made = {**job.facts, **asdict(frame)}
-    content = sha256(json.dumps([made, [outcome.digest for outcome in outcomes]], sort_keys=True).encode())
+    text = json.dumps([made, [outcome.digest for outcome in outcomes]], sort_keys=True)
+    content = sha256(text.encode()).hexdigest()[:32]
     whole = {
         **job.facts,
         "what": job.what,
@@ -184,10 +184,9 @@ def make_entry(job: Job) -> None:
         "blocks": [[one.start, one.count, one.crc] for one in outcomes],
         "broken": [[row, reason] for one in outcomes for row, reason in one.broken],
     }
-    with replacing(folder / ENTRY) as temporary:
-        temporary.write_text(json.dumps(whole), "utf-8")
+    write_facts(folder, whole, content)
     work.finish()
-    keep_entry(job.place.cache, job.key, folder, content.hexdigest()[:32])
+    keep_entry(job.place.cache, job.key, folder, content)
 
 
 def _fill(work: DecodeJournal, frame: Frame, job: Job) -> Outcome | None:

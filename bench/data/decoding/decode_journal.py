@@ -53,7 +53,8 @@ class DecodeJournal:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
             self.start = file.tell()
             file.truncate(self.start + self._files * frame.bytes)
-        self._append([{"frame": asdict(frame), "files": self._files, "start": self.start, "facts": self._facts}])
+        head = {"frame": asdict(frame), "files": self._files, "start": self.start, "facts": self._facts}
+        self._append([{**head, "key": self.folder.name}])
 
     def enter(self, outcome: Outcome) -> None:
         """Take note of a block; it is on the disk at the next visit."""
@@ -81,7 +82,7 @@ class DecodeJournal:
 
     def _append(self, lines: list[dict[str, Any]]) -> None:
         with (self.folder / JOURNAL).open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+            file.writelines(json.dumps({**line, "check": _check(line)}) + "\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
 
@@ -90,7 +91,8 @@ class DecodeJournal:
         try:
             lines = self._lines()
             head = next(lines, {})
-            if head.get("facts") != self._facts or head.get("files") != self._files:
+            found = (head.get("facts"), head.get("files"), head.get("key"))
+            if found != (self._facts, self._files, self.folder.name):
                 return
             frame, self.start = Frame(**head["frame"]), int(head["start"])
             with self.pixels.open("rb") as file:
@@ -109,5 +111,10 @@ class DecodeJournal:
                 if not line.endswith("\n"):
                     return  # the process was killed here
                 found = json.loads(line)
-                if isinstance(found, dict):
-                    yield found
+                if not isinstance(found, dict) or found.pop("check", None) != _check(found):
+                    return  # damaged: what follows is decoded again
+                yield found
+
+
+def _check(line: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(line, sort_keys=True).encode())

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
-import zlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench.contract import DataError, SimbenchError
-from bench.data.decoding.cache import ENTRY, PACKED_IMAGES, UNPACKED
+from bench.data.decoding.cache import ENTRY, PACKED_IMAGES, UNPACKED, crc_of, read_facts, write_facts
 from bench.data.decoding.image_source import Piece
 from bench.files import making_once, replacing
 from bench.naming import did_you_mean, reason_of
@@ -28,9 +29,11 @@ from bench.naming import did_you_mean, reason_of
 USUAL = ("label", "labels", "fine_label", "class", "target")  # label columns, the likeliest first
 README = "README.md"
 EXTRA = "pip install 'simbench-retrieval[hf]'"
-LENGTHS = "lengths.npy"
+LENGTHS, PATHS = "lengths.npy", "paths.json"
+PARTS = (PACKED_IMAGES, LENGTHS, PATHS)
 BATCH = 64  # images taken out at a time: photographs are megabytes
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -152,7 +155,7 @@ def read_parquet(
 
     cells, folder, unread = with_pyarrow(source, read)
     lengths = np.load(folder / LENGTHS, allow_pickle=False).tolist()
-    paths = json.loads((folder / "paths.json").read_text("utf-8"))
+    paths = json.loads((folder / PATHS).read_text("utf-8"))
     pieces, start = [], 0
     for row, length in enumerate(lengths):
         pieces.append(Piece(str(folder / PACKED_IMAGES), start, length, f"{source}: row {row + 1}"))
@@ -174,30 +177,53 @@ def _unpacked(source: Path, cache: Path, file: Any, column: str) -> Path:
     about = source.stat()
     state = [os.path.abspath(source), about.st_size, about.st_mtime_ns, about.st_ctime_ns, column]
     folder = cache / UNPACKED / sha256(json.dumps(state).encode()).hexdigest()[:32]
-    with making_once(folder, proof=ENTRY) as new:
-        if new is not None:
-            _unpack(file, new, source, column)
+    for _ in range(2):  # again where what lies there is damaged
+        with making_once(folder, proof=ENTRY) as new:
+            if new is not None:
+                _unpack(file, new, source, column, folder.name)
+        if _intact(folder):
+            break
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        raise DataError(f"{folder}: images cannot be read back after they were written; look at the disk")
     os.utime(folder / ENTRY)
     return folder
 
 
-def _unpack(file: Any, folder: Path, source: Path, column: str) -> None:
+_verified: set[tuple[str, int, int, int]] = set()  # folders, and the state of their images when they were verified
+
+
+def _intact(folder: Path) -> bool:
+    """Whether a table's images are what was written, looked at once a process; if not, a warning says so."""
+    try:
+        about = (folder / PACKED_IMAGES).stat()
+        state = (str(folder), about.st_ino, about.st_mtime_ns, about.st_ctime_ns)
+        facts = read_facts(folder)
+        parts = {name: crc_of(folder / name) for name in ((LENGTHS, PATHS) if state in _verified else PARTS)}
+        if any(facts["crcs"][name] != crc for name, crc in parts.items()):
+            raise ValueError("it is not what was written")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        logger.warning("%s: a damaged cache entry, unpacking again (%s)", folder, error)
+        return False
+    _verified.add(state)
+    return True
+
+
+def _unpack(file: Any, folder: Path, source: Path, column: str, name: str) -> None:
     lengths: list[int] = []
     paths: list[str | None] = []
-    crc = 0
     with (folder / PACKED_IMAGES).open("wb") as out:
         for data, path in _images(file, source, column):
             out.write(data)
-            crc = zlib.crc32(data, crc)
             lengths.append(len(data))
             paths.append(path)
         out.flush()
         os.fsync(out.fileno())
     np.save(folder / LENGTHS, np.array(lengths, np.int64))
-    with replacing(folder / "paths.json") as temporary:
+    with replacing(folder / PATHS) as temporary:
         temporary.write_text(json.dumps(paths), "utf-8")
-    with replacing(folder / ENTRY) as temporary:
-        temporary.write_text(json.dumps({"what": str(source), "files": len(lengths), "crc": crc}), "utf-8")
+    crcs = {part: crc_of(folder / part) for part in PARTS}
+    write_facts(folder, {"what": str(source), "files": len(lengths), "crcs": crcs}, name)
 
 
 def _images(file: Any, source: Path, column: str) -> Iterator[tuple[bytes, str | None]]:

@@ -16,6 +16,7 @@ from PIL import Image
 from bench.contract import Collection, DataError, DataPlace
 from bench.data.decoding.cache_admin import cache_items, problem_of
 from bench.data.decoding.decode import DecodeRecipe
+from bench.data.formats import parquet
 from bench.data.layouts.listing import collect
 from bench.data.layouts.locate import loader_for_path
 from bench.data.layouts.manifest import Reading, list_manifest
@@ -172,3 +173,22 @@ def test_without_pyarrow_the_error_says_what_to_install(
     (tmp_path / "x.parquet").touch()
     with pytest.raises(DataError, match=r"needs pyarrow: pip install 'simbench-retrieval\[hf\]'"):
         load(tmp_path / "x.parquet", place)
+
+
+@pytest.mark.parametrize("part", ["images.bin", "lengths.npy", "paths.json", "entry.json"])
+def test_damaged_unpacked_images_are_unpacked_again(
+    write: Write, place: DataPlace, part: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(
+        image=[image(n) for n in range(10, 18)],
+        label=["a", "b"] * 4,
+        split=["train"] * 4 + ["validation"] * 2 + ["test"] * 2,
+    )
+    right = shades(load(path, place))
+    (folder,) = (place.cache / "unpacked").glob("*/")
+    data = bytearray((folder / part).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / part).write_bytes(data)
+    parquet._verified.clear()  # as in a new process
+    assert shades(load(path, place)) == right
+    assert caplog.text.count("unpacking again") == 1
