@@ -132,11 +132,14 @@ def test_memory_held_while_embedding_is_seen_and_what_was_held_before_is_not() -
             return pixels.flatten(1) + activations.sum()
 
     images = Images(np.zeros((5, 8, 8, 1), dtype=np.uint8))
-    found = {megabytes: peak_embed_bytes(Hungry(megabytes), images, device=CPU) for megabytes in (1, 40, 100)}
-    told = {megabytes: (peak or 0) / 2**20 for megabytes, peak in found.items()}
-    assert told[1] < 20
-    assert 35 < told[40] < 60
-    assert 90 < told[100] < 120
+
+    def measured(megabytes: int) -> float:  # the least of three: what any other thread takes meanwhile counts
+        peaks = [peak_embed_bytes(Hungry(megabytes), images, device=CPU) or 0 for _ in range(3)]
+        return min(peaks) / 2**20
+
+    assert measured(1) < 20
+    assert 35 < measured(40) < 60
+    assert 90 < measured(100) < 120
 
 
 def test_memory_of_nothing_is_refused() -> None:
