@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+from fake_runs import fake_result, fake_spec, record_in, write_beside, write_fake
 
 from bench.contract import DataError
 from bench.runs.artifacts import VECTORS, read_vectors
@@ -16,6 +17,8 @@ from bench.runs.artifacts import VECTORS, read_vectors
 def test_vectors_of_a_run_that_are_no_numbers_are_refused(tmp_path: Path, value: float, word: str) -> None:
     vectors = np.ones((3, 4), np.float32)
     vectors[1] = value
-    safetensors.numpy.save_file({"gallery": vectors}, tmp_path / VECTORS)
+    folder = write_fake(tmp_path, fake_result(fake_spec()))
+    write_beside(folder, VECTORS, safetensors.numpy.save({"gallery": vectors}))
+    run = record_in(folder)
     with pytest.raises(DataError, match=f"gallery: 1 of 3 rows are {word}, the first is row 1"):
-        read_vectors(tmp_path)
+        read_vectors(run)
