@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -27,7 +29,10 @@ from bench.evaluation.replicates import Ranked
 from bench.evaluation.statistics.estimates import Measured, estimate
 from bench.evaluation.statistics.jackknife import groups_of_classes, groups_of_images
 from bench.evaluation.statistics.paired_tests import compare, compare_with_best
+from bench.files import replacing
 from bench.report.tables.entries import entry_of, find_entry
+
+T = TypeVar("T")
 
 DIMENSIONS = 6
 SPREAD = 0.9  # of the class's places, where an image is 1 from its own
@@ -180,8 +185,20 @@ def cells() -> Iterator[Cell]:
         yield Cell("loo", classes, max(200, 4 * classes), other=True)
 
 
-def page(trials: int, workers: int) -> str:
-    """Return the page, Markdown."""
+def known(task: Callable[..., T], subject: object, trials: int, keep: Path) -> T:
+    """Return what a task found in so many trials of a subject: from the file it was kept in, else found and kept now."""
+    path = keep / f"{task.__name__}-{trials}-{subject}.pickle"
+    if not path.is_file():
+        found = task(subject, trials)
+        keep.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(pickle.dumps(found))
+    result: T = pickle.loads(path.read_bytes())  # noqa: S301 - our own
+    return result
+
+
+def page(trials: int, workers: int, keep: Path) -> str:
+    """Return the page, Markdown. keep: where cells are kept as they come, so that a stopped start goes on."""
     every = list(cells())
     lines = [
         "# Trials of intervals and verdicts",
@@ -194,7 +211,7 @@ def page(trials: int, workers: int) -> str:
         "|---|---|---:|---:|---:|---:|",
     ]
     with ProcessPoolExecutor(workers) as pool:
-        for cell, found in zip(every, pool.map(partial(alike, trials=trials), every), strict=True):
+        for cell, found in zip(every, pool.map(partial(known, alike, trials=trials, keep=keep), every), strict=True):
             kind = "drawn anew" if cell.other else "the same"
             lines.append(
                 f"| {kind} | {cell.protocol} | {cell.classes} | {cell.images:,} | {found.false:.1%} "
@@ -203,9 +220,9 @@ def page(trials: int, workers: int) -> str:
         counts = (2, 5, 14, 20)
         lines += ["", "Tables of like methods in which any row is told from the best (at most 5 % should be):", ""]
         lines += ["| methods | tables with a false verdict |", "|---:|---:|"]
-        for count, wrong in zip(counts, pool.map(partial(best_of, trials=trials), counts), strict=True):
+        for count, wrong in zip(counts, pool.map(partial(known, best_of, trials=trials, keep=keep), counts), strict=True):
             lines.append(f"| {count} | {wrong:.1%} |")
-    told, share = power(Cell("loo", 9, 200), trials)
+    told, share = known(power, Cell("loo", 9, 200), trials, keep)
     lines += [
         "",
         f"A true difference of {share:.2f} times the stated detectable one (loo, 9 classes, 200 images) was found in "
@@ -220,13 +237,14 @@ def main(write: Callable[[str], object] = print) -> None:
     parser.add_argument("--trials", type=int, default=500)
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     parser.add_argument("--write", metavar="FILE", help="The page to write; without it, it is printed.")
+    parser.add_argument("--keep", metavar="DIR", type=Path, default=Path("runs/trials"), help="Where cells are kept.")
     parser.add_argument("--splits", metavar="RUNS", type=Path, help="Only split the seeds of one setting in two.")
     asked = parser.parse_args()
     if asked.splits is not None:
         share, seeds = splits(asked.splits)
         write(f"{share:.1%} of 200 splits of {seeds} seeds of one method are told apart")
         return
-    text = page(asked.trials, asked.workers)
+    text = page(asked.trials, asked.workers, asked.keep)
     write(text) if asked.write is None else Path(asked.write).write_text(text, encoding="utf-8")
 
 
