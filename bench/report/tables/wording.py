@@ -75,10 +75,13 @@ def days(dates: Iterable[object]) -> str:
 
 
 def varied_choices(runs: pd.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
-    """Return for each row what differs among the rows of its method."""
+    """Return for each row what differs among the rows of its method; its code only where nothing else does."""
     found = {}
     for method, rows in runs.groupby("method"):
         described = {str(key): choices_of(same.iloc[0]) for key, same in rows.groupby("key")}
+        chosen = {key: {name: value for name, value in one.items() if name != "code"} for key, one in described.items()}
+        if len({frozenset(one.items()) for one in chosen.values()}) == len(chosen):
+            described = chosen  # another engine or encoder is other code, which its name says already
         common = set.intersection(*(set(choices.items()) for choices in described.values()))
         for key, choices in described.items():
             found[str(method), key] = {name: value for name, value in choices.items() if (name, value) not in common}
