@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
 
@@ -26,13 +27,27 @@ from bench.cli.search import search
 from bench.cli.serve import serve
 from bench.cli.terminal import show_warnings
 from bench.cli.tune import tune
-from bench.contract import SimbenchError
+from bench.contract import SimbenchError, UsageError
 from bench.naming import reason_of
 
 INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True})
+class _Commands(click.Group):
+    """The commands; an empty word, as a shell makes of a variable that is not set, would mean the folder we are in."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        empty = [at for at, word in enumerate(args) if not word or (word.startswith("--") and word.endswith("="))]
+        if empty:
+            before = " ".join(args[: empty[0] + 1]).strip()
+            raise UsageError(f"empty word at `{before}` (a variable that is not set?); give a value, or leave it out")
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
+)
 @click.version_option(package_name="simbench-retrieval", prog_name="simbench")
 def cli() -> None:
     """Which image-retrieval method should you use?
@@ -62,6 +77,9 @@ for command in (
 def main() -> None:
     """Run the command line: one clear line for an error, exit code 2 for usage, 1 for failure, 130 for an interrupt."""
     show_warnings()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may have bytes that are no text
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except click.exceptions.Exit as done:
@@ -82,6 +100,9 @@ def main() -> None:
         _explain(_of_the_machine(error))
         sys.exit(1)
     except Exception as error:
+        if "Symlink loop" in str(error):  # what pathlib makes of it
+            _explain(f"{error} (give a folder that is there)")
+            sys.exit(1)
         first = (str(error).splitlines() or [""])[0]
         _explain(f"unexpected {type(error).__name__}: {first} (--debug shows where; please report it)")
         sys.exit(1)

@@ -13,7 +13,7 @@ import torch
 
 from bench.contract import Provenance, UsageError
 from bench.environment import memory_bytes, processors
-from bench.naming import did_you_mean
+from bench.naming import did_you_mean, readable
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -50,7 +50,7 @@ def provenance(device: torch.device, threads: int) -> Provenance:
         commit=commit,
         dirty=dirty,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=readable(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         python=platform.python_version(),
         packages={name: _version(name) for name in _PACKAGES},
         system=f"{platform.system()} {platform.release()} {platform.machine()}",

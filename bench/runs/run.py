@@ -42,7 +42,7 @@ from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.statistics.estimates import intervals
 from bench.evaluation.statistics.jackknife import Replicates
 from bench.evaluation.statistics.means import macro_means
-from bench.files import write_rows
+from bench.files import sweep_leftovers, write_rows
 from bench.runs.artifacts import save_per_query, save_replicates, save_samples, save_vectors, save_weights
 from bench.runs.costs import PICTURES_TIMED, counted_costs, latency_columns, measure_latencies, save_latencies
 from bench.runs.fitting import MemoryHistory, failure_reason, fit_method
@@ -68,6 +68,8 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
         (folder / RUN_FILE).unlink(missing_ok=True)  # first: without it the run is not finished
         if place.force:
             shutil.rmtree(folder, ignore_errors=True)
+        for written in (folder, folder / CHECKPOINTS):
+            sweep_leftovers(written)
         place.log(f"{spec.method} on {spec.dataset} ({spec.protocol}), seed {seed}: {folder}")
         made_by = provenance(place.device, place.threads)  # now: what runs, not what it is edited to meanwhile
         run = _Run(spec, seed, dataset, place, folder, made_by)
