@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import traceback
 
@@ -81,7 +82,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names may have bytes that are no text
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        code = cli.main(standalone_mode=False) or 0
+        sys.stdout.flush()  # here, where a full disk is told in one line
+        sys.exit(code)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.ClickException as error:
@@ -98,6 +101,7 @@ def main() -> None:
         sys.exit(1)
     except (OSError, MemoryError) as error:  # of a place or a size that the user named, and nothing inside checked
         _explain(_of_the_machine(error))
+        _give_up_output()
         sys.exit(1)
     except Exception as error:
         if "Symlink loop" in str(error):  # what pathlib makes of it
@@ -114,6 +118,15 @@ def _of_the_machine(error: OSError | MemoryError) -> str:
         return f"not enough memory ({str(error) or 'for what was asked'})"
     where = f"{str(error.filename)[:200]}: " if error.filename is not None else ""
     return f"{where}{error.strerror or reason_of(error)} (--debug shows where)"
+
+
+def _give_up_output() -> None:
+    """Let what stdout could not take go, or the interpreter tries it once more at its end, and shows a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _explain(message: str) -> None:

@@ -126,3 +126,11 @@ def test_names_in_bytes_that_are_no_text_are_run_embedded_and_searched_and_shown
     assert found.returncode == 0, found.stderr
     assert "\\\\xe4ss" in found.stdout
     assert json.loads(found.stdout)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_output_to_a_full_disk_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    full = "import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 1); import bench.cli; bench.cli.main()"
+    ended = run_simbench(["list"], tmp_path, code=full)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == ["simbench: No space left on device (--debug shows where)"]
