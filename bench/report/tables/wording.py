@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tabulate import tabulate
+
+from bench.evaluation.ranking.arrays import Floats
 
 FIRST_RUN = "simbench run -m pixels -m random -m arcface -d digits"  # what to start with where there are no runs
 
@@ -66,6 +69,15 @@ def queries_in_words(scored: int, asked: int) -> str:
         return told
     told += f": {asked - scored:,} have nothing to find in the gallery, and are left out of every mean"
     return f"ALARM: only {told}" if 2 * scored < asked else told
+
+
+def unscored_queries(values: Floats) -> str:
+    """Return the paragraph on queries that have nothing to find, nothing where all are scored.
+
+    values: what each query scored, float64 ``(q,)``, NaN where it has nothing to find.
+    """
+    scored = int((~np.isnan(values)).sum())
+    return "" if scored == len(values) else f"**Queries**: {queries_in_words(scored, len(values))}."
 
 
 def days(dates: Iterable[object]) -> str:
