@@ -46,11 +46,26 @@ def memory_bytes() -> int:
         return 0
 
 
+def user_path(word: str | os.PathLike[str]) -> Path:
+    """Return a path as a user wrote it, ``~`` opened; one of nobody's home stays as it is, a path that is not there."""
+    return Path(os.path.expanduser(word))
+
+
 def cache_folder() -> Path:
-    """Return ``SIMBENCH_CACHE`` if that is set, else our folder in the user's cache directory, as the system has it."""
+    """Return ``SIMBENCH_CACHE`` if that is set, else our folder in the user's cache directory, as the system has it.
+
+    Raises UsageError where that is no absolute path: a relative one would be another cache in every folder.
+    """
     if os.environ.get("SIMBENCH_CACHE"):
-        return Path(os.environ["SIMBENCH_CACHE"]).expanduser()
-    return platformdirs.user_cache_path("simbench", appauthor=False, opinion=False)
+        return user_path(os.environ["SIMBENCH_CACHE"])
+    try:
+        found = platformdirs.user_cache_path("simbench", appauthor=False, opinion=False)
+    except RuntimeError:  # some versions of it raise, some go on with a relative path
+        found = Path()
+    if not found.is_absolute():
+        why = "XDG_CACHE_HOME is not absolute" if os.environ.get("XDG_CACHE_HOME") else "this user has no home folder"
+        raise UsageError(f"no place for the cache ({why}); set SIMBENCH_CACHE to a folder")
+    return found
 
 
 METHOD_FOLDERS, DATASET_FOLDERS = "SIMBENCH_METHODS", "SIMBENCH_DATASETS"
@@ -59,7 +74,7 @@ METHOD_FOLDERS, DATASET_FOLDERS = "SIMBENCH_METHODS", "SIMBENCH_DATASETS"
 def folders_named_by(variable: str) -> list[Path]:
     """Return the folders that an environment variable names, absolute, none where it is not set."""
     named = os.environ.get(variable, "").split(os.pathsep)
-    return [Path(one).expanduser().absolute() for one in named if one]
+    return [user_path(one).absolute() for one in named if one]
 
 
 def plugin_folders() -> dict[str, str]:

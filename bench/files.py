@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import glob
 import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import socket
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,11 +19,13 @@ from typing import Any
 
 from bench.contract import SimbenchError, to_jsonable
 
+_NAME, _HOST = 120, 60  # bytes of a name and of the machine's in a temporary one, which may have 255
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to; it takes the place of ``path``, synced to the disk, if nothing was raised."""
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    temporary = path.with_name(_own_name(path.name, "tmp"))
     try:
         yield temporary
         with temporary.open("rb+") as handle:
@@ -81,9 +86,48 @@ def ensure_writable(folder: Path, room: int = 0) -> None:
 
     room: bytes that it must still take.
     """
-    probe = folder / f".{socket.gethostname()}.{os.getpid()}.probe"  # others may look at the same moment
+    probe = folder / _own_name("simbench", "probe")  # others may look at the same moment
     write_bytes(probe, os.urandom(room))
     probe.unlink(missing_ok=True)
+
+
+def _own_name(name: str, ending: str) -> str:
+    """Return a hidden file's name that no other process has, however long this one and the host's are."""
+    return f".{_cut(name, _NAME)}.{_host()}.{os.getpid()}.{ending}"
+
+
+def _cut(name: str, most: int) -> str:
+    """Return a name of at most so many bytes: a longer one is cut and gets a checksum of the whole."""
+    coded = os.fsencode(name)
+    if len(coded) <= most:
+        return name
+    return f"{coded[: most - 9].decode('utf-8', 'ignore')}-{zlib.crc32(coded):08x}"
+
+
+def _host() -> str:
+    """Return this machine's name as part of a file's, or ``host`` where it has none."""
+    return _cut(re.sub(r"[^\w-]+", "-", socket.gethostname()), _HOST) or "host"
+
+
+def sweep_leftovers(folder: Path) -> None:
+    """Take away what processes of this machine that are dead were still writing into a folder when they were killed."""
+    for left in folder.glob(f".*.{glob.escape(_host())}.*.tmp"):
+        number = left.name.split(".")[-2]
+        if number.isdigit() and not _alive(int(number)):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _alive(process: int) -> bool:
+    if os.name != "posix":  # nobody there can be asked without being ended
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -126,7 +170,7 @@ def packed_rows(rows: Sequence[Mapping[str, Any]]) -> bytes:
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")
 
 
 def sync_folder(folder: Path) -> None:

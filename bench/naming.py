@@ -38,8 +38,14 @@ def tidied(text: str) -> str:
 
 
 def readable(name: str) -> str:
-    r"""Return a file name as text that can be written anywhere: bytes that are not UTF-8 become ``\xff``."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    r"""Return a name as text that can be written anywhere: bytes that are not UTF-8 become ``\xff``.
+
+    Halves of characters that stand for no byte, as JSON may hold them, become ``\ud800``.
+    """
+    try:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "backslashreplace").decode()
 
 
 def id_of(path: str, root: Path) -> str:

@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.contract import EvaluationProtocol, Loader, Method, MethodError, SimbenchError, UsageError
-from bench.environment import folders_named_by
+from bench.environment import folders_named_by, user_path
 from bench.naming import canonical, did_you_mean
 from bench.plugins import DATASET, METHOD, PROTOCOL, Kind, is_marked, protocol_of
 
@@ -81,7 +81,7 @@ def use_folders(
     """
     for kind, given in ((METHOD, methods), (DATASET, datasets)):
         if given:
-            os.environ[kind.folders] = os.pathsep.join(str(Path(one).expanduser().absolute()) for one in given)
+            os.environ[kind.folders] = os.pathsep.join(str(user_path(one).absolute()) for one in given)
             _own_folders(kind)
 
 
@@ -266,7 +266,7 @@ def _first_line(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> str:
 
 def _package_of(folder: Path) -> str:
     """Return the package, made here, as whose modules a folder's files are imported: each folder has one of its own."""
-    name = f"{USER_PACKAGE}{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    name = f"{USER_PACKAGE}{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
     if name not in sys.modules:
         sys.modules[name] = ModuleType(name, f"Plugins of {folder}.")
         sys.modules[name].__path__ = [str(folder)]

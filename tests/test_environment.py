@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import time
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.environment import cache_folder, unreachable
+from bench.contract import UsageError
+from bench.environment import cache_folder, unreachable, user_path
 
 
 def test_cache_folder_is_the_one_named_or_else_the_systems_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -29,3 +31,20 @@ def test_unreachable_gives_up_in_time_whatever_looking_up_the_name_takes(monkeyp
     started = time.monotonic()
     assert unreachable("https://example.invalid/x", 0.1) == "example.invalid does not answer within 0.1 s"
     assert time.monotonic() - started < 2
+
+
+def test_a_home_that_nobody_has_is_a_path_that_is_not_there() -> None:
+    assert user_path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no variable names the cache")
+@pytest.mark.parametrize("named", [None, "relative/cache"])
+def test_without_an_absolute_place_for_the_cache_one_line_says_what_to_set(
+    named: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SIMBENCH_CACHE", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 987_654_321)  # who has no passwd entry
+    monkeypatch.setenv("XDG_CACHE_HOME", named or "")
+    with pytest.raises(UsageError, match="set SIMBENCH_CACHE to a folder"):
+        cache_folder()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.contract import SimbenchError
-from bench.files import making_once
+from bench.files import making_once, sweep_leftovers, write_bytes
 
 
 def names(folder: Path) -> set[str]:
@@ -74,3 +77,24 @@ def test_making_once_says_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SimbenchError, match="file: cannot be written to"), making_once(tmp_path / "file" / "made"):
         pass
+
+
+@pytest.mark.parametrize("host", ["vm", "h" * 255, "odd/host name", ""])
+@pytest.mark.parametrize("size", [243, 250, 255])
+def test_a_file_whose_name_is_as_long_as_names_may_be_is_written_on_any_host(
+    host: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    write_bytes(tmp_path / ("n" * size), b"whole")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]
+
+
+def test_only_what_dead_processes_of_this_host_were_writing_is_swept_away(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    here = socket.gethostname()
+    left = [f".run.json.{host}.{process}.tmp" for host, process in ((here, os.getpid()), ("elsewhere", ended.pid))]
+    for name in (*left, f".run.json.{here}.{ended.pid}.tmp", "run.json"):
+        (tmp_path / name).touch()
+    sweep_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*left, "run.json"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import traceback
 
@@ -26,13 +28,27 @@ from bench.cli.search import search
 from bench.cli.serve import serve
 from bench.cli.terminal import show_warnings
 from bench.cli.tune import tune
-from bench.contract import SimbenchError
+from bench.contract import SimbenchError, UsageError
 from bench.naming import reason_of
 
 INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True})
+class _Commands(click.Group):
+    """The commands; an empty word, as a shell makes of a variable that is not set, would mean the folder we are in."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        empty = [at for at, word in enumerate(args) if not word or (word.startswith("--") and word.endswith("="))]
+        if empty:
+            before = " ".join(args[: empty[0] + 1]).strip()
+            raise UsageError(f"empty word at `{before}` (a variable that is not set?); give a value, or leave it out")
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
+)
 @click.version_option(package_name="simbench-retrieval", prog_name="simbench")
 def cli() -> None:
     """Which image-retrieval method should you use?
@@ -62,8 +78,12 @@ for command in (
 def main() -> None:
     """Run the command line: one clear line for an error, exit code 2 for usage, 1 for failure, 130 for an interrupt."""
     show_warnings()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may have bytes that are no text
     try:
         code = cli.main(standalone_mode=False) or 0
+        sys.stdout.flush()  # here, where a full disk is told in one line
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.ClickException as error:
@@ -80,8 +100,12 @@ def main() -> None:
         sys.exit(1)
     except (OSError, MemoryError) as error:  # of a place or a size that the user named, and nothing inside checked
         _explain(_of_the_machine(error))
+        _give_up_output()
         sys.exit(1)
     except Exception as error:
+        if "Symlink loop" in str(error):  # what pathlib makes of it
+            _explain(f"{error} (give a folder that is there)")
+            sys.exit(1)
         first = (str(error).splitlines() or [""])[0]
         _explain(f"unexpected {type(error).__name__}: {first} (--debug shows where; please report it)")
         sys.exit(1)
@@ -97,6 +121,15 @@ def _of_the_machine(error: OSError | MemoryError) -> str:
         return f"not enough memory ({str(error) or 'for what was asked'})"
     where = f"{str(error.filename)[:200]}: " if error.filename is not None else ""
     return f"{where}{error.strerror or reason_of(error)} (--debug shows where)"
+
+
+def _give_up_output() -> None:
+    """Let what stdout could not take go, or the interpreter tries it once more at its end, and shows a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _explain(message: str) -> None:

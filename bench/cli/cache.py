@@ -10,7 +10,7 @@ import click
 
 from bench.cli.options import option
 from bench.contract import UsageError
-from bench.environment import cache_folder
+from bench.environment import cache_folder, user_path
 
 MOST_DIGITS = 20
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -19,7 +19,7 @@ place = option(
     "--cache",
     "folder",
     metavar="DIR",
-    callback=lambda _, __, folder: Path(folder).expanduser() if folder else cache_folder(),
+    callback=lambda _, __, folder: user_path(folder) if folder else cache_folder(),
     help="The cache.  [default: the user's cache directory]",
 )
 

@@ -11,6 +11,7 @@ import click
 from bench.cli.options import Given, configuration, hardware, option
 from bench.cli.run import machine
 from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
+from bench.environment import user_path
 
 if TYPE_CHECKING:
     from bench.evaluation.ranking.arrays import Vectors
@@ -66,7 +67,7 @@ def decode(
 
     device, threads = machine(given.load(flags).settings)
     torch.set_num_threads(threads)
-    run = open_run(Path(where).expanduser(), device)
+    run = open_run(user_path(where), device)
     rows: list[list[Tile]] = []
     if classes or not (walks or images or vector):
         rows += _class_rows(run)

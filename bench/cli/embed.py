@@ -13,7 +13,7 @@ from bench.cli.options import Given, configuration, executors, label_folders
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
-from bench.environment import cache_folder, processors
+from bench.environment import cache_folder, processors, user_path
 
 if TYPE_CHECKING:
     from bench.data.layouts.folder import LabelFrom
@@ -81,7 +81,7 @@ def embed(
     jobs = jobs or (1 if device.type != "cpu" else max(1, cores // (said or 1)))
     threads = said or max(1, cores // jobs)
     pools = shard_pools(executor, address, cores=max(cores, jobs * threads), jobs=jobs)
-    record = find_run(run.expanduser())
+    record = find_run(user_path(run))
     ensure_writable(out.absolute().parent)
     place = terminal.workplace(cache_folder(), device, threads)
     own = embed_folder(folder, record, place, pools, size=shard, label_from=label_from)

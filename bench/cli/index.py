@@ -63,7 +63,8 @@ def index(
     record, terminal = find_run(run_folder), Terminal(quiet=quiet)
     folder = out or record.folder / "index"
     ensure_writable(folder)
-    sweep = Sweep(ranked_set(record), k, threads, timed)
+    data = ranked_set(record)
+    sweep = Sweep(data, k, threads, timed)
     tasks = sweep.plan(dims or (), families)
     measured = terminal.progress(sweep.measure(tasks), total=len(tasks), what="indexes")
     points = mark_front([point for points in measured for point in points], clock)
@@ -71,5 +72,5 @@ def index(
     figure = draw(points, record, k=k, clock=clock, threads=threads)
     for ending in ("svg", "png"):
         figure.savefig(folder / f"frontier.{ending}", dpi=150)
-    show(tables(points, k=k, clock=clock), wide=wide)
+    show(tables(points, data, k=k, clock=clock), wide=wide)
     terminal.log(f"\nwritten: {folder / 'frontier.csv'}, frontier.svg, frontier.png")

@@ -14,7 +14,7 @@ from bench.cli.options import Given, configuration, data_places, hardware, label
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
-from bench.environment import cache_folder
+from bench.environment import cache_folder, user_path
 from bench.naming import first_few, readable
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def search(
     checked = given.load(flags)
     files = list(_files(queries))
     searcher, own = _searcher(
-        Path(where).expanduser(), gallery, jobs, machine(checked.settings), terminal, label_from=label_from
+        user_path(where), gallery, jobs, machine(checked.settings), terminal, label_from=label_from
     )
     asked, unread = _ask(searcher, own, files, k, terminal)
     if as_json:
@@ -91,7 +91,7 @@ def search(
     for path, reason in unread:
         click.echo(f"simbench: {readable(str(path))}: cannot be read ({reason})", err=True)
     if save is not None and asked:
-        pictures = _pictures(Path(where).expanduser(), own, dataset, checked, terminal)
+        pictures = _pictures(user_path(where), own, dataset, checked, terminal)
         _draw(asked[:_ROWS], pictures, save)
         drawn = f" (the first {_ROWS} of {len(asked):,} queries)" if len(asked) > _ROWS else ""
         click.echo(f"\npicture: {save}{drawn}", err=as_json)

@@ -13,6 +13,7 @@ from bench.cli.report import opener
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import DataError, SimbenchError
+from bench.environment import user_path
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -94,7 +95,7 @@ def _galleries(
     device, threads = machine(checked.settings)
     torch.set_num_threads(threads)
     if chosen:
-        found = [find_run(Path(where).expanduser()) for where in chosen]
+        found = [find_run(user_path(where)) for where in chosen]
         records = list({record.folder.resolve(): record for record in found}.values())
     else:
         records = choose_records(all_runs(Path(checked.settings.runs)))

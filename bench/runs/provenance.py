@@ -13,7 +13,7 @@ import torch
 
 from bench.contract import Provenance, RunSpec, UsageError
 from bench.environment import memory_bytes, processors
-from bench.naming import did_you_mean
+from bench.naming import did_you_mean, readable
 from bench.runs.sources import INSTALLED, RECORDED, code_files, distributions_of, plugins_of
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -49,7 +49,7 @@ def provenance(device: torch.device, threads: int, spec: RunSpec | None = None) 
         commit=commit,
         dirty=True if uncommitted else dirty,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=readable(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         python=platform.python_version(),
         packages={name: _version(name) for name in RECORDED.values()},
         system=f"{platform.system()} {platform.release()} {platform.machine()}",

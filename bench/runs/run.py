@@ -43,7 +43,7 @@ from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.statistics.estimates import intervals
 from bench.evaluation.statistics.jackknife import Replicates
 from bench.evaluation.statistics.means import macro_means
-from bench.files import packed_rows
+from bench.files import packed_rows, sweep_leftovers
 from bench.runs.artifacts import HISTORY, save_per_query, save_replicates, save_samples, save_vectors, save_weights
 from bench.runs.costs import PICTURES_TIMED, counted_costs, latency_columns, measure_latencies, save_latencies
 from bench.runs.fitting import MemoryHistory, failure_reason, fit_method, same_bits
@@ -80,6 +80,8 @@ def execute(spec: RunSpec, seed: int, dataset: Dataset, place: Workplace) -> Run
         (folder / RUN_FILE).unlink(missing_ok=True)  # first: without it the run is not finished
         if place.force:
             shutil.rmtree(folder, ignore_errors=True)
+        for written in (folder, folder / CHECKPOINTS):
+            sweep_leftovers(written)
         place.log(f"{spec.method} on {spec.dataset} ({spec.protocol}), seed {seed}: {folder}")
         if spec.deterministic:
             place = replace(place, threads=1)

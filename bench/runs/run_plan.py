@@ -28,6 +28,7 @@ from bench.data.layouts.locate import loader_for_path, plugin_of
 from bench.data.splits.fingerprint import fingerprint
 from bench.data.splits.protocols import build_dataset
 from bench.data.splits.subsets import Subset
+from bench.environment import user_path
 from bench.evaluation.inference.engines import require_engine
 from bench.naming import canonical, did_you_mean
 from bench.options import build, values_of
@@ -93,7 +94,7 @@ def load_collection(name: str, config: Config, progress: Progress, cache: Path) 
 def data_place(settings: Settings, progress: Progress, cache: Path) -> DataPlace:
     """Return where loaders look and write by these settings."""
     return DataPlace(
-        root=Path(settings.data_root).expanduser() if settings.data_root else None,
+        root=user_path(settings.data_root) if settings.data_root else None,
         cache=cache,
         image_size=height_and_width(settings.image_size) if settings.image_size else None,
         broken=settings.broken,

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from bench.contract import DataError, Progress
 from bench.data.layouts.folder import LabelFrom, label_of, parts_among, walk
+from bench.environment import user_path
 from bench.evaluation.ranking.arrays import Ints
 from bench.runs.loaded_run import TrainedRun
 from bench.runs.store import RunRecord
@@ -97,7 +98,7 @@ def cached_gallery(
 
     record: of the run that embeds. Raises as ``open_gallery`` does.
     """
-    root = Path(os.path.abspath(folder.expanduser()))
+    root = Path(os.path.abspath(user_path(folder)))
     if not root.is_dir():
         raise DataError(f"{folder}: {'a file, not a folder' if root.exists() else 'no such folder'}")
     path = index_path(cache, record, root)

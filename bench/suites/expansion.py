@@ -11,6 +11,7 @@ from typing import Any
 from bench.config import Config, Settings
 from bench.contract import Collection, DataError, Progress, UsageError
 from bench.data.layouts.locate import plugin_of
+from bench.environment import user_path
 from bench.evaluation.inference.engines import require_engine
 from bench.naming import canonical
 from bench.options import values_of
@@ -142,8 +143,8 @@ def _located(word: str, config: Config) -> str | None:
     """Return what ``--dataset`` would be given for a suite's word; None for a path where nothing is."""
     if plugin_of(word) is not None or canonical(word) in plugin_names(DATASET):
         return word
-    path, root = Path(word).expanduser(), config.settings.data_root
-    for there in (path, *([Path(root).expanduser() / path] if root else [])):
+    path, root = user_path(word), config.settings.data_root
+    for there in (path, *([user_path(root) / path] if root else [])):
         if there.exists():
             return str(there.absolute())
     if not any(mark in word for mark in "/\\.~"):

@@ -29,6 +29,7 @@ from bench.suites.leases import Leases
 _PAUSES = (0.02, 0.2)  # seconds between two looks at the processes: a hundredth of the youngest's age, within these
 _SHOW_EVERY = 0.5
 _ASK_AGAIN = 1.0  # seconds until a cell that another runner has is asked for again
+_CLOCKS_APART = 60.0  # seconds that another runner's clock may be ahead; a file from later yet says nothing of when
 _ROOM = 1 << 20  # bytes that must be writable for a suite to go on after a failure
 
 
@@ -170,7 +171,7 @@ class Runner:
             record = read_run(work.folder)
             if record is None:
                 return False
-            recent = (work.folder / RUN_FILE).stat().st_mtime >= self._began
+            recent = self._began <= (work.folder / RUN_FILE).stat().st_mtime <= time.time() + _CLOCKS_APART
         except FileNotFoundError:  # another runner is trying it again
             return False
         except SimbenchError as error:  # a file that is not ours to judge or to replace

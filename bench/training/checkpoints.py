@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from bench.contract import SimbenchError
 from bench.files import digest_of_arrays, replacing
+from bench.naming import readable
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +41,22 @@ def packed_tensors(tensors: Mapping[str, Tensor], facts: Mapping[str, Any] | Non
 def load_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what ``save_tensors`` wrote: (tensors by name, facts). Raises SimbenchError if it is missing or damaged."""
     try:
-        with safe_open(path, framework="pt", device=device) as file:
+        with _as_text(path) as name_of, safe_open(name_of, framework="pt", device=device) as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             # copies: a tensor that lies in the mapped file would keep Windows from replacing it
             return {name: file.get_tensor(name).clone() for name in file.keys()}, facts  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise SimbenchError(f"cannot read the weights in {path}: {error}") from error
+
+
+@contextmanager
+def _as_text(path: Path) -> Iterator[str]:
+    """Yield a name of a file that is text, which the library asks for: where the path is none, by its open number."""
+    if readable(str(path)) == str(path):
+        yield str(path)
+        return
+    with path.open("rb") as file:
+        yield f"/dev/fd/{file.fileno()}"
 
 
 class FolderCheckpoints:

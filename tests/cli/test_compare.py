@@ -24,6 +24,9 @@ USAGE, FAILURE = 2, 1
 LOO = "runs/digits/loo"
 
 
+HEADS = ("method", "random")
+
+
 def write_run(
     root: Path, method: str, vectors: NDArray[Any], seed: int = 0, protocol: str = "loo", **spec: Any
 ) -> None:
@@ -100,6 +103,9 @@ def test_the_table_names_verdicts_classes_queries_and_what_could_be_seen(
     outcome = simbench("compare", f"{LOO}/pixels", str(seed), "--metric", "mean_rank")
     assert outcome.code == 0, outcome.err
     assert "mean_rank ↓" in outcome.out
+    heads, row = (next(line for line in outcome.out.splitlines() if line.startswith(f"| {name}")) for name in HEADS)
+    lead = [head.strip() for head in heads.split("|")].index("lead")
+    assert row.split("|")[lead].strip().startswith("-")  # a higher mean rank, which is worse
     assert "| worse" in outcome.out
     assert "detectable" in outcome.out
     assert "Classes: " in outcome.out

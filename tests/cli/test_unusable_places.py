@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
+from PIL import Image
+from programs import run_simbench
 
 from bench.cli import main
 
@@ -32,3 +40,97 @@ def test_a_name_of_thousands_of_letters_is_one_line(
     assert "report it" not in told
     assert len(told.splitlines()) == 1
     assert len(told) < 400
+
+
+def told(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:
+    """Run a command and return its exit code and what it wrote to stderr."""
+    monkeypatch.setattr("sys.argv", ["simbench", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["leaderboard", "--runs", ""], ["leaderboard", "--runs="], ["check", ""], ["search", "a.png", "--run", ""]],
+    ids=" ".join,
+)
+def test_an_empty_word_is_refused_and_never_means_the_folder_we_are_in(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, line = told(words, monkeypatch, capsys)
+    assert code == 2
+    assert line.startswith("simbench: empty word at `")
+    assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "~nobody-of-this-name/x"],
+        ["search", "a.png", "--run", "~nobody-of-this-name/x"],
+        ["evaluate", "--query", "~nobody-of-this-name/x.npy", "--query-labels", "y.txt"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_home_that_nobody_has_is_one_line(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, line = told(words, monkeypatch, capsys)
+    assert code in (1, 2)
+    assert "report it" not in line
+    assert len(line.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_to_itself_in_place_of_a_folder_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for words in (["leaderboard", "--runs"], ["check"], ["search", "a.png", "--run"]):
+        code, line = told([*words, str(tmp_path / "loop")], monkeypatch, capsys)
+        assert code in (1, 2)
+        assert "report it" not in line
+        assert len(line.splitlines()) == 1
+
+
+@pytest.fixture
+def latin(tmp_path: Path) -> Path:
+    """A folder of pictures whose own name, and one class's and picture's, are in Latin-1 bytes."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    for label in ("a", os.fsdecode(b"cl\xe4ss")):
+        (folder / label).mkdir(parents=True)
+        for at in range(12):
+            picture = np.random.default_rng([at, len(label)]).integers(0, 256, (8, 8), np.uint8)
+            Image.fromarray(picture).save(folder / label / f"{at}.png")
+    (folder / "a" / "0.png").rename(folder / "a" / os.fsdecode(b"\xfcber.png"))
+    return folder
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are text")
+def test_names_in_bytes_that_are_no_text_are_run_embedded_and_searched_and_shown_escaped(latin: Path) -> None:
+    place, runs = latin.parent, os.fsdecode(b"r\xfcns")
+    ran = run_simbench(["run", "-m", "pixels", "-d", str(latin), "--runs", runs, "-q"], place)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    (folder,) = (path.parent for path in (place / runs).rglob("run.json"))
+    assert "\\xfcns" in (place / runs / "report" / "runs.csv").read_text()  # of the command
+    for words in (
+        ["check", str(latin)],
+        ["embed", str(folder), str(latin), "--out", os.fsdecode(b"v\xfc.safetensors")],
+        ["report", "--runs", runs],
+    ):
+        ended = run_simbench(words, place)
+        assert ended.returncode == 0, ended.stderr
+    picture = str(latin / "a" / os.fsdecode(b"\xfcber.png"))
+    found = run_simbench(["search", picture, "--run", str(folder), "--gallery", str(latin), "--json"], place)
+    assert found.returncode == 0, found.stderr
+    assert "\\\\xe4ss" in found.stdout
+    assert json.loads(found.stdout)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_output_to_a_full_disk_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    full = "import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 1); import bench.cli; bench.cli.main()"
+    ended = run_simbench(["list"], tmp_path, code=full)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == ["simbench: No space left on device (--debug shows where)"]

@@ -138,6 +138,17 @@ def test_finished_cells_are_skipped_failed_ones_tried_again_and_the_order_kept(t
     assert json.loads((some[0].folder(tmp_path) / "cell.json").read_text())["peak_memory_bytes"] == 5
 
 
+def test_a_failure_dated_next_year_is_tried_again(tmp_path: Path) -> None:
+    (one,) = cells(1)
+    write_record(one, tmp_path, "failed", "of a clock that was wrong")
+    next_year = time.time() + 365 * 86_400
+    os.utime(one.folder(tmp_path) / "run.json", (next_year, next_year))
+    script = Script(tmp_path, {})
+    (outcome,) = run(tmp_path, [one], script)
+    assert script.started == [0]
+    assert outcome.done
+
+
 @pytest.mark.parametrize(
     ("end", "tries", "reason"),
     [

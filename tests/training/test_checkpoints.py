@@ -30,6 +30,25 @@ def test_a_missing_checkpoint_is_none_and_no_temporary_file_stays(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
 
 
+def test_a_disk_that_fills_inside_a_checkpoint_leaves_the_earlier_one_whole(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="files cannot be limited here")
+    store = FolderCheckpoints(tmp_path)
+    store.save("x", {"a": torch.arange(10.0)}, {"epoch": 1})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(SimbenchError, match=r"cannot write .*x\.safetensors: .*File too large") as caught:
+            store.save("x", {"a": torch.zeros(10_000)}, {"epoch": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(str(caught.value).splitlines()) == 1
+    loaded = store.load("x")
+    assert loaded is not None
+    assert torch.equal(loaded[0]["a"], torch.arange(10.0))
+    assert loaded[1] == {"epoch": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x80\x04cos\nsystem\n(S'true'\ntR."])
 def test_a_damaged_or_foreign_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.safetensors"

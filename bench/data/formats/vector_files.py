@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
 from bench.data.formats.csv_table import read_cells, read_csv
 from bench.data.formats.parquet import with_pyarrow
+from bench.environment import user_path
 from bench.naming import did_you_mean, reason_of, tidied
 
 if TYPE_CHECKING:
@@ -117,10 +118,10 @@ def _is_number(text: str) -> bool:
 
 def _split(word: str, kinds: Sequence[str]) -> tuple[Path, str]:
     """Return (path, key); the key is empty where none is given."""
-    path, key = Path(word).expanduser(), ""
+    path, key = user_path(word), ""
     if not path.exists() and ":" in word:
         name, _, key = word.rpartition(":")
-        path, key = (Path(name).expanduser(), key) if len(name) > 1 else (path, "")  # else: a drive's letter
+        path, key = (user_path(name), key) if len(name) > 1 else (path, "")  # else: a drive's letter
     if not path.is_file():
         raise DataError(f"no such file: {path}")
     if path.suffix.lower() not in kinds:

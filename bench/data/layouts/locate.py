@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.contract import DataPlace, UsageError
 from bench.data.layouts.json_layout import TRAIN_INFO
+from bench.environment import user_path
 from bench.naming import did_you_mean
 
 TABLES = (".csv", ".parquet", ".pq")
@@ -17,7 +18,7 @@ def loader_for_path(path: str) -> tuple[str, dict[str, str]]:
 
     Raises UsageError for a path where nothing is, with the likeliest name beside it, and for a file of another kind.
     """
-    where = Path(path).expanduser()
+    where = user_path(path)
     options = {"path": str(where)}
     if where.is_dir():
         return ("manifest" if (where / TRAIN_INFO).is_file() else "folder"), options
@@ -49,7 +50,7 @@ def own_path(path: str, place: DataPlace) -> Path:
     """Return the path of the user's own data: as it is, or else under the data root. Raises UsageError if not given."""
     if not path:
         raise UsageError("own data needs a path: give it as the data set, or as the option path")
-    where = Path(path).expanduser()
+    where = user_path(path)
     if place.root is not None and not where.exists() and (place.root / where).exists():
         return place.root / where
     return where

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.contract import DRAW, DataError
+from bench.contract import DRAW, DataError, Draw
 from bench.evaluation.metrics.chance import chance_level, perfect_level
+from bench.evaluation.metrics.metric import Metric
 from bench.report.tables.groups import Row, Table
 from bench.report.tables.wording import plain
 from bench.runs.artifacts import PER_QUERY, read_arrays
+from bench.runs.store import RunRecord
 
 
 @dataclass(frozen=True, order=True)
@@ -109,26 +111,37 @@ def budget_of(row: Row) -> Training:
 
 
 def chance_and_perfect(table: Table) -> tuple[float, float] | None:
-    """Return the score of a random and of a perfect order of a table's gallery, a mean over the queries.
+    """Return the score of a random and of a perfect order of a table's gallery: means over queries, then over draws.
 
     None where no run has kept its labels, and for a metric that does not follow from ranks.
     """
     if table.metric.formula is None:
         return None
-    for row in table.rows:
-        try:
-            kept = read_arrays(row.first, PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
-        except DataError:
-            continue
-        itself = np.isin(kept["ids"], kept["gallery_ids"]).astype(np.int64)
-        counts = np.bincount(kept["gallery_labels"], minlength=int(kept["labels"].max()) + 1)
-        relevant = counts[kept["labels"]] - itself
-        items = len(kept["gallery_labels"]) - itself
-        some = relevant > 0
-        if some.any():
-            sizes = relevant[some], items[some]
-            return float(chance_level(table.metric, *sizes).mean()), float(perfect_level(table.metric, *sizes).mean())
-    return None
+    found: dict[Draw, tuple[float, float]] = {}
+    for record in (record for row in table.rows for record in row.records):
+        if record.result.draw not in found and (ends := _ends_of(record, table.metric)) is not None:
+            found[record.result.draw] = ends
+    if not found:
+        return None
+    chance, perfect = np.mean(list(found.values()), axis=0)
+    return float(chance), float(perfect)
+
+
+def _ends_of(record: RunRecord, metric: Metric) -> tuple[float, float] | None:
+    """Return the same of one run's gallery, None where its labels are gone or no query has anything to find."""
+    try:
+        kept = read_arrays(record, PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
+    except DataError:
+        return None
+    itself = np.isin(kept["ids"], kept["gallery_ids"]).astype(np.int64)
+    counts = np.bincount(kept["gallery_labels"], minlength=int(kept["labels"].max()) + 1)
+    relevant = counts[kept["labels"]] - itself
+    items = len(kept["gallery_labels"]) - itself
+    some = relevant > 0
+    if not some.any():
+        return None
+    sizes = relevant[some], items[some]
+    return float(chance_level(metric, *sizes).mean()), float(perfect_level(metric, *sizes).mean())
 
 
 def _preference(row: Row) -> tuple[int, int, str]:

@@ -173,14 +173,15 @@ def compared_text(found: Compared) -> str:
     arrow = "↑" if found.better == "higher" else "↓"
     reference = found.sides[0].name
     heads = [
-        "method", f"{found.metric} {arrow}", "ci95", f"less {reference}", "ci95", "verdict", "Holm p", "p", "seeds",
+        "method", f"{found.metric} {arrow}", "ci95", "lead", "ci95", "verdict", "Holm p", "p", "seeds",
         "classes better / worse", "detectable",
     ]  # fmt: skip
-    table = markdown_table(heads, [_row(side) for side in found.sides], "lrrrrlr")
+    table = markdown_table(heads, [_row(side, found.better) for side in found.sides], "lrrrrlr")
     title = f"## {found.metric} on {found.dataset} · {found.protocol}: {found.queries:,} queries"
     legend = (
-        f"Each method against `{reference}` on the same queries. ci95: were there {ESTIMANDS[found.interval_of]} and "
-        "other seeds; p: of the same variance; detectable: the smallest true difference found with 80 % power at 5 %."
+        f"Each method against `{reference}` on the same queries. lead: how far it is ahead, below 0 where it is "
+        f"behind; ci95: were there {ESTIMANDS[found.interval_of]} and other seeds; p: of the same variance; "
+        "detectable: the smallest true difference found with 80 % power at 5 %."
     )
     parts = [title, "", table, "", legend]
     for side in found.sides[1:]:
@@ -189,25 +190,33 @@ def compared_text(found: Compared) -> str:
     return "\n".join(parts)
 
 
-def _row(side: Side) -> list[str]:
+def _row(side: Side, better: str) -> list[str]:
     head, seeds = [side.name, f"{side.mean:.4f}", _ends(side.ci95)], str(len(side.seeds))
     one = side.against
     if one is None:
         return [*head, "", "", side.verdict, "", "", seeds, "", ""]
-    ends = _ends((one.low, one.high), sign="+")
+    towards = _towards(better)
+    low, high = sorted((towards * one.low, towards * one.high))
+    ends = _ends((low, high), sign="+")
     wins = f"{side.better_in} / {side.worse_in} of {len(side.by_class or {})}"
-    tests = [f"{one.difference:+.4f}", ends, side.verdict, short_p(one.p_corrected), short_p(one.p)]
+    tests = [f"{towards * one.difference:+.4f}", ends, side.verdict, short_p(one.p_corrected), short_p(one.p)]
     return [*head, *tests, seeds, wins, f"{one.detectable:.4f}"]
+
+
+def _towards(better: str) -> int:
+    """Return what turns a difference into a lead: above 0 where the first of the two is the better one."""
+    return 1 if better == "higher" else -1
 
 
 def _details(side: Side, reference: str, better: str) -> list[str]:
     """Return the lines about one pair: who is ahead by how much, the classes that differ most, and the queries."""
-    lines = [f"### {side.name} less {reference}"]
+    lines = [f"### {side.name} against {reference}"]
     if side.against is not None:
-        apart = side.against.difference if better == "higher" else -side.against.difference
+        apart = _towards(better) * side.against.difference
         lines += ["", f"{difference_in_words(side.name, reference, apart, told=side.against.separable)}."]
     ordered = sorted((side.by_class or {}).items(), key=lambda pair: -abs(pair[1]))[:10]
-    lines += ["", "Classes: " + ", ".join(f"{name} {difference:+.4f}" for name, difference in ordered)]
+    leads = (f"{name} {_towards(better) * difference:+.4f}" for name, difference in ordered)
+    lines += ["", f"Classes: {', '.join(leads)}"]
     lines += ["", queries_table(side.changed, reference, side.name)] if side.changed else []
     return lines
 

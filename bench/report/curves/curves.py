@@ -58,7 +58,7 @@ def _write(
         told += [part.text, f"![{drawn.alt}]({FIGURES}/{drawn.slug}.svg)"]
     write_rows(results / f"{name}.csv", rows)
     path = results / f"{name}.md"
-    write_bytes(path, ("\n\n".join(told) + "\n").encode())
+    write_bytes(path, ("\n\n".join(told) + "\n").encode(errors="backslashreplace"))
     yield path
 
 

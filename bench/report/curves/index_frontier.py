@@ -17,7 +17,7 @@ from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.files import packed_arrays, packed_rows
 from bench.report.figures.frontier import FACTS, POINTS, frontier_panels
 from bench.report.tables.frame import without_folders
-from bench.report.tables.wording import markdown_table
+from bench.report.tables.wording import markdown_table, unscored_queries
 from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
 from bench.runs.integrity import FileWriter, write_sealed
 from bench.runs.provenance import provenance
@@ -59,18 +59,22 @@ def write_points(
     write_sealed(folder / FACTS, {**of_run, "files": files.digests})
 
 
-def tables(points: Sequence[Point], *, k: int, clock: Clock) -> str:
-    """Return two tables as text: each family at its best map@k, and the Pareto front, the fewest bytes first."""
+def tables(points: Sequence[Point], data: RetrievalSet, *, k: int, clock: Clock) -> str:
+    """Return two tables as text: each family at its best map@k, and the Pareto front, the fewest bytes first.
+
+    data: what was searched, whose queries with nothing to find are told below.
+    """
     best = [
         max((one for one in points if one.family == family), key=lambda one: (one.map_at_k, -one.latency(clock)))
         for family in families()
         if any(one.family == family for one in points)
     ]
     front = sorted((one for one in points if one.front), key=lambda one: one.bytes_per_image)
+    under = unscored_queries(np.where(data.layout.relevant > 0, 1.0, np.nan))
     return (
         f"Each index at its best map@{k}:\n\n{_table(best, k)}\n\n"
         f"Pareto front ({len(front)} of {len(points)} points) in map@{k}, p95 latency ({clock}) and bytes an image:\n\n"
-        f"{_table(front, k)}"
+        f"{_table(front, k)}" + (f"\n\n{under}" if under else "")
     )
 
 

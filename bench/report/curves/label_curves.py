@@ -18,7 +18,7 @@ from bench.evaluation.statistics.estimates import Estimate, estimate
 from bench.report.figures.style import Drawn, draw_band, finish, style
 from bench.report.tables.entries import entry_of
 from bench.report.tables.frame import row_names
-from bench.report.tables.wording import choices_in_words, markdown_table
+from bench.report.tables.wording import choices_in_words, markdown_table, unscored_queries
 from bench.runs.artifacts import PER_QUERY, read_arrays
 from bench.runs.store import RunRecord
 
@@ -49,13 +49,17 @@ class LabelPoint:
 
 @dataclass(frozen=True)
 class LabelPanel:
-    """All curves over one test: the same queries and gallery, and the same choice of data but for the budget."""
+    """All curves over one test: the same queries and gallery, and the same choice of data but for the budget.
+
+    unscored: what is to be said of queries with nothing to find.
+    """
 
     dataset: str
     protocol: str
     data: Mapping[str, Any]
     test: str
     curves: Mapping[str, Sequence[LabelPoint]]
+    unscored: str = ""
 
     @property
     def words(self) -> list[str]:
@@ -135,7 +139,8 @@ def label_text(panel: LabelPanel) -> str:
         parts += ["", markdown_table([f"{metric} ↑", *panel.budgets], rows, "lr")]
     counts = sorted({point.seeds for points in panel.curves.values() for point in points})
     seeds = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return "\n".join([*parts, "", f"Columns: labels a class. Seeds of training in a cell: {seeds}."])
+    told = [f"Columns: labels a class. Seeds of training in a cell: {seeds}.", panel.unscored]
+    return "\n".join([*parts, *(line for text in told if text for line in ("", text))])
 
 
 def draw_labels(panel: LabelPanel, slug: str) -> Drawn:
@@ -173,7 +178,8 @@ def _panel(test: str, lines: Mapping[str, Sequence[RunRecord]]) -> LabelPanel:
     first = next(iter(lines.values()))[0]
     curves = {names[line]: _points(runs) for line, runs in lines.items()}
     ordered = dict(sorted(curves.items(), key=lambda pair: (-pair[1][-1].at, -pair[1][-1].scores["map"].mean)))
-    return LabelPanel(first.result.dataset, first.result.protocol, json.loads(_choice(first)), test, ordered)
+    told = unscored_queries(read_arrays(first, PER_QUERY, "map")["map"])
+    return LabelPanel(first.result.dataset, first.result.protocol, json.loads(_choice(first)), test, ordered, told)
 
 
 def _points(runs: Sequence[RunRecord]) -> list[LabelPoint]:

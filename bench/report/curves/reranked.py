@@ -15,7 +15,7 @@ from bench.evaluation.reranking.embedded import Embedded, shortlist_ranks
 from bench.evaluation.reranking.pipeline import parse_stages
 from bench.evaluation.statistics.estimates import of_queries
 from bench.evaluation.statistics.paired_tests import Comparison, compare
-from bench.report.tables.wording import markdown_table
+from bench.report.tables.wording import markdown_table, unscored_queries
 
 PLAIN = "none"
 
@@ -79,4 +79,5 @@ def as_table(found: Sequence[Reranked], k: int) -> str:
             ]
         rows.append([one.stages, *means, *told, f"{one.seconds:.1f}"])
     heads = ["stages", f"map@{k}", "hit@1", f"precision@{k}", f"map@{k} gained", "95 %", "Holm p", "s"]
-    return markdown_table(heads, rows, "lr")
+    under = unscored_queries(found[0].precision)
+    return "\n\n".join(filter(None, (markdown_table(heads, rows, "lr"), under)))

@@ -18,7 +18,7 @@ from bench.evaluation.ranking.arrays import Floats
 from bench.evaluation.statistics.estimates import Estimate, estimate, of_queries
 from bench.report.figures.style import Drawn, draw_band, finish, style
 from bench.report.tables.frame import row_names
-from bench.report.tables.wording import choices_in_words, markdown_table
+from bench.report.tables.wording import choices_in_words, markdown_table, unscored_queries
 from bench.runs.artifacts import PER_QUERY, read_arrays
 from bench.runs.robustness import METRICS, read_robustness, read_values
 from bench.runs.store import RunRecord
@@ -38,7 +38,10 @@ class RobustnessRow:
 
 @dataclass(frozen=True)
 class RobustnessPanel:
-    """All swept methods on one test. corruptions: the severities of each, by its name; rows: by falling mean map."""
+    """All swept methods on one test. corruptions: the severities of each, by its name; rows: by falling mean map.
+
+    unscored: what is to be said of queries with nothing to find.
+    """
 
     dataset: str
     protocol: str
@@ -46,6 +49,7 @@ class RobustnessPanel:
     fingerprint: str
     corruptions: Mapping[str, Sequence[int]]
     rows: Sequence[RobustnessRow]
+    unscored: str = ""
 
     @property
     def words(self) -> list[str]:
@@ -123,7 +127,7 @@ def robustness_text(panel: RobustnessPanel) -> str:
         heads = [f"drop of {metric} ↓", "mean drop", *panel.corruptions, "seeds"]
         rows = [_drops(row, panel, metric) for row in panel.rows]
         parts += ["", markdown_table(heads, rows, "lr")]
-    return "\n".join(parts)
+    return "\n".join([*parts, "", panel.unscored] if panel.unscored else parts)
 
 
 def draw_robustness(panel: RobustnessPanel, slug: str) -> Drawn:
@@ -165,7 +169,9 @@ def _panel(rows: Mapping[str, Sequence[_Swept]]) -> RobustnessPanel:
     made = [_row(names[key], swept, corruptions) for key, swept in rows.items()]
     run = first.record.result
     ordered = sorted(made, key=lambda row: row.scores["mean/drop/map"].mean - row.scores["clean/map"].mean)
-    return RobustnessPanel(run.dataset, run.protocol, run.spec.data, run.spec.fingerprint, dict(corruptions), ordered)
+    told = unscored_queries(first.clean["map"])
+    place = run.dataset, run.protocol, run.spec.data, run.spec.fingerprint
+    return RobustnessPanel(*place, dict(corruptions), ordered, told)
 
 
 def _row(name: str, swept: Sequence[_Swept], corruptions: Mapping[str, Sequence[int]]) -> RobustnessRow:

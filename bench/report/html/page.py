@@ -69,7 +69,9 @@ def write_report(
         views = [_view(one, runs, folder, open_images, found=found, plane=plane, progress=progress) for one in steps]
         diagram = draw_overall(overall) if overall.comparable else None
     newest = max(record.result.provenance.date[:10] for record in records)  # the same runs give the same page
-    page = render(views, overview(tables), newest, overall, diagram, with_files=with_files).encode()
+    page = render(views, overview(tables), newest, overall, diagram, with_files=with_files).encode(
+        errors="backslashreplace"
+    )
     figures = [*([diagram] if diagram else []), *(figure for view in views for figure in view.figures)]
     if with_files:
         _write_figures(figures, records, folder / "figures")

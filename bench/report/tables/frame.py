@@ -12,6 +12,7 @@ import pandas as pd
 from bench.contract import DRAW, Audit, RunResult, to_jsonable
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.metrics.registry import DEFAULT, columns, describe
+from bench.naming import readable
 from bench.report.tables.draws import rank_over_draws, undrawn_specs
 from bench.report.tables.pooled_latency import pooled_latencies, timed_on_busy_machine
 from bench.report.tables.rank_groups import columns_of, rank_groups
@@ -125,7 +126,8 @@ def runs_frame(runs: Sequence[RunRecord], rank_by: str = DEFAULT) -> pd.DataFram
         ranked = columns_of(rank_group if run.status == "done" else None, rank_by)
         series = {"series": spec.fingerprint if spec else "", "series_key": spec.key if spec else ""}
         rows.append({**_row(result, ranked, alarmed.get(run.folder, ())), **series, **pooled.get(run.folder, {})})
-    frame = pd.DataFrame(rows, columns=_columns(rows))
+    told = [{name: readable(one) if isinstance(one, str) else one for name, one in row.items()} for row in rows]
+    frame = pd.DataFrame(told, columns=_columns(rows))
     return frame.sort_values(["dataset", "protocol", "method", "key", "seed"], ignore_index=True)
 
 

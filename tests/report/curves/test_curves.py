@@ -16,8 +16,9 @@ from bench.evaluation.corruptions import CORRUPTIONS
 from bench.evaluation.statistics.estimates import estimate, of_queries
 from bench.files import packed_arrays
 from bench.report.curves.curves import write_curves
-from bench.report.curves.label_curves import label_panels, label_rows
-from bench.report.curves.robustness_curves import robustness_panels
+from bench.report.curves.label_curves import label_panels, label_rows, label_text
+from bench.report.curves.reranked import Reranked, as_table
+from bench.report.curves.robustness_curves import robustness_panels, robustness_text
 from bench.report.tables.frame import stem
 from bench.runs.integrity import FileWriter, write_sealed
 from bench.runs.robustness import ROBUSTNESS, VALUES
@@ -197,3 +198,23 @@ def test_a_rows_table_and_a_stem_hold_plain_words(budgets: Path) -> None:
     assert label_rows(panel)[0]["train_images"] == 4
     assert stem(["labels", "my set", "loo"], [], "abc") == "labels-my-set-loo"
     assert stem(["labels", "my set", "loo"], ["labels-my-set-loo"], "0123456789") == "labels-my-set-loo-01234567"
+
+
+def test_queries_with_nothing_to_find_are_told_under_every_table(budgets: Path) -> None:
+    hog = run(budgets, "hog", 0.8)
+    swept(hog)
+    records = all_runs(budgets)
+    assert "scored" not in label_text(label_panels(records)[0]) + robustness_text(robustness_panels(records)[0])
+    for folder in (record.folder for record in records):
+        kept = dict(np.load(folder / "per_query.npz"))
+        kept["map"][:6] = np.nan
+        write_beside(folder, "per_query.npz", kept)
+    swept(hog)
+    records = all_runs(budgets)
+    told = "**Queries**: 34 of 40 queries scored: 6 have nothing to find in the gallery"
+    assert told in label_text(label_panels(records)[0])
+    assert told in robustness_text(robustness_panels(records)[0])
+    values = np.array([0.5, np.nan, np.nan])
+    assert "**Queries**: ALARM: only 1 of 3 queries scored" in as_table(
+        [Reranked("none", values, values, values, 1)], 5
+    )

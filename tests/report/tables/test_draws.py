@@ -10,7 +10,9 @@ import pytest
 from fake_runs import DATA, fake_result, fake_spec, write_fake
 
 from bench.evaluation.statistics.estimates import over_draws
+from bench.files import write_arrays
 from bench.report.aggregate.overall import overall_of
+from bench.report.aggregate.row_selection import chance_and_perfect
 from bench.report.html.leaderboard import board
 from bench.report.latex import latex
 from bench.report.tables.export import as_json, as_rows
@@ -81,3 +83,20 @@ def test_one_draw_is_a_table_as_before(tmp_path: Path) -> None:
     runs = [run for run in drawn_runs(tmp_path) if run.result.draw == 0]
     (table,) = as_json(runs_frame(runs), {})["tables"]
     assert (table["title"], table["dataset_revision"]) == ("digits · unseen", "0" * 64)
+
+
+def test_the_chance_level_of_a_row_over_draws_is_the_mean_over_the_draws(tmp_path: Path) -> None:
+    runs = drawn_runs(tmp_path)
+    for record in runs:
+        classes = 2 + int(record.result.draw)  # each draw with another number of classes: another chance level
+        labels = np.arange(24) % classes
+        ids = np.array([f"q{at}" for at in range(24)])
+        arrays = {"ids": ids, "labels": labels, "gallery_ids": ids, "gallery_labels": labels}
+        write_arrays(record.folder / "per_query.npz", arrays)
+    (table,) = tables_of(runs, runs_frame(runs))
+    own = [
+        tables_of([run], runs_frame([run]))[0] for run in runs if run.result.seed == 0 and run.result.method == "hog"
+    ]
+    ends = [found for one in own if (found := chance_and_perfect(one)) is not None]
+    assert len({chance for chance, _ in ends}) == 3
+    assert chance_and_perfect(table) == pytest.approx(tuple(np.mean(ends, axis=0)))
