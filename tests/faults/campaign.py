@@ -1,9 +1,9 @@
 """A campaign of faults on a tree of finished runs: does any command ever answer with another number, without a word?
 
-``PYTHONPATH=tests/support python -m tests.faults.campaign --write docs/design/faults.md`` makes the page, in half an
-hour on two cores; ``--only flips --first 17 --count 1`` repeats one trial. A trial damages one file of a private copy of
-the tree, or its place, and asks a command that reads it. What is right: the answer that the whole tree gave, or one line
-that names the file or its run, with the run left out; and a cache may be made again.
+``PYTHONPATH=tests/support python -m tests.faults.campaign --write docs/design/faults.md`` makes the page, in less
+than an hour on two cores; ``--only flips --first 17 --count 1`` repeats one trial. A trial damages one file of a private
+copy of the tree, or its place, and asks a command that reads it. What is right: the answer that the whole tree gave, or
+one line that names the file or its run, with the run left out; and a cache may be made again.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from tests.faults.places import PLACES, in_place
-from tests.faults.readers import Answer, Reader, make_tree, places_of, readers
+from tests.faults.readers import Answer, make_tree, places_of, readers
 from tests.faults.runs_killed import killed
 
 SAME, NAMED, AGAIN = "same answer", "left out or refused by name", "made again"
@@ -33,18 +34,18 @@ FINE, BAD = (SAME, NAMED, AGAIN), (WRONG, LOST, CRASHED)
 COUNTS = {"flips": 1000, "swaps": 100, "truncations": 200, "mutations": 200, "kills": 60, "places": 60}
 
 
-class Campaign:
-    """A whole tree, what it answers, and copies of it that trials damage."""
+Ends = Counter[tuple[str, str]]  # by what was damaged, and how the trial ended
 
-    def __init__(self, folder: Path, copies: int) -> None:
-        whole = folder / "whole"
-        if not (whole / "vectors.npy").exists() or not list(whole.glob("runs/*/*/*/*/*/robustness.json")):
-            make_tree(whole)
-        self.readers = readers(whole)
+
+class Campaign:
+    """What a whole tree answers, and copies of it that trials damage. only: the readers to ask, by name."""
+
+    def __init__(self, whole: Path, folder: Path, copies: int, only: Collection[str] = ()) -> None:
+        self.readers = {name: one for name, one in readers(whole).items() if not only or name in only}
         self.free: SimpleQueue[Path] = SimpleQueue()
         for number in range(copies):  # before the readers, one of which makes a run again
             copy = Path(shutil.copytree(whole, folder / f"copy{number}", symlinks=True))
-            for name in ("gallery", "decoded"):  # what a cache holds is of the pictures at their place
+            for name in {"gallery", "decoded"} & set(self.readers):  # a cache is of the pictures at their place
                 self.readers[name][0](copy)
             self.free.put(copy)
         self.truth = {name: reader(whole) for name, (reader, _) in self.readers.items()}
@@ -58,7 +59,7 @@ class Campaign:
         tree = self.free.get()
         try:
             if kind == "kills":
-                return killed(tree, rng, self.truth["tables"])
+                return killed(tree, rng)
             if kind == "places":
                 return in_place(tree, *PLACES[number % len(PLACES)])
             return self._damaged(tree, kind, rng)
@@ -81,17 +82,20 @@ class Campaign:
             DAMAGES[kind](tree, [path, *partner], rng)
             answer = reader(tree)
         about = f"{name} after {path}" + "".join(f" and {one}" for one in partner)
-        return path.name if path.parts[0] == "runs" else path.parts[1], judged(answer, self.truth[name], [path, *partner]), f"{about}: {answer.told.strip()[-300:]}"
+        what = path.name if path.parts[0] == "runs" else path.parts[1]
+        end = judged(answer, self.truth[name], [path, *partner])
+        return what, end, f"{about}: {answer.told.strip()[-300:]}"
 
 
 def judged(answer: Answer, truth: Answer, damaged: list[Path]) -> str:
     """Return how a trial ended. damaged: the files, relative to the tree."""
     if answer.crashed:
         return CRASHED
+    differing = [run for run, value in truth.numbers.items() if answer.numbers.get(run, value) != value]
     named = any(str(path.parent) in answer.told or path.name in answer.told for path in damaged)
     if answer.numbers == truth.numbers and answer.code == 0:
         return AGAIN if answer.told != truth.told and damaged[0].parts[0] == "cache" else SAME
-    if any(answer.numbers.get(run, value) != value for run, value in truth.numbers.items()):
+    if differing and not (differing == [""] and named):  # a page may lack, and name, a part of itself
         return WRONG
     gone = set(truth.numbers) - set(answer.numbers)
     ours = {"", *(run for run in truth.numbers if any(run in str(path) for path in damaged))}
@@ -154,16 +158,16 @@ DAMAGES: dict[str, Callable[[Path, list[Path], np.random.Generator], None]] = {
 }  # fmt: skip
 
 
-def page(found: dict[str, Counter[tuple[str, str]]]) -> str:
+def page(found: Mapping[str, Ends]) -> str:
     """Return the page, Markdown."""
     total = sum(sum(one.values()) for one in found.values())
     bad = sum(count for one in found.values() for (_, end), count in one.items() if end in BAD)
     lines = [
         "# A campaign of faults",
         "",
-        "Made by `PYTHONPATH=tests/support python -m tests.faults.campaign --write FILE`. A tree of finished runs is damaged,",
-        "one fault a trial, and a command that reads what was damaged is asked. It should answer as it did of the whole tree,",
-        f"or name what is damaged and leave it out. Of {total:,} trials {bad:,} ended otherwise.",
+        "Made by `PYTHONPATH=tests/support python -m tests.faults.campaign --write FILE`. A tree of finished runs is",
+        "damaged, one fault a trial, and a command that reads what was damaged is asked. It should answer as it did of the",
+        f"whole tree, or name what is damaged and leave it out. Of {total:,} trials {bad:,} ended otherwise.",
         "",
         f"| fault | of | trials | {' | '.join((*FINE, *BAD))} |",
         f"|---|---|---:|{'---:|' * len((*FINE, *BAD))}",
@@ -175,19 +179,14 @@ def page(found: dict[str, Counter[tuple[str, str]]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def run(counts: dict[str, int], workers: int, first: int, say: Callable[[str], object]) -> dict[str, Counter[tuple[str, str]]]:
-    """Do so many trials of each kind, and count how they ended by what was damaged."""
-    found: dict[str, Counter[tuple[str, str]]] = {}
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(workers) as pool:
-        campaign = Campaign(Path(folder), workers)
-        for kind, count in counts.items():
-            found[kind] = Counter()
-            numbers = range(first, first + count)
-            for number, (what, end, said) in zip(numbers, pool.map(lambda n, k=kind: campaign.trial(k, n), numbers), strict=True):
-                found[kind][what, end] += 1
-                if end in BAD:
-                    say(f"{kind} {number}: {end}: {said}")
-            say(f"{kind}: {dict(Counter(end for (_, end), n in found[kind].items() for _ in range(n)))}")
+def trials(campaign: Campaign, kind: str, numbers: range, workers: int, say: Callable[[str], object]) -> Ends:
+    """Do the trials of a kind, say which ended badly, and count how all ended by what was damaged."""
+    found: Ends = Counter()
+    with ThreadPoolExecutor(workers) as pool:
+        for number, (what, end, said) in zip(numbers, pool.map(partial(campaign.trial, kind), numbers), strict=True):
+            found[what, end] += 1
+            if end in BAD:
+                say(f"{kind} {number}: {end}: {said}")
     return found
 
 
@@ -200,9 +199,17 @@ def main() -> None:
     parser.add_argument("--write", metavar="FILE", type=Path)
     asked = parser.parse_args()
     kinds = [asked.only] if asked.only else list(COUNTS)
-    found = run({kind: asked.count or COUNTS[kind] for kind in kinds}, asked.workers, asked.first, lambda line: print(line, flush=True))
+    say = partial(print, flush=True)
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        whole = make_tree(Path(folder, "whole"))
+        campaign = Campaign(whole, Path(folder), asked.workers)
+        for kind in kinds:
+            numbers = range(asked.first, asked.first + (asked.count or COUNTS[kind]))
+            found[kind] = trials(campaign, kind, numbers, asked.workers, say)
+            say(f"{kind}: {sum(found[kind].values())} trials")
     text = page(found)
-    print(text) if asked.write is None else asked.write.write_text(text, encoding="utf-8")
+    say(text) if asked.write is None else asked.write.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from PIL import Image
 from programs import run_simbench
 from sklearn.datasets import load_digits
 
-TRAINING = ("run -d digits --protocol loo --limit 160 --epochs 1.1 -o batch_size=16 --threads 1 -q").split()
+_WORDS = "run -d digits --protocol loo --limit 160 --epochs 1.1 -o batch_size=16 --threads 1 -q"
+TRAINING = _WORDS.split()
 METHODS = ("pixels", "autoencoder", "siamese_bce")
-RESUMED = "siamese_bce/{key}/seed1"
+_WEIGHTS, _VECTORS = "weights.safetensors", "embeddings.safetensors"
 _SHOWN = ("dataset", "map", "map@10", "hit@1", "mrr", "mean_rank", "map_ci95_low", "map_ci95_high", "bytes_per_vector")
 
 
@@ -68,14 +70,14 @@ def readers(tree: Path) -> dict[str, tuple[Reader, Sequence[str]]]:
     everything = "runs/*/*/*/*/seed*"
     return {
         "tables": (_tables, [f"{everything}/{name}" for name in (*behind, "robustness.*")]),
-        "page": (_page, [f"{everything}/{name}" for name in ("samples.npz", "history.csv", "embeddings.safetensors")]),
+        "page": (_page, [f"{everything}/{name}" for name in ("samples.npz", "history.csv", _VECTORS)]),
         "compare": (_said("compare", "pixels", "autoencoder", "--json"),
                     [f"runs/*/*/{method}/*/seed*/{name}" for method in METHODS[:2] for name in behind]),
         "rerank": (_said("rerank", f"{painted}"),
-                   [f"{everything}/{name}" for name in ("embeddings.safetensors",)] + [f"{painted}/run.json"]),
+                   [f"{everything}/{name}" for name in (_VECTORS,)] + [f"{painted}/run.json"]),
         "search": (_said("search", "pictures/3/3.png", "--run", f"{paired}", "--json", "-q"),
-                   [f"{paired.parent}/seed*/{name}" for name in ("weights.safetensors", "embeddings.safetensors", "per_query.npz")]),
-        "decode": (_decoded(painted), [f"{painted.parent}/seed*/weights.safetensors"]),
+                   [f"{paired.parent}/seed*/{name}" for name in (_WEIGHTS, _VECTORS, "per_query.npz")]),
+        "decode": (_decoded(painted), [f"{painted.parent}/seed*/{_WEIGHTS}"]),
         "gallery": (_said("search", "pictures/3/3.png", "--run", f"{plain}", "--gallery", "pictures", "--json", "-q"),
                     ["cache/galleries/*"]),
         "decoded": (_on_pictures, ["cache/decoded/**/*"]),
@@ -95,11 +97,12 @@ def scores_in(tree: Path, pattern: str) -> dict[str, str]:
     found = {}
     for path in tree.glob(pattern):
         content = json.loads(path.read_text(encoding="utf-8"))
-        found[f"{content['spec']['method']}/{path.parent.parent.name}/{path.parent.name}"] = json.dumps(content["scores"])
+        name = f"{content['spec']['method']}/{path.parent.parent.name}/{path.parent.name}"
+        found[name] = json.dumps(content["scores"])
     return found
 
 
-def _ask(tree: Path, words: Sequence[str]):  # type: ignore[no-untyped-def] # noqa: ANN202
+def _ask(tree: Path, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
     places = {"SIMBENCH_CACHE": str(tree / "cache"), "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
     return run_simbench(list(words), tree, places)
 
@@ -114,7 +117,7 @@ def _said(*words: str) -> Reader:
 
 
 def _tables(tree: Path) -> Answer:
-    done, rows = _ask(tree, ["leaderboard"]), {}
+    done, rows = _ask(tree, ["leaderboard"]), dict[str, str]()
     written = tree / "runs" / "report" / "runs.csv"
     if done.returncode == 0:
         with written.open(newline="", encoding="utf-8") as file:
@@ -129,7 +132,7 @@ def _tables(tree: Path) -> Answer:
 
 
 def _page(tree: Path) -> Answer:
-    done = _ask(tree, ["report", "-q"])
+    done = _ask(tree, ["report"])
     written = tree / "runs" / "report" / "report.html"
     numbers = {"": hashlib.sha256(written.read_bytes()).hexdigest()} if done.returncode == 0 else {}
     shutil.rmtree(tree / "runs" / "report", ignore_errors=True)

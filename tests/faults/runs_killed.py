@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from programs import Program
 
-from tests.faults.readers import TRAINING, Answer, scores_in
+from tests.faults.readers import TRAINING, scores_in
 
 _LENGTH = 4.0  # seconds of the command, about
 
 
-def killed(tree: Path, rng: np.random.Generator, truth: Answer) -> tuple[str, str, str]:
-    """Train one run of a tree again, or make its tables, kill that, and repeat it: (what, how it ended, what was said)."""
+def killed(tree: Path, rng: np.random.Generator) -> tuple[str, str, str]:
+    """Train a run again, or make the tables, kill that, and repeat it: (what, how it ended, what was said)."""
     before = scores_in(tree, "runs/*/*/*/*/seed*/run.json")
     env = {"SIMBENCH_CACHE": str(tree / "cache"), "OMP_NUM_THREADS": "1"}
     training = bool(rng.integers(4))
@@ -32,7 +32,7 @@ def killed(tree: Path, rng: np.random.Generator, truth: Answer) -> tuple[str, st
     again = Program(words, tree, env)
     _, told = again.communicate()
     ended = scores_in(tree, "runs/*/*/*/*/seed*/run.json")
-    left = [path for path in tree.glob("runs/**/.*.tmp")]
+    left = list(tree.glob("runs/**/.*.tmp"))
     shutil.rmtree(tree / "runs" / "report", ignore_errors=True)
     what, said = ("run" if training else "leaderboard"), f"{words[0]} killed: {told.strip()[-200:]} {left}"
     if again.returncode != 0 or "Traceback" in told:

@@ -186,14 +186,14 @@ def cells() -> Iterator[Cell]:
 
 
 def known(task: Callable[..., T], subject: object, trials: int, keep: Path) -> T:
-    """Return what a task found in so many trials of a subject: from the file it was kept in, else found and kept now."""
+    """Return what a task found in so many trials of a subject: from the file that keeps it, else found and kept."""
     path = keep / f"{task.__name__}-{trials}-{subject}.pickle"
     if not path.is_file():
         found = task(subject, trials)
         keep.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             temporary.write_bytes(pickle.dumps(found))
-    result: T = pickle.loads(path.read_bytes())  # noqa: S301 - our own
+    result: T = pickle.loads(path.read_bytes())
     return result
 
 
@@ -220,7 +220,9 @@ def page(trials: int, workers: int, keep: Path) -> str:
         counts = (2, 5, 14, 20)
         lines += ["", "Tables of like methods in which any row is told from the best (at most 5 % should be):", ""]
         lines += ["| methods | tables with a false verdict |", "|---:|---:|"]
-        for count, wrong in zip(counts, pool.map(partial(known, best_of, trials=trials, keep=keep), counts), strict=True):
+        for count, wrong in zip(
+            counts, pool.map(partial(known, best_of, trials=trials, keep=keep), counts), strict=True
+        ):
             lines.append(f"| {count} | {wrong:.1%} |")
     told, share = known(power, Cell("loo", 9, 200), trials, keep)
     lines += [
