@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_runs import DATA, fake_result, fake_spec, write_fake
+from fake_runs import DATA, fake_result, fake_spec, write_beside, write_fake
 
 from bench.evaluation.statistics.estimates import over_draws
-from bench.files import write_arrays
 from bench.report.aggregate.overall import overall_of
 from bench.report.aggregate.row_selection import chance_and_perfect
 from bench.report.html.leaderboard import board
@@ -92,7 +91,8 @@ def test_the_chance_level_of_a_row_over_draws_is_the_mean_over_the_draws(tmp_pat
         labels = np.arange(24) % classes
         ids = np.array([f"q{at}" for at in range(24)])
         arrays = {"ids": ids, "labels": labels, "gallery_ids": ids, "gallery_labels": labels}
-        write_arrays(record.folder / "per_query.npz", arrays)
+        write_beside(record.folder, "per_query.npz", arrays)
+    runs = all_runs(tmp_path)
     (table,) = tables_of(runs, runs_frame(runs))
     own = [
         tables_of([run], runs_frame([run]))[0] for run in runs if run.result.seed == 0 and run.result.method == "hog"
