@@ -165,9 +165,8 @@ def _run_apart(cells: Sequence[Cell], words: Mapping[str, str], config: Config, 
         for one, here in zip(cells, own, strict=True)
         if not here
     ]
-    first = list(
-        run_apart(outside, place, config.datasets)
-    )  # forked from this process while it has computed on one thread only
+    # First, so that they are forked from this process while it has computed on one thread only.
+    first = list(run_apart(outside, place, config.datasets))
     both = {True: run_cells([cell for cell, here in zip(cells, own, strict=True) if here], place), False: iter(first)}
     return [next(both[here]) for here in own]
 

@@ -19,7 +19,7 @@ def campaign(three_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Camp
     return Campaign(whole, whole.parent, 1, only=("tables", "compare", "rerank"))
 
 
-@pytest.mark.parametrize(("kind", "count"), [("flips", 8), ("swaps", 4), ("truncations", 4), ("mutations", 4)])
+@pytest.mark.parametrize(("kind", "count"), [("flips", 5), ("swaps", 2), ("truncations", 2), ("mutations", 2)])
 def test_a_damaged_file_gives_the_same_answer_or_is_named(campaign: Campaign, kind: str, count: int) -> None:
     said: list[str] = []
     found = trials(campaign, kind, range(count), 1, said.append)
@@ -27,7 +27,7 @@ def test_a_damaged_file_gives_the_same_answer_or_is_named(campaign: Campaign, ki
     assert said == [], BAD
 
 
-@pytest.mark.parametrize("place", PLACES[::9], ids=" at ".join)
+@pytest.mark.parametrize("place", PLACES[::13], ids=" at ".join)
 def test_a_place_where_nothing_can_be_is_told_in_a_line(tmp_path: Path, place: tuple[str, str]) -> None:
     what, end, said = in_place(tmp_path, *place)
     assert end not in BAD, (what, said)
