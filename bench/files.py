@@ -14,6 +14,7 @@ import socket
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,33 @@ def packed_arrays(arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
+
+
+def state_of(path: Path) -> tuple[str, int, int, int, int]:
+    """Return what changes whenever a file does: where it is, its number on the disk, size and times. Raises OSError."""
+    about = path.stat()
+    return os.path.abspath(path), about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex; it is read once a process, until it changes. Raises OSError."""
+    return _digest_in(*state_of(path))
+
+
+@lru_cache(maxsize=100_000)
+def _digest_in(path: str, *state: int) -> str:
+    del state  # with another one it is another file
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256, in hex, of an object's canonical JSON: names sorted, no blanks, UTF-8.
+
+    Raises ValueError for what JSON cannot hold.
+    """
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest_of_arrays(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:

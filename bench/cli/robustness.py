@@ -47,7 +47,7 @@ def robustness(
     """
     from bench.files import ensure_writable
     from bench.report.curves.curves import write_curves
-    from bench.report.curves.robustness_curves import robustness_panels, robustness_text
+    from bench.report.curves.robustness_curves import robustness_panels, robustness_text, sweeps_of
 
     records = _runs(targets)
     checked = given.load(flags)
@@ -69,7 +69,9 @@ def robustness(
     failed = sweep_all(pairs, device, threads, terminal, force=force, debug=given.debug)
     for path in write_curves(_with_those_of(Path(settings.runs), records), settings.report):
         click.echo(f"written: {path}", err=True)
-    click.echo(fitted("\n\n".join(robustness_text(panel) for panel in robustness_panels(records)), terminal_width()))
+    click.echo(
+        fitted("\n\n".join(robustness_text(panel) for panel in robustness_panels(sweeps_of(records))), terminal_width())
+    )
     return int(failed)
 
 

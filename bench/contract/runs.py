@@ -99,6 +99,10 @@ class RunContext:
     log: Callable[[str], None]
 
 
+# What is no part of a run's key at its default: keys stayed as they were when there came to be a choice.
+_SILENT = {"data": {}, "engine": "torch", "mirror_test": False, "deterministic": False, "sources": {}}
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """Everything that decides what a run computes, its seed apart.
@@ -144,16 +148,9 @@ class RunSpec:
         """
         facts = asdict(self)
         facts["options"] = {name: value for name, value in self.options.items() if f"-o {name}" not in self.sources}
-        if not facts["data"]:
-            del facts["data"]  # all of the data, as runs had it before there was a choice
-        if facts["engine"] == "torch":
-            del facts["engine"]  # likewise
-        if not facts["mirror_test"]:
-            del facts["mirror_test"]  # likewise
-        if not facts["deterministic"]:
-            del facts["deterministic"]  # likewise
-        if not facts["sources"]:
-            del facts["sources"]  # likewise
+        for name, default in _SILENT.items():
+            if facts[name] == default:
+                del facts[name]
         canonical = json.dumps(facts, sort_keys=True, default=list)
         return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 

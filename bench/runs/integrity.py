@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.contract import DataError, to_jsonable
-from bench.files import write_bytes, write_json
+from bench.files import file_digest, json_digest, write_bytes, write_json
 
 DIGEST = "digest"  # of a JSON file: of all of it but this entry
-_VERIFIED: dict[tuple[str, int, int, int], str] = {}  # by path, size, time of change and inode: once a process
 
 
 class DamagedError(DataError):
@@ -61,6 +59,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file that ``write_sealed`` wrote.
+
+    Raises FileNotFoundError where there is none, and DamagedError where it is not as it was written.
+    """
+    content = read_json(path)
+    check_seal(path, content)
+    return content
+
+
 def check_seal(path: Path, content: Mapping[str, Any]) -> str:
     """Return the digest in a JSON file's content. Raises DamagedError unless it is that of all the rest."""
     said = content.get(DIGEST)
@@ -73,22 +81,13 @@ def check_seal(path: Path, content: Mapping[str, Any]) -> str:
     return found
 
 
-def json_digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256, in hex, of an object's canonical JSON: names sorted, no blanks, UTF-8."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def verify(path: Path, digest: str) -> Path:
     """Return the path of a file whose bytes have this digest; they are read once a process, until the file changes.
 
     Raises DamagedError where they have another, or cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            stat = os.fstat(file.fileno())
-            known = (os.path.abspath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
-            found = _VERIFIED.get(known) or hashlib.file_digest(file, "sha256").hexdigest()
+        found = file_digest(path)
     except OSError as error:
         raise DamagedError(f"cannot read {path}: {error.strerror or error}; run it again (--force)") from error
     if found != digest:
@@ -96,5 +95,4 @@ def verify(path: Path, digest: str) -> Path:
             f"cannot read {path}: it is damaged, or another run's: not what was written (another digest); run it again "
             "(--force)"
         )
-    _VERIFIED[known] = found
     return path

@@ -8,7 +8,6 @@ and so are packages that every run records.
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.contract import RunSpec, SimbenchError
+from bench.environment import user_path
+from bench.files import file_digest
 from bench.naming import canonical
 from bench.options import FileNamed, names_of
 from bench.plugins import DATASET, ENGINE, METHOD, PROTOCOL, Kind
@@ -102,18 +103,6 @@ def distributions_of(spec: RunSpec) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes in hexadecimal; it is read once while its size and time stay the same."""
-    facts = path.stat()
-    return _digest(str(path.absolute()), facts.st_size, facts.st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _digest(path: str, size: int, changed: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _named(method: str) -> dict[str, FileNamed | Kind]:
     """Return what a method's options name, nothing of one that cannot be imported."""
     try:
@@ -127,7 +116,7 @@ def _files_in(value: Any, what: FileNamed | None) -> Iterator[Path]:
     for text in value if isinstance(value, (list, tuple)) else [value]:
         if not isinstance(text, str) or not text or "\0" in text or (what and text in what.words):
             continue
-        path = Path(text).expanduser()
+        path = user_path(text)
         try:
             if (what or len(path.parts) > 1 or path.suffix) and path.is_file():
                 yield path

@@ -79,7 +79,7 @@ def try_outside(texts: Sequence[str] | None = None) -> bool:
             try:
                 while (ended := process.check()) is None:
                     time.sleep(_LOOK_EVERY / 5)
-            except BaseException:
+            except BaseException:  # an interrupt too must leave no process behind
                 process.kill()
                 raise
             if not (folder / _IMPORTED).exists():

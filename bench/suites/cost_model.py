@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.contract import DataError, Dataset, RunSpec, UsageError, Workplace
 from bench.runs.artifacts import read_history
-from bench.runs.integrity import check_seal, read_json
+from bench.runs.integrity import read_sealed
 from bench.runs.provenance import cpu_name
 from bench.runs.store import RunRecord, all_runs
 from bench.suites.cell import FACTS
@@ -229,9 +229,7 @@ def _kind(spec: RunSpec) -> str:
 
 def _peak(record: RunRecord) -> int:
     try:
-        facts = read_json(record.folder / FACTS)
-        check_seal(record.folder / FACTS, facts)
-        return int(facts["peak_memory_bytes"])
+        return int(read_sealed(record.folder / FACTS)["peak_memory_bytes"])
     except (OSError, DataError, ValueError, KeyError, TypeError):  # not run by the runner, or damaged
         return 0
 

@@ -1,7 +1,7 @@
 """A campaign of faults on a tree of finished runs: does any command ever answer with another number, without a word?
 
-``PYTHONPATH=tests/support python -m tests.faults.campaign --write docs/design/faults.md`` makes the page, in an
-hour or two on two cores; ``--only flips --first 17 --count 1`` repeats one trial. A trial damages one file of a private
+``PYTHONPATH=tests/support python -m tests.faults.campaign --write docs/design/faults.md`` makes the page, in half an
+hour on two cores; ``--only flips --first 17 --count 1`` repeats one trial. A trial damages one file of a private
 copy of the tree, or its place, and asks a command that reads it. What is right: the answer that the whole tree gave, or
 one line that names the file or its run, with the run left out; and a cache may be made again.
 """

@@ -29,9 +29,9 @@ from bench.contract import (
     UsageError,
     from_jsonable,
 )
+from bench.files import json_digest
 from bench.report.tables.entries import require_runs, table_runs
 from bench.report.write import board_of, write_board
-from bench.runs.integrity import json_digest
 from bench.runs.store import all_runs, read_run, readable
 
 LABELS = np.repeat(np.arange(4), 10)

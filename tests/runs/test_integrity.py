@@ -16,7 +16,8 @@ from fake_runs import change_run, fake_result, fake_spec, record_in, write_besid
 
 from bench.config import Config, Settings
 from bench.contract import DataError, SimbenchError, Workplace, no_progress
-from bench.runs.integrity import DamagedError, check_seal, json_digest, read_json, verify, write_sealed
+from bench.files import json_digest
+from bench.runs.integrity import DamagedError, check_seal, read_json, verify, write_sealed
 from bench.runs.loaded_run import open_run
 from bench.runs.run import execute
 from bench.runs.run_plan import Cell, load_collection, plan_cells

@@ -18,7 +18,7 @@ from bench.contract import DataError, Dataset, SimbenchError, Workplace
 from bench.evaluation.corruptions import corrupt
 from bench.evaluation.statistics.estimates import estimate, of_queries
 from bench.files import write_arrays
-from bench.report.curves.robustness_curves import robustness_panels
+from bench.report.curves.robustness_curves import robustness_panels, sweeps_of
 from bench.runs.artifacts import arrays_in, read_arrays, read_vectors
 from bench.runs.integrity import DamagedError, write_sealed
 from bench.runs.loaded_run import open_run
@@ -143,7 +143,7 @@ def test_a_forced_sweep_that_is_stopped_does_not_pass_for_finished_and_goes_on(
         sweep(run, made[1], force=True, progress=stopped)
     assert read_robustness(run) is None
     assert len(arrays_in(run.folder / VALUES)) == 1 + 2
-    assert robustness_panels([run]) == []
+    assert robustness_panels(sweeps_of([run])) == []
     assert sweep(run, made[1])["conditions"] == found["conditions"]
 
 

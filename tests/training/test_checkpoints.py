@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from damage import one_bit_flipped
 from torch import nn
 
 from bench.contract import SimbenchError
@@ -103,10 +104,8 @@ def test_no_flipped_bit_of_a_checkpoint_is_taken(tmp_path: Path, caplog: pytest.
     store.save("x", tensors, facts)
     path = tmp_path / "x.safetensors"
     whole = path.read_bytes()
-    for bit in range(0, 8 * len(whole), 5):
-        data = bytearray(whole)
-        data[bit // 8] ^= 1 << bit % 8
-        path.write_bytes(data)
+    for damaged in one_bit_flipped(whole, 5):
+        path.write_bytes(damaged)
         loaded = store.load("x")
         if loaded is not None:  # a bit of the header that means nothing
             assert loaded[1] == facts

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Flags = NDArray[np.bool_]
 
-VERSION = 1  # of what counts as a copy: a change of any number below is a new one
+VERSION = 2  # of what counts as a copy and of what is kept: a change of any number below is a new one
 SMALLEST = 8  # pixels a side below which two images are alike too easily: only exact copies are looked for
 
 _FREQUENCIES = 8

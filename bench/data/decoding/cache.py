@@ -29,7 +29,7 @@ from filelock import FileLock
 
 from bench.contract import DAMAGED_ARRAYS, DataError
 from bench.data.decoding.image_source import Crop, Piece, Source
-from bench.files import replacing, sync_folder
+from bench.files import digest_of_arrays, replacing, state_of, sync_folder
 from bench.naming import reason_of
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     facts = json.loads((folder / ENTRY).read_text("utf-8"))
     if not isinstance(facts, dict):
         raise ValueError(f"its {ENTRY} is no mapping")
-    if facts.pop("digest", None) != _digest(facts):
+    if facts.pop("digest", None) != digest_of_arrays(facts, {}):
         raise ValueError(f"its {ENTRY} is not what was written")
     if facts.get("content") != folder.name:
         raise ValueError(f"its {ENTRY} is another entry's")
@@ -154,24 +154,19 @@ def write_facts(folder: Path, facts: Mapping[str, Any], content: str) -> None:
     """Write ``entry.json``, with its own digest, for the entry that will be called ``content``."""
     whole = {**facts, "content": content}
     with replacing(folder / ENTRY) as temporary:
-        temporary.write_text(json.dumps({**whole, "digest": _digest(whole)}), "utf-8")
-
-
-def _digest(facts: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        temporary.write_text(json.dumps({**whole, "digest": digest_of_arrays(whole, {})}), "utf-8")
 
 
 def _alias_seal(key: str, content: str) -> str:
     return hashlib.sha256(f"{key} {content}".encode()).hexdigest()[:16]
 
 
-_verified: set[tuple[str, int, int, int]] = set()  # files of pixels, and the state in which they were verified
+_verified: set[object] = set()  # the states in which files of pixels were verified
 
 
 def _verify_blocks(path: Path, pixels: Pixels, blocks: Sequence[Sequence[int]]) -> None:
     """Compare every row with the checksum of its block, once a process. Raises ValueError where one is wrong."""
-    about = path.stat()
-    state = (str(path), about.st_ino, about.st_mtime_ns, about.st_ctime_ns)
+    state = state_of(path)
     if state in _verified:
         return
     row = 0

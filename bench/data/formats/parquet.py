@@ -23,7 +23,7 @@ import numpy as np
 from bench.contract import DataError, SimbenchError
 from bench.data.decoding.cache import ENTRY, PACKED_IMAGES, UNPACKED, crc_of, read_facts, write_facts
 from bench.data.decoding.image_source import Piece
-from bench.files import making_once, replacing
+from bench.files import making_once, replacing, state_of
 from bench.naming import did_you_mean, reason_of
 
 USUAL = ("label", "labels", "fine_label", "class", "target")  # label columns, the likeliest first
@@ -190,14 +190,13 @@ def _unpacked(source: Path, cache: Path, file: Any, column: str) -> Path:
     return folder
 
 
-_verified: set[tuple[str, int, int, int]] = set()  # folders, and the state of their images when they were verified
+_verified: set[object] = set()  # the states in which folders' images were verified
 
 
 def _intact(folder: Path) -> bool:
     """Whether a table's images are what was written, looked at once a process; if not, a warning says so."""
     try:
-        about = (folder / PACKED_IMAGES).stat()
-        state = (str(folder), about.st_ino, about.st_mtime_ns, about.st_ctime_ns)
+        state = state_of(folder / PACKED_IMAGES)
         facts = read_facts(folder)
         parts = {name: crc_of(folder / name) for name in ((LENGTHS, PATHS) if state in _verified else PARTS)}
         if any(facts["crcs"][name] != crc for name, crc in parts.items()):

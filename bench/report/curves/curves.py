@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 
 from bench.files import write_bytes, write_rows
 from bench.report.curves.label_curves import draw_labels, label_panels, label_rows, label_text
-from bench.report.curves.robustness_curves import draw_robustness, robustness_panels, robustness_rows, robustness_text
+from bench.report.curves.robustness_curves import (
+    draw_robustness,
+    robustness_panels,
+    robustness_rows,
+    robustness_text,
+    sweeps_of,
+)
 from bench.report.figures.style import Drawn
 from bench.report.tables.frame import stem
 from bench.runs.store import RunRecord
@@ -23,15 +29,16 @@ def write_curves(records: Sequence[RunRecord], results: Path) -> list[Path]:
     Writes ``labels.csv`` and ``labels.md``, ``robustness.csv`` and ``robustness.md``, and a figure for each test into
     ``figures/``. Raises DataError where a run's files are missing, SimbenchError where nothing can be written.
     """
-    labels, swept = label_panels(records), robustness_panels(records)
+    labels, sweeps = label_panels(records), sweeps_of(records)
+    panels = robustness_panels(sweeps)
     label_parts = [_Part(one.words, one.test, label_text(one), partial(draw_labels, one)) for one in labels]
     swept_parts = [
-        _Part(one.words, one.fingerprint, robustness_text(one), partial(draw_robustness, one)) for one in swept
+        _Part(one.words, one.fingerprint, robustness_text(one), partial(draw_robustness, one)) for one in panels
     ]
     rows = [row for panel in labels for row in label_rows(panel)]
     return [
         *_write("labels", _LABELS, label_parts, rows, results),
-        *_write("robustness", _ROBUSTNESS, swept_parts, robustness_rows(records), results),
+        *_write("robustness", _ROBUSTNESS, swept_parts, robustness_rows(sweeps), results),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ class RobustnessPanel:
 
 
 @dataclass(frozen=True)
-class _Swept:
+class Swept:
     """A run, its robustness.json, and the values behind it: of its clean queries, and of all conditions."""
 
     record: RunRecord
@@ -70,7 +70,7 @@ class _Swept:
     corrupted: Mapping[str, Any]
 
     @classmethod
-    def of(cls, record: RunRecord) -> _Swept | None:
+    def of(cls, record: RunRecord) -> Swept | None:
         found = read_robustness(record) if record.status == "done" else None
         if found is None:
             return None
@@ -82,31 +82,33 @@ class _Swept:
         return cls(record, found, clean, corrupted)
 
 
-def robustness_panels(records: Sequence[RunRecord]) -> list[RobustnessPanel]:
-    """Return what the sweeps of all runs found, a panel a test; a damaged one is left out with a warning."""
-    panels: dict[str, dict[str, list[_Swept]]] = defaultdict(lambda: defaultdict(list))
-    for swept in _sweeps(records):
+def sweeps_of(records: Sequence[RunRecord]) -> list[Swept]:
+    """Read the sweeps of all runs that have one; a damaged one is left out with a warning."""
+    found = []
+    for record in records:
+        try:
+            swept = Swept.of(record)
+        except DataError as error:
+            _LOG.warning("left out of the robustness tables: %s", error)
+            continue
+        if swept is not None:
+            found.append(swept)
+    return found
+
+
+def robustness_panels(sweeps: Sequence[Swept]) -> list[RobustnessPanel]:
+    """Return what sweeps found, a panel a test."""
+    panels: dict[str, dict[str, list[Swept]]] = defaultdict(lambda: defaultdict(list))
+    for swept in sweeps:
         run = swept.record.result
         panels[json.dumps([*run.place, run.spec.ties])][f"{run.method} {run.key}"].append(swept)
     return sorted((_panel(rows) for rows in panels.values()), key=lambda panel: (panel.title, panel.fingerprint))
 
 
-def _sweeps(records: Sequence[RunRecord], *, warn: bool = True) -> Iterator[_Swept]:
-    for record in records:
-        try:
-            swept = _Swept.of(record)
-        except DataError as error:
-            if warn:
-                _LOG.warning("left out of the robustness tables: %s", error)
-            continue
-        if swept is not None:
-            yield swept
-
-
-def robustness_rows(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
+def robustness_rows(sweeps: Sequence[Swept]) -> list[dict[str, Any]]:
     """Return one row a run, corruption and severity, the clean queries (severity 0) first."""
     rows = []
-    for swept in _sweeps(records, warn=False):
+    for swept in sweeps:
         record, found = swept.record, swept.found
         names = {name: getattr(record.result, name) for name in ("dataset", "protocol", "method", "key", "seed")}
         clean = {"corruption": "clean", "severity": 0, "level": None, **found["clean"]}
@@ -160,7 +162,7 @@ def _multiple(axes: Axes, rows: Sequence[RobustnessRow], name: str, severities: 
     axes.set_xticks([0, *severities])
 
 
-def _panel(rows: Mapping[str, Sequence[_Swept]]) -> RobustnessPanel:
+def _panel(rows: Mapping[str, Sequence[Swept]]) -> RobustnessPanel:
     first = next(iter(rows.values()))[0]
     corruptions: dict[str, list[int]] = defaultdict(list)
     for one in first.found["conditions"]:
@@ -174,7 +176,7 @@ def _panel(rows: Mapping[str, Sequence[_Swept]]) -> RobustnessPanel:
     return RobustnessPanel(*place, dict(corruptions), ordered, told)
 
 
-def _row(name: str, swept: Sequence[_Swept], corruptions: Mapping[str, Sequence[int]]) -> RobustnessRow:
+def _row(name: str, swept: Sequence[Swept], corruptions: Mapping[str, Sequence[int]]) -> RobustnessRow:
     columns: dict[str, Floats] = {}
     for metric in METRICS:
         columns[f"clean/{metric}"] = np.stack([one.clean[metric] for one in swept])

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bench.report.figures.style import CLASS_COLOURS, INK, MUTED, Drawn, finish, log_ticks, style
 from bench.report.tables.groups import Row
-from bench.runs.integrity import DamagedError, check_seal, read_json, verify
+from bench.runs.integrity import DamagedError, read_sealed, verify
 from bench.runs.store import RunRecord
 
 _LOG = logging.getLogger(__name__)
@@ -92,10 +92,9 @@ def draw_frontier(row: Row) -> Drawn | None:
 def _read_points(run: RunRecord) -> list[dict[str, str]]:
     folder = run.folder / "index"
     try:
-        facts = read_json(folder / FACTS)
+        facts = read_sealed(folder / FACTS)
     except FileNotFoundError:
         return []
-    check_seal(folder / FACTS, facts)
     if facts["run_digest"] != run.digest:
         raise DamagedError(f"{folder / FACTS} is of another run")
     with verify(folder / POINTS, facts["files"][POINTS]).open(encoding="utf-8", newline="") as file:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import one_bit_flipped
 
 from bench.data.audit.duplicates import Copies, load_copies, save_copies
 
@@ -20,10 +21,8 @@ def test_no_flipped_bit_of_kept_copies_and_no_other_name_is_taken(tmp_path: Path
     assert load_copies(path) is not None
     (tmp_path / "other.npz").write_bytes(whole)
     assert load_copies(tmp_path / "other.npz") is None
-    for bit in range(0, 8 * len(whole), 17):
-        data = bytearray(whole)
-        data[bit // 8] ^= 1 << bit % 8
-        path.write_bytes(data)
+    for damaged in one_bit_flipped(whole, 17):
+        path.write_bytes(damaged)
         found = load_copies(path)
         if found is not None:  # a bit of the archive that means nothing
             for name in ("group", "first", "second", "mirrored"):

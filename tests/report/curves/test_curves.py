@@ -18,7 +18,7 @@ from bench.files import packed_arrays
 from bench.report.curves.curves import write_curves
 from bench.report.curves.label_curves import label_panels, label_rows, label_text
 from bench.report.curves.reranked import Reranked, as_table
-from bench.report.curves.robustness_curves import robustness_panels, robustness_text
+from bench.report.curves.robustness_curves import robustness_panels, robustness_text, sweeps_of
 from bench.report.tables.frame import stem
 from bench.runs.integrity import FileWriter, write_sealed
 from bench.runs.robustness import ROBUSTNESS, VALUES
@@ -153,7 +153,7 @@ def test_a_run_that_lost_its_arrays_is_left_out_with_a_warning(budgets: Path, ca
     (random / VALUES).unlink()
     (pixels,) = budgets.glob("toy/loo/pixels/*/seed0")
     (pixels / "replicates.npz").write_bytes(b"no archive")
-    (panel,) = robustness_panels(all_runs(budgets))
+    (panel,) = robustness_panels(sweeps_of(all_runs(budgets)))
     assert [row.name for row in panel.rows] == ["hog"]
     (curves,) = label_panels(all_runs(budgets))
     assert list(curves.curves) == ["triplet"]
@@ -171,7 +171,7 @@ def test_a_drop_is_paired_and_its_interval_is_that_of_the_differences(tmp_path: 
     for seed in (0, 1):
         swept(run(tmp_path, "hog", 0.8, seed=seed))
     swept(run(tmp_path, "random", 0.8), loss=0.2)
-    (panel,) = robustness_panels(all_runs(tmp_path))
+    (panel,) = robustness_panels(sweeps_of(all_runs(tmp_path)))
     assert [row.name for row in panel.rows] == ["hog", "random"]
     assert set(panel.corruptions) == {"blur", "noise", "jpeg", "rotate", "crop"}
     hog = panel.rows[0]
@@ -188,7 +188,7 @@ def test_intervals_are_those_of_the_runs_scores_and_of_the_conditions_values(bud
     assert panel.curves["triplet"][-1].scores["map"] == estimate(measured_in(folders, "map"))
     folder = run(budgets, "hog", 0.8)
     swept(folder)
-    (robust,) = robustness_panels(all_runs(budgets))
+    (robust,) = robustness_panels(sweeps_of(all_runs(budgets)))
     values = np.load(folder / VALUES)["blur-2/map"]
     assert robust.rows[0].scores["blur-2/map"] == estimate(of_queries(values[None], LABELS))
 
@@ -204,7 +204,9 @@ def test_queries_with_nothing_to_find_are_told_under_every_table(budgets: Path) 
     hog = run(budgets, "hog", 0.8)
     swept(hog)
     records = all_runs(budgets)
-    assert "scored" not in label_text(label_panels(records)[0]) + robustness_text(robustness_panels(records)[0])
+    assert "scored" not in label_text(label_panels(records)[0]) + robustness_text(
+        robustness_panels(sweeps_of(records))[0]
+    )
     for folder in (record.folder for record in records):
         kept = dict(np.load(folder / "per_query.npz"))
         kept["map"][:6] = np.nan
@@ -213,7 +215,7 @@ def test_queries_with_nothing_to_find_are_told_under_every_table(budgets: Path) 
     records = all_runs(budgets)
     told = "**Queries**: 34 of 40 queries scored: 6 have nothing to find in the gallery"
     assert told in label_text(label_panels(records)[0])
-    assert told in robustness_text(robustness_panels(records)[0])
+    assert told in robustness_text(robustness_panels(sweeps_of(records))[0])
     values = np.array([0.5, np.nan, np.nan])
     assert "**Queries**: ALARM: only 1 of 3 queries scored" in as_table(
         [Reranked("none", values, values, values, 1)], 5
