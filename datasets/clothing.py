@@ -1,6 +1,6 @@
-"""Clothing: 3,781 colour photographs of clothes, of 10 kinds, as people took them of their own.
+"""Clothing: 3,781 colour photographs of clothes, of 10 kinds, laid out or hung up at home.
 
-Grigorev and 32 others 2020, https://github.com/alexeygrigorev/clothing-dataset-small: the ten most frequent kinds of
+Grigorev 2020, https://github.com/alexeygrigorev/clothing-dataset-small: the ten most frequent kinds of
 https://github.com/alexeygrigorev/clothing-dataset. Train 3,068, validation 341, test 372.
 """
 
@@ -43,12 +43,12 @@ class Clothing:
 
     upstream: ClassVar[GitHubCommit] = UPSTREAM
     card: ClassVar[Card] = Card(
-        what="Photographs of single pieces of clothing, laid out, hung up or worn, as people took them of their own.",
+        what="Photographs of single pieces of clothing, laid out or hung up at home.",
         images="3,781 photographs, most 400x533, colour",
         classes="10 kinds of clothing, 136 (skirt) to 928 (t-shirt) images of each",
         splits="train 3,068, validation 341, test 372",
         licence="CC0 1.0; free for any purpose",
-        source="Grigorev et al. 2020, https://github.com/alexeygrigorev/clothing-dataset-small at commit 11961516, "
+        source="Grigorev 2020, https://github.com/alexeygrigorev/clothing-dataset-small at commit 11961516, "
         "compared with git's digest",
         problems="imbalanced; the test part has 12 images of hat and of skirt, so that one query weighs much there; "
         "longsleeve, shirt and t-shirt overlap",

@@ -66,8 +66,9 @@ class Grocery:
         licence="MIT",
         source="Klasson et al. 2019, https://arxiv.org/abs/1901.00711, "
         "https://github.com/marcusklasson/GroceryStoreDataset at commit fc80ba90, compared with git's digest",
-        problems="several photographs of one crate or shelf follow each other, so that the nearest of the test part is "
-        "often the same scene; imbalanced (10 to 68 test images a product); cartons of one brand differ in a word",
+        problems="several photographs show the same crate or carton in the same place, so that the nearest one of the "
+        "test part is often of the same scene; imbalanced (10 to 68 test images a product); cartons of one brand "
+        "differ in a word",
     )
 
     def fetch(self, place: DataPlace) -> Path:
