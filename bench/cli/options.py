@@ -192,7 +192,10 @@ executors = together(
 data_root = option(
     "--data-root", metavar="DIR", envvar="SIMBENCH_DATA", help="Where data sets lie (also SIMBENCH_DATA)."
 )
-data_places = together(data_root, option("--image-size", metavar="N|HxW", help="Size that image files are resized to."))
+data_places = together(
+    data_root,
+    option("--image-size", metavar="N|HxW", help="Size of picture files for every method.  [default: each its own]"),
+)
 image_places = option(
     "--images",
     "places",

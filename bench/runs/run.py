@@ -137,6 +137,7 @@ class _Run:
     def result(self) -> RunResult:
         """Fit, embed, score, check and time the method, and save what a run leaves but for run.json."""
         spec, dataset, timer = self.spec, self.dataset, self.timer
+        _ = dataset.query.images.pixels  # of files: decoded here, and not in the time of what needs them first
         audited = self._audit()
         method, history = self._fit()
         with timer.stage("compile"):
