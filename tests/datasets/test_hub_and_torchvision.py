@@ -76,7 +76,7 @@ def test_parquet_files_give_parts_and_class_names(place: DataPlace, table: Calla
     assert collection.name == "hf-someone-zoo"
     assert collection.train.ids[7] == "train/00007"
     assert_shades(collection)
-    assert load("hf:someone/zoo", place, resize="pad").train.images.files.resize.mode == "pad"  # type: ignore[union-attr] # files
+    assert load("hf:someone/zoo", place, resize="pad").train.images.files.resize.mode == "pad"
 
 
 def test_class_names_come_from_the_readme_where_the_file_has_none(

@@ -25,8 +25,7 @@ from bench.data.decoding.cache import Entry, files_key, find_entry, keep_entry, 
 from bench.data.decoding.decode_image import HEIC, Range, Size, read_picture
 from bench.data.decoding.decode_journal import DecodeJournal
 from bench.data.decoding.image_source import Source, UnreadableImageError, name_of
-from bench.data.decoding.ordered_map import map_in_order
-from bench.data.decoding.worker_pool import WorkerPool
+from bench.data.decoding.worker_pool import WorkerPool, map_in_order
 from bench.environment import processors
 from bench.naming import did_you_mean, first_few
 

@@ -23,8 +23,7 @@ from bench.data.decoding import block, decode, decode_journal, image_source, wor
 from bench.data.decoding.decode import DecodeRecipe, decode_files
 from bench.data.decoding.decode_image import read_picture
 from bench.data.decoding.image_source import MOST, Piece
-from bench.data.decoding.ordered_map import map_in_order
-from bench.data.decoding.worker_pool import CRASHED
+from bench.data.decoding.worker_pool import CRASHED, map_in_order
 
 T = TypeVar("T")
 Paint = Callable[..., Path]
