@@ -14,14 +14,12 @@ from timm.models import PretrainedCfg
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contract import ImageShape, SimbenchError, UsageError
+from bench.contract import ImageShape, SimbenchError, Size, UsageError
 from bench.environment import user_path
 from bench.naming import did_you_mean
 from bench.plugins import encoder
 from bench.training.encoders.encoder import Encoder
 from bench.training.encoders.weight_files import hub_file, load_weights, read_weights
-
-Size = tuple[int, int]  # height, width
 
 
 def fit_to_input(pixels: Tensor, size: Size, *, mode: str, crop: float, squash: bool = False) -> Tensor:
@@ -185,19 +183,23 @@ class TimmEncoder(Encoder):
 
     standardises = True
 
-    def __init__(self, name: str, shape: ImageShape, dim: int, *, weights: str) -> None:
+    def __init__(self, name: str, shape: ImageShape, dim: int, *, weights: str, size: int | None = None) -> None:
         super().__init__()
-        self.backbone = Backbone(name, shape, weights=weights)
+        self.backbone = Backbone(name, shape, weights=weights, size=size)
         self.projection = nn.Linear(self.backbone.features, dim, bias=False)
         self.norm = nn.BatchNorm1d(dim)
         self._is_pretrained = weights != "none"
         self._still = False
 
     @classmethod
-    def make(cls, shape: ImageShape, dim: int, *, model: str, weights: str) -> TimmEncoder:
+    def make(cls, shape: ImageShape, dim: int, *, model: str, weights: str, size: int | None = None) -> TimmEncoder:
         if not model:
             raise UsageError("the encoder timm needs a model's name behind it, such as timm/resnet18")
-        return cls(model, shape, dim, weights=weights)
+        return cls(model, shape, dim, weights=weights, size=size)
+
+    @classmethod
+    def native_size(cls, model: str) -> Size | None:
+        return backbone_size(model) if model else None
 
     def pretrained(self) -> list[nn.Parameter]:
         return list(self.backbone.parameters()) if self._is_pretrained else []
@@ -218,6 +220,13 @@ class TimmEncoder(Encoder):
             features = self.backbone(x)
         out: Tensor = self.norm(self.projection(features))
         return out
+
+
+def backbone_size(name: str) -> Size:
+    """Return the (height, width) of the pictures that a model was trained on, 224x224 where timm does not say."""
+    config = timm.get_pretrained_cfg(name) or PretrainedCfg()
+    _, height, width = config.input_size or (3, 224, 224)
+    return int(height), int(width)
 
 
 def check_backbone(name: str) -> None:
