@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import Program
+from programs import COMMAND, Program
 
 from bench.runs.store import RunRecord, all_runs
 
@@ -30,11 +30,12 @@ WORDS = [
     "1",
     "--quiet",
 ]
+SHORT_EPOCHS = "import bench.training.batches; bench.training.batches._SHORTEST_EPOCH = 40"
 
 
 def start(folder: Path) -> Program:
     folder.mkdir(exist_ok=True)
-    return Program(WORDS, folder, {"SIMBENCH_CACHE": str(folder / "cache")})
+    return Program(WORDS, folder, {"SIMBENCH_CACHE": str(folder / "cache")}, code=f"{SHORT_EPOCHS}\n{COMMAND}")
 
 
 def finished(folder: Path) -> RunRecord:
