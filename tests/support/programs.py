@@ -33,6 +33,8 @@ _PRELOADED = [
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(_PRELOADED)
 COMMAND = "import bench.cli; bench.cli.main()"
+# The same where training must only take place: 20 batches an epoch instead of 200 where a pass is shorter.
+SHORT_EPOCHS = f"import bench.training.batches; bench.training.batches._SHORTEST_EPOCH = 20; {COMMAND}"
 
 
 class Program:
