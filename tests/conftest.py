@@ -14,7 +14,7 @@ from typing import Any
 import filelock
 import hypothesis
 import pytest
-from programs import SHORT_EPOCHS, run_simbench
+from programs import SHORT_EPOCHS, run_simbench, start_server
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -39,6 +39,12 @@ def pytest_xdist_auto_num_workers() -> int:
     from bench.environment import processors
 
     return processors() * 3 // 2
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server of programs where several processes are to share it."""
+    if config.getoption("numprocesses", None):
+        start_server()
 
 
 _NEEDS = {"training": {"digits_run", "three_runs", "digits", "project", "served"}, "browser": {"browser"}}
