@@ -63,7 +63,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_killed_twice_the_same_command_ends_with_the_trials_of_one_that_was_not(tmp_path: Path, site: Path) -> None:
-    words = ("tune", "-m", "mortal", "-d", "digits", "--trials", "3", "--epochs", "0.1", "--limit", "300")
+    words = ("tune", "-m", "mortal", "-d", "digits", "--trials", "3", "--epochs", "0.1", "--limit", "100")
     whole = simbench(tmp_path / "whole", site, *words)
     assert whole.returncode == 0, whole.stderr
     broken = tmp_path / "broken"
@@ -85,7 +85,7 @@ def test_killed_twice_the_same_command_ends_with_the_trials_of_one_that_was_not(
     # and `simbench run` takes the file that was written
     toml = broken / "runs" / "report" / "tuned" / "digits.toml"
     best = tomllib.loads(toml.read_text(encoding="utf-8"))["methods"]["mortal"]["power"]
-    ran = simbench(broken, site, "run", "-m", "mortal", "--limit", "300", "--config", str(toml), "--json")
+    ran = simbench(broken, site, "run", "-m", "mortal", "--limit", "100", "--config", str(toml), "--json")
     assert ran.returncode == 0, ran.stderr
     assert f'"power": {best}' in ran.stdout
 
