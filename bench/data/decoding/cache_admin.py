@@ -21,10 +21,12 @@ from bench.data.decoding.cache import (
     EXTRACTED,
     GALLERIES,
     PIXELS,
+    SUMS,
     UNDER_WAY,
     UNPACKED,
     crc_of,
     locked,
+    problem_of_sums,
     read_facts,
 )
 
@@ -86,16 +88,22 @@ def _item(kind: Kind, folder: Path) -> CacheItem:
 
 def _plain_item(kind: Kind, place: Path) -> CacheItem:
     """Return what carries no facts of its own: the files of an archive, an audit, a gallery; it is made again."""
-    files = [path for path in (place.rglob("*") if place.is_dir() else [place]) if path.is_file()]
+    found = place.rglob("*") if place.is_dir() else [place]
+    files = [path for path in found if path.is_file() and path.parent.name != SUMS]
     taken = sum(path.stat().st_size for path in files)
     used = max(path.stat().st_mtime for path in (place, *files))
     return CacheItem(kind, place, place.name, len(files) if kind == "extracted" else 0, taken, used)
 
 
 def problem_of(item: CacheItem) -> str | None:
-    """Return what is wrong with an entry, or None if every checksum holds."""
-    if item.kind in ("under way", "extracted", "audit", "gallery"):  # checked if resumed, or without sums
+    """Return what is wrong with a folder's files, or None if every checksum holds.
+
+    Audits and galleries have digests of their own, which those who write them compare.
+    """
+    if item.kind in ("under way", "audit", "gallery"):  # the first is checked where it is resumed
         return None
+    if item.kind == "extracted":  # without any: compared with what was published when it is read
+        return (problem_of_sums(item.folder) or None) if (item.folder / SUMS).is_dir() else None
     try:
         facts = read_facts(item.folder)
         if item.kind == "unpacked":
