@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
+from bench.contract import DataError
 from bench.data.decoding.cache import (
     AUDITS,
     BY_FILES,
@@ -147,7 +148,10 @@ def to_prune(item: Sequence[CacheItem], *, everything: bool, days: float | None,
 
 
 def remove(item: CacheItem, cache: Path) -> bool:
-    """Remove an entry; whoever maps it keeps its pages. Returns False for one that another process is writing."""
+    """Remove an entry; whoever maps it keeps its pages. Returns False for one that another process is writing.
+
+    Raises DataError where it may not be removed.
+    """
     holding: AbstractContextManager[object] = nullcontext()
     if item.kind == "under way":
         holding = locked(cache, item.key, wait=False)
@@ -158,6 +162,8 @@ def remove(item: CacheItem, cache: Path) -> bool:
             shutil.rmtree(item.folder) if item.folder.is_dir() else item.folder.unlink()
     except TimeoutError:
         return False
+    except OSError as error:
+        raise DataError(f"{item.folder}: cannot be removed ({error.strerror or error})") from error
     if item.kind == "decoded":
         for alias in (cache / DECODED / BY_FILES).glob("*"):
             if alias.read_text("ascii", "replace").partition(" ")[0] == item.key:
