@@ -19,7 +19,7 @@ from bench.principal_components import PrincipalComponents, fit_components
 from bench.training.batches import in_chunks
 from bench.training.embedder import EmbeddingNetwork
 from bench.training.encoders.encoder import WEIGHT_WORDS
-from bench.training.encoders.timm import Backbone, check_backbone
+from bench.training.encoders.timm import Backbone, backbone_size, check_backbone
 from bench.training.precision import Precision, mixed_precision
 
 _TRACE = 1e-6  # keeps the mean vector itself from having no direction; a feature of a unit vector is some 1e-2
@@ -58,6 +58,10 @@ class Pretrained:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not self.center and (self.pca is not None or self.whiten):
             raise ValueError("principal components are taken around the mean: pca and whiten need center=true")
+
+    @property
+    def native_size(self) -> tuple[int, int]:
+        return backbone_size(self.model)
 
     def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         torch.manual_seed(run.seed)  # for weights=none

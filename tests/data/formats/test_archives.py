@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.contract import DataError
-from bench.data.formats.archives import members, read_members, unpack_archive
+from bench.data.formats.archives import git_tree, members, read_members, unpack_archive
 
 Zipped = Callable[[Path, Mapping[str, bytes]], bytes]
 OUTSIDE = ["../evil.png", "a/../../evil.png", "/tmp/evil.png", "C:/evil.png", "..\\evil.png"]
@@ -153,3 +153,9 @@ def test_unpacked_members_are_compared_when_they_are_used_again(
     assert len(told) == 3
     assert all("a damaged cache entry (" in line and line.endswith(f"unpacking {path} again") for line in told)
     assert "good.png: not what was unpacked" in told[0]
+
+
+def test_the_digest_of_an_archives_files_is_what_git_says_of_the_commit(tmp_path: Path, zipped: Zipped) -> None:
+    files = {"z": b"", "a/b/y": b"three", "a.b": b"two", "a/x.txt": b"one"}  # git puts a.b before a, which sorts as a/
+    zipped(tmp_path / "a.zip", {f"pets-c0ffee/{name}": content for name, content in files.items()})
+    assert git_tree(tmp_path / "a.zip") == "08dd3434611a81a228d2db39b21bcba8c29a8687"  # git rev-parse HEAD^{tree}
