@@ -49,6 +49,15 @@ class Encoder(nn.Module):
 
     def hold(self, still: bool) -> None:
         """Keep pretrained weights still, with no gradient computed for them, or let them move."""
+        for parameter in self.pretrained():
+            parameter.requires_grad_(not still)
+
+    def parts(self) -> tuple[nn.Module, nn.Module] | None:
+        """Return the pretrained part and the new one behind it, which make up ``forward``; None where there are no two.
+
+        While the first stands still, its features of an image stay the same, and need not be computed twice.
+        """
+        return None
 
 
 def build_encoder(name: str, shape: ImageShape, dim: int, *, weights: str = "pretrained") -> Encoder:

@@ -182,7 +182,6 @@ class TimmEncoder(Encoder):
         self.projection = nn.Linear(self.backbone.features, dim, bias=False)
         self.norm = nn.BatchNorm1d(dim)
         self._is_pretrained = weights != "none"
-        self._still = False
 
     @classmethod
     def make(cls, shape: ImageShape, dim: int, *, model: str, weights: str) -> TimmEncoder:
@@ -193,8 +192,8 @@ class TimmEncoder(Encoder):
     def pretrained(self) -> list[nn.Parameter]:
         return list(self.backbone.parameters()) if self._is_pretrained else []
 
-    def hold(self, still: bool) -> None:
-        self._still = still and self._is_pretrained
+    def parts(self) -> tuple[nn.Module, nn.Module] | None:
+        return (self.backbone, nn.Sequential(self.projection, self.norm)) if self._is_pretrained else None
 
     def train(self, mode: bool = True) -> TimmEncoder:
         super().train(mode)
@@ -205,9 +204,7 @@ class TimmEncoder(Encoder):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._still):
-            features = self.backbone(x)
-        out: Tensor = self.norm(self.projection(features))
+        out: Tensor = self.norm(self.projection(self.backbone(x)))
         return out
 
 
