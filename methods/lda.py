@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench import RunContext, Split, method
 from bench.principal_components import PrincipalComponents, principal_axes
-from bench.training.features import Extraction, FeatureMethod
+from bench.training.features import Extraction
 from bench.training.trained import retrieval_map
 
-if TYPE_CHECKING:
-    from bench.contract import Labels
+from ._features import FeatureMethod
 
 _TRIED = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -89,7 +88,7 @@ class Scatters:
     ledoit_wolf: float
 
     @classmethod
-    def of(cls, vectors: Tensor, labels: Labels) -> Scatters:
+    def of(cls, vectors: Tensor, labels: NDArray[np.int64]) -> Scatters:
         """Take them from float ``(n, d)`` with labels ``(n,)``."""
         exact = vectors.double()
         number = torch.from_numpy(np.unique(labels, return_inverse=True)[1])

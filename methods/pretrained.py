@@ -16,7 +16,9 @@ from torch.nn import functional as F
 from bench import RunContext, Split, method
 from bench.principal_components import PrincipalComponents, fit_components
 from bench.training.batches import in_chunks
-from bench.training.features import AT_ONCE, FeatureMethod
+from bench.training.features import AT_ONCE
+
+from ._features import FeatureMethod
 
 
 @method

@@ -1,13 +1,12 @@
 """Features of a backbone that never moves: every image, and some augmented views of it, computed once and kept.
 
-What is behind the backbone is then trained on them as it would be behind it, in seconds instead of minutes; or, by
-`FeatureMethod`, worked out from them in closed form.
+What is behind the backbone is then trained on them as it would be behind it, in seconds instead of minutes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,24 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contract import ImageShape, RunContext, Split
-from bench.options import file_option
-from bench.principal_components import PrincipalComponents
+from bench.contract import RunContext, Split
 from bench.training.augment import UNCHANGED, Augmentation
 from bench.training.batches import Features, to_unit_float
-from bench.training.embedder import EmbeddingNetwork
-from bench.training.encoders.encoder import WEIGHT_WORDS
-from bench.training.encoders.timm import Backbone, check_backbone
 from bench.training.precision import Precision, mixed_precision
 
 if TYPE_CHECKING:
     from bench.contract import Labels
 
-PHASE = "0-features"  # of the history: what they cost belongs to the training
+FEATURES = "0-features"  # of the history: what they cost belongs to the training
 
 AT_ONCE = 16  # images: batches of 128 photographs leave a CPU's cache and take 1.8 times as long an image
 _SAVED = 128 * AT_ONCE  # images between checkpoints: about a minute on a CPU
-_TRACE = 1e-6  # keeps the mean vector itself from having no direction; a feature of a unit vector is some 1e-2
 _LARGEST = 2**30  # bytes of 32-bit numbers, from where on 16 bits of each are kept
 
 
@@ -93,7 +86,7 @@ class Extraction:
         for at, view in enumerate(views):
             for start in range(0, len(split), _SAVED):
                 rows = np.arange(start, min(start + _SAVED, len(split)), dtype=np.int64)
-                piece = self._piece(f"{PHASE}-{name}-{view.number}-{start}", split, rows, view)
+                piece = self._piece(f"{FEATURES}-{name}-{view.number}-{start}", split, rows, view)
                 if held is None:
                     held = _room(piece, len(views), len(split))
                 held[at, start : start + len(rows)] = piece
@@ -106,7 +99,7 @@ class Extraction:
     def record(self) -> None:
         """Write what it took as a row of the history."""
         spent = {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3)}
-        self.run.history.add({"phase": PHASE, "epoch": 0, "step": 0, **spent})
+        self.run.history.add({"phase": FEATURES, "epoch": 0, "step": 0, **spent})
 
     def _piece(self, key: str, split: Split, rows: Labels, view: View) -> Tensor:
         """Return the features of some images in one view, from the run's checkpoints where they are there."""
@@ -139,63 +132,3 @@ def _room(like: Tensor, views: int, rows: int) -> Tensor:
     size = (views, rows, like.shape[1])
     short = like.dtype == torch.float32 and 4 * views * rows * like.shape[1] > _LARGEST
     return torch.empty(size, dtype=torch.float16 if short else like.dtype)
-
-
-@dataclass
-class FeatureMethod:
-    """A method whose vector is an affine map of a model's pooled features at unit length; ``fit`` finds ``components``.
-
-    model, weights, size: see ``Backbone``. precision: what the network runs in; "auto" is over twice as fast where
-    there is hardware for it, at a cosine of .999 to float32, whose vectors differ between machines by rounding only.
-    """
-
-    model: str = "tf_efficientnet_lite0"
-    weights: str = file_option("pretrained", words=WEIGHT_WORDS)
-    size: int | None = None
-    precision: Precision = "float32"
-
-    def __post_init__(self) -> None:
-        check_backbone(self.model)
-        if self.size is not None and self.size < 1:
-            raise ValueError(f"size must be at least 1, got {self.size}")
-
-    def prepare(self, shape: ImageShape, run: RunContext) -> None:
-        """Make the backbone, on the run's device."""
-        torch.manual_seed(run.seed)  # for weights=none
-        self.backbone = Backbone(self.model, shape, weights=self.weights, size=self.size)
-        self.backbone.to(run.device).eval()
-        height, width = self.backbone.input_size
-        run.log(f"{self.model} at {height}x{width} pixels: {self.backbone.features} features an image")
-
-    def embed(self, pixels: Tensor) -> Tensor:
-        return torch.cat([self.embed_at_once(part) for part in torch.split(pixels, AT_ONCE)])
-
-    def embed_at_once(self, pixels: Tensor) -> Tensor:
-        """Return what ``embed`` does without taking the batch apart."""
-        return self.components(self.unit_features(pixels)) + _TRACE
-
-    def unit_features(self, pixels: Tensor) -> Tensor:
-        """Return unit vectors float32 ``(n, features)``: before centring, so that every image weighs the same in it."""
-        with mixed_precision(pixels.device, self.precision):
-            features = self.backbone(pixels)
-        return F.normalize(features.float(), dim=1)
-
-    def network(self) -> nn.Module:
-        return EmbeddingNetwork(self.embed_at_once, self.backbone)
-
-    def count_parameters(self) -> int:
-        return sum(p.numel() for p in self.backbone.parameters()) + self.components.count_parameters()
-
-    def state(self) -> Mapping[str, Tensor]:
-        named = {"backbone": self.backbone.state_dict(), "whitening": self.components.state()}
-        return {f"{part}.{name}": tensor for part, tensors in named.items() for name, tensor in tensors.items()}
-
-    def restore(self, state: Mapping[str, Tensor], shape: ImageShape, device: torch.device) -> None:
-        self.backbone = Backbone(self.model, shape, weights="none", size=self.size)
-        self.backbone.load_state_dict(_part(state, "backbone."))
-        self.backbone.to(device).eval()
-        self.components = PrincipalComponents.restored(_part(state, "whitening.")).to(device)
-
-
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}

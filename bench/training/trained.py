@@ -53,7 +53,7 @@ class TrainedMethod(Generic[H]):
     encoder: one of ``simbench list encoders``; timm/<model> starts from ``weights`` (pretrained, none, or a file),
     stands still for the share ``freeze_fraction`` of the training and then moves at ``backbone_lr_mult`` times ``lr``.
     Where it never moves (1), each training image is put through it ``views`` times, once as it is and the others
-    augmented, and all steps are taken on these features.
+    augmented, and all steps are taken on these features. hidden: width of a hidden layer between them and the vector.
     samples_per_class: images of a class that a batch is to hold. ema_decay: of the weights' moving average, 0 for none.
     patience: epochs without a better validation map before training stops. compile: torch.compile the encoder.
     """
@@ -63,6 +63,7 @@ class TrainedMethod(Generic[H]):
     freeze_fraction: float = 0.2
     views: int = 4
     backbone_lr_mult: float = 0.1
+    hidden: int = 0
     embedding_dim: int = 128
     epochs: float = 14.0
     batch_size: int = 128
@@ -95,7 +96,7 @@ class TrainedMethod(Generic[H]):
         for name in ("freeze_fraction", "warmup_fraction", "ema_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be a share in [0, 1], got {getattr(self, name)}")
-        for name in ("weight_decay", "grad_clip", "backbone_lr_mult"):
+        for name in ("weight_decay", "grad_clip", "backbone_lr_mult", "hidden"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
@@ -162,7 +163,8 @@ class TrainedMethod(Generic[H]):
     def build(self, shape: ImageShape, classes: int, *, device: torch.device, weights: str, decoding: bool) -> None:
         """Make the modules, with random or pretrained weights; decoding: whether a trained decoder is among them."""
         self.classes = classes
-        self.embedder = Embedder(self.encoder, shape, self.embedding_dim, weights=weights).to(device)
+        embedder = Embedder(self.encoder, shape, self.embedding_dim, weights=weights, hidden=self.hidden)
+        self.embedder = embedder.to(device)
         self.head = self.make_head(classes).to(device)
 
     @property

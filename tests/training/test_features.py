@@ -21,7 +21,7 @@ from bench.runs.fitting import MemoryHistory
 from bench.training.augment import Augmentation
 from bench.training.batches import Batches, Features, to_unit_float
 from bench.training.checkpoints import FolderCheckpoints
-from bench.training.features import PHASE, Extraction, FrozenFeatures, View, views_of
+from bench.training.features import FEATURES, Extraction, FrozenFeatures, View, views_of
 from bench.training.phases import plan_epochs
 from bench.training.trained import Job
 
@@ -67,7 +67,7 @@ def head_on(weights: Path, name: str = "softmax", **options: Any) -> Any:
 
 def rows_of(run: RunContext) -> list[dict[str, Any]]:
     """The epochs, without what a clock says."""
-    rows = [dict(row) for row in run.history.rows() if row["phase"] != PHASE]
+    rows = [dict(row) for row in run.history.rows() if row["phase"] != FEATURES]
     return [{name: value for name, value in row.items() if "seconds" not in name} for row in rows]
 
 
@@ -80,16 +80,18 @@ def assert_same_training(one: Any, other: Any, rows: list[dict[str, Any]], other
         torch.testing.assert_close(tensor, state[name], atol=1e-4, rtol=1e-3, msg=name)
 
 
-@pytest.mark.parametrize("name", ["softmax", "triplet"])
-def test_a_head_on_features_learns_what_it_learns_behind_the_backbone(tmp_path: Path, weights: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "hidden"), [("softmax", 0), ("triplet", 12)])
+def test_a_head_on_features_learns_what_it_learns_behind_the_backbone(
+    tmp_path: Path, weights: Path, name: str, hidden: int
+) -> None:
     train, validation = made(24), made(10, 1)
-    quick, slow = head_on(weights, name, augment="none"), head_on(weights, name, augment="none")
+    quick, slow = (head_on(weights, name, augment="none", hidden=hidden) for _ in range(2))
     slow.uses_pixels = True  # as a method whose loss looks at images: each step goes through the backbone
     runs = context(tmp_path / "quick"), context(tmp_path / "slow")
     quick.fit(train, validation, runs[0])
     slow.fit(train, validation, runs[1])
     assert_same_training(quick, slow, rows_of(runs[0]), rows_of(runs[1]))
-    assert [row["phase"] for row in runs[1].history.rows()].count(PHASE) == 0
+    assert [row["phase"] for row in runs[1].history.rows()].count(FEATURES) == 0
 
 
 class Live(Features):
@@ -157,7 +159,7 @@ def test_a_killed_extraction_goes_on_where_it_stopped_and_counts_its_time(
     assert backbone.seen == 200 - 164  # four pieces of the first view and two of the second were there
     again.record()
     (row,) = run.history.rows()
-    assert (row["phase"], row["step"]) == (PHASE, 0)
+    assert (row["phase"], row["step"]) == (FEATURES, 0)
     assert float(row["seconds"]) == pytest.approx(again.seconds, abs=1e-3)
     assert again.seconds > 0
 
@@ -210,6 +212,6 @@ def test_a_budget_in_seconds_pays_for_the_features_too(tmp_path: Path) -> None:
     plans = []
     for spent in (0.0, 60.0, 1000.0):
         run = context(tmp_path / str(spent), Budget(seconds=100.0))
-        run.history.add({"phase": PHASE, "epoch": 0, "step": 0, "seconds": spent})
+        run.history.add({"phase": FEATURES, "epoch": 0, "step": 0, "seconds": spent})
         plans.append(plan_epochs({"1-encoder": 14.0}, run, lambda: {"1-encoder": 1.0})["1-encoder"])
     assert plans == pytest.approx([90.0, 36.0, 9.0])  # a tenth of the budget is the head's in any case

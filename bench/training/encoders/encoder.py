@@ -43,6 +43,10 @@ class Encoder(nn.Module):
             raise UsageError(f"the encoder {cls.__name__} has no models to choose from, got {model!r}")
         return cls(shape, dim)
 
+    def add_hidden(self, width: int) -> None:
+        """Put a hidden layer behind the pretrained part. Raises UsageError where, as by default, there is no place."""
+        raise UsageError(f"the encoder {type(self).__name__} has no place for a hidden layer of {width}; say hidden=0")
+
     def pretrained(self) -> list[nn.Parameter]:
         """Return the parameters that were trained elsewhere; none by default."""
         return []
@@ -60,14 +64,17 @@ class Encoder(nn.Module):
         return None
 
 
-def build_encoder(name: str, shape: ImageShape, dim: int, *, weights: str = "pretrained") -> Encoder:
+def build_encoder(name: str, shape: ImageShape, dim: int, *, weights: str = "pretrained", hidden: int = 0) -> Encoder:
     """Return a fresh encoder for images of ``shape`` by its name, or ``name/model`` where it has models, as timm's has.
 
-    weights: as ``Encoder.make`` takes them. Raises UsageError with the likeliest name if there is none.
+    weights: as ``Encoder.make`` takes them. hidden: width of a hidden layer, 0 for none.
+    Raises UsageError with the likeliest name if there is none.
     """
     plugin, _, model = name.partition("/")
     cls = get_plugin(ENCODER, plugin)
     if not issubclass(cls, Encoder):
         raise MethodError(f"the encoder {plugin} is no subclass of bench.Encoder")
     made: Encoder = cls.make(shape, dim, model=model, weights=weights)
+    if hidden:
+        made.add_hidden(hidden)
     return made

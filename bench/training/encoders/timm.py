@@ -168,7 +168,9 @@ class Backbone(nn.Module):
 
 @encoder
 class TimmEncoder(Encoder):
-    """``timm/<model>``: a timm model's pooled features, projected linearly to ``dim`` and batch-normalised.
+    """``timm/<model>``: a timm model's pooled features, projected to ``dim`` and batch-normalised.
+
+    The projection is linear, or has one hidden layer with batch norm and ReLU.
 
     weights: as ``Backbone`` takes them. Pretrained batch norms keep the statistics they came with: batches of a few
     images would only blur them. It standardises and resizes pixels as its own model was trained.
@@ -179,7 +181,7 @@ class TimmEncoder(Encoder):
     def __init__(self, name: str, shape: ImageShape, dim: int, *, weights: str) -> None:
         super().__init__()
         self.backbone = Backbone(name, shape, weights=weights)
-        self.projection = nn.Linear(self.backbone.features, dim, bias=False)
+        self.projection: nn.Module = nn.Linear(self.backbone.features, dim, bias=False)
         self.norm = nn.BatchNorm1d(dim)
         self._is_pretrained = weights != "none"
 
@@ -188,6 +190,10 @@ class TimmEncoder(Encoder):
         if not model:
             raise UsageError("the encoder timm needs a model's name behind it, such as timm/resnet18")
         return cls(model, shape, dim, weights=weights)
+
+    def add_hidden(self, width: int) -> None:
+        layers = [nn.Linear(self.backbone.features, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
+        self.projection = nn.Sequential(*layers, nn.Linear(width, self.norm.num_features, bias=False))
 
     def pretrained(self) -> list[nn.Parameter]:
         return list(self.backbone.parameters()) if self._is_pretrained else []
