@@ -63,7 +63,7 @@ class LDA(FeatureMethod):
 
     def _chosen(self, scatters: Scatters, vectors: Tensor, labels: Tensor) -> float:
         """Return the shrinkage with the best map over unit vectors that no scatter is taken from."""
-        if len(labels) == 0 or len(labels.unique()) == len(labels):
+        if len(labels) == 0 or int(torch.bincount(labels).max()) == 1:
             return scatters.ledoit_wolf
         scores = {
             tried: retrieval_map(F.normalize(scatters.components(tried, self.dims)(vectors), dim=1), labels)

@@ -119,8 +119,7 @@ def test_a_head_on_augmented_views_learns_what_it_learns_behind_the_backbone(
     compute = type(slow).features
 
     def live(self: Any, job: Job) -> FrozenFeatures:
-        found = compute(self, job)
-        assert found is not None
+        found: FrozenFeatures = compute(self, job)
         features = Live(torch.zeros(1, 1, 1))
         object.__setattr__(features, "backbone", self.embedder.encoder.backbone)
         object.__setattr__(features, "split", train)
