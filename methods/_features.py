@@ -13,7 +13,7 @@ from bench import ImageShape, RunContext, file_option
 from bench.principal_components import PrincipalComponents
 from bench.training.embedder import EmbeddingNetwork
 from bench.training.encoders.encoder import WEIGHT_WORDS
-from bench.training.encoders.timm import Backbone, check_backbone
+from bench.training.encoders.timm import Backbone, backbone_size, check_backbone
 from bench.training.features import AT_ONCE
 from bench.training.precision import Precision, mixed_precision
 
@@ -37,6 +37,10 @@ class FeatureMethod:
         check_backbone(self.model)
         if self.size is not None and self.size < 1:
             raise ValueError(f"size must be at least 1, got {self.size}")
+
+    @property
+    def native_size(self) -> tuple[int, int]:
+        return backbone_size(self.model)
 
     def prepare(self, shape: ImageShape, run: RunContext) -> None:
         """Make the backbone, on the run's device."""

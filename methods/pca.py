@@ -26,6 +26,7 @@ class PCA:
 
     embedding_dim: int = 128
     whiten: bool = False
+    size: int | None = None
 
     uses_labels = False
     baseline = "floor"

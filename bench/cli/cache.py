@@ -45,7 +45,8 @@ def list_kept(folder: Path) -> None:
     for one in found:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used))
         click.echo(
-            f"{one.key[:12]}  {one.kind:9}  {one.images:9,} images  {_size(one.bytes):>9}  used {used}  {one.what}"
+            f"{one.key[:12]}  {one.kind:9}  {one.images:9,} images  {one.size:>9}  {_size(one.bytes):>9}  used {used}  "
+            f"{one.what}"
         )
     click.echo(f"{len(found)} entries, {_size(sum(one.bytes for one in found))} in {folder}")
 

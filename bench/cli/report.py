@@ -36,7 +36,7 @@ _TARGET = 3_000_000  # bytes of a page for a suite of runs
     default="pca",
     help="How embeddings are laid out; umap needs the extra umap.",
 )
-@options.data_places
+@options.data_root
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only where the page is.")
 @options.configuration
 def report(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import Given, configuration, data_places, folders, hardware, option
+from bench.cli.options import Given, configuration, data_root, folders, hardware, option
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal, fitted, terminal_width
 from bench.contract import SimbenchError, UsageError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("targets", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @option("-d", "--dataset", metavar="NAME|PATH", help="The runs' images, where their data set's name does not say it.")
 @hardware
-@data_places
+@data_root
 @folders
 @click.option("--force", is_flag=True, help="Sweep again what is finished.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
@@ -54,16 +54,16 @@ def robustness(
     settings, terminal = checked.settings, Terminal(quiet=quiet)
     ensure_writable(settings.report)
     device, threads = machine(settings)
-    loaded: dict[str, Dataset] = {}  # the runs of one data set follow each other: one is enough
+    loaded: dict[tuple[object, ...], Dataset] = {}  # runs of the same pictures follow each other: one is enough
 
     def queries(record: RunRecord) -> Split:
         from bench.runs.loaded_run import images_of
 
-        fingerprint = record.result.spec.fingerprint
-        if fingerprint not in loaded:
+        key = (record.result.spec.fingerprint, record.result.spec.resize)
+        if key not in loaded:
             loaded.clear()
-            loaded[fingerprint] = images_of(record, checked, terminal.progress, cache_folder(), where=dataset)
-        return loaded[fingerprint].query
+            loaded[key] = images_of(record, checked, terminal.progress, cache_folder(), where=dataset)
+        return loaded[key].query
 
     pairs = [(record, lambda record=record: queries(record)) for record in records]
     failed = sweep_all(pairs, device, threads, terminal, force=force, debug=given.debug)

@@ -88,7 +88,7 @@ def run(
     simbench run -m arcface -d fashionmnist --protocol loo
     simbench run -m '*' -d fashionmnist --seeds 0,1,2 --budget 5m
     simbench run -m pretrained -d fashionmnist --protocol unseen --split-seeds 0..9
-    simbench run -m arcface -d ~/pictures --image-size 96           one subfolder a class
+    simbench run -m arcface -d ~/pictures                           one subfolder a class
     simbench run -m arcface -o margin=0.4 -o arcface.scale=20 --dry-run
     simbench run -m triplet -d digits --protocol loo --labels-per-class 5
     simbench run -m triplet -o encoder=timm/wide_resnet50_2 --augment trivial --lr 3e-4

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import Given, configuration, data_places, hardware, label_folders, option
+from bench.cli.options import Given, configuration, data_root, hardware, label_folders, option
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
@@ -47,7 +47,7 @@ class _Asked:
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("-d", "--dataset", metavar="NAME|PATH", help="The run's data set, for --save.  [default: by its name]")
 @hardware
-@data_places
+@data_root
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
 @configuration
 def search(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import Given, configuration, data_places, folders, hardware, image_places, option
+from bench.cli.options import Given, configuration, data_root, folders, hardware, image_places, option
 from bench.cli.report import opener
 from bench.cli.run import machine
 from bench.cli.terminal import Terminal
@@ -38,7 +38,7 @@ _EXTRA = "the search page needs more packages: pip install 'simbench-retrieval[s
 @image_places
 @click.option("--no-images", is_flag=True, help="Do not look for the images: no pictures of what is found.")
 @hardware
-@data_places
+@data_root
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the address.")
 @configuration
 def serve(

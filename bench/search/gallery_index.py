@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from bench.contract import Progress
 from bench.data.decoding.cache import GALLERIES
 from bench.data.decoding.image_source import UnreadableImageError
-from bench.data.decoding.ordered_map import map_in_order
+from bench.data.decoding.worker_pool import map_in_order
 from bench.evaluation.ranking.arrays import Ints, Vectors
 from bench.files import digest_of_arrays, write_bytes
 from bench.runs.loaded_run import TrainedRun

@@ -39,7 +39,7 @@ from bench.registry import Plugin, find_plugins, get_plugin, refuse, refused
 from bench.runs.fitting import brought_by
 from bench.runs.provenance import provenance
 from bench.runs.run import execute
-from bench.runs.run_plan import chosen_data, load_collection
+from bench.runs.run_plan import as_in_run, chosen_data, load_collection
 from bench.runs.sources import of_own_code
 from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, write_run
 from bench.suites.expansion import SuiteCell
@@ -227,8 +227,8 @@ def _loaded(job: Mapping[str, Any], place: Workplace) -> SuiteCell:
     spec = from_jsonable(RunSpec, job["spec"], "spec")
     cache = place.cache or Path(".")
     collection = load_collection(job["word"], Config(settings, datasets=job["datasets"]), no_progress, cache)
-    data = chosen_data(collection, settings, place.cache)
-    if data.fingerprint != spec.fingerprint:
+    data = as_in_run(chosen_data(collection, settings, place.cache), spec)
+    if data is None:
         raise DataError(f"{job['word']}: other images or labels here than where the suite was started")
     return SuiteCell(spec, job["seed"], data, job["word"], settings)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from bench.contract import DataError, Dataset, RunSpec, UsageError, Workplace
+from bench.contract import DataError, Dataset, RunSpec, UsageError, Workplace, to_jsonable
 from bench.runs.artifacts import read_history
 from bench.runs.integrity import read_sealed
 from bench.runs.provenance import cpu_name
@@ -63,13 +63,13 @@ def predict(
     """
     home = trial_place(place).root
     known, tried = _by_kind(all_runs(place.root), place), _by_kind(all_runs(home), place)
-    cuts: dict[tuple[str, str], Dataset] = {}
+    cuts: dict[tuple[object, ...], Dataset] = {}
     trials: list[SuiteCell | None] = []  # one a cell; None where its own kind's runs say it all
     for cell in cells:
         if any(_peak(record) for record in known.get(_kind(cell.spec), [])):
             trials.append(None)
             continue
-        where = (cell.spec.fingerprint, cell.spec.protocol)
+        where = (cell.spec.fingerprint, cell.spec.protocol, cell.spec.resize)
         if where not in cuts:
             cuts[where] = small(cell)
         trials.append(_trial_of(cell, cuts[where]))
@@ -229,7 +229,8 @@ def _by_kind(records: Iterable[RunRecord], place: Workplace) -> dict[str, list[R
 def _kind(spec: RunSpec) -> str:
     """Return what decides a run's cost, but for its epochs."""
     views = [spec.engine, spec.mirror_test, spec.deterministic]
-    facts = [spec.protocol, spec.method, spec.fingerprint, dict(spec.options), *views, spec.budget.phases]
+    data = [spec.protocol, spec.fingerprint, to_jsonable(spec.resize)]
+    facts = [*data, spec.method, dict(spec.options), *views, spec.budget.phases]
     return json.dumps(facts, sort_keys=True, default=list)
 
 

@@ -161,7 +161,8 @@ class _Trials:
         settings = replace(cell.settings, limit=trial_limit(cell))
         config, cache = replace(self.config, settings=settings), self.place.cache or Path(".")
         collection = load_collection(cell.word, config, self.place.progress, cache)
-        return chosen_data(collection, settings, self.place.cache)
+        data = chosen_data(collection, settings, self.place.cache)
+        return data if (size := cell.spec.resize) is None else data.at((size.height, size.width))
 
     def run(self, cells: Sequence[SuiteCell]) -> Mapping[Path, str]:
         """Run trials, and return why they failed for those that did, by folder."""

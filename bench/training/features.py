@@ -38,6 +38,12 @@ class View:
     augmentation: Augmentation = UNCHANGED
     seed: int = 0
 
+    def frozen(self, head: nn.Module, train: Split, validation: Split, views: Sequence[View]) -> FrozenFeatures:
+        """Return the features of all that is learnt from, with the head to train; what they took is in the history."""
+        found = FrozenFeatures(head, self.of(train, "train", views), self.of(validation, "validation"))
+        self.record()
+        return found
+
     def of(self, split: Split, rows: Labels) -> Tensor:
         """Return some of a split's images, uint8 ``(k, height, width, channels)``; the same for the same rows."""
         pixels = torch.from_numpy(split.images.take(rows))

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contract import ImageShape, RunContext, Split, uses_labels
+from bench.contract import ImageShape, RunContext, Size, Split, uses_labels
 from bench.options import file_option, plugin_option, tunable
 from bench.plugins import ENCODER
 from bench.registry import require_known
 from bench.training.augment import Augment, Augmentation
 from bench.training.batches import Batch, Batches
 from bench.training.embedder import Embedder, EmbeddingNetwork
-from bench.training.encoders.encoder import WEIGHT_WORDS
+from bench.training.encoders.encoder import WEIGHT_WORDS, encoder_size
 from bench.training.features import Extraction, FrozenFeatures, views_of
 from bench.training.phase import Group, Optimization, Optimizer, Phase, Schedule
 from bench.training.phases import Stage, run_stages
@@ -50,10 +50,12 @@ class TrainedMethod(Generic[H]):
     batch's raw vectors into named scalars; ``validation_metrics`` adds numbers to the
     validation. Everything else is the same for all.
 
-    encoder: one of ``simbench list encoders``; timm/<model> starts from ``weights`` (pretrained, none, or a file),
-    stands still for the share ``freeze_fraction`` of the training and then moves at ``backbone_lr_mult`` times ``lr``.
-    Where it never moves (1), each training image is put through it ``views`` times, once as it is and the others
-    augmented, and all steps are taken on these features. hidden: width of a hidden layer between them and the vector.
+    size: the side that picture files are brought to; None: what the encoder's weights were made for, else their own up
+    to 64x64, else 64. encoder: one of ``simbench list encoders``; timm/<model> starts from ``weights`` (pretrained,
+    none, or a file), stands still for the share ``freeze_fraction`` of the training and then moves at
+    ``backbone_lr_mult`` times ``lr``. Where it never moves (1), each training image is put through it ``views`` times,
+    once as it is and the others augmented, and all steps are taken on these features. hidden: width of a hidden layer
+    between them and the vector.
     samples_per_class: images of a class that a batch is to hold. ema_decay: of the weights' moving average, 0 for none.
     patience: epochs without a better validation map before training stops. compile: torch.compile the encoder.
     """
@@ -79,6 +81,7 @@ class TrainedMethod(Generic[H]):
     patience: int = 5
     precision: Precision = "auto"
     compile: bool = False
+    size: int | None = None
 
     # What the method's own objective may say otherwise; not options.
     stage_name = "1-encoder"
@@ -87,8 +90,8 @@ class TrainedMethod(Generic[H]):
 
     def __post_init__(self) -> None:
         require_known(ENCODER, self.encoder.partition("/")[0])
-        for name in ("embedding_dim", "epochs", "lr", "patience"):
-            if getattr(self, name) <= 0:
+        for name in ("embedding_dim", "epochs", "lr", "patience", "size"):
+            if (value := getattr(self, name)) is not None and value <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         for name, least in (("batch_size", 2), ("samples_per_class", 1), ("views", 1)):
             if getattr(self, name) < least:
@@ -123,6 +126,10 @@ class TrainedMethod(Generic[H]):
         return [self.encoder_stage(job)]
 
     # ------------------------------------------------------------------------------------------ use
+
+    @property
+    def native_size(self) -> Size | None:
+        return None if self.weights == "none" else encoder_size(self.encoder)
 
     def embed(self, pixels: Tensor) -> Tensor:
         return self.embedder.embed(pixels)
@@ -163,7 +170,9 @@ class TrainedMethod(Generic[H]):
     def build(self, shape: ImageShape, classes: int, *, device: torch.device, weights: str, decoding: bool) -> None:
         """Make the modules, with random or pretrained weights; decoding: whether a trained decoder is among them."""
         self.classes = classes
-        embedder = Embedder(self.encoder, shape, self.embedding_dim, weights=weights, hidden=self.hidden)
+        embedder = Embedder(
+            self.encoder, shape, self.embedding_dim, weights=weights, size=self.size, hidden=self.hidden
+        )
         self.embedder = embedder.to(device)
         self.head = self.make_head(classes).to(device)
 
@@ -177,12 +186,8 @@ class TrainedMethod(Generic[H]):
         parts = self.embedder.encoder.parts() if self.never_moves and not self.uses_pixels else None
         if parts is None:
             return None
-        backbone, head = parts
-        extraction = Extraction(backbone, job.run, self.precision)
         views = views_of(self.views, Augmentation(self.augment, job.run.mirror), job.run.seed)
-        train, validation = extraction.of(job.train, "train", views), extraction.of(job.validation, "validation")
-        extraction.record()
-        return FrozenFeatures(head, train, validation)
+        return Extraction(parts[0], job.run, self.precision).frozen(parts[1], job.train, job.validation, views)
 
     def optimization(self) -> Optimization:
         return Optimization(

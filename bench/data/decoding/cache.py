@@ -28,6 +28,7 @@ import numpy as np
 from filelock import FileLock
 
 from bench.contract import DAMAGED_ARRAYS, DataError
+from bench.data.decoding.block import CONTENT_BYTES
 from bench.data.decoding.image_source import Crop, Piece, Source
 from bench.files import digest_of_arrays, replacing, state_of, sync_folder
 from bench.naming import reason_of
@@ -45,10 +46,16 @@ PIXELS, ENTRY = "pixels.npy", "entry.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """pixels: a read-only map, one row a file; broken: the reason for each row that could not be decoded."""
+    """pixels: a read-only map, one row a file; broken: the reason for each row that could not be decoded.
+
+    contents: uint8 ``(files, 16)``, a digest of each file's bytes, the same whatever size they are decoded to; own:
+    whether the size is the one that all files had.
+    """
 
     pixels: Pixels
     broken: dict[int, str]
+    contents: Pixels
+    own: bool
 
 
 def files_key(sources: Sequence[Source], facts: Mapping[str, object]) -> str:
@@ -131,7 +138,9 @@ def read_entry(folder: Path) -> Entry | None:
         if list(pixels.shape) != facts["shape"] or pixels.dtype != np.uint8 or not pixels.flags.c_contiguous:
             raise ValueError(f"the pixels are {pixels.dtype} {pixels.shape}")
         _verify_blocks(folder / PIXELS, pixels, facts["blocks"])
-        return Entry(pixels, {int(row): str(reason) for row, reason in facts["broken"]})
+        contents = np.frombuffer(bytes.fromhex(facts["contents"]), np.uint8).reshape(len(pixels), CONTENT_BYTES)
+        broken = {int(row): str(reason) for row, reason in facts["broken"]}
+        return Entry(pixels, broken, contents, bool(facts["own"]))
     except DAMAGED_ARRAYS as error:
         logger.warning("%s: a damaged cache entry, decoding again (%s)", folder, reason_of(error))
         shutil.rmtree(folder, ignore_errors=True)  # who still maps it keeps its pages

@@ -34,7 +34,10 @@ STEP = 4 << 20  # bytes read at a time
 
 @dataclass(frozen=True)
 class CacheItem:
-    """One folder of the cache, or an audit's file. used: seconds since the epoch, when it was last made or read."""
+    """One folder of the cache, or an audit's file.
+
+    used: seconds since the epoch, when it was last made or read; size: height x width of decoded images, else empty.
+    """
 
     kind: Kind
     folder: Path
@@ -42,6 +45,7 @@ class CacheItem:
     images: int
     bytes: int
     used: float
+    size: str = ""
 
     @property
     def key(self) -> str:
@@ -76,9 +80,11 @@ def _item(kind: Kind, folder: Path) -> CacheItem:
     taken = sum(getattr(about, "st_blocks", about.st_size // 512) * 512 for about in files)  # files may have holes
     try:
         facts = read_facts(folder)
-        images = facts["files"] if kind == "unpacked" else facts["shape"][0]
-        used = (folder / ENTRY).stat().st_mtime
-        return CacheItem(kind, folder, str(facts["what"]), int(images), taken, used)
+        used, what = (folder / ENTRY).stat().st_mtime, str(facts["what"])
+        if kind == "unpacked":
+            return CacheItem(kind, folder, what, int(facts["files"]), taken, used)
+        images, height, width, _ = facts["shape"]
+        return CacheItem(kind, folder, what, int(images), taken, used, f"{height}x{width}")
     except (OSError, ValueError, KeyError, TypeError):
         used = max((about.st_mtime for about in files), default=folder.stat().st_mtime)
         return CacheItem(kind, folder, "(not finished)" if kind == "under way" else "(damaged)", 0, taken, used)

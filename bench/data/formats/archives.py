@@ -16,7 +16,8 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -85,6 +86,36 @@ def read_members(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
             if not missing:
                 return found
     raise DataError(f"{path}: lacks {', '.join(sorted(missing))} (another data set's archive, or not the whole one)")
+
+
+def git_tree(path: Path) -> str:
+    """Return what ``git rev-parse COMMIT^{tree}`` says of the files below an archive's top folder, 40 hex digits.
+
+    It is of their names and contents, however they are packed. All are taken for plain files, none for executable.
+    Source: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
+    """
+    files = {}
+    for member in members(path):
+        blob = hashlib.sha1(b"blob %d\0" % member.size, usedforsecurity=False)  # git's choice, not ours
+        for piece in _pieces(path, member):
+            blob.update(piece)
+        files[tuple(map(os.fsencode, member.path.parts[1:]))] = blob.digest()
+    return _tree_digest(files).hex()
+
+
+def _tree_digest(files: Mapping[tuple[bytes, ...], bytes]) -> bytes:
+    """Return git's digest of a folder. files: the digest of each file below it by the parts of its path."""
+    entries = dict[bytes, bytes]()
+    folders = defaultdict[bytes, dict[tuple[bytes, ...], bytes]](dict)
+    for (first, *rest), digest in files.items():
+        if rest:
+            folders[first + b"/"][tuple(rest)] = digest  # git sorts a folder's name as if it ended so
+        else:
+            entries[first] = b"100644 %s\0%s" % (first, digest)
+    for name, inner in folders.items():
+        entries[name] = b"40000 %s\0%s" % (name[:-1], _tree_digest(inner))
+    listed = b"".join(entries[name] for name in sorted(entries))
+    return hashlib.sha1(b"tree %d\0%s" % (len(listed), listed), usedforsecurity=False).digest()
 
 
 def unpack_archive(path: Path, cache: Path, keep: Callable[[PurePosixPath], bool]) -> Path:

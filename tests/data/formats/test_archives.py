@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.contract import DataError
-from bench.data.formats.archives import members, read_members, unpack_archive
+from bench.data.formats.archives import git_tree, members, read_members, unpack_archive
 
 Zipped = Callable[[Path, Mapping[str, bytes]], bytes]
 OUTSIDE = ["../evil.png", "a/../../evil.png", "/tmp/evil.png", "C:/evil.png", "..\\evil.png"]
@@ -122,3 +122,9 @@ def test_an_archive_is_unpacked_once_and_anew_when_it_changes(tmp_path: Path, zi
 def test_an_archive_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         read_members(tmp_path / "none.zip", ["x"])
+
+
+def test_the_digest_of_an_archives_files_is_what_git_says_of_the_commit(tmp_path: Path, zipped: Zipped) -> None:
+    files = {"z": b"", "a/b/y": b"three", "a.b": b"two", "a/x.txt": b"one"}  # git puts a.b before a, which sorts as a/
+    zipped(tmp_path / "a.zip", {f"pets-c0ffee/{name}": content for name, content in files.items()})
+    assert git_tree(tmp_path / "a.zip") == "08dd3434611a81a228d2db39b21bcba8c29a8687"  # git rev-parse HEAD^{tree}

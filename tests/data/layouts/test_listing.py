@@ -81,7 +81,8 @@ def test_a_value_range_makes_its_ends_black_and_white(tmp_path: Path, place: Dat
     root = deep(tmp_path / "xray", 4095)
     found = collect(list_folder(root), place, DecodeRecipe(value_range=(0, 4095)), mirror=False)
     assert [note for note in found.notes if "16-bit" in note] == []
-    assert found.resize == Resize(8, 8, "crop", (0, 4095))
+    assert found.train.images.files is not None
+    assert found.train.images.files.resize == Resize(8, 8, "crop", (0, 4095))
     pixels = found.train.images.take(slice(None))
     # by hand: 4095 is white, 4095 // 4 = 1023 is 1023 * 255 / 4095 = 63.7
     assert sorted(set(pixels[:, 1:].ravel().tolist())) == [64, 255]

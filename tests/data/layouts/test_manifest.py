@@ -163,7 +163,6 @@ def test_without_test_rows_the_validation_rows_are_tested_on(write: Callable[[st
         (PLAIN + '"a3.png,a,test\n', "line 6: not valid CSV"),
         ("path,label,split\na1.png,a,train\na2.png,a,test\n", r"one class only \(a\)"),
         ("path,label,split\na1.png,a,train\nb1.png,b,train\n", "no images in the test part"),
-        ("path,label,split\na1.png,a,test\nb1.png,b,test\n", "no images in the train part"),
         (
             "path,label,split,is_query,is_gallery\na1.png,a,test,maybe,1\n",
             "line 2, column is_query: 'maybe' is neither true nor false",
