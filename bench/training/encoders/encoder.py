@@ -43,6 +43,10 @@ class Encoder(nn.Module):
             raise UsageError(f"the encoder {cls.__name__} has no models to choose from, got {model!r}")
         return cls(shape, dim)
 
+    def add_hidden(self, width: int) -> None:
+        """Put a hidden layer behind the pretrained part. Raises UsageError where, as by default, there is no place."""
+        raise UsageError(f"the encoder {type(self).__name__} has no place for a hidden layer of {width}; say hidden=0")
+
     @classmethod
     def native_size(cls, model: str) -> Size | None:
         """Return the (height, width) that pretrained weights of a model were made for; None where any will do.
@@ -57,19 +61,36 @@ class Encoder(nn.Module):
 
     def hold(self, still: bool) -> None:
         """Keep pretrained weights still, with no gradient computed for them, or let them move."""
+        for parameter in self.pretrained():
+            parameter.requires_grad_(not still)
+
+    def parts(self) -> tuple[nn.Module, nn.Module] | None:
+        """Return the pretrained part and the new one behind it, which make up ``forward``; None where there are no two.
+
+        While the first stands still, its features of an image stay the same, and need not be computed twice.
+        """
+        return None
 
 
 def build_encoder(
-    name: str, shape: ImageShape, dim: int, *, weights: str = "pretrained", size: int | None = None
+    name: str,
+    shape: ImageShape,
+    dim: int,
+    *,
+    weights: str = "pretrained",
+    size: int | None = None,
+    hidden: int = 0,
 ) -> Encoder:
     """Return a fresh encoder for images of ``shape`` by its name, or ``name/model`` where it has models, as timm's has.
 
     weights: as ``Encoder.make`` takes them. size: the side of the images at which one with a size of its own is to work
-    instead. Raises UsageError with the likeliest name if there is none.
+    instead. hidden: width of a hidden layer, 0 for none. Raises UsageError with the likeliest name if there is none.
     """
     cls, model = _encoder_class(name)
     own = {} if size is None or cls.native_size(model) is None else {"size": size}
     made: Encoder = cls.make(shape, dim, model=model, weights=weights, **own)
+    if hidden:
+        made.add_hidden(hidden)
     return made
 
 

@@ -175,7 +175,9 @@ class Backbone(nn.Module):
 
 @encoder
 class TimmEncoder(Encoder):
-    """``timm/<model>``: a timm model's pooled features, projected linearly to ``dim`` and batch-normalised.
+    """``timm/<model>``: a timm model's pooled features, projected to ``dim`` and batch-normalised.
+
+    The projection is linear, or has one hidden layer with batch norm and ReLU.
 
     weights: as ``Backbone`` takes them. Pretrained batch norms keep the statistics they came with: batches of a few
     images would only blur them. It standardises and resizes pixels as its own model was trained.
@@ -186,10 +188,9 @@ class TimmEncoder(Encoder):
     def __init__(self, name: str, shape: ImageShape, dim: int, *, weights: str, size: int | None = None) -> None:
         super().__init__()
         self.backbone = Backbone(name, shape, weights=weights, size=size)
-        self.projection = nn.Linear(self.backbone.features, dim, bias=False)
+        self.projection: nn.Module = nn.Linear(self.backbone.features, dim, bias=False)
         self.norm = nn.BatchNorm1d(dim)
         self._is_pretrained = weights != "none"
-        self._still = False
 
     @classmethod
     def make(cls, shape: ImageShape, dim: int, *, model: str, weights: str, size: int | None = None) -> TimmEncoder:
@@ -201,11 +202,15 @@ class TimmEncoder(Encoder):
     def native_size(cls, model: str) -> Size | None:
         return backbone_size(model) if model else None
 
+    def add_hidden(self, width: int) -> None:
+        layers = [nn.Linear(self.backbone.features, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
+        self.projection = nn.Sequential(*layers, nn.Linear(width, self.norm.num_features, bias=False))
+
     def pretrained(self) -> list[nn.Parameter]:
         return list(self.backbone.parameters()) if self._is_pretrained else []
 
-    def hold(self, still: bool) -> None:
-        self._still = still and self._is_pretrained
+    def parts(self) -> tuple[nn.Module, nn.Module] | None:
+        return (self.backbone, nn.Sequential(self.projection, self.norm)) if self._is_pretrained else None
 
     def train(self, mode: bool = True) -> TimmEncoder:
         super().train(mode)
@@ -216,9 +221,7 @@ class TimmEncoder(Encoder):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._still):
-            features = self.backbone(x)
-        out: Tensor = self.norm(self.projection(features))
+        out: Tensor = self.norm(self.projection(self.backbone(x)))
         return out
 
 
