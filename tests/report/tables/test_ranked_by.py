@@ -111,7 +111,7 @@ def test_every_column_of_every_table_is_declared(runs: Path, tmp_path: Path) -> 
         assert describe(name).name == name
     head = next(line for line in tables(frame).splitlines() if line.startswith("|"))
     heads = [cell.strip() for cell in head.strip("|").split("|")]
-    assert heads == ["#", "method", *map(titled, shown), "seeds", "notes"]
+    assert heads == ["#", "method", *map(titled, shown), "input", "seeds", "notes"]
     for name in {str(name).split("_ci95")[0] for name in frame if "_ci95" in str(name)}:
         assert describe(name.removesuffix("_seeds").removesuffix("_other_classes"))
     write_board(board_of(runs), tmp_path / "results")
@@ -126,7 +126,7 @@ def test_columns_are_chosen_in_the_terminal_in_markdown_and_in_latex(runs: Path,
     for text in (found.output, (results / "leaderboard.md").read_text(encoding="utf-8")):
         lines = [line for line in text.splitlines() if line.startswith("|") and "seeds" in line]
         assert [cell.strip() for cell in lines[0].strip("|").split("|")][2:5] == ["hit@1 ↑", "map ↑", "dim ↓"]
-    assert r"\# & method & hit@1 $\uparrow$ & map $\uparrow$ & dim $\downarrow$ & seeds" in latex_of(results)
+    assert r"\# & method & hit@1 $\uparrow$ & map $\uparrow$ & dim $\downarrow$ & input & seeds" in latex_of(results)
 
 
 def latex_of(results: Path) -> str:
