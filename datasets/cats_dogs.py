@@ -64,7 +64,8 @@ class CatsDogs:
         source="Elson et al. 2007 (Asirra), https://www.kaggle.com/datasets/tongpython/cat-and-dog, "
         "https://www.microsoft.com/en-us/download/details.aspx?id=54765",
         problems="with two classes, half of a random gallery is relevant; the PetImages copy has a few broken files; "
-        "ImageNet's encoders know these kinds of pictures well",
+        "ImageNet's encoders know these kinds of pictures well; nobody publishes a checksum of an archive: what is in "
+        "it is read as it is",
     )
 
     def fetch(self, place: DataPlace) -> Path:

@@ -50,7 +50,8 @@ class Snacks:
         splits="train 4,838, validation 955, test 952",
         licence="images CC BY 2.0, annotations CC BY 4.0",
         source="https://huggingface.co/datasets/Matthijs/snacks, from Google Open Images",
-        problems="several kinds of food in one picture, but one label; popcorn and pretzel have fewer images",
+        problems="several kinds of food in one picture, but one label; popcorn and pretzel have fewer images; "
+        "nobody publishes a checksum of the archive: what is in it is read as it is",
     )
 
     def fetch(self, place: DataPlace) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 import filelock
 import hypothesis
 import pytest
-from programs import run_simbench
+from programs import SHORT_EPOCHS, run_simbench, start_server
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -41,6 +41,12 @@ def pytest_xdist_auto_num_workers() -> int:
     from bench.environment import processors
 
     return processors() * 3 // 2
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server of programs where several processes are to share it."""
+    if config.getoption("numprocesses", None):
+        start_server()
 
 
 _NEEDS = {"training": {"digits_run", "three_runs", "digits", "project", "served"}, "browser": {"browser"}}
@@ -100,7 +106,7 @@ def three_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with filelock.FileLock(f"{folder}.lock"):
         if not (folder / "runs" / "report" / "leaderboard.md").is_file():
             folder.mkdir(exist_ok=True)
-            run_simbench(words.split(), folder, env, timeout=600).check_returncode()
+            run_simbench(words.split(), folder, env, timeout=600, code=SHORT_EPOCHS).check_returncode()
     return folder
 
 

@@ -27,16 +27,16 @@ README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding=
 BLOCKS = re.findall(r"^```(console|python)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 COMMANDS = [text for kind, text in BLOCKS if kind == "console"]
 PYTHON = [text for kind, text in BLOCKS if kind == "python"]
-FEW = "--epochs 0.02 --limit 160 --threads 1"
+FEW = "--epochs 0.005 --limit 100 --threads 1"
 SHORT = {  # a command's beginning: what is replaced in it, and what is added
     "run -m '*'": ({"'*'": "pixels", "fashionmnist": "digits", "0,1,2": "0"}, FEW),
-    "run -m arcface -o": ({"5m": "1s"}, "--limit 160 --threads 1 --phases 1"),
+    "run -m arcface -o": ({"5m": "1s"}, "--limit 100 --threads 1 --phases 1"),
     "run": ({}, FEW),
     "report": ({}, "--no-images"),
-    "bench": ({}, "--set suite.quick.methods=pixels --set suite.quick.datasets=digits --set suite.quick.limit=160"),
+    "bench": ({}, "--set suite.quick.methods=pixels --set suite.quick.datasets=digits --set suite.quick.limit=100"),
     "search": ({"RUN": "runs/pictures/holdout/arcface"}, ""),
     "serve": ({}, "--help"),
-    "tune": ({"20": "1", "--epochs 2": "--epochs 0.02"}, "--limit 160 --threads 1"),
+    "tune": ({"20": "1", "--epochs 2": "--epochs 0.005"}, "--limit 100 --threads 1"),
     "fetch": ({}, "" if Path("/usr/share/datasets/fashion-mnist").is_dir() else "--help"),
 }
 
@@ -104,11 +104,11 @@ def test_the_commands_of_a_block_run_in_their_order(block: str, home: Path) -> N
 
 def test_the_python_example_runs(home: Path) -> None:
     (example,) = [text for text in PYTHON if "bench.run" in text]
-    query = bench.load("digits", limit=160).query
+    query = bench.load("digits", limit=100).query
     names: dict[str, Any] = {"pixels": query.images.take(slice(None)), "labels": query.labels}
     names["gallery_labels"] = query.labels
     names["gallery"] = np.random.default_rng(0).normal(size=(len(query.labels), 128)).astype(np.float32)
-    short = example.replace('"fashionmnist"', '"digits", limit=160, threads=1').replace("epochs=5", "epochs=0.02")
+    short = example.replace('"fashionmnist"', '"digits", limit=100, threads=1').replace("epochs=5", "epochs=0.005")
     assert short.count("digits") == 1
     exec(short, names)
     assert names["vectors"].shape == (len(query.labels), 128)

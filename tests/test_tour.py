@@ -29,7 +29,7 @@ def test_the_notebook_is_the_script_with_its_pictures(checkout: Path) -> None:
 
 
 def test_the_tour_runs_from_start_to_end(checkout: Path, tmp_path: Path) -> None:
-    env = {**os.environ, "TOUR_DATASET": "digits", "TOUR_EPOCHS": "0.1", "SIMBENCH_CACHE": str(tmp_path / "cache")}
+    env = {**os.environ, "TOUR_DATASET": "digits", "TOUR_EPOCHS": "0.015", "SIMBENCH_CACHE": str(tmp_path / "cache")}
     startup = tmp_path / "ipython" / "profile_default" / "startup"  # what a kernel runs first
     startup.mkdir(parents=True)
     (startup / "quick.py").write_text("import bench.runs.costs; bench.runs.costs._PACE = 0.02")

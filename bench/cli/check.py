@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import Given, chosen_data, configuration, data_choices, data_root
+from bench.cli.run import go_on_apart
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder
@@ -42,6 +43,7 @@ def check(targets: Sequence[str], *, as_json: bool, given: Given, **flags: Any) 
     simbench check ~/pictures
     simbench check fashionmnist --protocol loo --json
     """
+    go_on_apart(given, [*targets, flags["protocol"] or ""])
     settings = given.load(chosen_data(flags))
     good, found = True, []
     known = {kind: plugin_names(kind) for kind in (METHOD, ENCODER, DATASET)}

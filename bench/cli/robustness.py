@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.options import Given, configuration, data_root, folders, hardware, option
-from bench.cli.run import machine
+from bench.cli.run import go_on_apart, machine, names_in
 from bench.cli.terminal import Terminal, fitted, terminal_width
 from bench.contract import SimbenchError, UsageError
 from bench.environment import cache_folder
@@ -50,6 +50,7 @@ def robustness(
     from bench.report.curves.robustness_curves import robustness_panels, robustness_text, sweeps_of
 
     records = _runs(targets)
+    go_on_apart(given, [*names_in(records), dataset or ""])
     checked = given.load(flags)
     settings, terminal = checked.settings, Terminal(quiet=quiet)
     ensure_writable(settings.report)

@@ -10,7 +10,7 @@ import click
 
 from bench.cli.options import Given, configuration, data_root, folders, hardware, image_places, option
 from bench.cli.report import opener
-from bench.cli.run import machine
+from bench.cli.run import go_on_apart, machine
 from bench.cli.terminal import Terminal
 from bench.contract import DataError, SimbenchError
 from bench.environment import user_path
@@ -72,6 +72,7 @@ def serve(
             raise
         raise SimbenchError(_EXTRA) from error
     terminal = Terminal(quiet=quiet)
+    go_on_apart(given)
     checked = given.load(flags)
     listening = listen(host, port)  # before the runs are opened, which takes longer
     opened = None if no_images else opener(checked, terminal, places)

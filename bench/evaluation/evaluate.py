@@ -143,8 +143,12 @@ def evaluate_set(
     threads: int | None = None,
     device: str = "cpu",
     seed: int = 0,
+    replicates: bool = True,
 ) -> Evaluation:
-    """Do what ``evaluate`` does with vectors, labels and ids that are checked already; arguments as there."""
+    """Do what ``evaluate`` does with vectors, labels and ids that are checked already; arguments as there.
+
+    replicates: False leaves out replicates and intervals, most of the work where there are few images.
+    """
     cutoffs, workers = _check_options(ks, ties=ties, full=full, threads=threads)
     layout, labels, size = data.layout, data.query_labels, len(data.gallery)
     shown = max(_FEWEST_NEIGHBORS, *cutoffs)
@@ -160,14 +164,15 @@ def evaluate_set(
     similarities = np.concatenate([part.similarities for part in parts])
     with blas_threads(workers):
         state = collapse.Health.of(data.gallery.take(layout.order[collapse.sample_rows(size, seed)]))
-    replicates = _replicates(Ranked(data, score, per_query, neighbors, similarities, full), workers)
+    ranked = Ranked(data, score, per_query, neighbors, similarities, full)
+    left_out = _replicates(ranked, workers, wanted=replicates)
     means = {name: float(np.nanmean(values)) for name, values in per_query.items()}
     return Evaluation(
         scores=means | _whole(data, state, seed),
         macro=macro_means(per_query, labels),
-        ci95=intervals(means, replicates.these_classes),
-        ci95_other_classes=intervals(means, replicates.other_classes),
-        replicates=replicates,
+        ci95=intervals(means, left_out.these_classes),
+        ci95_other_classes=intervals(means, left_out.other_classes),
+        replicates=left_out,
         per_query=per_query | {"relevant": layout.relevant, "items": layout.items},
         neighbors=neighbors[:, :shown],
         similarities=similarities[:, :shown],
@@ -175,12 +180,14 @@ def evaluate_set(
     )
 
 
-def _replicates(ranked: Ranked, threads: int) -> Replicates:
-    """Return every score without each group of images, and of classes."""
+def _replicates(ranked: Ranked, threads: int, *, wanted: bool) -> Replicates:
+    """Return every score without each group of images, and of classes; no score where they are not wanted."""
     data = ranked.data
     labels = data.query_labels, data.gallery_labels
     these = groups_of_images(labels, data.images)
     others = groups_of_classes(labels)
+    if not wanted:
+        return Replicates({}, {}, these, others)
     return Replicates(
         ranked.replicates(these, threads=threads),
         {} if others is None else ranked.replicates(others, threads=threads),

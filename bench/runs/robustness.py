@@ -183,7 +183,7 @@ class _Sweep:
     def _scored(self, condition: Condition) -> dict[str, Floats]:
         ties = self.run.record.result.spec.ties
         asked = self.data.with_query(self._embedded(condition))
-        found = evaluate_set(asked, ks=(1,), ties=ties, threads=self.threads)
+        found = evaluate_set(asked, ks=(1,), ties=ties, threads=self.threads, replicates=False)
         return {f"{condition.name}/{metric}": found.per_query[metric] for metric in METRICS}
 
     def _embedded(self, condition: Condition) -> Vectors:

@@ -14,12 +14,14 @@ from bench.config import Config, Settings, height_and_width, options_for, second
 from bench.contract import (
     Budget,
     Collection,
+    DataError,
     DataPlace,
     Dataset,
     Loader,
     Method,
     Progress,
     RunSpec,
+    SimbenchError,
     UsageError,
     Workplace,
     asked_size,
@@ -35,7 +37,7 @@ from bench.evaluation.inference.engines import require_engine
 from bench.naming import canonical, did_you_mean
 from bench.options import build, values_of
 from bench.plugins import DATASET, METHOD
-from bench.registry import get_dataset, get_method, plugin_names, unknown
+from bench.registry import find_plugins, get_dataset, get_method, plugin_names, unknown
 from bench.runs.run import execute
 from bench.runs.sources import sources_of
 from bench.runs.store import RunRecord
@@ -89,7 +91,17 @@ def loader_for(name: str, options: Mapping[str, Mapping[str, Any]]) -> Loader:
 
 def load_collection(name: str, config: Config, progress: Progress, cache: Path) -> Collection:
     """Load the images that a ``--dataset`` word stands for, and work out their digest."""
-    collection = loader_for(name, config.datasets).load(data_place(config.settings, progress, cache))
+    loader = loader_for(name, config.datasets)
+    try:
+        collection = loader.load(data_place(config.settings, progress, cache))
+    except (SimbenchError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        plugin = find_plugins(DATASET).get(canonical(name))
+        if plugin is None or plugin.own:
+            raise
+        what = f"data set {plugin.name} of {plugin.brought_by}"
+        raise DataError(f"{what}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from error
     size, images = config.settings.image_size, next(iter(collection.parts().values())).images
     if size and images.files is None:
         _LOG.warning("%s: its images come as they are, %s; --image-size is for picture files", name, images.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bench.runs.integrity import DIGEST, read_sealed, write_sealed
 from bench.runs.store import all_runs
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,7 @@ methods = ["pixels", "triplet"]
 datasets = ["digits", "./not-here"]
 protocols = ["loo"]
 limit = 120
-epochs = 0.5
+epochs = 0.1
 cell_time = "5m"
 options = { batch_size = [16], encoder = ["simplecnn"] }
 """
@@ -75,7 +75,7 @@ def test_a_suite_is_predicted_fitted_to_a_budget_run_once_and_told(program: Call
 
     first = program(*words, "--budget", "3h")
     assert first.code == 0, first.err
-    assert "budget 3h: the suite fits with its 0.5 epochs" in first.err
+    assert "budget 3h: the suite fits with its 0.1 epochs" in first.err
     assert "short trials" not in first.err, "they are made once"
     assert "| triplet" in first.out
     assert "skipped: ./not-here" in first.out
@@ -86,13 +86,13 @@ def test_a_suite_is_predicted_fitted_to_a_budget_run_once_and_told(program: Call
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("run.json")}
 
     (plan,) = (tmp_path / "runs" / ".plans").glob("*.json")
-    facts = json.loads(plan.read_text())
-    plan.write_text(json.dumps({**facts, "epochs": 0.25}))  # as if the machine had been found slower
+    facts = {name: value for name, value in read_sealed(plan).items() if name != DIGEST}
+    write_sealed(plan, {**facts, "epochs": 0.05})  # as if the machine had been found slower
     again = program(*words, "--budget", "3h", "-q", "--rank-by", "hit@1", "--columns", "hit@1,ms")
     assert again.code == 0, again.err
     assert {path: path.stat().st_mtime_ns for path in before} == before, "finished cells are kept"
-    assert {run.result.spec.budget.epochs for run in all_runs(tmp_path / "runs")} == {0.5, 0.25}
-    assert "epochs 0.25" in again.out
+    assert {run.result.spec.budget.epochs for run in all_runs(tmp_path / "runs")} == {0.1, 0.05}
+    assert "epochs 0.05" in again.out
     assert "hit@1 ↑" in again.out
     assert "map ↑" not in again.out
     assert "Rows stand in the order of hit@1" in (tmp_path / "runs/report/leaderboard.md").read_text(encoding="utf-8")
@@ -100,7 +100,7 @@ def test_a_suite_is_predicted_fitted_to_a_budget_run_once_and_told(program: Call
 
 def test_a_forked_cell_scores_as_a_run_of_its_own(program: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "bench.toml").write_text(SUITE.replace('"pixels", ', ""), encoding="utf-8")
-    alone = "-m triplet --protocol loo --limit 120 --epochs 0.5 -o batch_size=16 -o encoder=simplecnn --threads 1"
+    alone = "-m triplet --protocol loo --limit 120 --epochs 0.1 -o batch_size=16 -o encoder=simplecnn --threads 1"
     assert program("run", *alone.split(), "--runs", "alone", "-q").code == 0
     assert program("bench", "--threads", "1", "-q").code == 0
     (one,), (other,) = all_runs(tmp_path / "alone"), all_runs(tmp_path / "runs")

@@ -23,10 +23,10 @@ robustness = true
 
 
 def test_a_run_is_swept_told_and_not_swept_again(simbench: Callable[..., Any], tmp_path: Path) -> None:
-    assert simbench("run", "-m", "pixels", "--protocol", "loo", "--limit", "200", "--threads", "1", "-q").code == 0
+    assert simbench("run", "-m", "pixels", "--protocol", "loo", "--limit", "100", "--threads", "1", "-q").code == 0
     first = simbench("robustness", "runs", "--threads", "1")
     assert first.code == 0, first.err
-    assert "## digits · loo · limit 200" in first.out
+    assert "## digits · loo · limit 100" in first.out
     (path,) = (tmp_path / "runs").rglob("robustness.json")
     written = path.stat().st_mtime_ns
     assert (tmp_path / "runs" / "report" / "robustness.csv").is_file()
@@ -67,7 +67,7 @@ def test_a_suite_runs_its_budgets_then_sweeps_them_once(program: Callable[..., A
 
 
 def test_a_label_budget_of_the_command_line_is_a_row_of_its_own(simbench: Callable[..., Any], tmp_path: Path) -> None:
-    words = ("run", "-m", "pixels", "--protocol", "loo", "--threads", "1", "-q")
+    words = ("run", "-m", "pixels", "--protocol", "loo", "--limit", "100", "--threads", "1", "-q")
     assert simbench(*words).code == 0
     few = simbench(*words, "--labels-per-class", "5")
     assert few.code == 0, few.err

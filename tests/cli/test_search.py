@@ -14,10 +14,18 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("search") / "runs"
+
+
 @pytest.fixture
-def run(simbench: Callable[..., Any], tmp_path: Path) -> Path:
-    done = simbench("run", "-m", "pixels", "--limit", "200", "--threads", "1", "-q")
-    assert done.code == 0, done.err
+def run(simbench: Callable[..., Any], runs: Path, tmp_path: Path) -> Path:
+    """A copy of a run of pixels, made for the first test that asks for it."""
+    if not runs.exists():
+        done = simbench("run", "-m", "pixels", "--limit", "200", "--threads", "1", "-q", "--runs", str(runs))
+        assert done.code == 0, done.err
+    shutil.copytree(runs, tmp_path / "runs")
     (folder,) = tmp_path.glob("runs/digits/holdout/pixels/*/seed0")
     return Path(folder)
 

@@ -20,11 +20,13 @@ from bench.runs.fitting import FOLDER
 from bench.runs.loaded_run import images_of, open_run
 from bench.runs.store import all_runs
 
+SMALL = ("-o", "siamese.encoder=simplecnn", "-o", "siamese.batch_size=8")
+
 
 def test_lr_weight_decay_and_augment_are_options_of_every_method_that_trains(
     simbench: Callable[..., Any], tmp_path: Path
 ) -> None:
-    words = ("--lr", "1e-3", "--weight-decay", "0.1", "--augment", "none", "--epochs", "0.05", "--limit", "100")
+    words = ("--lr", "1e-3", "--weight-decay", "0.1", "--augment", "none", "--epochs", "0.005", "--limit", "60")
     done = simbench("run", "-m", "siamese", "-m", "pixels", *words, "--json")
     assert done.code == 0, done.err
     runs = {run["spec"]["method"]: run for run in json.loads(done.out)}
@@ -32,7 +34,7 @@ def test_lr_weight_decay_and_augment_are_options_of_every_method_that_trains(
     assert runs["pixels"]["deviations"] == {}
     table = (tmp_path / "runs" / "report" / "leaderboard.md").read_text(encoding="utf-8")
     assert "augment none; lr 0.001; weight_decay 0.1" in table
-    assert "**Every row**: epochs 0.05." in table
+    assert "**Every row**: epochs 0.005." in table
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_nonsense_is_told_in_one_line(simbench: Callable[..., Any], words: tuple
 
 
 def test_curves_for_tensorboard_are_those_of_the_history(simbench: Callable[..., Any], tmp_path: Path) -> None:
-    done = simbench("run", "-m", "siamese", "--epochs", "0.1", "--limit", "200", "--tensorboard")
+    done = simbench("run", "-m", "siamese", "--epochs", "0.01", "--limit", "100", *SMALL, "--tensorboard")
     assert done.code == 0, done.err
     (folder,) = tmp_path.glob("runs/digits/holdout/siamese/*/seed0")
     rows = list(csv.DictReader((folder / "history.csv").open(encoding="utf-8")))
@@ -64,7 +66,7 @@ def test_curves_for_tensorboard_are_those_of_the_history(simbench: Callable[...,
 def test_mirror_test_is_one_option_of_all_methods_and_off_by_default(
     simbench: Callable[..., Any], pictures: Path, tmp_path: Path
 ) -> None:
-    words = ("run", "-m", "pixels", "-m", "siamese", "-d", str(pictures), "--epochs", "0.05", "-q")
+    words = ("run", "-m", "pixels", "-m", "siamese", "-d", str(pictures), "--epochs", "0.01", *SMALL, "-q")
     assert simbench(*words).code == 0
     done = simbench(*words, "--mirror-test")
     assert done.code == 0, done.err

@@ -63,13 +63,14 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_killed_twice_the_same_command_ends_with_the_trials_of_one_that_was_not(tmp_path: Path, site: Path) -> None:
-    words = ("tune", "-m", "mortal", "-d", "digits", "--trials", "3", "--epochs", "0.1", "--limit", "300")
+    words = ("tune", "-m", "mortal", "-d", "digits", "--trials", "3", "--epochs", "0.1", "--limit", "100")
     whole = simbench(tmp_path / "whole", site, *words)
     assert whole.returncode == 0, whole.stderr
     broken = tmp_path / "broken"
     for finished in (0, 1):
         done = simbench(broken, site, *words, KILL_AT="1 3")
-        assert done.returncode == -9
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1] == "simbench: killed from outside (SIGKILL): method mortal of mortals"
         assert not (broken / "runs" / "report" / "tuned" / "digits.toml").exists()
         assert finished == 0 or len(rows(broken)) == finished
     rest = simbench(broken, site, *words)
@@ -85,7 +86,7 @@ def test_killed_twice_the_same_command_ends_with_the_trials_of_one_that_was_not(
     # and `simbench run` takes the file that was written
     toml = broken / "runs" / "report" / "tuned" / "digits.toml"
     best = tomllib.loads(toml.read_text(encoding="utf-8"))["methods"]["mortal"]["power"]
-    ran = simbench(broken, site, "run", "-m", "mortal", "--limit", "300", "--config", str(toml), "--json")
+    ran = simbench(broken, site, "run", "-m", "mortal", "--limit", "100", "--config", str(toml), "--json")
     assert ran.returncode == 0, ran.stderr
     assert f'"power": {best}' in ran.stdout
 

@@ -74,7 +74,7 @@ def test_fetch_reads_the_configuration(simbench: Callable[..., Any], tmp_path: P
 
 
 def test_a_run_prints_its_table_and_writes_every_file(simbench: Callable[..., Any], tmp_path: Path) -> None:
-    outcome = simbench("run", "-m", "pixels", "-m", "random", "-q")
+    outcome = simbench("run", "-m", "pixels", "-m", "random", "--limit", "200", "-q")
     assert outcome.code == 0, outcome.err
     assert "## digits · holdout" in outcome.out
     assert "| pixels" in outcome.out
@@ -93,12 +93,13 @@ def test_a_finished_run_is_not_repeated_unless_forced(simbench: Callable[..., An
     def written() -> int:
         return next((tmp_path / "runs").rglob("run.json")).stat().st_mtime_ns
 
-    assert simbench("run", "-m", "pixels").code == 0
+    words = ("run", "-m", "pixels", "--limit", "100")
+    assert simbench(*words).code == 0
     first = written()
-    assert simbench("run", "-m", "pixels").code == 0
+    assert simbench(*words).code == 0
     assert written() == first
-    assert "done" in simbench("run", "-m", "pixels", "--dry-run").out
-    assert simbench("run", "-m", "pixels", "--force").code == 0
+    assert "done" in simbench(*words, "--dry-run").out
+    assert simbench(*words, "--force").code == 0
     assert written() > first
 
 

@@ -20,18 +20,18 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, digits_run: Callable[..., Any]) -> Any:
-    words = ("batch_size=32", "epochs=0.4", "decoder_epochs=0.4", "joint_epochs=0.2")
-    return digits_run("arcface", tmp_path_factory.mktemp("trained"), words)
+    words = ("batch_size=16", "epochs=0.4", "decoder_epochs=0.4", "joint_epochs=0.2")
+    return digits_run("arcface", tmp_path_factory.mktemp("trained"), words, limit=400)
 
 
 def test_it_beats_the_pixels_by_far_after_moments_of_training(trained: Any, tmp_path: Path, digits_run: Any) -> None:
-    pixels = digits_run("pixels", tmp_path)
+    pixels = digits_run("pixels", tmp_path, limit=400)
     assert trained.result.scores["map"] > pixels.result.scores["map"] + 0.1
 
 
 def test_the_same_seed_gives_the_same_scores_to_the_last_digit(tmp_path: Path, digits_run: Any) -> None:
-    short = ("batch_size=32", "epochs=0.05", "decoder_epochs=0.05", "joint_epochs=0.05")
-    first, second = (digits_run("arcface", tmp_path / name, short).result for name in ("first", "second"))
+    short = ("batch_size=16", "epochs=0.02", "decoder_epochs=0.02", "joint_epochs=0.02")
+    first, second = (digits_run("arcface", tmp_path / name, short, limit=200).result for name in ("first", "second"))
     assert first.scores == second.scores
     assert first.ci95 == second.ci95
 
@@ -55,7 +55,7 @@ def test_its_samples_are_originals_and_reconstructions_of_the_same_size(trained:
 
 
 def test_some_phases_can_be_run_and_without_a_decoder_nothing_is_decoded(tmp_path: Path, digits_run: Any) -> None:
-    run = digits_run("arcface", tmp_path, epochs=0.1, phases=(1,))
+    run = digits_run("arcface", tmp_path, ("batch_size=16",), epochs=0.01, phases=(1,), limit=100)
     assert "decode_cosine" not in run.result.scores
     assert not (run.folder / "samples.npz").exists()
     assert len(all_runs(tmp_path)) == 1
@@ -73,7 +73,7 @@ def test_pretrained_weights_that_stood_still_in_the_first_phase_move_in_the_thir
         "ema_decay=0",
         "joint_encoder_lr=0.01",
     )
-    run = digits_run("arcface", tmp_path, words, epochs=0.02, limit=60)
+    run = digits_run("arcface", tmp_path, words, epochs=0.005, limit=60)
     assert run.status == "done", run.result.reason
     weights, _ = load_tensors(run.folder / "weights.safetensors")
     first = Embedder(encoder, ImageShape(8, 8, 1), 16).encoder.pretrained()[0]

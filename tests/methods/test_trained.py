@@ -23,7 +23,8 @@ pytestmark = pytest.mark.slow
 TRAINED = [name for name in plugin_names(METHOD) if issubclass(get_method(name), TrainedMethod)]
 CPU = torch.device("cpu")
 # An epoch has 200 steps however few the images: small batches learn these digits as well, sooner.
-SMALL = "batch_size=32"
+SMALL = "batch_size=16"
+FEW = 400  # images to learn from, and to be scored on
 SIMPLE = "encoder=simplecnn"  # where a loss is under test, not the encoder
 
 
@@ -45,7 +46,7 @@ def digits(count: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def floor(tmp_path_factory: pytest.TempPathFactory, digits_run: Callable[..., Any]) -> float:
-    return float(digits_run("random", tmp_path_factory.mktemp("floor")).result.scores["map"])
+    return float(digits_run("random", tmp_path_factory.mktemp("floor"), limit=FEW).result.scores["map"])
 
 
 def test_the_mission_s_methods_are_all_there() -> None:
@@ -58,7 +59,7 @@ def test_the_mission_s_methods_are_all_there() -> None:
 def test_a_method_learns_in_moments_what_its_untrained_encoder_does_not_know(
     name: str, tmp_path: Path, digits_run: Callable[..., Any], floor: float
 ) -> None:
-    run = digits_run(name, tmp_path, (SMALL,), epochs=0.6 if name == "autoencoder" else 0.3, phases=(1,))
+    run = digits_run(name, tmp_path, (SMALL,), epochs=0.6 if name == "autoencoder" else 0.3, phases=(1,), limit=FEW)
     assert run.status == "done", run.result.reason
     assert run.result.scores["map"] > floor + (0.05 if name == "autoencoder" else 0.2)
     history = (run.folder / "history.csv").read_text(encoding="utf-8").splitlines()[0]
@@ -72,7 +73,9 @@ def test_all_share_encoder_dimension_augmentation_and_budget_by_default(name: st
 
 
 def test_a_run_that_differs_says_so(tmp_path: Path, digits_run: Callable[..., Any]) -> None:
-    run = digits_run("siamese", tmp_path, ("encoder=embeddingnet", "embedding_dim=32", "augment=rand"), epochs=0.05)
+    run = digits_run(
+        "siamese", tmp_path, ("encoder=embeddingnet", "embedding_dim=32", "augment=rand"), epochs=0.01, limit=60
+    )
     assert run.result.deviations == {"encoder": "embeddingnet", "embedding_dim": 32, "augment": "rand"}
     assert run.result.embedding_dim == 32
 
@@ -81,7 +84,8 @@ def test_a_run_that_differs_says_so(tmp_path: Path, digits_run: Callable[..., An
 def test_pair_scores_are_the_cosine_and_a_probability_that_grows_with_it(
     pairs: str, tmp_path: Path, digits_run: Callable[..., Any]
 ) -> None:
-    scorer = pair_scorer_of(loaded(digits_run("siamese_bce", tmp_path, (SMALL, SIMPLE, f"pairs={pairs}"), epochs=0.3)))
+    run = digits_run("siamese_bce", tmp_path, (SMALL, SIMPLE, f"pairs={pairs}"), epochs=0.3, limit=FEW)
+    scorer = pair_scorer_of(loaded(run))
     assert scorer is not None
     pixels, labels = digits(200), torch.from_numpy(load_digits().target[:200])
     with torch.inference_mode():
@@ -101,7 +105,7 @@ def test_pair_scores_are_the_cosine_and_a_probability_that_grows_with_it(
 def test_every_kind_of_triplet_learns_and_records_the_triplets_in_order(
     words: tuple[str, ...], tmp_path: Path, digits_run: Callable[..., Any], floor: float
 ) -> None:
-    run = digits_run("triplet", tmp_path, (SMALL, SIMPLE, *words), epochs=0.3)
+    run = digits_run("triplet", tmp_path, (SMALL, SIMPLE, *words), epochs=0.3, limit=FEW)
     assert run.result.scores["map"] > floor + 0.1
     assert "val_satisfied" in (run.folder / "history.csv").read_text(encoding="utf-8").splitlines()[0]
 
@@ -110,26 +114,26 @@ def test_every_kind_of_triplet_learns_and_records_the_triplets_in_order(
 def test_every_kind_of_autoencoder_paints_better_than_the_mean_image(
     words: tuple[str, ...], tmp_path: Path, digits_run: Callable[..., Any]
 ) -> None:
-    scores = digits_run("autoencoder", tmp_path, (SMALL, *words), epochs=0.4).result.scores
+    scores = digits_run("autoencoder", tmp_path, (SMALL, *words), epochs=0.4, limit=FEW).result.scores
     pixels = digits(1797)
     assert scores["pixel_mse"] < 0.6 * float((pixels - pixels.mean(dim=0)).square().mean())
     assert scores["decode_cosine"] > scores["decode_cosine_shuffled"] + 0.1
 
 
 def test_softmax_can_embed_as_class_scores(tmp_path: Path, digits_run: Callable[..., Any]) -> None:
-    run = digits_run("softmax", tmp_path, (SMALL, "logits=true"), epochs=0.3)
+    run = digits_run("softmax", tmp_path, (SMALL, "logits=true"), epochs=0.3, limit=FEW)
     assert run.result.embedding_dim == 10
     assert run.result.scores["map"] > 0.7
 
 
 def test_class_scores_are_what_another_engine_would_compile(tmp_path: Path, digits_run: Callable[..., Any]) -> None:
-    method = loaded(digits_run("softmax", tmp_path, ("logits=true",), epochs=0.02, limit=60))
+    method = loaded(digits_run("softmax", tmp_path, ("logits=true", SMALL), epochs=0.005, limit=60))
     assert torch.equal(method.network()(digits(3)), method.embed(digits(3)))
 
 
 def test_a_timm_backbone_is_trained_on_saved_and_loaded(tmp_path: Path, digits_run: Callable[..., Any]) -> None:
     words = ("encoder=timm/tf_efficientnet_lite0", "freeze_fraction=0.5", "batch_size=8", "embedding_dim=16")
-    run = digits_run("proxy_anchor", tmp_path, words, epochs=0.02, limit=60)
+    run = digits_run("proxy_anchor", tmp_path, words, epochs=0.005, limit=60)
     assert run.status == "done", run.result.reason
     assert loaded(run).embed(digits(3)).shape == (3, 16)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import Program
+from programs import SHORT_EPOCHS, Program
 
 from bench.runs.store import RunRecord, all_runs
 
@@ -19,7 +19,7 @@ WORDS = [
     "-m",
     "arcface",
     "--limit",
-    "300",
+    "100",
     "--epochs",
     "2.4",
     "-o",
@@ -34,7 +34,7 @@ WORDS = [
 
 def start(folder: Path) -> Program:
     folder.mkdir(exist_ok=True)
-    return Program(WORDS, folder, {"SIMBENCH_CACHE": str(folder / "cache")})
+    return Program(WORDS, folder, {"SIMBENCH_CACHE": str(folder / "cache")}, code=SHORT_EPOCHS)
 
 
 def finished(folder: Path) -> RunRecord:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fake_runs import record_in
 
 from bench.config import Config, Settings
 from bench.contract import DataError, Dataset, SimbenchError, Workplace
@@ -24,7 +25,7 @@ from bench.runs.integrity import DamagedError, write_sealed
 from bench.runs.loaded_run import open_run
 from bench.runs.robustness import ROBUSTNESS, VALUES, conditions, read_robustness, sweep_run
 from bench.runs.run_plan import chosen_data, load_collection, plan_cells, run_cells
-from bench.runs.store import RunRecord, read_run, write_run
+from bench.runs.store import RunRecord, write_run
 
 CPU = torch.device("cpu")
 
@@ -35,21 +36,37 @@ def no_bar(items: Iterable[Any], *, total: int, what: str) -> Iterable[Any]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dataset]:
-    """A run of pixels on 300 digits, each asking all others."""
+    """A run of pixels on 150 digits, each asking all others."""
     root = tmp_path_factory.mktemp("runs")
-    config = Config(Settings(protocol="loo", limit=300))
+    config = Config(Settings(protocol="loo", limit=150))
     collection = load_collection("digits", config, no_bar, root / "cache")
     cells = plan_cells(["pixels"], {"digits": collection}, config, [], "cpu")
     (record,) = run_cells(cells, Workplace(root, CPU, 1, no_bar, lambda line: None))
     return record.folder, chosen_data(collection, config.settings, None)
 
 
+@pytest.fixture(scope="module")
+def swept_once(made: tuple[Path, Dataset], tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    """The run swept; to be copied, not written to."""
+    record = copied(made[0], tmp_path_factory.mktemp("swept"))
+    sweep(record, made[1])
+    return record
+
+
 @pytest.fixture
 def run(made: tuple[Path, Dataset], tmp_path: Path) -> RunRecord:
     """A copy of the run, never swept."""
-    record = read_run(shutil.copytree(made[0], tmp_path / "run" / "seed0"))
-    assert record is not None
-    return record
+    return copied(made[0], tmp_path)
+
+
+@pytest.fixture
+def swept(swept_once: RunRecord, tmp_path: Path) -> RunRecord:
+    """A copy of the run and its finished sweep."""
+    return copied(swept_once.folder, tmp_path)
+
+
+def copied(folder: Path, where: Path) -> RunRecord:
+    return record_in(shutil.copytree(folder, where / "run" / "seed0"))
 
 
 def sweep(record: RunRecord, data: Dataset, **changes: Any) -> Any:
@@ -67,13 +84,14 @@ def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
     return total / found
 
 
-def test_a_condition_ranks_corrupted_queries_against_clean_gallery(run: RunRecord, made: tuple[Path, Dataset]) -> None:
+def test_a_condition_ranks_corrupted_queries_against_clean_gallery(
+    swept: RunRecord, made: tuple[Path, Dataset]
+) -> None:
     data = made[1]
-    sweep(run, data)
-    gallery = read_vectors(run)["gallery"].astype(np.float64)
-    kept = arrays_in(run.folder / VALUES, "rotate-2/map", "rotate-2/hit@1")
+    gallery = read_vectors(swept)["gallery"].astype(np.float64)
+    kept = arrays_in(swept.folder / VALUES, "rotate-2/map", "rotate-2/hit@1")
     turned = corrupt(data.query.images.take(slice(None)), data.query.ids, "rotate", 2)
-    vectors = open_run(run.folder, CPU).embed(turned).astype(np.float64)
+    vectors = open_run(swept.folder, CPU).embed(turned).astype(np.float64)
     for row in range(0, len(data.query), 17):
         others = data.gallery.ids != data.query.ids[row]
         scores, relevant = gallery[others] @ vectors[row], (data.gallery.labels == data.query.labels[row])[others]
@@ -81,14 +99,15 @@ def test_a_condition_ranks_corrupted_queries_against_clean_gallery(run: RunRecor
         assert kept["rotate-2/hit@1"][row] == relevant[scores.argmax()]
 
 
-def test_scores_and_paired_drops_are_the_means_of_what_is_kept(run: RunRecord, made: tuple[Path, Dataset]) -> None:
-    found = sweep(run, made[1])
-    assert found["clean"]["scores"]["map"] == pytest.approx(run.result.scores["map"])
-    clean, values = read_arrays(run, "per_query.npz"), arrays_in(run.folder / VALUES)
+def test_scores_and_paired_drops_are_the_means_of_what_is_kept(swept: RunRecord) -> None:
+    found = read_robustness(swept)
+    assert found is not None
+    assert found["clean"]["scores"]["map"] == pytest.approx(swept.result.scores["map"])
+    clean, values = read_arrays(swept, "per_query.npz"), arrays_in(swept.folder / VALUES)
     queries = estimate(of_queries(clean["map"][None], clean["labels"]))
     assert found["clean"]["ci95"]["map"] == pytest.approx((queries.low, queries.high))
-    assert run.result.ci95["map"][0] < queries.low, "the gallery stays as it is"
-    assert queries.high < run.result.ci95["map"][1]
+    assert swept.result.ci95["map"][0] < queries.low, "the gallery stays as it is"
+    assert queries.high < swept.result.ci95["map"][1]
     assert len(found["conditions"]) == 15, "digits are grey: five corruptions, three severities"
     drops = []
     for one in found["conditions"]:
@@ -132,37 +151,37 @@ def test_a_finished_sweep_is_kept_and_a_stopped_one_goes_on_to_the_same_numbers(
 
 
 def test_a_forced_sweep_that_is_stopped_does_not_pass_for_finished_and_goes_on(
-    run: RunRecord, made: tuple[Path, Dataset]
+    swept: RunRecord, made: tuple[Path, Dataset]
 ) -> None:
     def stopped(items: Iterable[Any], *, total: int, what: str) -> Iterator[Any]:
         yield next(iter(items))
         raise KeyboardInterrupt
 
-    found = sweep(run, made[1])
+    found = read_robustness(swept)
+    assert found is not None
     with pytest.raises(KeyboardInterrupt):
-        sweep(run, made[1], force=True, progress=stopped)
-    assert read_robustness(run) is None
-    assert len(arrays_in(run.folder / VALUES)) == 1 + 2
-    assert robustness_panels(sweeps_of([run])) == []
-    assert sweep(run, made[1])["conditions"] == found["conditions"]
+        sweep(swept, made[1], force=True, progress=stopped)
+    assert read_robustness(swept) is None
+    assert len(arrays_in(swept.folder / VALUES)) == 1 + 2
+    assert robustness_panels(sweeps_of([swept])) == []
+    assert sweep(swept, made[1])["conditions"] == found["conditions"]
 
 
-def test_a_sweep_of_other_vectors_or_levels_does_not_count(run: RunRecord, made: tuple[Path, Dataset]) -> None:
-    sweep(run, made[1])
-    assert read_robustness(run) is not None
-    other = replace(run, digest="0" * 64)
+def test_a_sweep_of_other_vectors_or_levels_does_not_count(swept: RunRecord) -> None:
+    assert read_robustness(swept) is not None
+    other = replace(swept, digest="0" * 64)
     assert read_robustness(other) is None
-    path = run.folder / ROBUSTNESS
+    path = swept.folder / ROBUSTNESS
     found = json.loads(path.read_text())
     found["plan"]["corruptions"]["blur"][0] = 0.5
     path.write_text(json.dumps(found))
     with pytest.raises(DamagedError, match="it is damaged, not what was written"):
-        read_robustness(run)
+        read_robustness(swept)
     write_sealed(path, {name: value for name, value in found.items() if name != "digest"})
-    assert read_robustness(run) is None
+    assert read_robustness(swept) is None
     path.write_text("{")
     with pytest.raises(SimbenchError, match="delete it to sweep again"):
-        read_robustness(run)
+        read_robustness(swept)
 
 
 def test_other_images_and_a_method_that_embeds_otherwise_are_refused(
@@ -171,7 +190,7 @@ def test_other_images_and_a_method_that_embeds_otherwise_are_refused(
     data = made[1]
     with pytest.raises(DataError, match="not the queries that the run was asked"):
         sweep(run, replace(data, query=data.query.subset(np.arange(10, dtype=np.int64))))
-    shuffled = replace(data.query, images=data.query.images.subset(np.arange(299, -1, -1, dtype=np.int64)))
+    shuffled = replace(data.query, images=data.query.images.subset(np.arange(len(data.query))[::-1]))
     with pytest.raises(SimbenchError, match="does not embed clean queries as it did"):
         sweep(run, replace(data, query=shuffled))
     assert not (run.folder / VALUES).exists()

@@ -85,7 +85,7 @@ def test_a_budget_that_is_none_is_refused(tmp_path: Path, text: str, complaint: 
 
 def test_training_on_one_label_a_class_keeps_its_last_epoch(digits: Collection, tmp_path: Path) -> None:
     config = Config(Settings(protocol="loo", labels_per_class=1, epochs=1.0))
-    words = ["encoder=simplecnn", "embedding_dim=8"]
+    words = ["encoder=embeddingnet", "embedding_dim=8"]
     cells = plan_cells(["softmax"], {"digits": digits}, config, words, "cpu")
     place = Workplace(tmp_path / "runs", torch.device("cpu"), 1, lambda items, **_: items, lambda line: None)
     (record,) = run_cells(cells, place)

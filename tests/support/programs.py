@@ -3,18 +3,28 @@
 A fresh interpreter needs seconds to import torch, and the tests start some eighty programs. What a forked one shares
 with a fresh one: its own process, folder, environment, streams, signals and exit code. What must be seen of a fresh one
 (that start-up imports nothing heavy) is tested with ``subprocess``.
+
+The server is this file run as a program. All processes of a test session share one: importing everything takes ten
+seconds of a processor.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import importlib
 import multiprocessing
 import os
+import select
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Client, Connection
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -30,9 +40,12 @@ _PRELOADED = [
     "matplotlib.pyplot",
     *(".".join(path.parts) for path in _OURS if "serve" not in path.parts),  # a test takes its packages away
 ]
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(_PRELOADED)
+_ADDRESS = "TEST_PROGRAMS_SERVER"  # environment variable: the socket of the session's server
+_Asked = tuple[str, list[str], str, dict[str, str], str]  # code, its arguments, folder, environment, where streams go
+_started: list[subprocess.Popen[bytes]] = []  # the server, whose standard input stays open as long as this process
 COMMAND = "import bench.cli; bench.cli.main()"
+# The same where training must only take place: 20 batches an epoch instead of 200 where a pass is shorter.
+SHORT_EPOCHS = f"import bench.training.batches; bench.training.batches._SHORTEST_EPOCH = 20; {COMMAND}"
 
 
 class Program:
@@ -48,24 +61,32 @@ class Program:
         self._words, self._folder = words, tempfile.TemporaryDirectory()
         self.stdout, self.stderr = Path(self._folder.name, "out"), Path(self._folder.name, "err")
         whole = {**os.environ, **(env or {})}
-        self._process = _SERVER.Process(target=_main, args=(code, list(words), str(cwd), whole, self._folder.name))
-        self._process.start()
-        self.pid: int = self._process.pid or 0
+        start_server()
+        self._server = Client(os.environ[_ADDRESS])
+        self._server.send((code, list(words), str(cwd), whole, self._folder.name))
+        self.pid: int = self._server.recv()
+        self._code: int | None = None
 
     @property
     def returncode(self) -> int | None:
-        return self._process.exitcode
+        return self.poll()
 
     def poll(self) -> int | None:
         """Return the exit code, the negative signal where one killed it, or None while it runs."""
-        return self._process.exitcode
+        return self._ended_within(0)
 
     def wait(self, timeout: float = 800) -> int:
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            self._process.kill()
+        code = self._ended_within(timeout)
+        if code is None:
+            self.kill()
             raise TimeoutError(f"simbench {' '.join(self._words)}: not ended after {timeout:g} s")
-        return self._process.exitcode
+        return code
+
+    def _ended_within(self, timeout: float) -> int | None:
+        if self._code is None and self._server.poll(timeout):
+            self._code = self._server.recv()
+            self._server.close()
+        return self._code
 
     def communicate(self, timeout: float = 800) -> tuple[str, str]:
         """Wait until it has ended, and return what it has written to stdout and to stderr."""
@@ -104,7 +125,56 @@ def run_simbench(
     return subprocess.CompletedProcess(words, process.poll() or 0, out, err)
 
 
-def _main(code: str, words: list[str], cwd: str, env: dict[str, str], streams: str) -> None:
+def start_server() -> None:
+    """Start the server of this process and of all that it starts from now on, unless there is one; it ends with it."""
+    if _ADDRESS in os.environ:
+        return
+    address = os.path.join(tempfile.mkdtemp(prefix="programs-"), "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(100)  # who asks while it still imports waits here
+        words = [sys.executable, __file__, str(listener.fileno())]
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        _started.append(subprocess.Popen(words, env=env, stdin=subprocess.PIPE, pass_fds=[listener.fileno()]))
+    os.environ[_ADDRESS] = address
+
+
+def _serve(listener: socket.socket) -> None:
+    """Fork a program for everybody who asks, until standard input is closed: whoever started the server has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.path.insert(0, str(Path(__file__).parent))
+    for name in _PRELOADED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.freeze()
+    while sys.stdin not in (ready := select.select([listener, sys.stdin], [], [], 1)[0]):
+        if ready:
+            asker = listener.accept()[0]
+            if os.fork() == 0:
+                listener.close()
+                _look_after(Connection(asker.detach()))
+                os._exit(0)
+            asker.close()
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+    shutil.rmtree(Path(listener.getsockname()).parent)
+
+
+def _look_after(asker: Connection) -> None:
+    """Fork the program that is asked for, and send its process number and, when it has ended, its exit code."""
+    program = multiprocessing.get_context("fork").Process(target=_main, args=(asker, asker.recv()))
+    program.start()
+    asker.send(program.pid)
+    program.join()
+    with contextlib.suppress(BrokenPipeError):  # a test that has failed waits for nothing
+        asker.send(program.exitcode)
+
+
+def _main(asker: Connection, asked: _Asked) -> None:
+    code, words, cwd, env, streams = asked
+    asker.close()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for path, stream in ((os.devnull, 0), (f"{streams}/out", 1), (f"{streams}/err", 2)):
         number = os.open(path, os.O_RDWR | os.O_CREAT)
         os.dup2(number, stream)
@@ -120,3 +190,7 @@ def _main(code: str, words: list[str], cwd: str, env: dict[str, str], streams: s
 
     bench.runs.costs._PACE = 0.02  # seconds of timing are of no use here
     exec(code, {"__name__": "program"})
+
+
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=int(sys.argv[1])))

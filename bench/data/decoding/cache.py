@@ -31,7 +31,7 @@ from bench.contract import DAMAGED_ARRAYS, DataError
 from bench.data.decoding.block import CONTENT_BYTES
 from bench.data.decoding.image_source import Crop, Piece, Source
 from bench.files import digest_of_arrays, replacing, state_of, sync_folder
-from bench.naming import reason_of
+from bench.naming import readable, reason_of
 
 if TYPE_CHECKING:
     from bench.contract import Pixels
@@ -42,6 +42,7 @@ DECODED, UNPACKED, BY_FILES, UNDER_WAY = "decoded", "unpacked", "by-files", "und
 AUDITS, EXTRACTED, GALLERIES = "audits", "extracted", "galleries"  # written by others, looked after here
 PACKED_IMAGES = "images.bin"  # of what was taken out of a table
 PIXELS, ENTRY = "pixels.npy", "entry.json"
+SUMS = ".sums"  # a hidden folder in one that was filled from an archive: its entry.json has every file's checksum
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,29 @@ def crc_of(path: Path) -> int:
         while data := file.read(1 << 20):
             crc = zlib.crc32(data, crc)
     return crc
+
+
+def write_sums(folder: Path, what: str) -> None:
+    """Note the checksum of every file in a folder that was filled from an archive. what: the archive, in words."""
+    crcs = _crcs_in(folder)
+    (folder / SUMS).mkdir()
+    write_facts(folder / SUMS, {"what": what, "files": len(crcs), "crcs": crcs}, SUMS)
+
+
+def problem_of_sums(folder: Path) -> str:
+    """Return what is no more as it was unpacked, or nothing."""
+    try:
+        noted, found = read_facts(folder / SUMS)["crcs"], _crcs_in(folder)
+        wrong = [name for name in {**noted, **found} if noted.get(name) != found.get(name)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return f"its checksums cannot be read ({reason_of(error)})"
+    return f"{readable(wrong[0])}: not what was unpacked" if wrong else ""
+
+
+def _crcs_in(folder: Path) -> dict[str, int]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    found = {path.relative_to(folder).as_posix(): crc_of(path) for path in files}
+    return {name: crc for name, crc in found.items() if not name.startswith(f"{SUMS}/")}
 
 
 def keep_entry(cache: Path, key: str, folder: Path, content: str) -> None:

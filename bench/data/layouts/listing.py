@@ -254,14 +254,16 @@ def _depth(sources: Sequence[Source], pixels: Pixels, recipe: DecodeRecipe, plug
         highest = int(pixels[:: max(1, len(pixels) // _LOOKED_AT)].max(initial=0))
         black = f"of the pictures looked at, the highest value is {highest} of 255: all black, as masks of classes are"
         return (black,) if highest < _SEEN else ()
-    top = max(found)
+    top, grey = max(value for value, _ in found), all(grey for _, grey in found)
     told = f"of {len(found)} 16-bit pictures looked at, the highest value is {top:,}"
-    if recipe.range is not None:
+    if recipe.range is not None and grey:
         clipped = f"{told}, above the {recipe.range[1]:,} that value_range makes white"
         return (clipped,) if top > recipe.range[1] else ()
     if top >= 1 << 15:
         return ()
     left = "they are all black" if top < _BLACK else f"{(top >> 8) + 1} of 256 grey levels are left"
+    if not grey:
+        return (f"{told} of 65,535, so that {left}; value_range reads grey ones only: save colours with 8 bits",)
     range_ = f"value_range=0,{(1 << top.bit_length()) - 1 if top else 65535}"
     return (f"{told} of 65,535, so that {left}; --set datasets.{plugin}.{range_} uses all",)
 

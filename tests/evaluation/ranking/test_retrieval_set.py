@@ -71,6 +71,15 @@ def test_other_query_vectors_score_as_a_set_made_of_them() -> None:
     assert evaluate_set(asked).scores == pytest.approx(whole.scores, rel=0, abs=0, nan_ok=True)
 
 
+def test_without_replicates_all_is_the_same_but_for_the_intervals() -> None:
+    whole, alone = evaluate_set(example()), evaluate_set(example(), replicates=False)
+    assert whole.ci95
+    assert alone.ci95 == alone.ci95_other_classes == alone.replicates.these_classes == {}
+    assert alone.scores == pytest.approx(whole.scores, rel=0, abs=0, nan_ok=True)
+    for name, values in whole.per_query.items():
+        np.testing.assert_array_equal(alone.per_query[name], values)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 12), st.integers(1, 30))
 def test_the_layout_of_some_queries_is_that_of_a_set_with_only_them(seed: int, q: int, n: int) -> None:
