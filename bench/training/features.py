@@ -38,12 +38,6 @@ class View:
     augmentation: Augmentation = UNCHANGED
     seed: int = 0
 
-    def frozen(self, head: nn.Module, train: Split, validation: Split, views: Sequence[View]) -> FrozenFeatures:
-        """Return the features of all that is learnt from, with the head to train; what they took is in the history."""
-        found = FrozenFeatures(head, self.of(train, "train", views), self.of(validation, "validation"))
-        self.record()
-        return found
-
     def of(self, split: Split, rows: Labels) -> Tensor:
         """Return some of a split's images, uint8 ``(k, height, width, channels)``; the same for the same rows."""
         pixels = torch.from_numpy(split.images.take(rows))
@@ -81,6 +75,12 @@ class Extraction:
     precision: Precision = "auto"
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+
+    def frozen(self, head: nn.Module, train: Split, validation: Split, views: Sequence[View]) -> FrozenFeatures:
+        """Return the features of all that is learnt from, with the head to train; what they took is in the history."""
+        found = FrozenFeatures(head, self.of(train, "train", views), self.of(validation, "validation"))
+        self.record()
+        return found
 
     def of(self, split: Split, name: str, views: Sequence[View] = (View(),)) -> Features:
         """Return the features of a split's images in all views; what was computed before a kill is not computed again.

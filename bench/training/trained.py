@@ -63,7 +63,7 @@ class TrainedMethod(Generic[H]):
     encoder: str = plugin_option(ENCODER, "resnet")
     weights: str = file_option("pretrained", words=WEIGHT_WORDS)
     freeze_fraction: float = 0.2
-    views: int = 4
+    views: int = 2
     backbone_lr_mult: float = 0.1
     hidden: int = 0
     embedding_dim: int = 128
