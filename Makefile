@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
 # What the tests try besides; ray and umap are left out: large, and their tests skip without them.
-EXTRAS := heic,hf,onnx,openvino,serve,tensorboard,tune
+EXTRAS := heic,hf,lite2,onnx,openvino,serve,tensorboard,tune
 # Our datasets/ folder must never hide another package of that name.
 export PYTHONSAFEPATH := 1
 

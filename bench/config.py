@@ -158,7 +158,10 @@ def read_toml(path: Path, what: str = "") -> tuple[str, dict[str, Any]]:
     """Return a TOML file's text and what it says. what: its name in the UsageError for one that cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
-        return text, tomllib.loads(text)
+        document = tomllib.loads(text)
+        if "\\x00" in repr(document):
+            raise ValueError("a zero byte in a text, which no name or path can have")
+        return text, document
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {what}{path}: {getattr(error, 'strerror', None) or error}") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets in thousands of brackets

@@ -37,6 +37,17 @@ def tidied(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip())
 
 
+def why_no_name(text: str) -> str:
+    """Return why a text is no name that files keep: a zero byte in it, half a character, or nothing at all."""
+    if "\0" in text:
+        return f"{text[:80]!r} has a zero byte in it"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return f"{text[:80]!r} has half a character in it, which is no text"
+    return "" if text else "an empty name"
+
+
 def readable(name: str) -> str:
     r"""Return a name as text that can be written anywhere: bytes that are not UTF-8 become ``\xff``.
 

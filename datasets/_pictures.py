@@ -47,11 +47,14 @@ def holds(archive: Path, label_of: LabelOf) -> bool:
     return any(is_image(member.path.name) and label_of(member.path) is not None for member in members(archive))
 
 
-def as_folder(path: Path, place: DataPlace) -> Path:
-    """Return a folder as it is, and an archive as the folder in the cache that its images are unpacked into."""
+def as_folder(path: Path, place: DataPlace, lists: Sequence[str] = ()) -> Path:
+    """Return a folder as it is, and an archive as the folder in the cache that its images are unpacked into.
+
+    lists: names of files to unpack besides, which say what the images show.
+    """
     if path.is_dir():
         return path
-    return unpack_archive(path, place.cache, lambda inner: is_image(inner.name))
+    return unpack_archive(path, place.cache, lambda inner: is_image(inner.name) or inner.name in lists)
 
 
 def sort_pictures(

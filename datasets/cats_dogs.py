@@ -48,16 +48,15 @@ def label_of(path: PurePosixPath) -> str | None:
 class CatsDogs:
     """path: the folder or archive, if it lies elsewhere than under the data root or our cache.
 
-    size, resize: as for a folder of your own.
+    resize: as for a folder of your own.
     """
 
     path: str = ""
-    size: int | None = None
     resize: ResizeMode = "crop"
 
     card: ClassVar[Card] = Card(
         what="Photographs of pets at home, of any size and framing; two classes, so that chance is high.",
-        images="up to 25,000 photographs of any size, colour; brought to 64x64 unless a size is given",
+        images="up to 25,000 photographs of any size, colour",
         classes="cat and dog, as many images of each",
         splits="training_set 8,000 and test_set 2,000 in one of Kaggle's copies, 20,000 in all in another; a copy "
         "without a test part is cut: 30 % of each class, chosen with seed 0",
@@ -65,7 +64,8 @@ class CatsDogs:
         source="Elson et al. 2007 (Asirra), https://www.kaggle.com/datasets/tongpython/cat-and-dog, "
         "https://www.microsoft.com/en-us/download/details.aspx?id=54765",
         problems="with two classes, half of a random gallery is relevant; the PetImages copy has a few broken files; "
-        "ImageNet's encoders know these kinds of pictures well",
+        "ImageNet's encoders know these kinds of pictures well; nobody publishes a checksum of an archive: what is in "
+        "it is read as it is",
     )
 
     def fetch(self, place: DataPlace) -> Path:
@@ -75,8 +75,7 @@ class CatsDogs:
         source, tops = self._copy(place)
         parts, left_out = sort_pictures(as_folder(source, place), label_of, tops)
         listing = Listing("cats-dogs", source, tested(parts, source)[0], left_out)
-        size = None if self.size is None else (self.size, self.size)
-        return collect(listing, place, DecodeRecipe(size, self.resize), mirror=True)
+        return collect(listing, place, DecodeRecipe(resize=self.resize), mirror=True)
 
     def _copy(self, place: DataPlace) -> tuple[Path, list[Path] | None]:
         """Return the folder or archive, and what to look at in it, None for all."""

@@ -21,7 +21,6 @@ from bench.data.layouts.locate import own_path
 class Folder:
     """path: the folder; relative ones are also looked for under the data root.
 
-    size: side in pixels that all images are brought to; None: their own, if they share one of at most 64x64, else 64.
     resize: "crop" to the square in the middle, "pad" to a square with white, or "stretch".
     value_range: lowest and highest value of 16-bit pictures, such as 0,4095: black and white; None: 0 and 65,535.
     mirror: a mirrored image shows the same class.
@@ -30,7 +29,6 @@ class Folder:
     """
 
     path: str = ""
-    size: int | None = None
     resize: ResizeMode = "crop"
     value_range: tuple[int, ...] | None = None
     mirror: bool = True
@@ -43,5 +41,5 @@ class Folder:
         listing = list_folder(
             root, test_fraction=self.test_fraction, split_seed=self.split_seed, label_from=self.label_from
         )
-        size = None if self.size is None else (self.size, self.size)
-        return collect(listing, place, DecodeRecipe(size, self.resize, self.value_range), mirror=self.mirror)
+        recipe = DecodeRecipe(resize=self.resize, value_range=self.value_range)
+        return collect(listing, place, recipe, mirror=self.mirror)

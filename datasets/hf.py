@@ -43,7 +43,7 @@ class HuggingFace:
     """name: <owner>/<name>; revision: a commit to have the same bytes for ever.
 
     label: the column of the labels, if there are several; config: which of its configurations, if there are several.
-    size, resize: as for a folder of your own; mirror: a mirrored image shows the same class.
+    resize: as for a folder of your own; mirror: a mirrored image shows the same class.
     Looked for as a folder <owner>/<name> under the data root and our cache, then in Hugging Face's, then on the Hub.
     """
 
@@ -51,7 +51,6 @@ class HuggingFace:
     revision: str = "main"
     label: str = ""
     config: str = ""
-    size: int | None = None
     resize: ResizeMode = "crop"
     mirror: bool = True
 
@@ -75,8 +74,7 @@ class HuggingFace:
             parts, left_out = _from_files(folder, place)
         parts, by_class = tested(parts, folder)
         listing = Listing(slug("hf", self.name), folder, parts, left_out, by_class=by_class)
-        size = None if self.size is None else (self.size, self.size)
-        return collect(listing, place, DecodeRecipe(size, self.resize), mirror=self.mirror)
+        return collect(listing, place, DecodeRecipe(resize=self.resize), mirror=self.mirror)
 
     def _from_tables(self, folder: Path, tables: list[Path], place: DataPlace) -> tuple[dict[str, Part], Counter[str]]:
         found: dict[str, tuple[list[Source], list[str]]] = {}

@@ -23,12 +23,11 @@ from bench.data.layouts.manifest import Reading, list_manifest
 class Manifest:
     """path: the CSV or Parquet file, or the folder with the JSON files; relative: also looked for under the data root.
 
-    label_column: the column with the labels. size, resize, value_range, mirror: as for a folder. test_fraction,
+    label_column: the column with the labels. resize, value_range, mirror: as for a folder. test_fraction,
     split_seed: of the cut of a Parquet file that has no split column.
     """
 
     path: str = ""
-    size: int | None = None
     resize: ResizeMode = "crop"
     value_range: tuple[int, ...] | None = None
     mirror: bool = True
@@ -39,5 +38,5 @@ class Manifest:
     def load(self, place: DataPlace) -> Collection:
         reading = Reading(self.label_column, self.test_fraction, self.split_seed)
         listing = list_manifest(own_path(self.path, place), place.cache, reading)
-        size = None if self.size is None else (self.size, self.size)
-        return collect(listing, place, DecodeRecipe(size, self.resize, self.value_range), mirror=self.mirror)
+        recipe = DecodeRecipe(resize=self.resize, value_range=self.value_range)
+        return collect(listing, place, recipe, mirror=self.mirror)

@@ -35,23 +35,23 @@ def label_of(path: PurePosixPath) -> str | None:
 @dataset
 @dataclass(frozen=True)
 class Snacks:
-    """revision: of the Hub's repository, a commit to have the same bytes for ever. size, resize: as for a folder.
+    """revision: of the Hub's repository, a commit to have the same bytes for ever. resize: as for a folder.
 
     Looked for under the data root and our cache, as folder or images.zip, then in Hugging Face's cache and on the Hub.
     """
 
     revision: str = "main"
-    size: int | None = None
     resize: ResizeMode = "crop"
 
     card: ClassVar[Card] = Card(
         what="Photographs of snack food, with much else in them: small, but not easy.",
-        images="6,745 photographs, the shorter side 256, colour; brought to 64x64 unless a size is given",
+        images="6,745 photographs, the shorter side 256, colour",
         classes="20 kinds of food, 204 (pretzel) to 350 images of each",
         splits="train 4,838, validation 955, test 952",
         licence="images CC BY 2.0, annotations CC BY 4.0",
         source="https://huggingface.co/datasets/Matthijs/snacks, from Google Open Images",
-        problems="several kinds of food in one picture, but one label; popcorn and pretzel have fewer images",
+        problems="several kinds of food in one picture, but one label; popcorn and pretzel have fewer images; "
+        "nobody publishes a checksum of the archive: what is in it is read as it is",
     )
 
     def fetch(self, place: DataPlace) -> Path:
@@ -63,10 +63,9 @@ class Snacks:
     def load(self, place: DataPlace) -> Collection:
         source = self.fetch(place)
         parts, left_out = sort_pictures(as_folder(source, place), label_of)
-        size = None if self.size is None else (self.size, self.size)
         return collect(
             Listing("snacks", source, tested(parts, source)[0], left_out),
             place,
-            DecodeRecipe(size, self.resize),
+            DecodeRecipe(resize=self.resize),
             mirror=True,
         )

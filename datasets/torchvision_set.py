@@ -43,11 +43,10 @@ ADDRESSES = ("url", "mirrors", "urls", "download_url_prefix", "_URL")  # where i
 class Torchvision:
     """name: the class in torchvision.datasets; its files are looked for under the data root and our cache.
 
-    size, resize: as for a folder of your own; mirror: a mirrored image shows the same class.
+    resize: as for a folder of your own; mirror: a mirrored image shows the same class.
     """
 
     name: str = ""
-    size: int | None = None
     resize: ResizeMode = "crop"
     mirror: bool = True
 
@@ -60,8 +59,7 @@ class Torchvision:
         parts = {part: _taken_out(self.name, part, one, place.cache) for part, one in opened.items()}
         parts, by_class = tested(parts, root)
         listing = Listing(slug("torchvision", self.name), root, parts, by_class=by_class)
-        size = None if self.size is None else (self.size, self.size)
-        return collect(listing, place, DecodeRecipe(size, self.resize), mirror=self.mirror)
+        return collect(listing, place, DecodeRecipe(resize=self.resize), mirror=self.mirror)
 
 
 def _taken_out(name: str, part: str, opened: Opened, cache: Path) -> Part:

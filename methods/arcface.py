@@ -96,7 +96,7 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
         )
 
     def _joint_phase(self, job: Job, epochs: float) -> Phase:
-        self.embedder.encoder.hold(False)  # phase 1 may have ended while pretrained weights stood still
+        self.embedder.encoder.hold(self.never_moves)  # phase 1 may have ended while pretrained weights stood still
         teacher = deepcopy(self.embedder).eval()  # now: a resumed phase loads an encoder that has moved already
         taught = RememberedVectors(teacher, len(job.train), self.embedding_dim, job.device)
 

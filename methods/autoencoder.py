@@ -31,6 +31,7 @@ class Autoencoder(DecodingMethod[nn.Module]):
     beta: float = 1e-4  # against a mean squared error a pixel; 1 would be against a summed one
 
     uses_labels = False
+    uses_pixels = True
     stage_name = "1-autoencoder"
     monitor = "val_psnr"
 

@@ -25,12 +25,13 @@ class HOG:
     """Where edges run, whatever their strength: what hand-made features gave before features were learnt.
 
     ``cell`` is the side of a cell in pixels (None: a seventh of the image's side), ``block`` the side of a block in
-    cells, ``orientations`` the bins of 180 degrees.
+    cells, ``orientations`` the bins of 180 degrees, ``size`` the side that picture files are brought to.
     """
 
     cell: int | None = None
     orientations: int = 9
     block: int = 2
+    size: int | None = None
 
     uses_labels = False
     baseline = "floor"

@@ -21,11 +21,12 @@ class PCA:
     """Pixels on their ``dim`` directions of largest variance, or on as many as the training images span.
 
     The directions come from an evenly spaced sample of the training images; ``-o pca.whiten=true`` gives every
-    direction the same variance.
+    direction the same variance. Components of a pretrained network's features instead: ``pretrained -o pca=128``.
     """
 
     embedding_dim: int = 128
     whiten: bool = False
+    size: int | None = None
 
     uses_labels = False
     baseline = "floor"

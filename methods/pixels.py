@@ -23,12 +23,14 @@ class Pixels:
     """
 
     center: bool = False
+    size: int | None = None
 
     uses_labels = False
     baseline = "floor"
 
     def fit(self, train: Split, validation: Split, run: RunContext) -> None:
-        total = np.zeros(train.images.pixels.shape[1:], np.float64)
+        shape = train.images.shape
+        total = np.zeros((shape.height, shape.width, shape.channels), np.float64)
         if self.center:
             for start in range(0, len(train), _CHUNK):
                 total += train.images.take(slice(start, start + _CHUNK)).sum(axis=0, dtype=np.float64)

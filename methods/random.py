@@ -19,6 +19,7 @@ class Random:
 
     encoder: str = "resnet"
     embedding_dim: int = 128
+    size: int | None = None
 
     uses_labels = False
     baseline = "floor"
@@ -42,4 +43,4 @@ class Random:
         self.embedder.load_state_dict(dict(state))
 
     def _untrained(self, shape: ImageShape) -> Embedder:
-        return Embedder(self.encoder, shape, self.embedding_dim, weights="none")  # a timm encoder's too
+        return Embedder(self.encoder, shape, self.embedding_dim, weights="none", size=self.size)  # a timm encoder's too

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -130,6 +132,22 @@ def zipped() -> Callable[[Path, Mapping[str, bytes]], bytes]:
         with zipfile.ZipFile(path, "w") as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
+        return path.read_bytes()
+
+    return write
+
+
+@pytest.fixture
+def tar_gz() -> Callable[[Path, Mapping[str, bytes]], bytes]:
+    """Write a tar.gz of these members, and return its bytes."""
+
+    def write(path: Path, members: Mapping[str, bytes]) -> bytes:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(path, "w:gz") as archive:
+            for name, content in members.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
         return path.read_bytes()
 
     return write

@@ -117,3 +117,9 @@ def test_toml_that_is_deep_or_long_is_refused_in_one_line(tmp_path: Path, text: 
 def test_a_duration_without_end_is_none() -> None:
     with pytest.raises(ValueError, match="expected a duration"):
         seconds("9" * 5000)
+
+
+def test_a_zero_byte_in_a_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text('[run]\nruns = "a\\u0000b"\n', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"bench\.toml is not valid TOML: a zero byte in a text"):
+        load_config(tmp_path / "bench.toml")

@@ -25,7 +25,7 @@ from bench.cli.options import (
     wide_tables,
 )
 from bench.cli.robustness import sweep_all
-from bench.cli.run import check_depth, machine, try_outside_code
+from bench.cli.run import check_depth, go_on_apart, machine
 from bench.cli.terminal import StatusLine, Terminal, duration, leaderboard_text
 from bench.contract import UsageError
 
@@ -89,7 +89,7 @@ def bench(
     simbench bench --executor ray --address auto          on the Ray cluster that this machine is part of
     """
     if not listed and sys.platform != "win32":
-        try_outside_code(given)
+        go_on_apart(given)
     checked = given.load(flags)
     if listed:
         say_suites(checked.suites)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.options import option
-from bench.contract import UsageError
+from bench.contract import DAMAGED_ARRAYS, UsageError
 from bench.environment import cache_folder, user_path
+from bench.naming import reason_of
+
+if TYPE_CHECKING:
+    from bench.data.decoding.cache_admin import CacheItem
 
 MOST_DIGITS = 20
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -45,7 +51,8 @@ def list_kept(folder: Path) -> None:
     for one in found:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used))
         click.echo(
-            f"{one.key[:12]}  {one.kind:9}  {one.images:9,} images  {_size(one.bytes):>9}  used {used}  {one.what}"
+            f"{one.key[:12]}  {one.kind:9}  {one.images:9,} images  {one.size:>9}  {_size(one.bytes):>9}  used {used}  "
+            f"{one.what}"
         )
     click.echo(f"{len(found)} entries, {_size(sum(one.bytes for one in found))} in {folder}")
 
@@ -53,18 +60,48 @@ def list_kept(folder: Path) -> None:
 @cache.command()
 @place
 def verify(folder: Path) -> int:
-    """Compare decoded images with the checksums that were taken when they were written; exit code 1 if one differs."""
-    from bench.data.decoding.cache_admin import cache_items, problem_of
+    """Compare what is kept with the checksums that were taken when it was written; exit code 1 if one differs.
+
+    Images decoded, or unpacked from archives and tables, audits, and vectors of own pictures.
+    """
+    from bench.data.decoding.cache_admin import cache_items
 
     failed = False
     for one in cache_items(folder):
-        problem = problem_of(one)
+        problem = _problem_of(one)
         failed |= problem is not None
         state = "ok    " if problem is None else "FAILED"
         click.echo(f"{state}  {one.key[:12]}  {one.what}{'' if problem is None else f': {problem}'}")
     if failed:
-        click.echo("simbench cache prune --all removes them; they are decoded again when they are needed", err=True)
+        click.echo("simbench cache prune --all removes them; they are made again when they are needed", err=True)
     return int(failed)
+
+
+def _problem_of(item: CacheItem) -> str | None:
+    """Return what is wrong with an entry of any kind, or None if every checksum holds."""
+    if item.kind == "audit":
+        from bench.data.audit.duplicates import verified_copies
+
+        return _problem_in([item.folder], verified_copies, DAMAGED_ARRAYS)
+    if item.kind == "gallery":
+        from bench.search.gallery_index import DAMAGED, verified_index
+
+        whole = item.folder.is_file()
+        return _problem_in([item.folder] if whole else item.folder.glob("*/*.safetensors"), verified_index, DAMAGED)
+    from bench.data.decoding.cache_admin import problem_of
+
+    return problem_of(item)
+
+
+def _problem_in(
+    files: Iterable[Path], read: Callable[[Path], object], damaged: tuple[type[Exception], ...]
+) -> str | None:
+    for path in files:
+        try:
+            read(path)
+        except damaged as error:
+            return reason_of(error)
+    return None
 
 
 @cache.command()

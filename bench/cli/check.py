@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import Given, chosen_data, configuration, data_choices, data_places
+from bench.cli.options import Given, chosen_data, configuration, data_choices, data_root
+from bench.cli.run import go_on_apart
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @click.argument("targets", nargs=-1, required=True, metavar="METHOD|ENCODER|DATASET|PATH...")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @data_choices
-@data_places
+@data_root
 @configuration
 def check(targets: Sequence[str], *, as_json: bool, given: Given, **flags: Any) -> int:
     """Run the conformance suite on a method or an encoder, or tell what a data set or a folder of yours holds.
@@ -42,6 +43,7 @@ def check(targets: Sequence[str], *, as_json: bool, given: Given, **flags: Any) 
     simbench check ~/pictures
     simbench check fashionmnist --protocol loo --json
     """
+    go_on_apart(given, [*targets, flags["protocol"] or ""])
     settings = given.load(chosen_data(flags))
     good, found = True, []
     known = {kind: plugin_names(kind) for kind in (METHOD, ENCODER, DATASET)}
@@ -113,7 +115,10 @@ def _check_data(target: str, config: Config, *, quiet: bool) -> dict[str, Any]:
 
 
 def _counted(summary: Summary, notes: Sequence[str]) -> Iterator[str]:
-    yield f"{summary.name}: {len(summary.classes)} classes, images {summary.shape} (height x width x channels)"
+    colour = "grey" if summary.shape.channels == 1 else "colour"
+    size = f"pictures of any size, {colour}: each method sees them at its own"
+    images = size if summary.any_size else f"images {summary.shape} (height x width x channels)"
+    yield f"{summary.name}: {len(summary.classes)} classes, {images}"
     for name, part in summary.parts.items():
         spread = f"{part.smallest} to {part.largest} images a class (median {part.median:g})"
         yield f"  {name:10}  {part.images:7} images, {part.classes} classes, {spread}"

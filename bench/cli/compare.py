@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import Given, configuration, option, wide_tables
+from bench.cli.run import go_on_apart
 from bench.cli.terminal import show
 from bench.contract import UsageError
 
@@ -71,6 +72,7 @@ def compare(
     from bench.report.compare.regressions import against_text
     from bench.report.tables.entries import find_entry
 
+    go_on_apart(given, [])
     root = given.load({"runs": runs}).settings.runs
     if against is not None:
         if words:

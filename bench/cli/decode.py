@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import Given, configuration, hardware, option
-from bench.cli.run import machine
+from bench.cli.run import go_on_apart, machine, names_in
 from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
 from bench.environment import user_path
 
@@ -63,8 +63,9 @@ def decode(
 
     from bench.files import write_bytes
     from bench.report.figures.picture_grid import draw_grid
-    from bench.runs.loaded_run import open_run
+    from bench.runs.loaded_run import find_run, open_run
 
+    go_on_apart(given, names_in([find_run(user_path(where))]))
     device, threads = machine(given.load(flags).settings)
     torch.set_num_threads(threads)
     run = open_run(user_path(where), device)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import Given, configuration, executors, label_folders
-from bench.cli.run import machine
+from bench.cli.run import go_on_apart, machine, names_in
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder, processors, user_path
@@ -76,12 +76,13 @@ def embed(
     from bench.runs.loaded_run import find_run
     from bench.search.sharded import embed_folder, write_gallery
 
-    settings, terminal = given.load(flags).settings, Terminal(quiet=quiet)
+    record, terminal = find_run(user_path(run)), Terminal(quiet=quiet)
+    go_on_apart(given, names_in([record]))
+    settings = given.load(flags).settings
     device, said, cores = machine(settings)[0], settings.threads, processors()
     jobs = jobs or (1 if device.type != "cpu" else max(1, cores // (said or 1)))
     threads = said or max(1, cores // jobs)
     pools = shard_pools(executor, address, cores=max(cores, jobs * threads), jobs=jobs)
-    record = find_run(user_path(run))
     ensure_writable(out.absolute().parent)
     place = terminal.workplace(cache_folder(), device, threads)
     own = embed_folder(folder, record, place, pools, size=shard, label_from=label_from)

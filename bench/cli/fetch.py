@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bench.cli.options import Given, configuration, data_root
+from bench.cli.run import go_on_apart
 from bench.cli.terminal import Terminal
 from bench.contract import Fetches
 from bench.environment import cache_folder
@@ -26,6 +27,7 @@ def fetch(names: Sequence[str], *, given: Given, **flags: Any) -> None:
     """
     from bench.runs.run_plan import data_place, loader_for
 
+    go_on_apart(given, names)
     checked = given.load(flags)
     place = data_place(checked.settings, Terminal(quiet=False).progress, cache_folder())
     for name in names:

@@ -10,6 +10,7 @@ import click
 
 from bench.cli import options
 from bench.cli.options import Given
+from bench.cli.run import go_on_apart
 from bench.cli.terminal import leaderboard_text
 
 
@@ -56,6 +57,7 @@ def leaderboard(
     from bench.report.write import board_of, write_board, write_latex
     from bench.report.write import publish as write_published
 
+    go_on_apart(given, [])
     settings = given.load(flags).settings
     target = options.published_target(publish, force=force)
     board = board_of(Path(settings.runs), rank_by, columns)

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from bench.cli.options import plugin_folders
+from bench.cli.options import Given, plugin_folders
+from bench.cli.run import go_on_apart
 from bench.plugins import DATASET, KINDS, METHOD, Kind
 from bench.registry import get_plugin, list_plugins
 
@@ -40,6 +41,8 @@ def listing(what: str, *, verbose: bool, markdown: bool) -> None:
     """
     from bench.config import load_config
 
+    if verbose or markdown:
+        go_on_apart(Given(None, (), debug=False))
     if markdown:
         click.echo(_page(), nl=False)
         return

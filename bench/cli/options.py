@@ -192,7 +192,8 @@ executors = together(
 data_root = option(
     "--data-root", metavar="DIR", envvar="SIMBENCH_DATA", help="Where data sets lie (also SIMBENCH_DATA)."
 )
-data_places = together(data_root, option("--image-size", metavar="N|HxW", help="Size that image files are resized to."))
+_size = option("--image-size", metavar="N|HxW", help="Size of picture files.  [default: each method's own]")
+data_places = together(data_root, _size)
 image_places = option(
     "--images",
     "places",

@@ -10,6 +10,7 @@ import click
 
 from bench.cli import options
 from bench.cli.options import Given
+from bench.cli.run import go_on_apart
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder
@@ -36,7 +37,7 @@ _TARGET = 3_000_000  # bytes of a page for a suite of runs
     default="pca",
     help="How embeddings are laid out; umap needs the extra umap.",
 )
-@options.data_places
+@options.data_root
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only where the page is.")
 @options.configuration
 def report(
@@ -69,6 +70,7 @@ def report(
 
     if publish and figures:
         raise UsageError("--figures and --publish: the page of a published set has its figures inside")
+    go_on_apart(given, [] if no_images else None)  # then runs are opened for their own probabilities
     checked = given.load(flags)
     terminal = Terminal(quiet=quiet)
     opened = None if no_images else opener(checked, terminal, places)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import Given, configuration, data_places, folders, hardware, option
-from bench.cli.run import machine
+from bench.cli.options import Given, configuration, data_root, folders, hardware, option
+from bench.cli.run import go_on_apart, machine, names_in
 from bench.cli.terminal import Terminal, fitted, terminal_width
 from bench.contract import SimbenchError, UsageError
 from bench.environment import cache_folder
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("targets", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @option("-d", "--dataset", metavar="NAME|PATH", help="The runs' images, where their data set's name does not say it.")
 @hardware
-@data_places
+@data_root
 @folders
 @click.option("--force", is_flag=True, help="Sweep again what is finished.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
@@ -50,20 +50,21 @@ def robustness(
     from bench.report.curves.robustness_curves import robustness_panels, robustness_text, sweeps_of
 
     records = _runs(targets)
+    go_on_apart(given, [*names_in(records), dataset or ""])
     checked = given.load(flags)
     settings, terminal = checked.settings, Terminal(quiet=quiet)
     ensure_writable(settings.report)
     device, threads = machine(settings)
-    loaded: dict[str, Dataset] = {}  # the runs of one data set follow each other: one is enough
+    loaded: dict[tuple[object, ...], Dataset] = {}  # runs of the same pictures follow each other: one is enough
 
     def queries(record: RunRecord) -> Split:
         from bench.runs.loaded_run import images_of
 
-        fingerprint = record.result.spec.fingerprint
-        if fingerprint not in loaded:
+        key = (record.result.spec.fingerprint, record.result.spec.resize)
+        if key not in loaded:
             loaded.clear()
-            loaded[fingerprint] = images_of(record, checked, terminal.progress, cache_folder(), where=dataset)
-        return loaded[fingerprint].query
+            loaded[key] = images_of(record, checked, terminal.progress, cache_folder(), where=dataset)
+        return loaded[key].query
 
     pairs = [(record, lambda record=record: queries(record)) for record in records]
     failed = sweep_all(pairs, device, threads, terminal, force=force, debug=given.debug)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,10 @@ import click
 from bench.cli import options
 from bench.cli.options import Given, option
 from bench.cli.terminal import Terminal, leaderboard_text
-from bench.contract import DRAW, SimbenchError, UsageError
+from bench.contract import DRAW, MethodError, SimbenchError, UsageError
 from bench.environment import cache_folder, processors
+from bench.plugins import KINDS
+from bench.registry import find_plugins
 
 if TYPE_CHECKING:
     from bench.config import Config, Settings
@@ -88,7 +90,7 @@ def run(
     simbench run -m arcface -d fashionmnist --protocol loo
     simbench run -m '*' -d fashionmnist --seeds 0,1,2 --budget 5m
     simbench run -m pretrained -d fashionmnist --protocol unseen --split-seeds 0..9
-    simbench run -m arcface -d ~/pictures --image-size 96           one subfolder a class
+    simbench run -m arcface -d ~/pictures                           one subfolder a class
     simbench run -m arcface -o margin=0.4 -o arcface.scale=20 --dry-run
     simbench run -m triplet -d digits --protocol loo --labels-per-class 5
     simbench run -m triplet -o encoder=timm/wide_resnet50_2 --augment trivial --lr 3e-4
@@ -99,7 +101,7 @@ def run(
     terminal = Terminal(quiet=quiet or as_json)
     names = chosen_methods(methods or (DEFAULT_METHOD,))
     words = [*words, *_training_words(flags)]
-    apart = try_outside_code(given, [*names, *words, flags["engine"] or ""])
+    apart = go_on_apart(given, [*names, *words, *datasets, flags["engine"] or "", flags["protocol"] or ""])
     checked = given.load(_flags(flags, quick=quick))
     settings = checked.settings
     if settings.split_seeds and flags.get("split_seed") is not None:
@@ -130,22 +132,49 @@ def run(
     return int(any(record.status != "done" for record in records))
 
 
-def try_outside_code(given: Given, texts: Sequence[str] | None = None) -> bool:
-    """Import code from outside simbench in processes of its own first (see `bench.suites.cell.try_outside`).
+def go_on_apart(given: Given, texts: Sequence[str] | None = None) -> bool:
+    """Where a command calls code from outside simbench, try to import that, and go on with the command in a child.
 
-    texts: where names of plugins may stand beside the configuration, None for all plugins. Returns whether there is
-    any, but False with --debug, with which all is run in this process.
+    This process waits for it then, and ends as it does. To be called before the command uses torch.
+
+    Args:
+        given: with --debug, all stays in this process.
+        texts: where names of plugins may stand beside the configuration, None for all plugins.
+
+    Returns:
+        Whether there is any such code.
+
+    Raises:
+        MethodError: in place of a child that was ended before it was done, with whose code it may have been.
     """
-    from bench.plugins import KINDS
-    from bench.registry import find_plugins
-
     if given.debug or all(one.own for kind in KINDS for one in find_plugins(kind).values()):
         return False  # and torch is not imported for it
+    import torch
+
+    from bench.executors.child import GONE_ON, go_on_in_child
+    from bench.executors.executor import Limits, why_ended
     from bench.suites.cell import try_outside
 
-    file = given.config or Path("bench.toml")
+    file, threads = given.config or Path("bench.toml"), torch.get_num_threads()
     said = file.read_text("utf-8", "replace") if file.is_file() else ""
-    return try_outside(None if texts is None else [*texts, *given.overrides, said])
+    tried = try_outside(None if texts is None else [*texts, *given.overrides, said])
+    if not tried or sys.platform != "linux":
+        return bool(tried)
+    ended, done = go_on_in_child()
+    if ended is None:
+        torch.set_num_threads(threads)
+        click.get_current_context().call_on_close(done)
+        return True
+    if ended.words == GONE_ON:
+        raise click.exceptions.Exit(ended.code)
+    suspects = " or ".join(f"{kind.word} {one.name} of {one.brought_by}" for kind, one in tried)
+    raise MethodError(f"{why_ended(ended, Limits(), tries=1)}: {suspects}")
+
+
+def names_in(records: Iterable[RunRecord]) -> list[str]:
+    """Return where names of plugins may stand in the specifications of finished runs."""
+    specs = [record.result.spec for record in records]
+    return [str(one) for spec in specs for one in (spec.method, spec.engine, spec.dataset, *spec.options.values())]
 
 
 def _run_apart(cells: Sequence[Cell], words: Mapping[str, str], config: Config, place: Workplace) -> list[RunRecord]:

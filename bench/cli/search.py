@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import Given, configuration, data_places, hardware, label_folders, option
-from bench.cli.run import machine
+from bench.cli.options import Given, configuration, data_root, hardware, label_folders, option
+from bench.cli.run import go_on_apart, machine, names_in
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder, user_path
@@ -47,7 +47,7 @@ class _Asked:
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("-d", "--dataset", metavar="NAME|PATH", help="The run's data set, for --save.  [default: by its name]")
 @hardware
-@data_places
+@data_root
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
 @configuration
 def search(
@@ -76,9 +76,12 @@ def search(
     simbench search shoe.jpg --run RUN --gallery ~/pictures --json
     simbench search shoe.jpg --run RUN --gallery ~/pictures --jobs 8    embedded by eight processes
     """
+    from bench.runs.loaded_run import find_run
+
     terminal = Terminal(quiet=quiet or as_json)
-    checked = given.load(flags)
     files = list(_files(queries))
+    go_on_apart(given, [*names_in([find_run(user_path(where))]), dataset or ""])
+    checked = given.load(flags)
     searcher, own = _searcher(
         user_path(where), gallery, jobs, machine(checked.settings), terminal, label_from=label_from
     )

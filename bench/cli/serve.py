@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import Given, configuration, data_places, folders, hardware, image_places, option
+from bench.cli.options import Given, configuration, data_root, folders, hardware, image_places, option
 from bench.cli.report import opener
-from bench.cli.run import machine
+from bench.cli.run import go_on_apart, machine
 from bench.cli.terminal import Terminal
 from bench.contract import DataError, SimbenchError
 from bench.environment import user_path
@@ -38,7 +38,7 @@ _EXTRA = "the search page needs more packages: pip install 'simbench-retrieval[s
 @image_places
 @click.option("--no-images", is_flag=True, help="Do not look for the images: no pictures of what is found.")
 @hardware
-@data_places
+@data_root
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the address.")
 @configuration
 def serve(
@@ -72,6 +72,7 @@ def serve(
             raise
         raise SimbenchError(_EXTRA) from error
     terminal = Terminal(quiet=quiet)
+    go_on_apart(given)
     checked = given.load(flags)
     listening = listen(host, port)  # before the runs are opened, which takes longer
     opened = None if no_images else opener(checked, terminal, places)

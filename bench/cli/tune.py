@@ -12,7 +12,7 @@ import click
 
 from bench.cli import options
 from bench.cli.options import Given, option
-from bench.cli.run import machine
+from bench.cli.run import go_on_apart, machine
 from bench.cli.terminal import Terminal
 from bench.config import DEFAULT_DATASET
 from bench.environment import cache_folder
@@ -70,6 +70,7 @@ def tune(
     require_optuna()
     terminal, cache = Terminal(quiet=quiet), cache_folder()
     names = chosen_methods(methods)
+    go_on_apart(given, [*names, *words, dataset, flags["protocol"] or ""])
     checked = given.load(options.chosen_data(flags))
     settings = checked.settings
     device, threads = machine(settings)

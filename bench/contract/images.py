@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from bench.contract.errors import DataError
 
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     Ids = NDArray[np.str_]
     Vectors = NDArray[np.float32]
 
+Size: TypeAlias = tuple[int, int]  # height, width
 ResizeMode = Literal["crop", "pad", "stretch"]
 FIRST: Literal["first"] = "first"  # the draw that is none: classes in the data set's own order
 DRAW = "split_seed"  # how a draw is called among what is chosen of the data
@@ -75,16 +74,60 @@ class Resize:
             raise DataError(f"pictures are resized to at least 1x1 by {', '.join(get_args(ResizeMode))}, got {self}")
 
 
+@runtime_checkable
+class LazyPixels(Protocol):
+    """What ``Images`` may hold in place of an array: pictures in files, which are decoded when they are asked for.
+
+    Attributes:
+        shape: ``(n, height, width, channels)``.
+        contents: uint8 ``(n, 16)``, a digest of each file, the same at every size.
+        own: Whether all files have this size, and it is a small one.
+        as_loaded: The same pictures at the size that does not depend on who asks: their own, or 64x64.
+        resize: How files of any other size are brought to this one.
+    """
+
+    own: bool
+    ndim: int
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]: ...
+
+    @property
+    def contents(self) -> Pixels: ...
+
+    @property
+    def as_loaded(self) -> LazyPixels: ...
+
+    @property
+    def resize(self) -> Resize: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any) -> Pixels: ...
+
+    def decoded(self) -> Pixels:
+        """Return all of them as an array, which is a map of a file, after decoding them if nobody did before."""
+        ...
+
+    def at(self, size: Size) -> LazyPixels:
+        """Return the same pictures at another (height, width)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Images:
-    """Decoded images of one size: the one representation from loader to model.
+    """Images of one size: the one representation from loader to model.
 
     Channels come last because that is how decoders write them and because torch's fast memory format is the same
     bytes seen through ``permute(0, 3, 1, 2)``.
 
     Attributes:
-        pixels: uint8 ``(n, height, width, channels)``, an array or a memory map, shared and never written to.
-        rows: int64 row numbers into ``pixels``, or None for all of them; a subset copies no pixel.
+        source: uint8 ``(n, height, width, channels)``, an array or a memory map, shared and never written to; or the
+            pixels of files.
+        rows: int64 row numbers into the source, or None for all of them; a subset copies no pixel.
 
     Raises:
         DataError: Pixels or row numbers have another type or shape.
@@ -96,31 +139,51 @@ class Images:
         (2, '28x20x1')
     """
 
-    pixels: Pixels
+    source: Pixels | LazyPixels
     rows: Labels | None = None
 
     def __post_init__(self) -> None:
-        if self.pixels.ndim != 4 or self.pixels.dtype.name != "uint8":
+        if self.source.ndim != 4 or self.source.dtype.name != "uint8":
             raise DataError(
-                f"images must be uint8 (n, height, width, channels), got {self.pixels.dtype} {self.pixels.shape}"
+                f"images must be uint8 (n, height, width, channels), got {self.source.dtype} {self.source.shape}"
             )
         if self.rows is not None and (self.rows.ndim != 1 or self.rows.dtype.name != "int64"):
             raise DataError(f"row numbers must be int64 (n,), got {self.rows.dtype} {self.rows.shape}")
-        ImageShape(*self.pixels.shape[1:])
+        ImageShape(*self.source.shape[1:])
 
     def __len__(self) -> int:
-        return len(self.pixels) if self.rows is None else len(self.rows)
+        return len(self.source) if self.rows is None else len(self.rows)
 
     @property
     def shape(self) -> ImageShape:
-        return ImageShape(*self.pixels.shape[1:])
+        return ImageShape(*self.source.shape[1:])
+
+    @property
+    def pixels(self) -> Pixels:
+        """All of the source's pixels, those of files decoded now if nobody did before."""
+        return self.source.decoded() if isinstance(self.source, LazyPixels) else self.source
+
+    @property
+    def files(self) -> LazyPixels | None:
+        """The pixels as those of files, which can be had at other sizes; None for an array."""
+        return self.source if isinstance(self.source, LazyPixels) else None
+
+    def at(self, size: Size) -> Images:
+        """Return the images at a (height, width): those of files brought to it, those of an array as they are."""
+        files = self.files
+        return self if files is None else Images(files.at(size), self.rows)
+
+    @property
+    def as_loaded(self) -> Images:
+        """The images at the size that does not depend on what a method wants to see."""
+        return self if self.files is None else Images(self.files.as_loaded, self.rows)
 
     def take(self, index: Labels | slice) -> Pixels:
         """Return the chosen images, uint8 ``(k, height, width, channels)``; a copy unless all rows are in one slice."""
-        return self.pixels[index] if self.rows is None else self.pixels[self.rows[index]]
+        return self.source[index] if self.rows is None else self.source[self.rows[index]]
 
     def subset(self, index: Labels) -> Images:
-        return Images(self.pixels, index if self.rows is None else self.rows[index])
+        return Images(self.source, index if self.rows is None else self.rows[index])
 
 
 @dataclass(frozen=True)
@@ -151,142 +214,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    def at(self, size: Size) -> Split:
+        """Return the split with its images at a (height, width); see ``Images.at``."""
+        return replace(self, images=self.images.at(size))
+
     def subset(self, index: Labels) -> Split:
         return Split(self.images.subset(index), self.labels[index], self.ids[index])
-
-
-@dataclass(frozen=True)
-class Collection:
-    """What a loader gives: named parts with their upstream meaning, before a protocol cuts query and gallery.
-
-    A part that the source does not have is None.
-
-    Attributes:
-        name: Of the data set.
-        classes: The names that labels are numbers of.
-        train: What may be learnt from.
-        validation: What chooses epochs and thresholds; cut from train where there is none.
-        test: What a protocol cuts into query and gallery.
-        query: For sources that name their own, together with ``gallery``.
-        gallery: Likewise.
-        mirror: Whether a mirrored image still shows the same class (true for photographs, false for digits); only then
-            do methods mirror images in training, and only then has ``mirror_test`` a meaning.
-        resize: How files of any size were brought to one, None for a source whose images all have one.
-        notes: What a reader of the results must know of how the images came to be these: files left out, and why. For
-            people only: no code reads them.
-        digest: Hex digest of all of it, which stays what it was when parts are cut; empty where nobody worked it out.
-
-    Raises:
-        DataError: There is nothing to test on, or parts differ in shape, or have an id twice or a label of no class.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    train: Split
-    validation: Split | None = None
-    test: Split | None = None
-    query: Split | None = None
-    gallery: Split | None = None
-    mirror: bool = False
-    resize: Resize | None = None
-    notes: tuple[str, ...] = ()
-    digest: str = ""
-
-    def __post_init__(self) -> None:
-        if (self.query is None) != (self.gallery is None):
-            raise DataError(f"{self.name}: a data set gives both a query and a gallery part, or neither")
-        if self.test is None and self.query is None:
-            raise DataError(f"{self.name}: nothing to test on; give a test part, or a query and a gallery part")
-        shapes = {part.images.shape for part in self.parts().values()}
-        if len(shapes) > 1:
-            raise DataError(f"{self.name}: its parts have different image shapes: {', '.join(map(str, shapes))}")
-        for name, part in self.parts().items():
-            wrong = (part.labels < 0) | (part.labels >= len(self.classes))
-            if wrong.any():
-                label = part.labels[wrong][0]
-                raise DataError(
-                    f"{self.name}: its {name} part has label {label}, but there are {len(self.classes)} classes"
-                )
-            if len(set(part.ids.tolist())) < len(part):
-                twice = next(one for one, count in Counter(part.ids.tolist()).items() if count > 1)
-                raise DataError(f"{self.name}: its {name} part has the id {twice!r} twice")
-
-    def parts(self) -> dict[str, Split]:
-        """Return the parts that exist, by name."""
-        names = ("train", "validation", "test", "query", "gallery")
-        return {name: part for name in names if (part := getattr(self, name)) is not None}
-
-
-@dataclass(frozen=True)
-class EvaluationProtocol:
-    """How a collection is cut into what a method is trained on and what it is evaluated on.
-
-    description: one line. needs: the collection's parts that it is cut from. gallery_is_train: the gallery is what was
-    trained on. query_in_gallery: each query is in the gallery too, under the same id, and is no answer to itself.
-    draws_classes: the classes to test on are drawn, and may be the second half in the data set's own order.
-    cut: of a collection and a seed, or of a ``Draw`` where classes are drawn; returns it with a query and a gallery
-    part, and with what is left to train on.
-    """
-
-    name: str
-    description: str
-    needs: tuple[str, ...]
-    cut: Callable[[Collection, Any], Collection] = field(repr=False, compare=False)
-    gallery_is_train: bool = False
-    query_in_gallery: bool = False
-    draws_classes: bool = False
-
-    def __str__(self) -> str:
-        return self.name
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A collection cut by a protocol: what a method learns from, and what it is asked about.
-
-    Attributes:
-        name: Of the collection, as are ``classes``, ``mirror``, ``resize`` and ``notes``.
-        protocol: What it was cut by.
-        train: What is learnt from.
-        validation: What chooses epochs and thresholds, never trained on.
-        query: What is searched for.
-        gallery: What is searched.
-        fingerprint: Hex digest of everything that decides a score: pixels, labels, ids, and which part each is in.
-        collection_digest: The collection's own, the same whatever was cut of it.
-    """
-
-    name: str
-    protocol: EvaluationProtocol
-    classes: tuple[str, ...]
-    train: Split
-    validation: Split
-    query: Split
-    gallery: Split
-    mirror: bool
-    fingerprint: str
-    resize: Resize | None = None
-    notes: tuple[str, ...] = ()
-    collection_digest: str = ""
-
-    @property
-    def shape(self) -> ImageShape:
-        return self.train.images.shape
-
-    def parts(self) -> dict[str, Split]:
-        """Return the four parts by name."""
-        return {"train": self.train, "validation": self.validation, "query": self.query, "gallery": self.gallery}
-
-    @property
-    def learnt_classes(self) -> tuple[str, ...]:
-        """The classes with images in train or validation, in the order of ``classes``."""
-        return tuple(self.classes[label] for label in sorted(_labels(self.train) | _labels(self.validation)))
-
-    @property
-    def seen_classes(self) -> bool | None:
-        """Whether the classes asked for are learnt ones: all (True), none (False: all are new), or some (None)."""
-        asked, learnt = _labels(self.query), _labels(self.train) | _labels(self.validation)
-        return True if asked <= learnt else None if asked & learnt else False
-
-
-def _labels(part: Split) -> set[int]:
-    return set(part.labels.tolist())

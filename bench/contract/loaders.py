@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from bench.contract.images import Collection
+from bench.contract.datasets import Collection
 from bench.contract.runs import Progress
 
 
@@ -18,7 +18,6 @@ class DataPlace:
         root: ``--data-root``, looked at first.
         cache: Our folder in the user's cache directory, where downloads and decoded images go.
         download: Whether a missing data set may be fetched.
-        image_size: (height, width) that own images are resized to, or None for the loader's default.
         broken: What to do with files that cannot be decoded: "few" leaves them out with a warning while they are at
             most 1 % (more is a sign of something else), "none" refuses any, "any" leaves out however many.
         progress: Wraps an iterable in a bar.
@@ -27,7 +26,6 @@ class DataPlace:
     root: Path | None
     cache: Path
     download: bool = True
-    image_size: tuple[int, int] | None = None
     broken: Literal["few", "none", "any"] = "few"
     progress: Progress | None = None
 

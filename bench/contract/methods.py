@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from bench.contract.errors import MethodError
-from bench.contract.images import ImageShape, Split
+from bench.contract.errors import MethodError, UsageError
+from bench.contract.images import ImageShape, Size, Split
 from bench.contract.runs import RunContext
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Method(Protocol):
     """A contestant: one file in ``methods/``, a dataclass whose fields are its options.
 
     ``fit`` may look at labels; a class that never does says so by ``uses_labels = False``, a baseline what kind it is
-    (see `Baseline`) by, say, ``baseline = "floor"``.
+    (see `Baseline`) by, say, ``baseline = "floor"``. An option ``size`` is the side of the pictures that it is given,
+    an attribute ``native_size`` their (height, width) where nothing is asked for; see `bench.runs.run_plan.sized_for`.
 
     ``embed`` takes float32 ``(n, channels, height, width)`` in [0, 1] on the run's device and returns floating-point
     ``(n, d)`` in any scale; the harness makes it float32 and L2-normalises it. It must not depend on what else is in
@@ -107,6 +108,22 @@ def baseline_of(method: Method | type[Method]) -> Baseline | None:
         return None if said is None else Baseline(said)
     except ValueError as error:
         raise MethodError(f"baseline {said!r} is not one of {', '.join(Baseline)}") from error
+
+
+def asked_size(method: Method) -> Size | None:
+    """Return the (height, width) of pictures that a method's option ``size`` asks for, None where it asks for none."""
+    side = getattr(method, "size", None)
+    if not isinstance(side, int):  # an attribute of somebody else's may mean something else
+        return None
+    if side < 1:
+        raise UsageError(f"size must be 1 or more pixels, got {side}")
+    return side, side
+
+
+def native_size(method: Method) -> Size | None:
+    """Return the (height, width) that a method's network was made for; None for one that takes any size alike."""
+    found: Size | None = getattr(method, "native_size", None)
+    return found
 
 
 def decoder_of(method: Method) -> Decodes | None:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from bench.contract.checks import Audit, Control, Thresholds
+from bench.contract.datasets import Dataset
 from bench.contract.errors import DataError
-from bench.contract.images import DRAW, Dataset, Draw, ImageShape, Resize
+from bench.contract.images import DRAW, Draw, ImageShape
 from bench.contract.methods import Baseline
 from bench.contract.runs import RunSpec
 from bench.contract.serialization import from_jsonable, to_jsonable
 
-SCHEMA = 4  # of run.json; another number whenever a field here is added, removed, or means something else
+SCHEMA = 5  # of run.json; another number whenever a field here is added, removed, or means something else
 
 Status = Literal["done", "failed"]
 
@@ -54,12 +55,12 @@ class Provenance:
 class DataFacts:
     """The data of a run, as it was cut.
 
-    shape: of its images; classes: how many there are; learnt_classes: the names of those that training saw, None where
-    it saw all; gallery_is_train, query_in_gallery: as its protocol says of itself; seen_classes: whether the classes
-    asked for are among those that training or validation show: all (true), none (false), or some (None); mirror:
-    whether images may be flipped to augment them; resize: how image files were brought to one size, None where none
-    were; notes: what its loader had to say; counts: images by part (train, validation, query, gallery);
-    collection_digest: of the data before they were cut, the same for all draws, empty where it is not known.
+    shape: of its images, as the method was given them; classes: how many there are; learnt_classes: the names of those
+    that training saw, None where it saw all; gallery_is_train, query_in_gallery: as its protocol says of itself;
+    seen_classes: whether the classes asked for are among those that training or validation show: all (true), none
+    (false), or some (None); mirror: whether images may be flipped to augment them; notes: what its loader had to say;
+    counts: images by part (train, validation, query, gallery); collection_digest: of the data before they were cut,
+    the same for all draws, empty where it is not known.
     """
 
     shape: ImageShape
@@ -69,7 +70,6 @@ class DataFacts:
     query_in_gallery: bool
     seen_classes: bool | None
     mirror: bool
-    resize: Resize | None
     notes: tuple[str, ...]
     counts: Mapping[str, int]
     collection_digest: str = ""
@@ -85,7 +85,6 @@ class DataFacts:
             query_in_gallery=dataset.protocol.query_in_gallery,
             seen_classes=dataset.seen_classes,
             mirror=dataset.mirror,
-            resize=dataset.resize,
             notes=dataset.notes,
             counts={name: len(part) for name, part in dataset.parts().items()},
             collection_digest=dataset.collection_digest,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from bench.contract.errors import UsageError
+from bench.contract.images import Resize
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +101,14 @@ class RunContext:
 
 
 # What is no part of a run's key at its default: keys stayed as they were when there came to be a choice.
-_SILENT = {"data": {}, "engine": "torch", "mirror_test": False, "deterministic": False, "sources": {}}
+_SILENT: dict[str, Any] = {
+    "resize": None,
+    "data": {},
+    "engine": "torch",
+    "mirror_test": False,
+    "deterministic": False,
+    "sources": {},
+}
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,8 @@ class RunSpec:
 
     dataset, protocol, method: their names; fingerprint: of the data, whatever loader and options it came through;
     options: every field of the method, defaults included, so that a changed default is a different run; budget: of
-    training; device: its kind; ks: the depths k of metrics@k; ties: the rule for equal similarities; data: what was
+    training; resize: how picture files were brought to the size that the method was given, None for images that came
+    as an array; device: its kind; ks: the depths k of metrics@k; ties: the rule for equal similarities; data: what was
     chosen of the data other than by default, by name, which the fingerprint holds too; engine: what computes the
     vectors, once the method is fitted; mirror_test: whether a vector is the mean of an image's and its mirror image's;
     deterministic: whether all is computed on one thread, by operations that give the same bits each time; sources:
@@ -123,6 +132,7 @@ class RunSpec:
     fingerprint: str
     options: Mapping[str, Any] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
+    resize: Resize | None = None
     device: str = "cpu"
     ks: tuple[int, ...] = (1, 10, 50)
     ties: str = "pessimistic"

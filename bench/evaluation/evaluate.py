@@ -23,9 +23,8 @@ from bench.evaluation.ranking.engine import check_threads, rank_gallery
 from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.replicates import Ranked
-from bench.evaluation.statistics.estimates import intervals
+from bench.evaluation.statistics.estimates import intervals, macro_means
 from bench.evaluation.statistics.jackknife import Replicates, groups_of_classes, groups_of_images
-from bench.evaluation.statistics.means import macro_means
 
 if TYPE_CHECKING:
     from bench.evaluation.ranking.relevance import NamesLike

@@ -10,6 +10,7 @@ import ctypes
 import gc
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -24,10 +25,12 @@ import torch
 
 from bench.contract import SimbenchError, Workplace, no_progress
 from bench.environment import plugin_folders
-from bench.executors.executor import TOLD
+from bench.executors.executor import TOLD, Ended
 from bench.executors.memory import WATCHED
 
 INTERRUPTED = 130
+GONE_ON = "done"  # the words of a process's end that came after its work
+_PASSED_ON = {signal.SIGINT, signal.SIGTERM, *({signal.SIGHUP} if sys.platform != "win32" else ())}
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 _LOOK_EVERY = 1.0  # seconds between looks whether the parent lives, where the kernel does not tell
 
@@ -58,6 +61,43 @@ def fork(run: Callable[[], int], log: Path) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def go_on_in_child() -> tuple[Ended | None, Callable[[], None]]:
+    """Fork; the child goes on with what this process was doing, and this one waits for its end and passes signals on.
+
+    The caller must not have run torch or OpenMP code on more than one thread. The child has the streams of this one.
+
+    Returns:
+        In the child: None, and what it has to call when its work is done, in success or failure. Here, when it has
+        ended: how, its words being `GONE_ON` if it had called that, and nothing to call.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    gc.freeze()
+    parent, (reading, writing) = os.getpid(), os.pipe()
+    child = os.fork()
+    if not child:
+        os.setpgid(0, 0)  # Ctrl-C reaches it once, through the parent
+        die_with(parent)
+        os.close(reading)
+        return None, lambda: _say_done(writing)
+    os.close(writing)
+    for number in _PASSED_ON:
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    began = time.monotonic()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    said = os.read(reading, 64).decode() if select.select([reading], [], [], 0)[0] else ""  # its own children may live
+    for number in _PASSED_ON:
+        signal.signal(number, signal.SIG_DFL)
+    if -code in _PASSED_ON:
+        os.kill(parent, -code)
+    return Ended("exit" if code >= 0 else "signal", abs(code), time.monotonic() - began, 0, said), lambda: None
+
+
+def _say_done(pipe: int) -> None:
+    os.write(pipe, GONE_ON.encode())
+    os.close(pipe)
 
 
 def job_text(module: str, place: Workplace, facts: Mapping[str, Any]) -> str:

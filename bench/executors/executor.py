@@ -51,17 +51,18 @@ def from_outside(ended: Ended) -> bool:
     return ended.cause in ("lost", "oom") or (ended.cause == "signal" and ended.code not in _CRASHES)
 
 
-def why_ended(ended: Ended, limits: Limits) -> str:
-    """Return why a cell without a record failed, in one line."""
+def why_ended(ended: Ended, limits: Limits, *, tries: int = 2) -> str:
+    """Return why a job has no result, in one line. tries: of what died of a cause outside it."""
+    twice = ", twice" if tries > 1 else ""
     held, most = in_words(ended.peak), in_words(limits.memory or 0)
     crashed = ended.code in _CRASHES
     said = ended.words.removeprefix(TOLD) if ended.words.startswith(TOLD) else ""
     return {
         "time": f"timed out after {ended.seconds:.0f} s, the limit is {limits.seconds or 0:g} s (--cell-time)",
         "memory": f"out of memory: it held {held}, the limit is {most} (--cell-memory)",
-        "oom": f"out of memory: the system had none left and killed it, twice; it held {held}",
-        "lost": f"its machine was lost, twice: {ended.words or 'no reason known'}",
-        "signal": f"crashed ({_name(ended.code)})" if crashed else f"killed from outside, twice ({_name(ended.code)})",
+        "oom": f"out of memory: the system had none left and killed it{twice}; it held {held}",
+        "lost": f"its machine was lost{twice}: {ended.words or 'no reason known'}",
+        "signal": f"crashed ({_name(ended.code)})" if crashed else f"killed from outside{twice} ({_name(ended.code)})",
         "exit": said or f"ended without a result (exit code {ended.code})",
     }[ended.cause]
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.report.aggregate.overall import Overall
 from bench.report.tables.footnotes import busy, made, queries, ranks
-from bench.report.tables.frame import counted, shown_columns
+from bench.report.tables.frame import counted, given, shown_columns
 from bench.report.tables.leaderboard import cell, groups_of, ranked_rows, titled
 from bench.report.tables.wording import failures, row_labels
 
@@ -31,6 +31,7 @@ _ESCAPES = {
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "·": r"$\cdot$",
+    "²": r"$^2$",
 }
 _HEAD = r"""% Made by `simbench leaderboard --latex` from the run folders.
 % In the preamble: \usepackage[T1]{fontenc} \usepackage{booktabs} \usepackage{graphicx}
@@ -60,15 +61,15 @@ def _table(title: str, group: pd.DataFrame, number: int, columns: Sequence[str])
     rows = []
     for kind, runs in ranked_rows(group):
         rank = int(runs["rank"].iloc[0])
-        texts = [str(rank), labels[kind], *(cell(runs, column) for column in shown), counted(runs)]
+        texts = [str(rank), labels[kind], *(cell(runs, column) for column in shown), given(runs), counted(runs)]
         rows.append([rf"\textbf{{{escape(text)}}}" if rank == 1 else escape(text) for text in texts])
-    heads = ["#", "method", *(titled(column) for column in shown), "seeds"]
+    heads = ["#", "method", *(titled(column) for column in shown), "input", "seeds"]
     below = [
         *(escape(f"{text}.") for text in (queries(group), *ranks(group), busy(group)) if text),
         escape(made(group)),
         *(escape(line.replace("`", "")) + "." for line in failures(group)),
     ]
-    return _environment(title, heads, rows, "rl" + "r" * (len(shown) + 1), below=below, label=f"simbench-{number}")
+    return _environment(title, heads, rows, "rl" + "r" * (len(shown) + 2), below=below, label=f"simbench-{number}")
 
 
 def _overall(found: Overall) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.contract import Dataset, Method, RunContext, RunSpec, SimbenchError, Split, Workplace
+from bench.contract import DataError, Dataset, Method, RunContext, RunSpec, SimbenchError, Split, Workplace, uses_labels
 from bench.environment import blas_threads, require_package
 from bench.naming import canonical
 from bench.options import build
@@ -24,14 +24,23 @@ from bench.training.checkpoints import FolderCheckpoints
 def fit_method(
     spec: RunSpec, seed: int, dataset: Dataset, place: Workplace, checkpoints: Path
 ) -> tuple[Method, MemoryHistory]:
-    """Return a method fitted as the specification says, and its training curve; query and gallery are not touched.
+    """Return a method fitted as the specification says, and its training curve.
 
-    checkpoints: the folder where a fit that was killed resumes from. Raises what the method raises.
+    Query and gallery are not touched; but where there is no training part, a method that uses no labels is given the
+    gallery's pictures in its place. checkpoints: the folder where a fit that was killed resumes from. Raises what the
+    method raises, and DataError where it needs labels and there are none.
     """
     _seed_everything(seed, place.threads)
-    train, validation, classes = learnable(dataset)
     owner = f"{dataset.name} {dataset.fingerprint} {spec.key} seed {seed}"
     method: Method = build(get_method(spec.method), spec.options, owner=f"method {spec.method}")
+    if len(dataset.train):
+        train, validation, classes = learnable(dataset)
+    elif uses_labels(method):
+        raise DataError(
+            f"no training pictures in {dataset.name}, and {spec.method} learns from labelled ones; add a train part"
+        )
+    else:
+        train, validation, classes = _unlabelled(dataset.gallery), dataset.validation, ()
     with tensorboard_writer(checkpoints.parent) if place.tensorboard else nullcontext() as writer:
         history = MemoryHistory(writer)
         context = RunContext(
@@ -64,6 +73,11 @@ def learnable(dataset: Dataset) -> tuple[Split, Split, tuple[str, ...]]:
     number[order] = np.arange(len(order))
     train, validation = (replace(part, labels=number[part.labels]) for part in (train, validation))
     return train, validation, tuple(dataset.classes[label] for label in shown)
+
+
+def _unlabelled(gallery: Split) -> Split:
+    """Return the gallery as one that nobody has labelled: those who search it have its pictures."""
+    return replace(gallery, labels=np.zeros_like(gallery.labels))
 
 
 def failure_reason(error: BaseException, spec: RunSpec) -> str:

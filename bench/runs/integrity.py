@@ -53,7 +53,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as error:  # brackets in thousands of brackets
-        raise DamagedError(f"cannot read {path}: {error}") from error
+        raise DamagedError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     if not isinstance(content, dict):
         raise DamagedError(f"cannot read {path}: it is no JSON object")
     return content
@@ -89,7 +89,8 @@ def verify(path: Path, digest: str) -> Path:
     try:
         found = file_digest(path)
     except OSError as error:
-        raise DamagedError(f"cannot read {path}: {error.strerror or error}; run it again (--force)") from error
+        again = "; run it again (--force)" if isinstance(error, FileNotFoundError) else ""
+        raise DamagedError(f"cannot read {path}: {error.strerror or error}{again}") from error
     if found != digest:
         raise DamagedError(
             f"cannot read {path}: it is damaged, or another run's: not what was written (another digest); run it again "

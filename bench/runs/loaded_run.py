@@ -33,7 +33,7 @@ from bench.naming import first_few
 from bench.options import build
 from bench.registry import get_method
 from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors, read_weights
-from bench.runs.run_plan import chosen_data, load_collection
+from bench.runs.run_plan import as_in_run, chosen_data, load_collection
 from bench.runs.sources import changed_code
 from bench.runs.store import RUN_FILE, RunRecord, read_run
 
@@ -51,23 +51,19 @@ def images_of(
     where: name or path of the data set, by default the name that the run has for it; own images have to be named.
     Raises DataError unless every image, label and id is the one that the run was scored on.
     """
-    spec, wanted = record.result.spec, record.result.data.shape
+    spec = record.result.spec
     settings = _settings_of(spec, config.settings)
     name = where or spec.dataset
     collection = load_collection(name, replace(config, settings=settings), progress, cache)
-    shape = collection.train.images.shape
-    if (shape.height, shape.width) != (wanted.height, wanted.width) and settings.image_size is None:
-        settings = replace(settings, image_size=f"{wanted.height}x{wanted.width}")
-        collection = load_collection(name, replace(config, settings=settings), progress, cache)
     other = (
         f"{name}: not the images that {record.folder} was scored on (images, labels, classes or their parts differ); "
         "name the right ones with --dataset (of report and serve: --images NAME=PATH), and their options as in that run"
     )
     try:
-        data = chosen_data(collection, settings, cache)
+        data = as_in_run(chosen_data(collection, settings, cache), spec)
     except SimbenchError as error:  # what cannot even be cut in this way is not what was
         raise DataError(other) from error
-    if data.fingerprint != spec.fingerprint:
+    if data is None:
         raise DataError(other)
     return data
 
@@ -77,9 +73,7 @@ def _settings_of(spec: RunSpec, settings: Settings) -> Settings:
     chosen: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in spec.data.items()
     }
-    return Settings(
-        protocol=spec.protocol, broken="any", image_size=settings.image_size, data_root=settings.data_root, **chosen
-    )
+    return Settings(protocol=spec.protocol, broken="any", data_root=settings.data_root, **chosen)
 
 
 @dataclass(frozen=True)
@@ -202,5 +196,5 @@ def open_run(where: Path, device: torch.device) -> TrainedRun:
         raise SimbenchError(
             f"{record.folder}: its weights do not fit the method {name} as it is now ({first}); run it again"
         ) from error
-    resize = data.resize or Resize(data.shape.height, data.shape.width)
+    resize = record.result.spec.resize or Resize(data.shape.height, data.shape.width)
     return TrainedRun(record, method, data.shape, resize, device)

@@ -40,9 +40,8 @@ from bench.evaluation.inference.engines import on_engine
 from bench.evaluation.metrics.reconstruction import score_decoding
 from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
-from bench.evaluation.statistics.estimates import intervals
+from bench.evaluation.statistics.estimates import intervals, macro_means
 from bench.evaluation.statistics.jackknife import Replicates
-from bench.evaluation.statistics.means import macro_means
 from bench.files import packed_rows, sweep_leftovers
 from bench.runs.artifacts import HISTORY, save_per_query, save_replicates, save_samples, save_vectors, save_weights
 from bench.runs.costs import PICTURES_TIMED, counted_costs, latency_columns, measure_latencies, save_latencies
@@ -137,6 +136,7 @@ class _Run:
     def result(self) -> RunResult:
         """Fit, embed, score, check and time the method, and save what a run leaves but for run.json."""
         spec, dataset, timer = self.spec, self.dataset, self.timer
+        _ = dataset.query.images.pixels  # of files: decoded here, and not in the time of what needs them first
         audited = self._audit()
         method, history = self._fit()
         with timer.stage("compile"):

@@ -14,14 +14,18 @@ from bench.config import Config, Settings, height_and_width, options_for, second
 from bench.contract import (
     Budget,
     Collection,
+    DataError,
     DataPlace,
     Dataset,
     Loader,
     Method,
     Progress,
     RunSpec,
+    SimbenchError,
     UsageError,
     Workplace,
+    asked_size,
+    native_size,
 )
 from bench.data.audit.audit import without_leaks
 from bench.data.layouts.locate import loader_for_path, plugin_of
@@ -33,7 +37,7 @@ from bench.evaluation.inference.engines import require_engine
 from bench.naming import canonical, did_you_mean
 from bench.options import build, values_of
 from bench.plugins import DATASET, METHOD
-from bench.registry import get_dataset, get_method, plugin_names, unknown
+from bench.registry import find_plugins, get_dataset, get_method, plugin_names, unknown
 from bench.runs.run import execute
 from bench.runs.sources import sources_of
 from bench.runs.store import RunRecord
@@ -87,7 +91,20 @@ def loader_for(name: str, options: Mapping[str, Mapping[str, Any]]) -> Loader:
 
 def load_collection(name: str, config: Config, progress: Progress, cache: Path) -> Collection:
     """Load the images that a ``--dataset`` word stands for, and work out their digest."""
-    collection = loader_for(name, config.datasets).load(data_place(config.settings, progress, cache))
+    loader = loader_for(name, config.datasets)
+    try:
+        collection = loader.load(data_place(config.settings, progress, cache))
+    except (SimbenchError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        plugin = find_plugins(DATASET).get(canonical(name))
+        if plugin is None or plugin.own:
+            raise
+        what = f"data set {plugin.name} of {plugin.brought_by}"
+        raise DataError(f"{what}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from error
+    size, images = config.settings.image_size, next(iter(collection.parts().values())).images
+    if size and images.files is None:
+        _LOG.warning("%s: its images come as they are, %s; --image-size is for picture files", name, images.shape)
     return replace(collection, digest=fingerprint(collection.classes, collection.parts()))
 
 
@@ -96,7 +113,6 @@ def data_place(settings: Settings, progress: Progress, cache: Path) -> DataPlace
     return DataPlace(
         root=user_path(settings.data_root) if settings.data_root else None,
         cache=cache,
-        image_size=height_and_width(settings.image_size) if settings.image_size else None,
         broken=settings.broken,
         progress=progress,
     )
@@ -107,6 +123,29 @@ def chosen_data(collection: Collection, settings: Settings, cache: Path | None) 
     subset = Subset(settings.classes, settings.per_class, settings.balance, settings.limit, settings.labels_per_class)
     data = build_dataset(collection, settings.protocol, split_seed=settings.split_seed, subset=subset)
     return without_leaks(data, cache) if settings.drop_leaks else data
+
+
+def sized_for(method: Method | None, data: Dataset, settings: Settings) -> Dataset:
+    """Return the data with pictures of the size that a method is to see.
+
+    Its own option ``size`` says so, else ``--image-size``. Where nobody does, small pictures that all have one size
+    keep it; others are brought to what the method's network was made for, or to 64x64. Arrays come as they are.
+    """
+    files = data.query.images.files
+    if files is None or method is None:
+        return data
+    size = asked_size(method) or (height_and_width(settings.image_size) if settings.image_size else None)
+    if size is None and not files.own:
+        size = native_size(method)
+    return data if size is None else data.at(size)
+
+
+def as_in_run(data: Dataset, spec: RunSpec) -> Dataset | None:
+    """Return the data as a run of this specification saw it, None where it is other data."""
+    if data.fingerprint != spec.fingerprint:
+        return None
+    found = data.at((spec.resize.height, spec.resize.width)) if spec.resize is not None else data
+    return found if found.resize == spec.resize else None
 
 
 def data_choices(settings: Settings) -> dict[str, Any]:
@@ -145,8 +184,9 @@ def plan_cells(
     for collection, drawn in product(datasets.values(), settings.draws()):
         data = chosen_data(collection, drawn, cache)
         for name in methods:
-            spec = spec_of(name, options[name], data, drawn, device)
-            cells += [Cell(spec, seed, data) for seed in drawn.seeds]
+            seen = sized_for(made[name], data, drawn)
+            spec = spec_of(name, options[name], seen, drawn, device)
+            cells += [Cell(spec, seed, seen) for seed in drawn.seeds]
     return cells
 
 
@@ -159,6 +199,7 @@ def spec_of(method: str, options: Mapping[str, Any], data: Dataset, settings: Se
         fingerprint=data.fingerprint,
         options=options,
         budget=Budget(settings.epochs, seconds(settings.budget) if settings.budget else None, settings.phases),
+        resize=data.resize,
         device=device,
         ks=settings.ks,
         ties=settings.ties,

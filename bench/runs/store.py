@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
 CHECKPOINTS = "checkpoints"
-_ANYWHERE = f"*/*/*/*/seed*/{RUN_FILE}"
+_ANYWHERE, _SEED_DEPTH = f"*/*/*/*/seed*/{RUN_FILE}", 4
 _AGAIN = "delete the folder to run it again, or give --force"
 _SEED = re.compile(r"seed(\d+)")
 _KEY = re.compile(r"[0-9a-f]{10}")
@@ -139,8 +140,30 @@ def any_run(root: Path) -> bool:
 
 
 def all_runs(root: Path) -> list[RunRecord]:
-    """Return every run under a folder, ordered by path; one that cannot be read is left out with a warning."""
-    return list(readable((path.parent for path in sorted(root.glob(_ANYWHERE))), root))
+    """Return every run under a folder, ordered by path; one that cannot be read is left out with a warning.
+
+    Raises DataError where the folder itself cannot be read.
+    """
+    return list(readable(_seed_folders(root), root))
+
+
+def _seed_folders(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """Yield the folders of a tree that are called as a seed's; tell what cannot be read, which a glob passes over."""
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        said = f"cannot read {str(folder)[:200]}: {error.strerror or error}"
+        if depth == 0:
+            raise DataError(said) from error
+        logger.warning("left out: %s", said)
+        return
+    for name in names:
+        if depth < _SEED_DEPTH:
+            yield from _seed_folders(folder / name, depth + 1)
+        elif name.startswith("seed") and os.path.isdir(folder / name):
+            yield folder / name
 
 
 def readable(folders: Iterable[Path], root: Path | None = None) -> Iterator[RunRecord]:

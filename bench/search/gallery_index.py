@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from bench.contract import Progress
 from bench.data.decoding.cache import GALLERIES
 from bench.data.decoding.image_source import UnreadableImageError
-from bench.data.decoding.ordered_map import map_in_order
+from bench.data.decoding.worker_pool import map_in_order
 from bench.evaluation.ranking.arrays import Ints, Vectors
 from bench.files import digest_of_arrays, write_bytes
 from bench.runs.loaded_run import TrainedRun
@@ -76,22 +76,30 @@ def index_path(cache: Path, record: RunRecord, root: Path) -> Path:
 def read_index(path: Path) -> Index | None:
     """Return what ``write_index`` wrote, or None if there is nothing, or nothing that can be used."""
     try:
-        with safe_open(path, framework="np") as file:
-            held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            facts = file.metadata() or {}
-        if facts.pop("digest", None) != digest_of_arrays(facts, held):
-            raise ValueError("it is not what was written")
-        if facts.get("owner") != _owner(path):
-            raise ValueError("it is another run's, or another folder's")
-        index = Index(_texts(held["names"]), held["state"], _texts(held["reasons"]), held["vectors"])
-        n = len(index.names)
-        if index.state.shape != (n, 3) or len(index.reasons) != n or len(index.vectors) != n:
-            raise ValueError("its parts have different lengths")
+        return verified_index(path)
     except FileNotFoundError:
         return None
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         logger.warning("%s: a damaged index of pictures, embedding them again (%s)", path, error)
         return None
+
+
+DAMAGED = (OSError, SafetensorError, ValueError, KeyError)
+
+
+def verified_index(path: Path) -> Index:
+    """Return what ``write_index`` wrote. Raises one of DAMAGED where it is not that."""
+    with safe_open(path, framework="np") as file:
+        held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        facts = file.metadata() or {}
+    if facts.pop("digest", None) != digest_of_arrays(facts, held):
+        raise ValueError("it is not what was written")
+    if facts.get("owner") != _owner(path):
+        raise ValueError("it is another run's, or another folder's")
+    index = Index(_texts(held["names"]), held["state"], _texts(held["reasons"]), held["vectors"])
+    n = len(index.names)
+    if index.state.shape != (n, 3) or len(index.reasons) != n or len(index.vectors) != n:
+        raise ValueError("its parts have different lengths")
     return index
 
 

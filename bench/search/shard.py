@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from bench.contract import DataError, Workplace
-from bench.data.decoding.ordered_map import map_in_order
+from bench.data.decoding.worker_pool import map_in_order
 from bench.evaluation.ranking.arrays import Ints
 from bench.executors import child
 from bench.runs.loaded_run import open_run

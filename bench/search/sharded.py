@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from bench.contract import SimbenchError, Workplace
+from bench.contract import RunSpec, SimbenchError, Workplace
 from bench.data.layouts.folder import LabelFrom
-from bench.executors.executor import LOG, Ended, Limits, Pool, from_outside, why_ended
+from bench.executors.executor import LOG, TOLD, Ended, Limits, Pool, from_outside, why_ended
 from bench.executors.process import last_line
 from bench.files import ensure_writable, write_bytes, write_rows
 from bench.naming import readable
+from bench.runs.fitting import brought_by
 from bench.runs.store import RunRecord
 from bench.search.gallery import OwnGallery, cached_gallery, shards_of
 from bench.search.gallery_index import IndexBuilder, read_index
@@ -76,7 +77,7 @@ def _embed(
     program = ShardProgram(replace(place, root=shards), record.folder, root, path.name)
     pool = make_pool(program)
     try:
-        work = _Work(builder, shards, pool, place.log, cut(builder, size, pool.slots))
+        work = _Work(builder, program, pool, record.result.spec, cut(builder, size, pool.slots))
         for _ in place.progress(work.pictures(), total=len(builder.missing), what="embed"):
             pass
     finally:
@@ -88,9 +89,10 @@ class _Work:
     """Shards on their way into an index."""
 
     def __init__(
-        self, builder: IndexBuilder, root: Path, pool: Pool[Shard], log: Callable[[str], None], shards: list[Shard]
+        self, builder: IndexBuilder, program: ShardProgram, pool: Pool[Shard], spec: RunSpec, shards: list[Shard]
     ) -> None:
-        self._index, self._root, self._pool, self._log = builder, root, pool, log
+        self._index, self._pool, self._spec = builder, pool, spec
+        self._root, self._log = program.place.root, program.place.log
         self._waiting = deque(shards)
         self._running: dict[str, Shard] = {}
         self._again: set[str] = set()  # keys of shards that have died once
@@ -126,13 +128,14 @@ class _Work:
                 self._index.take_over(found)
                 return len(shard.names)
             ended = replace(ended, words="")
+        whose = f": {brought_by(self._spec)}" if ended.cause == "exit" and not ended.words.startswith(TOLD) else ""
         if from_outside(ended) and shard.key not in self._again:
             self._again.add(shard.key)
             self._log(f"{_words(shard)}: its process died of a cause outside it; once more")
             self._waiting.appendleft(shard)
             return 0
         raise SimbenchError(
-            f"{_words(shard)} could not be embedded: {why_ended(ended, Limits())}; what is embedded is kept"
+            f"{_words(shard)} could not be embedded: {why_ended(ended, Limits())}{whose}; what is embedded is kept"
         )
 
     def _counted(self, shard: Shard) -> int:

@@ -34,24 +34,23 @@ from bench.executors.executor import LOG, TOLD, Ended, Limits, why_ended
 from bench.executors.process import JobProcess, LocalPool
 from bench.naming import canonical
 from bench.options import build, values_of
-from bench.plugins import ENCODER, ENGINE, KINDS, METHOD, Kind
+from bench.plugins import KINDS, Kind
 from bench.registry import Plugin, find_plugins, get_plugin, refuse, refused
 from bench.runs.fitting import brought_by
 from bench.runs.provenance import provenance
 from bench.runs.run import execute
-from bench.runs.run_plan import chosen_data, load_collection
+from bench.runs.run_plan import as_in_run, chosen_data, load_collection
 from bench.runs.sources import of_own_code
 from bench.runs.store import CHECKPOINTS, RUN_FILE, RunRecord, locked, read_run, write_run
 from bench.suites.expansion import SuiteCell
 
 IMPORT_SECONDS = 30.0  # in which a plugin from outside simbench must be imported and made with its default options
-_CALLED = (METHOD, ENCODER, ENGINE)  # kinds whose code runs while a cell does
 _LOOK_EVERY = 0.05
 _MODULE = "bench.suites.cell"
 FACTS = "cell.json"  # in a run's folder: what its processes took, beside what they found
 
 
-def try_outside(texts: Sequence[str] | None = None) -> bool:
+def try_outside(texts: Sequence[str] | None = None) -> list[tuple[Kind, Plugin]]:
     """Import every plugin from outside simbench, or those named in some texts, each in a process of its own.
 
     What ends that process, or takes over 30 s, is refused from then on (`bench.registry.refuse`) with its reason. This
@@ -61,13 +60,13 @@ def try_outside(texts: Sequence[str] | None = None) -> bool:
         texts: where names may stand, such as words of the command line; those in other words do no harm.
 
     Returns:
-        Whether there is any such plugin.
+        Those plugins.
     """
     words = None if texts is None else canonical(" ".join(texts))
-    outside = [(kind, one) for kind in _CALLED for one in find_plugins(kind).values() if not one.own]
+    outside = [(kind, one) for kind in KINDS for one in find_plugins(kind).values() if not one.own]
     found = [(kind, one) for kind, one in outside if words is None or one.name in words]
     if not found or sys.platform == "win32":
-        return False
+        return []
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="simbench-") as home:
         tries = []
@@ -84,7 +83,7 @@ def try_outside(texts: Sequence[str] | None = None) -> bool:
                 raise
             if not (folder / _IMPORTED).exists():
                 refuse(kind, plugin.name, _why_refused(kind, plugin, ended))
-    return True
+    return found
 
 
 _IMPORTED = "imported"  # the file that says so
@@ -99,10 +98,10 @@ def _start_import(kind: Kind, name: str, folder: Path) -> JobProcess:
 
 
 def _import(kind: Kind, name: str, folder: Path) -> int:
-    """Import a plugin, make a method of it as the command does to know its options, and leave a file that says so."""
+    """Import a plugin, make what has options as commands do to know them, and leave a file that says so."""
     with suppress(Exception):  # raised here as well, and handled
         loaded = get_plugin(kind, name)
-        if kind is METHOD:
+        if kind.options:
             values_of(loaded())
     (folder / _IMPORTED).touch()
     return 0
@@ -113,9 +112,9 @@ def _why_refused(kind: Kind, plugin: Plugin, ended: Ended) -> str:
     return f"cannot import the {kind.word} {plugin.name} of {plugin.brought_by}: {why}"
 
 
-def why_failed(cell: SuiteCell, ended: Ended, limits: Limits) -> str:
+def why_failed(cell: SuiteCell, ended: Ended, limits: Limits, *, tries: int = 2) -> str:
     """Return why a cell without a record failed, in one line: with whose code it is of where the code ended it."""
-    why = why_ended(ended, limits)
+    why = why_ended(ended, limits, tries=tries)
     silent = ended.cause == "exit" and not ended.words.startswith(TOLD)
     return f"{why}: {brought_by(cell.spec)}" if silent and not of_own_code(cell.spec) else why
 
@@ -138,7 +137,7 @@ def run_apart(
                 shutil.rmtree(folder, ignore_errors=True)
             sweep(cell, place)
         ended = _followed(pool, cell, folder, place.log)
-        record = read_run(folder) or record_failure(cell, why_failed(cell, ended, Limits()), ended, place)
+        record = read_run(folder) or record_failure(cell, why_failed(cell, ended, Limits(), tries=1), ended, place)
         if record is None:
             raise SimbenchError(f"{folder / RUN_FILE} vanished while it was written")
         yield record
@@ -227,8 +226,8 @@ def _loaded(job: Mapping[str, Any], place: Workplace) -> SuiteCell:
     spec = from_jsonable(RunSpec, job["spec"], "spec")
     cache = place.cache or Path(".")
     collection = load_collection(job["word"], Config(settings, datasets=job["datasets"]), no_progress, cache)
-    data = chosen_data(collection, settings, place.cache)
-    if data.fingerprint != spec.fingerprint:
+    data = as_in_run(chosen_data(collection, settings, place.cache), spec)
+    if data is None:
         raise DataError(f"{job['word']}: other images or labels here than where the suite was started")
     return SuiteCell(spec, job["seed"], data, job["word"], settings)
 

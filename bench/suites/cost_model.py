@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from bench.contract import DataError, Dataset, RunSpec, UsageError, Workplace
+from bench.contract import DataError, Dataset, RunSpec, UsageError, Workplace, to_jsonable
 from bench.runs.artifacts import read_history
 from bench.runs.integrity import read_sealed
 from bench.runs.provenance import cpu_name
@@ -63,13 +63,13 @@ def predict(
     """
     home = trial_place(place).root
     known, tried = _by_kind(all_runs(place.root), place), _by_kind(all_runs(home), place)
-    cuts: dict[tuple[str, str], Dataset] = {}
+    cuts: dict[tuple[object, ...], Dataset] = {}
     trials: list[SuiteCell | None] = []  # one a cell; None where its own kind's runs say it all
     for cell in cells:
         if any(_peak(record) for record in known.get(_kind(cell.spec), [])):
             trials.append(None)
             continue
-        where = (cell.spec.fingerprint, cell.spec.protocol)
+        where = (cell.spec.fingerprint, cell.spec.protocol, cell.spec.resize)
         if where not in cuts:
             cuts[where] = small(cell)
         trials.append(_trial_of(cell, cuts[where]))
@@ -144,7 +144,7 @@ def _cost(cell: SuiteCell, record: RunRecord) -> Prediction:
     scaled = {"embed_seconds": asked, "decode_seconds": asked}
     wall = [name for name in stages if name != "fit_cpu_seconds"]
     fixed = (
-        (max(0.0, fit - curve.seconds) if curve.epochs else fit)
+        (max(0.0, fit - curve.seconds) + curve.before * (learnt - 1) if curve.epochs else fit)
         + sum(stages[name] * scaled.get(name, 1.0) for name in wall if name != "fit_seconds")
         + pairs * _PAIR_SECONDS / run.provenance.threads
         + max(0.0, run.seconds - sum(stages[name] for name in wall))  # the audit, and writing it all
@@ -175,19 +175,25 @@ def _epochs(cell: SuiteCell, per_epoch: float) -> float:
 
 @dataclass(frozen=True)
 class _Curve:
-    """What a run's training curve says of its length: seconds in epochs, epochs begun, steps; nothing without one."""
+    """What a run's training curve says of its length: seconds in epochs, epochs begun, steps; nothing without one.
+
+    before: seconds that came before the first step and grow with the images: a frozen backbone's features of them.
+    """
 
     seconds: float = 0.0
     epochs: int = 0
     steps: int = 0
+    before: float = 0.0
 
     @classmethod
     def of(cls, run: RunRecord) -> _Curve:
         try:
-            rows = read_history(run)
+            every = read_history(run)
+            rows = [row for row in every if int(row["step"])]
+            before = sum(float(row["seconds"]) for row in every if not int(row["step"]))
             last = {row["phase"]: row for row in rows}  # each phase counts its own up
             seconds = sum(float(row["seconds"]) for row in last.values())
-            return cls(seconds, len(rows), sum(int(row["step"]) for row in last.values()))
+            return cls(seconds, len(rows), sum(int(row["step"]) for row in last.values()), before)
         except (DataError, KeyError, ValueError, TypeError):  # damaged, or of a method that writes what it likes
             return cls()
 
@@ -223,7 +229,8 @@ def _by_kind(records: Iterable[RunRecord], place: Workplace) -> dict[str, list[R
 def _kind(spec: RunSpec) -> str:
     """Return what decides a run's cost, but for its epochs."""
     views = [spec.engine, spec.mirror_test, spec.deterministic]
-    facts = [spec.protocol, spec.method, spec.fingerprint, dict(spec.options), *views, spec.budget.phases]
+    data = [spec.protocol, spec.fingerprint, to_jsonable(spec.resize)]
+    facts = [*data, spec.method, dict(spec.options), *views, spec.budget.phases]
     return json.dumps(facts, sort_keys=True, default=list)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Config, Settings
-from bench.contract import Collection, DataError, Progress, UsageError
+from bench.contract import Collection, DataError, Method, Progress, UsageError
 from bench.data.layouts.locate import plugin_of
 from bench.environment import user_path
 from bench.evaluation.inference.engines import require_engine
@@ -17,7 +17,7 @@ from bench.naming import canonical
 from bench.options import values_of
 from bench.plugins import DATASET
 from bench.registry import plugin_names
-from bench.runs.run_plan import Cell, chosen_data, load_collection, loader_for, made_method, spec_of
+from bench.runs.run_plan import Cell, chosen_data, load_collection, loader_for, made_method, sized_for, spec_of
 from bench.runs.store import run_folder
 from bench.suites.suite import Suite, combinations
 
@@ -124,19 +124,20 @@ def _cells(
     cells = []
     for seed, (name, grid) in itertools.product(settings.seeds, grids.items()):
         for varied in grid:
-            options = _values(name, {**config.methods.get(name, {}), **varied})
-            spec = spec_of(name, options, data, settings, device)
-            cells.append(SuiteCell(spec, seed, data, word, settings, varied))
+            made, options = _made(name, {**config.methods.get(name, {}), **varied})
+            seen = sized_for(made, data, settings)
+            spec = spec_of(name, options, seen, settings, device)
+            cells.append(SuiteCell(spec, seed, seen, word, settings, varied))
     return cells
 
 
-def _values(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options with their values, or only the given ones where the method refuses them."""
+def _made(name: str, given: Mapping[str, Any]) -> tuple[Method | None, dict[str, Any]]:
+    """Return a method and all its options with their values; None and the given ones where it refuses them."""
     try:
         made = made_method(name, given)
     except UsageError:  # the cell raises it again, and is a failed row
         made = None
-    return dict(given) if made is None else values_of(made)
+    return made, dict(given) if made is None else values_of(made)
 
 
 def _located(word: str, config: Config) -> str | None:

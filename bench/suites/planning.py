@@ -16,7 +16,9 @@ from bench.contract import Dataset, SimbenchError, UsageError, Workplace
 from bench.executors.executor import Limits
 from bench.executors.memory import byte_count, machine_memory
 from bench.executors.process import LocalPool
-from bench.files import ensure_writable, write_json
+from bench.files import ensure_writable
+from bench.naming import reason_of
+from bench.runs.integrity import read_sealed, write_sealed
 from bench.runs.run_plan import chosen_data, load_collection
 from bench.runs.store import locked, read_run
 from bench.suites.cell import CellProgram
@@ -125,18 +127,21 @@ def _agreed(path: Path, plan: Mapping[str, Any]) -> float:
     with locked(path.parent):
         fits = _planned(path)
         if fits is None:
-            write_json(path, plan)
+            write_sealed(path, {**plan, "plan": path.stem})
             fits = float(plan["epochs"])
     return fits
 
 
 def _planned(path: Path) -> float | None:
     try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["epochs"])
+        kept = read_sealed(path)
+        if kept["plan"] != path.stem:
+            raise ValueError("it is another start's")
+        return float(kept["epochs"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SimbenchError(f"cannot read the plan {path}: {error}; delete it to plan again") from error
+    except (SimbenchError, ValueError, KeyError, TypeError) as error:
+        raise SimbenchError(f"the plan of a budget, {path}: {reason_of(error)}; delete it to plan again") from error
 
 
 def _is_done(cell: SuiteCell, root: Path) -> bool:
@@ -161,7 +166,8 @@ class _Trials:
         settings = replace(cell.settings, limit=trial_limit(cell))
         config, cache = replace(self.config, settings=settings), self.place.cache or Path(".")
         collection = load_collection(cell.word, config, self.place.progress, cache)
-        return chosen_data(collection, settings, self.place.cache)
+        data = chosen_data(collection, settings, self.place.cache)
+        return data if (size := cell.spec.resize) is None else data.at((size.height, size.width))
 
     def run(self, cells: Sequence[SuiteCell]) -> Mapping[Path, str]:
         """Run trials, and return why they failed for those that did, by folder."""

@@ -1,4 +1,4 @@
-"""Class-balanced batches, gathered and augmented as whole tensors."""
+"""Class-balanced batches of images, gathered and augmented as whole tensors, or of features computed before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.contract import Split
+from bench.contract import MethodError, Split
 from bench.training.augment import UNCHANGED, Augmentation
 
 if TYPE_CHECKING:
@@ -22,11 +22,40 @@ _SHORTEST_EPOCH = 200
 
 @dataclass(frozen=True)
 class Batch:
-    """pixels: float32 ``(n, channels, height, width)`` in [0, 1]; labels: int64 ``(n,)``; rows: where in the split."""
+    """What a step is taken on.
 
-    pixels: Tensor
+    inputs: of what is trained: pixels float32 ``(n, channels, height, width)`` in [0, 1], or the ``(n, features)`` of a
+    backbone that never moves. labels: int64 ``(n,)``. rows: where in the split.
+    """
+
+    inputs: Tensor
     labels: Tensor
     rows: Labels
+
+    @property
+    def pixels(self) -> Tensor:
+        """The images. Raises MethodError where there are only features of them."""
+        if self.inputs.ndim == 2:
+            raise MethodError(
+                "its loss asks for pixels, but what is behind a backbone that never moves is trained on features: "
+                "say `uses_pixels = True` in the class, and it is shown the images"
+            )
+        return self.inputs
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a backbone makes of a split's images: ``(views, n, features)``, the first view the images as they are."""
+
+    views: Tensor
+
+    def plain(self) -> Tensor:
+        """Return the features of the images as they are, float32 ``(n, features)``."""
+        return self.views[0].float()
+
+    def take(self, rows: Labels, rng: np.random.Generator) -> Tensor:
+        """Return the features of some images, float32 ``(k, features)``, each in a view of its own draw."""
+        return self.views[rng.integers(len(self.views), size=len(rows)), rows].float()
 
 
 @dataclass(frozen=True)
@@ -36,7 +65,7 @@ class Batches:
     That is what makes a resumed training equal to an uninterrupted one: there is no state to save. per_class: how many
     images of a class a batch is to hold or more, so that an image has a partner (some of a batch's first and last
     classes have fewer, where size is no multiple); where not all classes fit into a batch like that, each batch takes
-    some of them, every class equally often.
+    some of them, every class equally often. features: of the split's images, to be given in their place.
     """
 
     split: Split
@@ -45,6 +74,7 @@ class Batches:
     seed: int
     augmentation: Augmentation = UNCHANGED
     per_class: int = 1
+    features: Features | None = None
 
     @property
     def per_epoch(self) -> int:
@@ -61,9 +91,13 @@ class Batches:
         order = balanced_order(self.split.labels, self.per_epoch * size, rng, batch=size, per_class=self.per_class)
         for start in range(0, len(order), size):
             rows = order[start : start + size]
-            pixels = self.augmentation(torch.from_numpy(self.split.images.take(rows)), rng)
             labels = torch.from_numpy(self.split.labels[rows]).to(self.device)
-            yield Batch(to_unit_float(pixels, self.device), labels, rows)
+            yield Batch(self._inputs(rows, rng), labels, rows)
+
+    def _inputs(self, rows: Labels, rng: np.random.Generator) -> Tensor:
+        if self.features is not None:
+            return self.features.take(rows, rng).to(self.device, non_blocking=True)
+        return to_unit_float(self.augmentation(torch.from_numpy(self.split.images.take(rows)), rng), self.device)
 
 
 def balanced_order(

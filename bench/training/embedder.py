@@ -29,9 +29,18 @@ class Embedder(nn.Module):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, encoder: str, shape: ImageShape, dim: int, *, weights: str = "pretrained") -> None:
+    def __init__(
+        self,
+        encoder: str,
+        shape: ImageShape,
+        dim: int,
+        *,
+        weights: str = "pretrained",
+        size: int | None = None,
+        hidden: int = 0,
+    ) -> None:
         super().__init__()
-        self.encoder = build_encoder(encoder, shape, dim, weights=weights)
+        self.encoder = build_encoder(encoder, shape, dim, weights=weights, size=size, hidden=hidden)
         self.register_buffer("mean", torch.zeros(1, shape.channels, 1, 1))
         self.register_buffer("spread", torch.ones(1, shape.channels, 1, 1))
         self.to(memory_format=torch.channels_last)

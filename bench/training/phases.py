@@ -11,6 +11,7 @@ from bench.training.loop import run_phase, seconds_per_epoch
 from bench.training.phase import Phase
 
 _SAFETY = 0.9  # of the seconds asked for: a prediction from a few steps is that uncertain on a shared machine
+_LEAST = 0.1  # of them, for the phases themselves, whatever was spent before
 _PLAN = "plan"
 
 
@@ -19,8 +20,9 @@ def plan_epochs(
 ) -> dict[str, float]:
     """Return the epochs of each phase by name: the defaults, or the same proportions stretched to the run's budget.
 
-    measure: returns predicted seconds an epoch for each phase; called only for a budget in seconds. What it leads to is
-    written down, so that a resumed run follows the same plan.
+    measure: returns predicted seconds an epoch for each phase; called only for a budget in seconds, of which what the
+    history has already (features of a frozen backbone) is spent. What it leads to is written down, so that a resumed
+    run follows the same plan.
     """
     total = sum(defaults.values())
     if run.budget.epochs is not None:
@@ -31,7 +33,9 @@ def plan_epochs(
     if saved is not None:
         return dict(saved[1]["epochs"])
     cost = measure()
-    factor = _SAFETY * run.budget.seconds / sum(epochs * cost[name] for name, epochs in defaults.items())
+    spent = sum(float(row["seconds"]) for row in run.history.rows())
+    left = max(run.budget.seconds - spent, _LEAST * run.budget.seconds)
+    factor = _SAFETY * left / sum(epochs * cost[name] for name, epochs in defaults.items())
     plan = {name: epochs * factor for name, epochs in defaults.items()}
     run.checkpoints.save(_PLAN, {}, {"epochs": plan})
     run.log(

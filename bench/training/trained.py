@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contract import ImageShape, RunContext, Split, uses_labels
+from bench.contract import ImageShape, RunContext, Size, Split, uses_labels
 from bench.options import file_option, plugin_option, tunable
 from bench.plugins import ENCODER
 from bench.registry import require_known
 from bench.training.augment import Augment, Augmentation
 from bench.training.batches import Batch, Batches
 from bench.training.embedder import Embedder, EmbeddingNetwork
-from bench.training.encoders.encoder import WEIGHT_WORDS
+from bench.training.encoders.encoder import WEIGHT_WORDS, encoder_size
+from bench.training.features import Extraction, FrozenFeatures, views_of
 from bench.training.phase import Group, Optimization, Optimizer, Phase, Schedule
 from bench.training.phases import Stage, run_stages
 from bench.training.precision import Precision
@@ -29,11 +30,12 @@ _RANKED = 2_000  # validation images whose leave-one-out ranking is scored: an e
 
 @dataclass(frozen=True)
 class Job:
-    """What one call of ``fit`` works on."""
+    """What one call of ``fit`` works on; features: of its images, where only what is behind a backbone is trained."""
 
     train: Split
     validation: Split
     run: RunContext
+    features: FrozenFeatures | None = None
 
     @property
     def device(self) -> torch.device:
@@ -48,8 +50,12 @@ class TrainedMethod(Generic[H]):
     batch's raw vectors into named scalars; ``validation_metrics`` adds numbers to the
     validation. Everything else is the same for all.
 
-    encoder: one of ``simbench list encoders``; timm/<model> starts from ``weights`` (pretrained, none, or a file),
-    stands still for the share ``freeze_fraction`` of the training and then moves at ``backbone_lr_mult`` times ``lr``.
+    size: the side that picture files are brought to; None: what the encoder's weights were made for, else their own up
+    to 64x64, else 64. encoder: one of ``simbench list encoders``; timm/<model> starts from ``weights`` (pretrained,
+    none, or a file), stands still for the share ``freeze_fraction`` of the training and then moves at
+    ``backbone_lr_mult`` times ``lr``. Where it never moves (1), each training image is put through it ``views`` times,
+    once as it is and the others augmented, and all steps are taken on these features. hidden: width of a hidden layer
+    between them and the vector.
     samples_per_class: images of a class that a batch is to hold. ema_decay: of the weights' moving average, 0 for none.
     patience: epochs without a better validation map before training stops. compile: torch.compile the encoder.
     """
@@ -57,7 +63,9 @@ class TrainedMethod(Generic[H]):
     encoder: str = plugin_option(ENCODER, "resnet")
     weights: str = file_option("pretrained", words=WEIGHT_WORDS)
     freeze_fraction: float = 0.2
+    views: int = 4
     backbone_lr_mult: float = 0.1
+    hidden: int = 0
     embedding_dim: int = 128
     epochs: float = 14.0
     batch_size: int = 128
@@ -73,23 +81,25 @@ class TrainedMethod(Generic[H]):
     patience: int = 5
     precision: Precision = "auto"
     compile: bool = False
+    size: int | None = None
 
     # What the method's own objective may say otherwise; not options.
     stage_name = "1-encoder"
     monitor = "val_map"
+    uses_pixels = False  # whether its loss looks at a batch's images, beside their vectors and labels
 
     def __post_init__(self) -> None:
         require_known(ENCODER, self.encoder.partition("/")[0])
-        for name in ("embedding_dim", "epochs", "lr", "patience"):
-            if getattr(self, name) <= 0:
+        for name in ("embedding_dim", "epochs", "lr", "patience", "size"):
+            if (value := getattr(self, name)) is not None and value <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name, least in (("batch_size", 2), ("samples_per_class", 1)):
+        for name, least in (("batch_size", 2), ("samples_per_class", 1), ("views", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}")
         for name in ("freeze_fraction", "warmup_fraction", "ema_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be a share in [0, 1], got {getattr(self, name)}")
-        for name in ("weight_decay", "grad_clip", "backbone_lr_mult"):
+        for name in ("weight_decay", "grad_clip", "backbone_lr_mult", "hidden"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
@@ -116,6 +126,10 @@ class TrainedMethod(Generic[H]):
         return [self.encoder_stage(job)]
 
     # ------------------------------------------------------------------------------------------ use
+
+    @property
+    def native_size(self) -> Size | None:
+        return None if self.weights == "none" else encoder_size(self.encoder)
 
     def embed(self, pixels: Tensor) -> Tensor:
         return self.embedder.embed(pixels)
@@ -145,19 +159,35 @@ class TrainedMethod(Generic[H]):
 
     def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         torch.manual_seed(run.seed)
-        job = Job(train, validation, run)
         shape, classes = train.images.shape, len(run.classes)
         self.build(shape, classes, device=run.device, weights=self.weights, decoding=False)
         self.embedder.measure(train)
         if self.compile:
             self.embedder.encoder.compile()
-        run_stages(self.stages(job), run, owner=type(self).__name__.lower())
+        job = Job(train, validation, run)
+        run_stages(self.stages(replace(job, features=self.features(job))), run, owner=type(self).__name__.lower())
 
     def build(self, shape: ImageShape, classes: int, *, device: torch.device, weights: str, decoding: bool) -> None:
         """Make the modules, with random or pretrained weights; decoding: whether a trained decoder is among them."""
         self.classes = classes
-        self.embedder = Embedder(self.encoder, shape, self.embedding_dim, weights=weights).to(device)
+        embedder = Embedder(
+            self.encoder, shape, self.embedding_dim, weights=weights, size=self.size, hidden=self.hidden
+        )
+        self.embedder = embedder.to(device)
         self.head = self.make_head(classes).to(device)
+
+    @property
+    def never_moves(self) -> bool:
+        """Whether pretrained weights stand still to the end."""
+        return self.freeze_fraction >= 1
+
+    def features(self, job: Job) -> FrozenFeatures | None:
+        """Return what a backbone that never moves makes of the images; None where all of the encoder is trained."""
+        parts = self.embedder.encoder.parts() if self.never_moves and not self.uses_pixels else None
+        if parts is None:
+            return None
+        views = views_of(self.views, Augmentation(self.augment, job.run.mirror), job.run.seed)
+        return Extraction(parts[0], job.run, self.precision).frozen(parts[1], job.train, job.validation, views)
 
     def optimization(self) -> Optimization:
         return Optimization(
@@ -182,25 +212,29 @@ class TrainedMethod(Generic[H]):
         known = {id(parameter) for parameter in brought}
         fresh = [parameter for parameter in self.embedder.parameters() if id(parameter) not in known]
         groups = [Group(fresh, rate, self.weight_decay)]
-        if brought:
+        if brought and not self.never_moves:
             groups.append(Group(brought, rate * self.backbone_lr_mult, self.weight_decay, still=self.freeze_fraction))
         return groups
 
     def encoder_stage(self, job: Job) -> Stage:
-        return Stage(self.stage_name, self.epochs, self.batches(job, 1, self.augment), partial(self.encoder_phase, job))
+        batches = self.batches(job, 1, self.augment)
+        if job.features is not None:
+            batches = replace(batches, features=job.features.train)
+        return Stage(self.stage_name, self.epochs, batches, partial(self.encoder_phase, job))
 
     def encoder_phase(self, job: Job, epochs: float) -> Phase:
-        """Return the phase that trains encoder and head on the method's loss."""
+        """Return the phase that trains the encoder, or what is behind a frozen backbone, and head on the loss."""
+        learns: nn.Module = self.embedder if job.features is None else job.features.head
 
         def loss(batch: Batch, share: float) -> dict[str, Tensor]:
             self.embedder.encoder.hold(share < self.freeze_fraction)
-            return self.loss(self.embedder(batch.pixels), batch, share)
+            return self.loss(learns(batch.inputs), batch, share)
 
         head = list(self.head.parameters())
         return Phase(
             name=self.stage_name,
             epochs=epochs,
-            module=nn.ModuleDict({"embedder": self.embedder, "head": self.head}),
+            module=nn.ModuleDict({"embedder": learns, "head": self.head}),
             groups=[*self.encoder_groups(self.lr), *([Group(head, self.head_lr())] if head else [])],
             loss=loss,
             validate=lambda: self.validate(job),
@@ -215,7 +249,10 @@ class TrainedMethod(Generic[H]):
         if not len(job.validation):
             return {}
         labels = torch.from_numpy(job.validation.labels).to(job.device)
-        vectors = self.embedder.embed_split(job.validation, job.device, self.precision)
+        if job.features is None:
+            vectors = self.embedder.embed_split(job.validation, job.device, self.precision)
+        else:
+            vectors = job.features.embed_validation(job.device, self.precision)
         numbers = {"val_map": retrieval_map(vectors, labels)}
         if len(torch.bincount(labels).nonzero()) > 1:  # images of one class may well embed as one
             numbers["val_mean_cosine"] = mean_cosine(vectors)

@@ -23,7 +23,7 @@ from bench.evaluation.inference.embed import embed_images, with_views
 from bench.options import Choice, Range, build, search_space, values_of
 from bench.registry import get_method
 from bench.runs.fitting import failure_reason, fit_method
-from bench.runs.run_plan import spec_of
+from bench.runs.run_plan import as_in_run, sized_for, spec_of
 from bench.runs.store import locked
 from bench.tuning.optuna_study import Study, Trial
 
@@ -93,9 +93,11 @@ def plan_tunings(
     shares, plans = options_for(words, methods), []
     for name in methods:
         given = {**config.methods.get(name, {}), **shares[name]}
-        options = values_of(build(get_method(name), given, owner=f"method {name}"))
+        method = build(get_method(name), given, owner=f"method {name}")
+        options = values_of(method)
         fixed = {option: options[option] for option in (word.replace("-", "_") for word in given)}
-        spec = spec_of(name, options, dataset, replace(settings, ks=(1,), engine="torch", deterministic=False), device)
+        ranked = replace(settings, ks=(1,), engine="torch", deterministic=False)
+        spec = spec_of(name, options, sized_for(method, dataset, settings), ranked, device)
         plans.append(Tuning(spec, fixed, _searched(name, fixed), trials, settings.seeds[0]))
     return plans
 
@@ -109,6 +111,9 @@ def tune(
     with its reason. Raises UsageError where the defaults are refused, SimbenchError where every trial failed.
     """
     spec = plan.spec
+    seen = as_in_run(dataset, spec)
+    if seen is None:
+        raise DataError(f"{dataset.name}: not the data that the tuning of {spec.method} was planned for")
     home = folder / spec.dataset / spec.protocol / spec.method / plan.key
     with locked(home):
         study = Study(home / "trials.db", plan.space, plan.defaults, plan.seed)
@@ -118,7 +123,7 @@ def tune(
         while len(found.trials) < plan.trials:
             asked = study.ask()
             began = time.perf_counter()
-            score, problem = _tried(plan, asked.values, dataset, place, home / "trial", first=not found.trials)
+            score, problem = _tried(plan, asked.values, seen, place, home / "trial", first=not found.trials)
             study.tell(asked, score, time.perf_counter() - began, problem)
             found = Tuned(plan, tuple(study.finished()))
             place.log(_line(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bench.runs.integrity import DIGEST, read_sealed, write_sealed
 from bench.runs.store import all_runs
 
 pytestmark = pytest.mark.slow
@@ -86,8 +86,8 @@ def test_a_suite_is_predicted_fitted_to_a_budget_run_once_and_told(program: Call
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("run.json")}
 
     (plan,) = (tmp_path / "runs" / ".plans").glob("*.json")
-    facts = json.loads(plan.read_text())
-    plan.write_text(json.dumps({**facts, "epochs": 0.05}))  # as if the machine had been found slower
+    facts = {name: value for name, value in read_sealed(plan).items() if name != DIGEST}
+    write_sealed(plan, {**facts, "epochs": 0.05})  # as if the machine had been found slower
     again = program(*words, "--budget", "3h", "-q", "--rank-by", "hit@1", "--columns", "hit@1,ms")
     assert again.code == 0, again.err
     assert {path: path.stat().st_mtime_ns for path in before} == before, "finished cells are kept"

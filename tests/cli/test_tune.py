@@ -69,7 +69,8 @@ def test_killed_twice_the_same_command_ends_with_the_trials_of_one_that_was_not(
     broken = tmp_path / "broken"
     for finished in (0, 1):
         done = simbench(broken, site, *words, KILL_AT="1 3")
-        assert done.returncode == -9
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1] == "simbench: killed from outside (SIGKILL): method mortal of mortals"
         assert not (broken / "runs" / "report" / "tuned" / "digits.toml").exists()
         assert finished == 0 or len(rows(broken)) == finished
     rest = simbench(broken, site, *words)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from programs import run_simbench
+from programs import COMMAND, run_simbench
 
 from bench.cli import main
 
@@ -134,3 +136,83 @@ def test_output_to_a_full_disk_is_one_line_and_no_traceback(tmp_path: Path) -> N
     ended = run_simbench(["list"], tmp_path, code=full)
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == ["simbench: No space left on device (--debug shows where)"]
+
+
+UNPRIVILEGED = f"""import ctypes, os
+if os.geteuid() == 0:  # root without its rights is refused what the modes refuse
+    header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert ctypes.CDLL(None).capset(header, none) == 0
+{COMMAND}
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with finished runs of two methods on digits, and a cache."""
+    place = tmp_path_factory.mktemp("finished")
+    words = ["run", "-m", "pixels", "-m", "random", "--limit", "60", "--protocol", "loo", "-q"]
+    ran = run_simbench(words, place, {"SIMBENCH_CACHE": str(place / "cache")})
+    assert ran.returncode == 0, ran.stderr
+    return place
+
+
+@contextmanager
+def refusing(place: Path, name: str, mode: int) -> Iterator[None]:
+    """Set the mode of a path and, unless it is 0, of all below it, and set back what was."""
+    (path,) = place.glob(name)
+    before = {one: one.stat().st_mode for one in [path, *(path.rglob("*") if mode else ())]}
+    try:
+        for one in before:
+            one.chmod(mode if one.is_dir() else mode & 0o666)
+        yield
+    finally:
+        for one, was in before.items():
+            one.chmod(was)
+
+
+RUN = ["run", "-m", "pixels", "--limit", "60", "--protocol", "loo", "-q"]
+SEED = "runs/digits/loo/pixels/*/seed0"
+VECTORS = f"{SEED}/embeddings.safetensors"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="root's rights are dropped as Linux does")
+@pytest.mark.parametrize(
+    ("refused", "words", "said"),
+    [
+        (("runs", 0o555), ["leaderboard"], "cannot write runs/report/runs.csv: Permission denied"),
+        (("runs", 0o555), RUN, "Permission denied"),
+        (("runs", 0o555), [*RUN, "--seed", "1"], "Permission denied"),
+        (("runs", 0o000), ["leaderboard"], "cannot read runs: Permission denied"),
+        (("runs", 0o000), ["report", "--no-images"], "cannot read runs: Permission denied"),
+        (("runs", 0o000), RUN, "Permission denied"),
+        ((SEED, 0o000), RUN, "run.json: Permission denied"),
+        ((SEED, 0o000), ["decode", "--run", "SEED"], "run.json: Permission denied"),
+        ((VECTORS, 0o000), ["rerank", "SEED"], "embeddings.safetensors: Permission denied"),
+        (("cache", 0o555), ["cache", "prune", "--all"], "cannot be removed (Permission denied)"),
+        (("cache", 0o000), ["cache", "list"], "cache/decoded: Permission denied"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(map(str, value)),
+)
+def test_what_the_user_may_not_read_or_write_is_told_and_nothing_is_lost(
+    refused: tuple[str, int], words: list[str], said: str, finished: Path
+) -> None:
+    (seed,) = finished.glob(SEED)
+    before = {path: path.read_bytes() for path in (finished / "runs" / "digits").rglob("*") if path.is_file()}
+    words = [str(seed.relative_to(finished)) if word == "SEED" else word for word in words]
+    with refusing(finished, *refused):
+        ended = run_simbench(words, finished, {"SIMBENCH_CACHE": str(finished / "cache")}, code=UNPRIVILEGED)
+    lines = ended.stderr.splitlines()
+    assert ended.returncode == 1
+    assert said in lines[-1]
+    assert all("Permission denied" in line for line in lines)
+    assert len(lines) == 1 or words == RUN  # which also tells that the tables leave the run out
+    assert all(path.read_bytes() == whole for path, whole in before.items())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="root's rights are dropped as Linux does")
+def test_tables_name_a_folder_of_runs_that_they_could_not_read(finished: Path) -> None:
+    with refusing(finished, "runs/digits/loo/pixels", 0o000):
+        ended = run_simbench(["leaderboard"], finished, code=UNPRIVILEGED)
+    assert ended.returncode == 0
+    assert "left out: cannot read runs/digits/loo/pixels: Permission denied" in ended.stderr
+    assert "| random" in ended.stdout

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,22 +30,6 @@ def _no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def md5() -> Callable[[bytes], str]:
     return lambda content: hashlib.md5(content).hexdigest()
-
-
-@pytest.fixture
-def tar_gz() -> Callable[[Path, Mapping[str, bytes]], bytes]:
-    """Write a tar.gz of these members, and return its bytes."""
-
-    def write(path: Path, members: Mapping[str, bytes]) -> bytes:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(path, "w:gz") as archive:
-            for name, content in members.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
-        return path.read_bytes()
-
-    return write
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_parquet_files_give_parts_and_class_names(place: DataPlace, table: Calla
     assert collection.name == "hf-someone-zoo"
     assert collection.train.ids[7] == "train/00007"
     assert_shades(collection)
-    assert load("hf:someone/zoo", place, size=4).train.images.shape.height == 4
+    assert load("hf:someone/zoo", place, resize="pad").train.images.files.resize.mode == "pad"
 
 
 def test_class_names_come_from_the_readme_where_the_file_has_none(
@@ -301,7 +301,7 @@ def test_torchvisions_different_interfaces_give_the_same_parts(
     assert {name: len(part) for name, part in collection.parts().items()} == sizes
     assert_shades(collection)
     monkeypatch.setattr(Image.Image, "save", lambda *_, **__: pytest.fail("taken out again"))
-    assert load(f"torchvision:{cls.__name__}", place, size=3).train.images.shape.height == 3
+    assert load(f"torchvision:{cls.__name__}", place).train.images.at((3, 3)).pixels.shape[1] == 3
 
 
 def test_torchvisions_own_fake_data_loads(place: DataPlace, monkeypatch: pytest.MonkeyPatch) -> None:

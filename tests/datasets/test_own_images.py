@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.contract import Collection, DataError, DataPlace, ImageShape, Loader, Split, UsageError
+from bench.contract import Collection, DataError, DataPlace, ImageShape, Loader, Resize, Split, UsageError
 from bench.data.layouts.locate import loader_for_path
 from bench.data.splits.protocols import build_dataset
 from bench.options import build
@@ -67,17 +67,12 @@ def test_a_folder_of_classes_is_cut_and_can_be_searched(pets: Path, place: DataP
 
 
 def test_options_come_as_words_from_the_command_line(pets: Path, place: DataPlace) -> None:
-    collection = load(pets, place, size="16", resize="pad", test_fraction="0.5", split_seed="3", mirror="no")
-    assert collection.train.images.shape == ImageShape(16, 16, 1)
+    collection = load(pets, place, resize="pad", test_fraction="0.5", split_seed="3", mirror="no")
+    assert collection.train.images.at((16, 16)).files.resize == Resize(16, 16, "pad")  # type: ignore[union-attr] # files
     assert len(collection.train) == 15
     assert not collection.mirror
     with pytest.raises(UsageError, match="resize"):
         load(pets, place, resize="squeeze")
-
-
-def test_the_image_size_of_the_place_outranks_the_option(pets: Path, place: DataPlace) -> None:
-    collection = load(pets, replace(place, image_size=(5, 9)), size=16)
-    assert collection.train.images.shape == ImageShape(5, 9, 1)
 
 
 def test_a_broken_file_is_named_and_can_be_left_out(
@@ -92,7 +87,6 @@ def test_a_broken_file_is_named_and_can_be_left_out(
     assert "dog 3.png" in caplog.text
     assert collection.notes == (
         "1 of 30 image files left out, as they cannot be read: dog/dog 3.png (not an image of a known format)",
-        "images of another shape than 8x8x1 were brought to it (crop)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Cats and dogs, and snacks, load from every layout they are handed around in."""
+"""Cats and dogs, snacks and clothing load from every layout they are handed around in."""
 
 from __future__ import annotations
 
@@ -138,6 +138,52 @@ def test_snacks_without_copy_and_network_says_what_to_do(place: DataPlace) -> No
     with pytest.raises(DataError, match=r"Matthijs/snacks: no copy .*simbench fetch snacks.*--data-root") as caught:
         loader.load(place)
     assert "\n" not in str(caught.value)
+
+
+CLOTHES = {
+    name: 10 * number + 5
+    for number, name in enumerate(
+        ("dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt")
+    )
+}
+COMMIT = "11961516512414bf9f6c150a832cfd21b54a6b54"
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "root/clothing-dataset-small",
+        "root/clothing-dataset-small-master.zip",
+        f"cache/clothing/clothing-dataset-small-{COMMIT}.tar.gz",
+    ],
+)
+def test_clothing_has_its_three_parts_and_ten_classes(  # noqa: PLR0917 - fixtures
+    place: DataPlace, zipped: Zipped, tar_gz: Zipped, png: Png, tmp_path: Path, where: str
+) -> None:
+    sizes = {"train": 3, "validation": 1, "test": 2}
+    members = {
+        f"{part}/{name}/{n}-4bfd-4181.jpg": png(shade)
+        for part, count in sizes.items()
+        for name, shade in CLOTHES.items()
+        for n in range(count)
+    } | {"LICENSE": b"CC0", "README.md": b"## Clothing dataset (subset)"}
+    target = tmp_path / where
+    if target.suffix in (".zip", ".gz"):
+        write = zipped if target.suffix == ".zip" else tar_gz
+        write(target, {f"clothing-dataset-small-{COMMIT}/{name}": one for name, one in members.items()})
+    else:
+        put(target, members)
+    loader: Any = get_dataset("clothing")()
+    collection = loader.load(place)
+    assert {name: len(part) for name, part in collection.parts().items()} == {"train": 30, "validation": 10, "test": 20}
+    assert (collection.name, list(collection.classes), collection.mirror) == ("clothing", list(CLOTHES), True)
+    assert_shades(collection, CLOTHES)
+
+
+def test_clothing_without_copy_and_network_says_what_to_do(place: DataPlace) -> None:
+    loader: Any = get_dataset("clothing")()
+    with pytest.raises(DataError, match=r"clothing: not found under .*simbench fetch clothing.*--data-root"):
+        loader.load(place)
 
 
 def test_the_command_lines_spelling_is_the_files() -> None:

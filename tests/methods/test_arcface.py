@@ -82,6 +82,20 @@ def test_pretrained_weights_that_stood_still_in_the_first_phase_move_in_the_thir
     assert not torch.equal(weights[name], first)
 
 
+def test_a_backbone_that_never_moves_stands_still_in_all_phases(tmp_path: Path, digits_run: Any) -> None:
+    encoder = "timm/tf_efficientnet_lite0"
+    words = (f"encoder={encoder}", "freeze_fraction=1", "views=2", "batch_size=8", "embedding_dim=16")
+    run = digits_run("arcface", tmp_path, words, epochs=0.02, limit=60)
+    assert run.status == "done", run.result.reason
+    weights, _ = load_tensors(run.folder / "weights.safetensors")
+    backbone = Embedder(encoder, ImageShape(8, 8, 1), 16).encoder.state_dict()
+    for name, tensor in backbone.items():
+        if name.startswith("backbone.") and tensor.dtype.is_floating_point:
+            assert torch.equal(weights[f"embedder.encoder.{name}"], tensor), name
+    phases = [line.split(",")[0] for line in (run.folder / "history.csv").read_text(encoding="utf-8").splitlines()[1:]]
+    assert phases == ["0-features", "1-encoder", "2-decoder", "3-joint"]
+
+
 @pytest.mark.parametrize("phases", [(2,), (1, 4), (1, 3), (2, 1)])
 def test_phases_that_cannot_be_are_a_failed_run_with_the_reason(
     tmp_path: Path, digits_run: Any, phases: tuple[int, ...]

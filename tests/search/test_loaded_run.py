@@ -108,16 +108,17 @@ def test_how_own_images_were_resized_is_a_value_of_collection_and_data_set(tmp_p
             Image.new("RGB", (20 + number, 30)).save(tmp_path / "own" / name / f"{number}.png")
     place = DataPlace(root=None, cache=tmp_path / "cache")
     found = collect(list_folder(tmp_path / "own"), place, DecodeRecipe((16, 16), resize), mirror=True)  # type: ignore[arg-type]
-    assert found.resize == Resize(16, 16, resize)  # type: ignore[arg-type]
-    assert build_dataset(found, "database").resize == found.resize
+    data = build_dataset(found, "database")
+    assert data.resize == Resize(16, 16, resize)  # type: ignore[arg-type]
+    assert data.at((9, 5)).resize == Resize(9, 5, resize)  # type: ignore[arg-type]
 
 
 def test_a_run_opens_with_the_resizing_it_recorded_whatever_its_notes_say(run: TrainedRun, tmp_path: Path) -> None:
     assert run.resize == Resize(8, 8, "crop")  # digits come in one size
     copy = tmp_path / "seed0"
     shutil.copytree(run.record.folder, copy)
-    data = replace(run.record.result.data, resize=Resize(8, 8, "pad"), notes=("brought to it (stretch)",))
-    change_run(copy, data=data)
+    data = replace(run.record.result.data, notes=("brought to it (stretch)",))
+    copy = change_run(copy, data=data, spec={"resize": Resize(8, 8, "pad")})
     opened = open_run(copy, CPU)
     assert opened.resize == Resize(8, 8, "pad")
     assert Searcher.of(opened).preparation.resize == "pad"

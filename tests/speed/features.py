@@ -107,7 +107,7 @@ def described(facts: EngineFacts) -> str:
 def decoded(paths: list[Path]) -> Images:
     """Return files as images of one size, decoded anew: the cache is a folder that lives no longer than its map."""
     with tempfile.TemporaryDirectory() as cache:
-        found = decode_files(list(paths), DataPlace(None, Path(cache), image_size=(SIDE, SIDE)), DecodeRecipe())
+        found = decode_files(list(paths), DataPlace(None, Path(cache)), DecodeRecipe((SIDE, SIDE)))
         return Images(found.pixels, found.kept)
 
 

@@ -1,16 +1,19 @@
 """How long the search page takes to answer uploads, alone and under load, and whether its memory grows.
 
     python tests/speed/serving.py RUN [RUN ...] [--clients 20] [--requests 5000]
+    python tests/speed/serving.py RUN --hung-up 32
 
 RUN: folders of finished runs of one data set, which is found by its name. Each client sends a picture, waits for the
 last line of the answer, and sends the next. Times are the clients': to the first run's answer and to the last one's.
-Memory is that of the server and of its decoding processes together, as Linux has it in /proc.
+Memory is that of the server and of its decoding processes together, as Linux has it in /proc. With --hung-up, so many
+clients send a picture of 49 megapixels and hang up at once: how long another then waits, and what work is left behind.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import re
 import subprocess
@@ -21,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 BOUNDARY = b"simbench-load"
 HEAD = (
@@ -99,11 +103,54 @@ def memory_mb(root: int) -> float:
 
 def seconds(root: int) -> float:
     """Return the processor seconds that a process and its children have taken."""
-    total = 0
+    own = Path(f"/proc/{root}/stat").read_text().rpartition(")")[2].split()
+    total = int(own[13]) + int(own[14])  # of children that have ended
     for pid in (str(root), *Path(f"/proc/{root}/task/{root}/children").read_text().split()):
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         total += int(words[11]) + int(words[12])
     return total / os.sysconf("SC_CLK_TCK")
+
+
+def large_picture() -> bytes:
+    """Return a PNG of 7,000 x 7,000 pixels, in a few megabytes."""
+    values = np.add.outer(np.arange(7000), np.arange(7000)).astype(np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(np.stack([values, values.T, values[::-1]], axis=2)).save(content, "PNG", compress_level=1)
+    return content.getvalue()
+
+
+async def hang_up(port: int, picture: bytes, clients: int) -> None:
+    """Send a picture over many connections, each closed as soon as all is sent."""
+
+    async def one() -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request_of(picture))
+        await writer.drain()
+        writer.close()
+
+    await asyncio.gather(*(one() for _ in range(clients)))
+
+
+def measure_hung_up(port: int, server: int, small: bytes, clients: int) -> None:
+    """Print what one large picture takes, and what many of them leave behind whose clients have hung up."""
+    large = large_picture()
+    asyncio.run(load(port, [small], 1, 5))
+    for name, work in (
+        (f"one answer to a picture of {len(large) / 1e6:.1f} MB", lambda: asyncio.run(load(port, [large], 1, 1))),
+        (f"{clients} clients that hang up", lambda: asyncio.run(hang_up(port, large, clients))),
+    ):
+        before, start = seconds(server), time.perf_counter()
+        work()
+        sent = time.perf_counter()
+        asked = asyncio.run(load(port, [small], 1, 1))
+        waited, last = time.perf_counter() - sent, -1.0
+        while (spent := seconds(server) - before) > last:
+            last = spent
+            time.sleep(1.0)
+        sys.stdout.write(
+            f"{name}: {sent - start:.2f} s; then another client waited {waited:.2f} s ({asked.failed or 'answered'}); "
+            f"{spent:.2f} s of processor time in all, none {time.perf_counter() - sent - 1:.0f} s later\n"
+        )
 
 
 def row(name: str, measured: Measured, server: int, before: tuple[float, float], wall: float) -> str:
@@ -122,6 +169,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--requests", type=int, default=5000)
+    parser.add_argument("--hung-up", type=int, metavar="N")
     asked = parser.parse_args()
     words = [word for run in asked.runs for word in ("--run", run)]
     program = [
@@ -143,6 +191,10 @@ def main() -> None:
         pictures = [
             urllib.request.urlopen(f"http://127.0.0.1:{port}/pictures/0/{row}").read() for row in range(PICTURES)
         ]
+        if asked.hung_up:
+            measure_hung_up(port, server.pid, pictures[0], asked.hung_up)
+            server.terminate()
+            return
         sys.stdout.write(HEAD)
         rounds = (
             ("warm-up", asked.clients, 500),

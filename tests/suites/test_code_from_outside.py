@@ -106,7 +106,7 @@ def test_a_method_that_exits_in_another_command_is_a_failure_in_one_line(odd: Pa
     write_method(tmp_path / "one", "init_exits", making="sys.exit(0)")
     done = run_simbench(["list", "methods", "-v", "--methods", str(tmp_path / "one")], tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "ended by SystemExit: 0" in done.stderr
+    assert "init_exits of init_exits.py: SystemExit: 0" in done.stderr
 
 
 @pytest.mark.parametrize("code", ["from bench import method\n\nmethod(3)\n@method\nclass A: pass\n", "@method\nx = ("])

@@ -11,8 +11,9 @@ import torch
 from fake_runs import fake_result, write_fake
 
 from bench.config import Config, load_config
-from bench.contract import DataError, UsageError, Workplace
+from bench.contract import DataError, SimbenchError, UsageError, Workplace
 from bench.executors.memory import byte_count, held_by, held_together, in_words, machine_memory, session_of
+from bench.runs.integrity import DIGEST, read_sealed, write_sealed
 from bench.suites.cost_model import Prediction, fitted_epochs
 from bench.suites.expansion import Expansion, SuiteCell, expand, with_epochs
 from bench.suites.planning import Asked, plan_suite
@@ -174,8 +175,17 @@ def test_a_budget_that_cuts_epochs_counts_what_is_done_too_and_the_first_plan_ho
     assert planned("70s") == "budget 70s: the suite fits with its 2 epochs"  # 60 s are left
     assert planned("65s") == "budget 65s: 0.9 epochs instead of 2, for every method"  # both cells again
     (plan,) = [path for path in (place.root / ".plans").glob("*.json") if '"65s"' in path.read_text()]
-    plan.write_text(plan.read_text().replace("0.9", "0.5"), encoding="utf-8")  # of a start on a slower machine
+    kept = {name: value for name, value in read_sealed(plan).items() if name != DIGEST}
+    write_sealed(plan, {**kept, "epochs": 0.5})  # of a start on a slower machine
     assert planned("65s") == "budget 65s: 0.5 epochs instead of 2, for every method"
+    whole = plan.read_text("utf-8")
+    plan.write_text(whole.replace("0.5", "0.4"), encoding="utf-8")
+    with pytest.raises(SimbenchError, match=rf"{plan}.*it is damaged.*delete it to plan again"):
+        planned("65s")
+    (other,) = {*plan.parent.glob("*.json")} - {plan}
+    plan.write_bytes(other.read_bytes())
+    with pytest.raises(SimbenchError, match=rf"{plan}.*it is another start's"):
+        planned("65s")
 
 
 @pytest.mark.parametrize(("text", "value"), [("8G", 8 << 30), ("512M", 512 * MB), ("1.5 GiB", 3 << 29), ("1000", 1000)])

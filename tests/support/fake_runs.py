@@ -42,7 +42,6 @@ DATA = DataFacts(
     query_in_gallery=True,
     seen_classes=True,
     mirror=False,
-    resize=None,
     notes=(),
     counts={"train": 200, "validation": 20, "query": 100, "gallery": 100},
 )

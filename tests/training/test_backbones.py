@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import timm
 import torch
@@ -9,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contract import ImageShape, UsageError
-from bench.training.encoders.timm import LITE0, Backbone, lite0_file
+from bench.training.encoders.timm import LITE0, LITE2, Backbone, packaged_file
 
 PHOTO, TINY = ImageShape(224, 224, 3), ImageShape(28, 28, 1)
 SMALL = "test_resnet"  # timm's own for tests: half a million numbers
@@ -28,20 +32,24 @@ def conv_same(x: Tensor, weight: Tensor, stride: int, groups: int = 1) -> Tensor
     return F.conv2d(F.pad(x, (half, total - half, half, total - half)), weight, stride=stride, groups=groups)
 
 
-def original_lite0(x: Tensor) -> Tensor:
-    """EfficientNet-Lite0 for square images, from the file's own tensors and the paper alone: float (n, 1280)."""
-    t: dict[str, Tensor] = torch.load(lite0_file(), weights_only=True)
+def original_lite(x: Tensor, file: Path, strided: tuple[int, ...]) -> Tensor:
+    """EfficientNet-Lite for square images, from the file's own tensors and the paper alone: float (n, 1280).
+
+    strided: the blocks where stages 2, 3, 4 and 6 begin.
+    """
+    t: dict[str, Tensor] = torch.load(file, weights_only=True)
 
     def norm(x: Tensor, name: str) -> Tensor:
         mean, var, weight, bias = (t[f"{name}.{p}"] for p in ("running_mean", "running_var", "weight", "bias"))
         return F.batch_norm(x, mean, var, weight, bias, eps=1e-3)
 
     x = F.relu6(norm(conv_same(x, t["_conv_stem.weight"], 2), "_bn0"))
-    for number in range(16):
+    blocks = sum(name.endswith("._project_conv.weight") for name in t)
+    for number in range(blocks):
         block, before = f"_blocks.{number}", x
         if number > 0:
             x = F.relu6(norm(conv_same(x, t[f"{block}._expand_conv.weight"], 1), f"{block}._bn0"))
-        stride = 2 if number in (1, 3, 5, 11) else 1  # where stages 2, 3, 4 and 6 begin
+        stride = 2 if number in strided else 1
         depthwise = t[f"{block}._depthwise_conv.weight"]
         x = F.relu6(norm(conv_same(x, depthwise, stride, groups=len(depthwise)), f"{block}._bn1"))
         x = norm(conv_same(x, t[f"{block}._project_conv.weight"], 1), f"{block}._bn2")
@@ -50,12 +58,40 @@ def original_lite0(x: Tensor) -> Tensor:
     return F.relu6(norm(conv_same(x, t["_conv_head.weight"], 1), "_bn1")).mean(dim=(2, 3))
 
 
-@pytest.mark.parametrize("size", [96, 161, 224])
-def test_lite0_gives_the_features_of_the_original_network(size: int) -> None:
-    backbone = Backbone(LITE0, PHOTO, size=size).eval()
+FILES = {  # as published: torch's own names end in the first digits of the sha256; the blocks with a stride
+    LITE0: ("efficientnet-lite0-57934424.pth", (1, 3, 5, 11)),
+    LITE2: ("efficientnet-lite2-9656183e.pth", (1, 4, 7, 15)),
+}
+
+
+@pytest.fixture
+def published() -> Callable[[str], Path]:
+    def of(model: str) -> Path:
+        file = packaged_file(model)
+        if file is None:
+            assert model == LITE2, "the package of the default backbone is always there"
+            pytest.skip("the extra lite2 is not installed")
+        return file
+
+    return of
+
+
+@pytest.mark.parametrize("model", [LITE0, LITE2])
+def test_a_packages_weights_are_the_published_file(model: str, published: Callable[[str], Path]) -> None:
+    file = published(model)
+    assert file.name == FILES[model][0]
+    assert hashlib.sha256(file.read_bytes()).hexdigest()[:8] == file.stem[-8:]
+
+
+@pytest.mark.parametrize(("model", "size"), [(LITE0, 96), (LITE0, 161), (LITE0, 224), (LITE2, 96), (LITE2, 260)])
+def test_lite_gives_the_features_of_the_original_network(
+    model: str, size: int, published: Callable[[str], Path]
+) -> None:
+    file = published(model)
+    backbone = Backbone(model, PHOTO, size=size).eval()
     pixels = torch.rand(2, 3, size, size)
     with torch.no_grad():
-        ours, original = backbone(pixels), original_lite0((pixels - 0.5) / 0.5)
+        ours, original = backbone(pixels), original_lite((pixels - 0.5) / 0.5, file, FILES[model][1])
     assert ours.shape == (2, backbone.features) == (2, 1280)
     assert float(original.std(dim=1).min()) > 0.01  # features, not one number over and over
     assert torch.allclose(ours, original, atol=1e-4)
@@ -109,6 +145,7 @@ def test_a_grey_image_is_shown_as_a_colour_image_of_three_equal_channels() -> No
         (LITE0, ImageShape(64, 64, 3), None, 96),
         (LITE0, ImageShape(65, 64, 3), None, 224),
         (LITE0, TINY, 128, 128),
+        (LITE2, PHOTO, None, 260),
         ("test_vit", TINY, None, 160),  # has a position embedding for each place
         ("test_vit", TINY, 96, 96),
     ],

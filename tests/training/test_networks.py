@@ -83,3 +83,16 @@ def test_the_decoder_can_learn_one_image_by_heart() -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     assert loss.item() < 0.01
+
+
+def test_a_hidden_layer_stands_between_a_backbone_and_its_vector_and_nowhere_else() -> None:
+    shape, plain = (
+        ImageShape(32, 32, 3),
+        build_encoder("timm/test_efficientnet", ImageShape(32, 32, 3), 8, weights="none"),
+    )
+    deep = build_encoder("timm/test_efficientnet", shape, 8, weights="none", hidden=20).eval()
+    assert deep(torch.rand(2, 3, 32, 32)).shape == (2, 8)
+    widths = [layer.out_features for layer in deep.modules() if isinstance(layer, nn.Linear)]
+    assert widths == [20, *[layer.out_features for layer in plain.modules() if isinstance(layer, nn.Linear)]]
+    with pytest.raises(UsageError, match="hidden=0"):
+        build_encoder("resnet", shape, 8, hidden=20)

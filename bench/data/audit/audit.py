@@ -116,14 +116,15 @@ def _view(dataset: Dataset) -> _View:
     images, labels, names, where = [], [], [], {}
     count = 0
     for name, part in dataset.parts().items():
-        pixels = part.images.pixels
-        _, numbers = known.setdefault(id(pixels), (pixels, np.full(len(pixels), -1, np.int64)))
-        rows = np.arange(len(pixels)) if part.images.rows is None else part.images.rows
+        looked_at = part.images.as_loaded  # so that every method's data have the same copies
+        source = looked_at.source
+        _, numbers = known.setdefault(id(source), (source, np.full(len(source), -1, np.int64)))
+        rows = np.arange(len(source)) if looked_at.rows is None else looked_at.rows
         new = np.flatnonzero(numbers[rows] < 0)
         numbers[rows[new]] = count + np.arange(len(new))
         count += len(new)
         where[name] = numbers[rows]
-        images.append(part.images.subset(new))
+        images.append(looked_at.subset(new))
         labels.append(part.labels[new])
         names.append(part.ids[new])
     return _View(tuple(images), where, np.concatenate(labels), np.concatenate(names))

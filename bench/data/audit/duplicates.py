@@ -232,11 +232,7 @@ logger = logging.getLogger(__name__)
 def load_copies(path: Path) -> Copies | None:
     """Return what was found before, or None if there is no such file, or a damaged one."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("group", "first", "second", "mirrored")}
-            if str(file["digest"]) != digest_of_arrays({"of": path.stem}, arrays):
-                raise ValueError("it is not what was written, or another data set's")
-            found = Copies(**arrays)
+        found = verified_copies(path)
     except FileNotFoundError:
         return None
     except DAMAGED_ARRAYS as error:
@@ -245,6 +241,15 @@ def load_copies(path: Path) -> Copies | None:
     with suppress(OSError):  # used today, says the cache, which may be one that only others write
         os.utime(path)
     return found
+
+
+def verified_copies(path: Path) -> Copies:
+    """Return what ``save_copies`` wrote. Raises one of DAMAGED_ARRAYS where it is not that."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in ("group", "first", "second", "mirrored")}
+        if str(file["digest"]) != digest_of_arrays({"of": path.stem}, arrays):
+            raise ValueError("it is not what was written, or another data set's")
+        return Copies(**arrays)
 
 
 def save_copies(path: Path, copies: Copies) -> None:

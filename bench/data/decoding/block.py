@@ -69,15 +69,16 @@ class Task:
 class Outcome:
     """What became of a block.
 
-    broken: (row, reason) of what could not be decoded, whose pixels are zero; crc: of the block's pixels; digest: of
-    the files' bytes; misfit: None, or what of the frame an image does not fit, in which case nothing was written.
+    broken: (row, reason) of what could not be decoded, whose pixels are zero; crc: of the block's pixels; contents: a
+    digest in hex of each file's bytes, one after the other; misfit: None, or what of the frame an image does not fit,
+    in which case nothing was written.
     """
 
     start: int
     count: int
     broken: tuple[tuple[int, str], ...] = ()
     crc: int = 0
-    digest: str = ""
+    contents: str = ""
     misfit: Literal["size", "colour"] | None = None
 
     @classmethod
@@ -91,7 +92,7 @@ def fill_block(task: Task) -> Outcome:
     frame, count = task.frame, len(task.sources)
     size = (frame.height, frame.width)
     block = np.zeros((count, *size, frame.channels), np.uint8)
-    digest = blake2b(digest_size=16)
+    contents: list[str] = []
     broken: list[tuple[int, str]] = []
     for position, source in enumerate(task.sources):
         try:
@@ -99,11 +100,11 @@ def fill_block(task: Task) -> Outcome:
                 raise UnreadableImageError(task.lost[position])
             data = read_source(source)
             box = box_of(source)
-            digest.update(blake2b(data, digest_size=16).digest() + (f"{box}".encode() if box else b""))
+            contents.append(_digest(data, f"{box}".encode() if box else b""))
             only = size if frame.own else None
             picture = decode_picture(data, size, task.resize, only=only, box=box, value_range=task.value_range)
         except UnreadableImageError as error:
-            digest.update(str(error).encode("utf-8", "replace"))
+            contents[position:] = [_digest(str(error).encode("utf-8", "replace"))]
             broken.append((task.start + position, str(error)))
         except OtherSizeError:
             return Outcome(task.start, count, misfit="size")
@@ -114,7 +115,17 @@ def fill_block(task: Task) -> Outcome:
     with open(task.pixels, "r+b") as file:
         file.seek(task.offset)
         file.write(block.data)
-    return Outcome(task.start, count, tuple(broken), zlib.crc32(block.data), digest.hexdigest())
+    return Outcome(task.start, count, tuple(broken), zlib.crc32(block.data), "".join(contents))
+
+
+CONTENT_BYTES = 16  # of a file's digest
+
+
+def _digest(*parts: bytes) -> str:
+    digest = blake2b(digest_size=CONTENT_BYTES)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 READY = b"ready\n"

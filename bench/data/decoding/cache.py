@@ -28,9 +28,10 @@ import numpy as np
 from filelock import FileLock
 
 from bench.contract import DAMAGED_ARRAYS, DataError
+from bench.data.decoding.block import CONTENT_BYTES
 from bench.data.decoding.image_source import Crop, Piece, Source
 from bench.files import digest_of_arrays, replacing, state_of, sync_folder
-from bench.naming import reason_of
+from bench.naming import readable, reason_of
 
 if TYPE_CHECKING:
     from bench.contract import Pixels
@@ -41,14 +42,21 @@ DECODED, UNPACKED, BY_FILES, UNDER_WAY = "decoded", "unpacked", "by-files", "und
 AUDITS, EXTRACTED, GALLERIES = "audits", "extracted", "galleries"  # written by others, looked after here
 PACKED_IMAGES = "images.bin"  # of what was taken out of a table
 PIXELS, ENTRY = "pixels.npy", "entry.json"
+SUMS = ".sums"  # a hidden folder in one that was filled from an archive: its entry.json has every file's checksum
 
 
 @dataclass(frozen=True)
 class Entry:
-    """pixels: a read-only map, one row a file; broken: the reason for each row that could not be decoded."""
+    """pixels: a read-only map, one row a file; broken: the reason for each row that could not be decoded.
+
+    contents: uint8 ``(files, 16)``, a digest of each file's bytes, the same whatever size they are decoded to; own:
+    whether the size is the one that all files had.
+    """
 
     pixels: Pixels
     broken: dict[int, str]
+    contents: Pixels
+    own: bool
 
 
 def files_key(sources: Sequence[Source], facts: Mapping[str, object]) -> str:
@@ -131,7 +139,9 @@ def read_entry(folder: Path) -> Entry | None:
         if list(pixels.shape) != facts["shape"] or pixels.dtype != np.uint8 or not pixels.flags.c_contiguous:
             raise ValueError(f"the pixels are {pixels.dtype} {pixels.shape}")
         _verify_blocks(folder / PIXELS, pixels, facts["blocks"])
-        return Entry(pixels, {int(row): str(reason) for row, reason in facts["broken"]})
+        contents = np.frombuffer(bytes.fromhex(facts["contents"]), np.uint8).reshape(len(pixels), CONTENT_BYTES)
+        broken = {int(row): str(reason) for row, reason in facts["broken"]}
+        return Entry(pixels, broken, contents, bool(facts["own"]))
     except DAMAGED_ARRAYS as error:
         logger.warning("%s: a damaged cache entry, decoding again (%s)", folder, reason_of(error))
         shutil.rmtree(folder, ignore_errors=True)  # who still maps it keeps its pages
@@ -186,6 +196,29 @@ def crc_of(path: Path) -> int:
         while data := file.read(1 << 20):
             crc = zlib.crc32(data, crc)
     return crc
+
+
+def write_sums(folder: Path, what: str) -> None:
+    """Note the checksum of every file in a folder that was filled from an archive. what: the archive, in words."""
+    crcs = _crcs_in(folder)
+    (folder / SUMS).mkdir()
+    write_facts(folder / SUMS, {"what": what, "files": len(crcs), "crcs": crcs}, SUMS)
+
+
+def problem_of_sums(folder: Path) -> str:
+    """Return what is no more as it was unpacked, or nothing."""
+    try:
+        noted, found = read_facts(folder / SUMS)["crcs"], _crcs_in(folder)
+        wrong = [name for name in {**noted, **found} if noted.get(name) != found.get(name)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return f"its checksums cannot be read ({reason_of(error)})"
+    return f"{readable(wrong[0])}: not what was unpacked" if wrong else ""
+
+
+def _crcs_in(folder: Path) -> dict[str, int]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    found = {path.relative_to(folder).as_posix(): crc_of(path) for path in files}
+    return {name: crc for name, crc in found.items() if not name.startswith(f"{SUMS}/")}
 
 
 def keep_entry(cache: Path, key: str, folder: Path, content: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
+from bench.contract import DataError
 from bench.data.decoding.cache import (
     AUDITS,
     BY_FILES,
@@ -21,10 +22,12 @@ from bench.data.decoding.cache import (
     EXTRACTED,
     GALLERIES,
     PIXELS,
+    SUMS,
     UNDER_WAY,
     UNPACKED,
     crc_of,
     locked,
+    problem_of_sums,
     read_facts,
 )
 
@@ -34,7 +37,10 @@ STEP = 4 << 20  # bytes read at a time
 
 @dataclass(frozen=True)
 class CacheItem:
-    """One folder of the cache, or an audit's file. used: seconds since the epoch, when it was last made or read."""
+    """One folder of the cache, or an audit's file.
+
+    used: seconds since the epoch, when it was last made or read; size: height x width of decoded images, else empty.
+    """
 
     kind: Kind
     folder: Path
@@ -42,6 +48,7 @@ class CacheItem:
     images: int
     bytes: int
     used: float
+    size: str = ""
 
     @property
     def key(self) -> str:
@@ -76,9 +83,11 @@ def _item(kind: Kind, folder: Path) -> CacheItem:
     taken = sum(getattr(about, "st_blocks", about.st_size // 512) * 512 for about in files)  # files may have holes
     try:
         facts = read_facts(folder)
-        images = facts["files"] if kind == "unpacked" else facts["shape"][0]
-        used = (folder / ENTRY).stat().st_mtime
-        return CacheItem(kind, folder, str(facts["what"]), int(images), taken, used)
+        used, what = (folder / ENTRY).stat().st_mtime, str(facts["what"])
+        if kind == "unpacked":
+            return CacheItem(kind, folder, what, int(facts["files"]), taken, used)
+        images, height, width, _ = facts["shape"]
+        return CacheItem(kind, folder, what, int(images), taken, used, f"{height}x{width}")
     except (OSError, ValueError, KeyError, TypeError):
         used = max((about.st_mtime for about in files), default=folder.stat().st_mtime)
         return CacheItem(kind, folder, "(not finished)" if kind == "under way" else "(damaged)", 0, taken, used)
@@ -86,16 +95,22 @@ def _item(kind: Kind, folder: Path) -> CacheItem:
 
 def _plain_item(kind: Kind, place: Path) -> CacheItem:
     """Return what carries no facts of its own: the files of an archive, an audit, a gallery; it is made again."""
-    files = [path for path in (place.rglob("*") if place.is_dir() else [place]) if path.is_file()]
+    found = place.rglob("*") if place.is_dir() else [place]
+    files = [path for path in found if path.is_file() and path.parent.name != SUMS]
     taken = sum(path.stat().st_size for path in files)
     used = max(path.stat().st_mtime for path in (place, *files))
     return CacheItem(kind, place, place.name, len(files) if kind == "extracted" else 0, taken, used)
 
 
 def problem_of(item: CacheItem) -> str | None:
-    """Return what is wrong with an entry, or None if every checksum holds."""
-    if item.kind in ("under way", "extracted", "audit", "gallery"):  # checked if resumed, or without sums
+    """Return what is wrong with a folder's files, or None if every checksum holds.
+
+    Audits and galleries have digests of their own, which those who write them compare.
+    """
+    if item.kind in ("under way", "audit", "gallery"):  # the first is checked where it is resumed
         return None
+    if item.kind == "extracted":  # without any: compared with what was published when it is read
+        return (problem_of_sums(item.folder) or None) if (item.folder / SUMS).is_dir() else None
     try:
         facts = read_facts(item.folder)
         if item.kind == "unpacked":
@@ -139,7 +154,10 @@ def to_prune(item: Sequence[CacheItem], *, everything: bool, days: float | None,
 
 
 def remove(item: CacheItem, cache: Path) -> bool:
-    """Remove an entry; whoever maps it keeps its pages. Returns False for one that another process is writing."""
+    """Remove an entry; whoever maps it keeps its pages. Returns False for one that another process is writing.
+
+    Raises DataError where it may not be removed.
+    """
     holding: AbstractContextManager[object] = nullcontext()
     if item.kind == "under way":
         holding = locked(cache, item.key, wait=False)
@@ -150,6 +168,8 @@ def remove(item: CacheItem, cache: Path) -> bool:
             shutil.rmtree(item.folder) if item.folder.is_dir() else item.folder.unlink()
     except TimeoutError:
         return False
+    except OSError as error:
+        raise DataError(f"{item.folder}: cannot be removed ({error.strerror or error})") from error
     if item.kind == "decoded":
         for alias in (cache / DECODED / BY_FILES).glob("*"):
             if alias.read_text("ascii", "replace").partition(" ")[0] == item.key:

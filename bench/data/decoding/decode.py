@@ -25,8 +25,7 @@ from bench.data.decoding.cache import Entry, files_key, find_entry, keep_entry, 
 from bench.data.decoding.decode_image import HEIC, Range, Size, read_picture
 from bench.data.decoding.decode_journal import DecodeJournal
 from bench.data.decoding.image_source import Source, UnreadableImageError, name_of
-from bench.data.decoding.ordered_map import map_in_order
-from bench.data.decoding.worker_pool import WorkerPool
+from bench.data.decoding.worker_pool import WorkerPool, map_in_order
 from bench.environment import processors
 from bench.naming import did_you_mean, first_few
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3  # to be raised when the same file would give other pixels than before, or an entry has other parts
+FORMAT = 4  # to be raised when the same file would give other pixels than before, or an entry has other parts
 TOLERATED = 100  # one broken file in so many is what happens; more is a sign of something else
 SMALL = 64  # up to this side, images that all have one size keep it; all others are brought to SMALL x SMALL
 GUESSES = 32  # files tried for a first guess at the shape
@@ -74,11 +73,13 @@ class DecodeRecipe:
 class Decoded:
     """pixels: read-only map ``(files, height, width, channels)``; kept: int64, the rows that show an image, ascending.
 
-    broken: the reason for every other row.
+    broken: the reason for every other row. contents, own: see `bench.data.decoding.cache.Entry`.
     """
 
     pixels: Pixels
     kept: Labels
+    contents: Pixels
+    own: bool
     broken: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -93,14 +94,13 @@ def decode_files(
     """Decode image files to one shape: grey if every file is grey, else colour.
 
     Done once, into ``place.cache``, and reused as long as no file changes; a decode that was cut off goes on where it
-    stopped. ``place.image_size`` outranks the recipe's size; ``place.broken`` says what becomes of files that cannot be
-    decoded. what: the files' name in the list of the cache; warn: told what was left out.
+    stopped. ``place.broken`` says what becomes of files that cannot be decoded. what: the files' name in the list of
+    the cache; warn: told what was left out.
     Raises DataError that names the first files that cannot be decoded, and why.
     """
     if not files:
         raise DataError("no image files to decode")
     sources = [str(file) if isinstance(file, Path) else file for file in files]
-    recipe = replace(recipe, size=place.image_size or recipe.size)
     facts = {"format": FORMAT, "pillow": PIL.__version__, "size": recipe.size, "resize": recipe.resize}
     if recipe.value_range is not None:
         facts["value_range"] = recipe.value_range
@@ -121,7 +121,7 @@ def decode_files(
         raise DataError(f"{place.cache}: decoded images cannot be read back after they were written; look at the disk")
     _judge(entry, sources, place, warn)
     kept = np.delete(np.arange(len(sources), dtype=np.int64), list(entry.broken))
-    return Decoded(entry.pixels, kept, entry.broken)
+    return Decoded(entry.pixels, kept, entry.contents, entry.own, entry.broken)
 
 
 def _judge(entry: Entry, sources: Sequence[Source], place: DataPlace, warn: Callable[[str], None]) -> None:
@@ -174,8 +174,8 @@ def make_entry(job: Job) -> None:
         raise DataError(f"{folder}: no shape was settled on")
     outcomes = [work.done[start] for start in sorted(work.done)]
     made = {**job.facts, **asdict(frame)}
-    text = json.dumps([made, [outcome.digest for outcome in outcomes]], sort_keys=True)
-    content = sha256(text.encode()).hexdigest()[:32]
+    contents = "".join(outcome.contents for outcome in outcomes)
+    content = sha256(json.dumps([made, contents], sort_keys=True).encode()).hexdigest()[:32]
     whole = {
         **job.facts,
         "what": job.what,
@@ -183,6 +183,8 @@ def make_entry(job: Job) -> None:
         "start": work.start,
         "blocks": [[one.start, one.count, one.crc] for one in outcomes],
         "broken": [[row, reason] for one in outcomes for row, reason in one.broken],
+        "contents": contents,
+        "own": frame.own,
     }
     write_facts(folder, whole, content)
     work.finish()

@@ -191,13 +191,19 @@ def _size_of_box(image: Image.Image, box: Box) -> tuple[int, int]:
     return right - left, bottom - top
 
 
-def highest_value(source: Source) -> int | None:
-    """Return the highest value in a grey picture of 16 bits; None for any other file, and for what is no picture."""
+def highest_value(source: Source) -> tuple[int, bool] | None:
+    """Return the highest value in a picture of 16 bits, and whether it is grey; None for any other file.
+
+    Of colours, Pillow reads the upper 8 bits: the highest value that these may stand for.
+    """
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(read_source(source)), formats=FORMATS) as image:
             warnings.simplefilter("ignore")
             _refuse_bomb(image)
-            return int(np.asarray(image).max()) if _is_deep(image) else None
+            if _is_deep(image):
+                return int(np.asarray(image).max()), True
+            deep = any("16" in str(tile[3]) for tile in image.tile)  # how its decoder is to read channels: "RGB;16B"
+            return (int(np.asarray(image.convert("RGB")).max()) << 8 | 255, False) if deep else None
     except Exception:  # whatever is wrong with the file was told when it was decoded
         return None
 

@@ -1,18 +1,26 @@
-"""Files of Hugging Face's Hub: from its cache on this machine, or downloaded; without a network, an answer at once."""
+"""Repositories of Hugging Face's Hub and of GitHub: from a cache on this machine, or downloaded.
+
+Without a network, the answer comes at once.
+"""
 
 from __future__ import annotations
 
 import fnmatch
+import http.client
 import importlib
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.contract import DataError, DataPlace
+from bench.data.download.download import download
+from bench.data.formats.archives import git_tree
 from bench.data.formats.parquet import EXTRA
 from bench.environment import hub_obstacle
+from bench.files import replacing
 from bench.naming import reason_of
 
 logger = logging.getLogger(__name__)
@@ -92,4 +100,67 @@ def _how_to_provide(repository: str, why: str, name: str) -> str:
         f"{repository}: no copy on this machine, and {why}. Do one of: run `simbench fetch {name}` with a network; "
         f"copy the files of https://huggingface.co/datasets/{repository} into a folder {repository}, and name the "
         "folder that is in with --data-root or SIMBENCH_DATA"
+    )
+
+
+@dataclass(frozen=True)
+class GitHubCommit:
+    """A published data set that is all files of a repository of GitHub at one commit.
+
+    dataset: its name here; repository: ``owner/name``; commit: 40 hex digits; tree: git's digest of the commit's files,
+    see `bench.data.formats.archives.git_tree`: the archive itself has none, for GitHub may pack it anew.
+    host: what the archive is asked of.
+    """
+
+    dataset: str
+    repository: str
+    commit: str
+    tree: str
+    host: str = "https://codeload.github.com"
+
+    @property
+    def archive(self) -> str:
+        """Where the archive lies in our cache."""
+        return f"{self.dataset}/{self.repository.rpartition('/')[2]}-{self.commit}.tar.gz"
+
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """What a copy is called, a clone or an archive as GitHub gives it, unpacked or not; ours is the last."""
+        name = self.repository.rpartition("/")[2]
+        plain = (name, f"{name}-master", f"{name}-main", f"{name}-{self.commit}")
+        return (*(f"{one}{suffix}" for suffix in ("", ".tar.gz", ".zip") for one in plain), self.archive)
+
+
+def fetch_commit(upstream: GitHubCommit, place: DataPlace) -> Path:
+    """Return the archive of a commit in our cache, where it is only after a comparison with git's digest.
+
+    Raises DataError where it is not there and cannot be downloaded, or where something else came.
+    """
+    target = place.cache / upstream.archive
+    if target.is_file():
+        return target
+    if not place.download:
+        raise DataError(_how_to_provide_commit(upstream, place, "downloading is switched off"))
+    url = f"{upstream.host}/{upstream.repository}/tar.gz/{upstream.commit}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as new:
+        try:
+            download(url, place, new)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            why = f"the download failed: {url}: {reason_of(error)}"
+            raise DataError(_how_to_provide_commit(upstream, place, why)) from error
+        tree = git_tree(new)
+        if tree != upstream.tree:
+            raise DataError(
+                f"{url}: gave other files than the commit's (git's tree {tree}, not {upstream.tree}); nothing was kept"
+            )
+    return target
+
+
+def _how_to_provide_commit(upstream: GitHubCommit, place: DataPlace, why: str) -> str:
+    looked = ", ".join(str(base) for base in (place.root, place.cache) if base is not None)
+    return (
+        f"{upstream.dataset}: not found under {looked}, and {why}. Do one of: run `simbench fetch {upstream.dataset}` "
+        f"with a network; put a clone of https://github.com/{upstream.repository}, or its archive, into a folder and "
+        "name that with --data-root or SIMBENCH_DATA"
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import logging
 import os
 import re
 import shutil
@@ -16,7 +17,8 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,9 +27,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from bench.contract import DataError
-from bench.data.decoding.cache import EXTRACTED
+from bench.data.decoding.cache import ENTRY, EXTRACTED, SUMS, problem_of_sums, write_sums
 from bench.files import making_once
 from bench.naming import readable, shortened
+
+logger = logging.getLogger(__name__)
 
 GZIP_MAGIC = b"\x1f\x8b"
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
@@ -87,32 +91,80 @@ def read_members(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
     raise DataError(f"{path}: lacks {', '.join(sorted(missing))} (another data set's archive, or not the whole one)")
 
 
+def git_tree(path: Path) -> str:
+    """Return what ``git rev-parse COMMIT^{tree}`` says of the files below an archive's top folder, 40 hex digits.
+
+    It is of their names and contents, however they are packed. All are taken for plain files, none for executable.
+    Source: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
+    """
+    files = {}
+    for member in members(path):
+        blob = hashlib.sha1(b"blob %d\0" % member.size, usedforsecurity=False)  # git's choice, not ours
+        for piece in _pieces(path, member):
+            blob.update(piece)
+        files[tuple(map(os.fsencode, member.path.parts[1:]))] = blob.digest()
+    return _tree_digest(files).hex()
+
+
+def _tree_digest(files: Mapping[tuple[bytes, ...], bytes]) -> bytes:
+    """Return git's digest of a folder. files: the digest of each file below it by the parts of its path."""
+    entries = dict[bytes, bytes]()
+    folders = defaultdict[bytes, dict[tuple[bytes, ...], bytes]](dict)
+    for (first, *rest), digest in files.items():
+        if rest:
+            folders[first + b"/"][tuple(rest)] = digest  # git sorts a folder's name as if it ended so
+        else:
+            entries[first] = b"100644 %s\0%s" % (first, digest)
+    for name, inner in folders.items():
+        entries[name] = b"40000 %s\0%s" % (name[:-1], _tree_digest(inner))
+    listed = b"".join(entries[name] for name in sorted(entries))
+    return hashlib.sha1(b"tree %d\0%s" % (len(listed), listed), usedforsecurity=False).digest()
+
+
 def unpack_archive(path: Path, cache: Path, keep: Callable[[PurePosixPath], bool]) -> Path:
-    """Unpack the members to ``keep`` into the cache, once, and return the folder they are in."""
+    """Unpack the members to ``keep`` into the cache, once, and return the folder they are in.
+
+    What is there already is compared with the checksums that were taken when it was unpacked, once a process, and
+    unpacked again, with a warning, where it differs.
+    """
     try:
         about = path.stat()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     facts = os.fsencode(path.resolve()) + f"\0{about.st_size}\0{about.st_mtime_ns}".encode()
     name = f"{shortened(path.name.partition('.')[0])}-{hashlib.sha256(facts).hexdigest()[:16]}"
-    with extracted_folder(cache, name) as (folder, new):
-        if new is not None:
-            room = shutil.disk_usage(new).free - SPARE
-            for member in members(path):
-                if not keep(member.path):
-                    continue
-                room -= member.size
-                if room < 0:
-                    raise DataError(f"{path}: more to unpack than {cache} has room for")
-                _write(path, member, new)
-    return folder
+    for _ in range(2):  # again where what lies there is damaged
+        with extracted_folder(cache, name, proof=f"{SUMS}/{ENTRY}") as (folder, new):
+            if new is not None:
+                _unpack_into(new, path, cache, keep)
+        if folder in _verified or not (problem := problem_of_sums(folder)):
+            _verified.add(folder)
+            return folder
+        logger.warning("%s: a damaged cache entry (%s), unpacking %s again", folder, problem, path)
+        shutil.rmtree(folder, ignore_errors=True)
+    raise DataError(f"{folder}: files cannot be read back after they were unpacked; look at the disk")
+
+
+_verified: set[Path] = set()  # folders that were unpacked, or found as they were unpacked, by this process
+
+
+def _unpack_into(folder: Path, path: Path, cache: Path, keep: Callable[[PurePosixPath], bool]) -> None:
+    room = shutil.disk_usage(folder).free - SPARE
+    for member in members(path):
+        if not keep(member.path):
+            continue
+        room -= member.size
+        if room < 0:
+            raise DataError(f"{path}: more to unpack than {cache} has room for")
+        _write(path, member, folder)
+    write_sums(folder, str(path))
 
 
 @contextmanager
-def extracted_folder(cache: Path, name: str) -> Iterator[tuple[Path, Path | None]]:
-    """Give the folder ``name`` of what is unpacked, and, where it is not there yet, a new one to write into."""
+def extracted_folder(cache: Path, name: str, proof: str = ".") -> Iterator[tuple[Path, Path | None]]:
+    """Give the folder ``name`` of what is unpacked, and, where that or its ``proof`` is not there, a new one."""
     folder = cache / EXTRACTED / name
-    with making_once(folder) as new:
+    with making_once(folder, proof) as new:
         yield folder, new
 
 

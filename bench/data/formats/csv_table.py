@@ -51,6 +51,16 @@ def read_cells(source: Path) -> list[tuple[int, list[str]]]:
     return list(_lines(source))
 
 
+def not_utf8(source: Path) -> DataError:
+    """Return the error for a text file that cannot be decoded, with the first line that cannot."""
+    for number, line in enumerate(source.read_bytes().split(b"\n"), start=1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            return DataError(f"{source}: line {number}: not UTF-8 text ({error.reason}); save it as UTF-8")
+    return DataError(f"{source}: not UTF-8 text; save it as UTF-8")
+
+
 def _row(source: Path, line: int, header: list[str], cells: list[str]) -> dict[str, str]:
     if len(cells) != len(header):
         raise DataError(
@@ -69,7 +79,7 @@ def _lines(source: Path) -> Iterator[tuple[int, list[str]]]:
                 if cells:
                     yield reader.line_num, [tidied(cell) for cell in cells]
     except UnicodeDecodeError as error:
-        raise DataError(f"{source}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        raise not_utf8(source) from error
     except csv.Error as error:
         raise DataError(f"{source}: line {reader.line_num}: not valid CSV ({error})") from error
     except OSError as error:

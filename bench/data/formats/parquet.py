@@ -148,7 +148,8 @@ def read_parquet(
             if twice is not None:
                 raise DataError(f"{source}: the column {twice!r} is there twice; keep one, or rename it")
             wanted = [name for name in dict.fromkeys((label_column, "split", *others)) if name in names]
-            cells = file.read(columns=wanted).to_pydict()
+            table = file.read(columns=wanted)
+            cells = {name: texts_of(source, name, table.column(name)) for name in wanted}
             cells[label_column] = _named(file.schema_arrow.metadata, label_column, cells[label_column])
             unread = [name for name in names if name not in (*wanted, image_column)]
             return cells, _unpacked(source, cache, file, image_column), unread
@@ -161,6 +162,20 @@ def read_parquet(
         pieces.append(Piece(str(folder / PACKED_IMAGES), start, length, f"{source}: row {row + 1}"))
         start += length
     return Table(pieces, paths, cells, unread)
+
+
+def texts_of(source: Path, name: str, column: Any) -> list[Any]:
+    """Return the values of a column. Raises DataError that names the first row with a text that is no UTF-8."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except UnicodeDecodeError:
+        for row, value in enumerate(column, start=1):
+            try:
+                value.as_py()
+            except UnicodeDecodeError as error:
+                raise DataError(f"{source}: row {row}, column {name}: not UTF-8 text ({error.reason})") from error
+        raise
+    return values
 
 
 def _named(metadata: dict[bytes, bytes] | None, column: str, values: list[Any]) -> list[Any]:
@@ -227,7 +242,7 @@ def _unpack(file: Any, folder: Path, source: Path, column: str, name: str) -> No
 
 def _images(file: Any, source: Path, column: str) -> Iterator[tuple[bytes, str | None]]:
     for batch in file.iter_batches(batch_size=BATCH, columns=[column]):
-        for value in batch.column(0).to_pylist():
+        for value in texts_of(source, column, batch.column(0)):
             if isinstance(value, dict):
                 data, path = value.get("bytes"), value.get("path")
             else:

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contract import DAMAGED_ARRAYS, DataError, UsageError
-from bench.data.formats.csv_table import read_cells, read_csv
-from bench.data.formats.parquet import with_pyarrow
+from bench.data.formats.csv_table import not_utf8, read_cells, read_csv
+from bench.data.formats.parquet import texts_of, with_pyarrow
 from bench.environment import user_path
-from bench.naming import did_you_mean, reason_of, tidied
+from bench.naming import did_you_mean, reason_of, tidied, why_no_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,10 +77,7 @@ def _from_csv(path: Path, key: str, usual: str) -> list[str]:
         table = read_csv(path)
         at = _choose(path, key, table.header, usual)
         values = [(line, row[at]) for line, row in table.rows]
-    for line, value in values:
-        if not value:
-            raise DataError(f"{path}: line {line}: an empty name; fill it, or leave its vector out too")
-    return [value for _, value in values]
+    return [_named(path, f"line {line}", value) for line, value in values]
 
 
 def _text_lines(path: Path) -> list[str]:
@@ -88,23 +85,26 @@ def _text_lines(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        raise not_utf8(path) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    lines = [tidied(line) for line in text.rstrip().split("\n")] if text.strip() else []
-    if "" in lines:
-        raise DataError(f"{path}: line {lines.index('') + 1}: an empty name; fill it, or leave its vector out too")
-    return lines
+    lines = text.rstrip().split("\n") if text.strip() else []
+    return [_named(path, f"line {number}", tidied(line)) for number, line in enumerate(lines, start=1)]
+
+
+def _named(path: Path, where: str, name: str) -> str:
+    """Return a name. Raises DataError for what is none."""
+    if problem := why_no_name(name):
+        raise DataError(f"{path}: {where}: {problem}; {'mend' if name else 'fill'} it, or leave its vector out too")
+    return name
 
 
 def _tidied(path: Path, names: NDArray[Any]) -> NDArray[Any]:
-    """Return names as all are compared. Raises DataError for an empty one."""
+    """Return names as all are compared. Raises DataError for what is none."""
     texts = names.tolist() if names.dtype.kind in "UO" and names.ndim == 1 else []
     if not all(isinstance(text, str) for text in texts) or not texts:
         return names
-    found = [tidied(text) for text in texts]
-    if "" in found:
-        raise DataError(f"{path}: row {found.index('') + 1}: an empty name; fill it, or leave its vector out too")
+    found = [_named(path, f"row {row}", tidied(text)) for row, text in enumerate(texts, start=1)]
     return np.array(found, dtype=np.str_)
 
 
@@ -219,7 +219,8 @@ def _names_from_parquet(path: Path, key: str, usual: str) -> NDArray[Any]:
     schema = _schema(path)
     plain = [name for name in schema.names if _is_plain(schema.field(name).type)]
     chosen = _choose(path, key, plain, usual)
-    return np.array(_column(path, chosen).to_pylist())
+    values = texts_of(path, chosen, _column(path, chosen))
+    return np.array(values, dtype=object if values and isinstance(values[0], str) else None)
 
 
 def _schema(path: Path) -> Any:

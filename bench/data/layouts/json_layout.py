@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 
 from bench.contract import DataError
 from bench.data.decoding.image_source import on_disk
+from bench.data.formats.csv_table import not_utf8
 from bench.data.layouts.folder import walk
 from bench.data.layouts.listing import Listing, Part, suffix_of
-from bench.naming import first_few, id_of, naturally, reason_of, slug, tidied
+from bench.naming import first_few, id_of, naturally, reason_of, slug, tidied, why_no_name
 
 TRAIN_INFO, TEST_INFO = "train_image_info.json", "test_image_info.json"
 TRAIN, QUERY, GALLERY = "train", "query_images", "gallery"
@@ -90,22 +91,32 @@ def _read(file: Path) -> _Info:
     except json.JSONDecodeError as error:
         raise DataError(f"{file}: line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        raise not_utf8(file) from error
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets in thousands of brackets
         raise DataError(f"{file}: no list of images ({reason_of(error)})") from error
     found = _Info({}, set())
-    for entry, label in _entries(file, content, found.unread):
+    for number, (entry, label) in enumerate(_entries(file, content, found.unread), start=1):
         name = tidied(entry) if isinstance(entry, str) else ""
-        if not name or "\0" in name:
-            raise DataError(f"{file}: {_shown(entry)} is no file name")
+        if not _is_file_name(name):
+            raise DataError(f"{file}: record {number}: {_shown(entry)} is no file name")
         text = tidied(str(label)) if isinstance(label, str | int) and not isinstance(label, bool) else ""
         if not text:
             raise DataError(f"{file}: the label of {name!r} is {_shown(label)}; it must be a text or a whole number")
+        if problem := why_no_name(text):
+            raise DataError(f"{file}: record {number}: the label {problem}")
         if found.labels.setdefault(name, text) != text:
             raise DataError(f"{file}: {name!r} has two labels, {found.labels[name]!r} and {text!r}")
     return found
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether a file may have a name; bytes that are no text stand in it as Python has them."""
+    try:
+        return bool(os.fsencode(name)) and "\0" not in name
+    except UnicodeEncodeError:
+        return False
 
 
 def _shown(value: object) -> str:

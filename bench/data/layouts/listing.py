@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.contract import Collection, DataError, DataPlace, Images, ImageShape, Resize, Split
-from bench.data.decoding.decode import DecodeRecipe, decode_files
+from bench.contract import Collection, DataError, DataPlace, Images, ImageShape, LazyPixels, Split
+from bench.data.decoding.decode import DecodeRecipe
 from bench.data.decoding.decode_image import HEIC_EXTRA, HEIC_SUFFIXES, PICTURES, SUFFIXES, highest_value
+from bench.data.decoding.file_pixels import FilePixels
 from bench.data.decoding.image_source import Source
 from bench.data.splits.protocols import obstacles
 from bench.naming import first_few, naturally
@@ -38,6 +39,7 @@ class PartSummary:
 class Summary:
     """What a collection holds.
 
+    shape: of its images; any_size: whether they are files of any size, which were brought to it to be looked at.
     imbalance: images of the largest class of train over those of its smallest, 1 where all are equal.
     thin: classes with fewer than two images to test on, which can be neither found nor missed; where there is no test
     part, those with no image in the gallery.
@@ -46,6 +48,7 @@ class Summary:
 
     name: str
     shape: ImageShape
+    any_size: bool
     classes: tuple[str, ...]
     parts: Mapping[str, PartSummary]
     imbalance: float
@@ -60,6 +63,7 @@ class Summary:
 
 def summarise(collection: Collection) -> Summary:
     """Count a collection. No pixel is read."""
+    images = collection.train.images
     counts = {name: _counts(part, len(collection.classes)) for name, part in collection.parts().items()}
     train = counts["train"][counts["train"] > 0]
     thin = counts["test"] < 2 if "test" in counts else (counts["query"] > 0) & (counts["gallery"] == 0)
@@ -67,7 +71,8 @@ def summarise(collection: Collection) -> Summary:
         thin = counts["test"] == 1  # split by class: the others are not to be tested on
     return Summary(
         name=collection.name,
-        shape=collection.train.images.shape,
+        shape=images.shape,
+        any_size=images.files is not None and not images.files.own,
         classes=collection.classes,
         parts={name: _part(count) for name, count in counts.items()},
         imbalance=float(train.max() / train.min()) if len(train) else 1.0,
@@ -125,8 +130,8 @@ class Listing:
     parts: by the names of a Collection's parts; left_out: how many files of each suffix, or of what else, are in none;
     warnings: what a user must know of them. by_class: why whole classes are tested on, nothing where they are not.
     source: the folder or file that errors name.
-    Raises DataError unless there is something to learn from and to test on, of two classes or more, none of which is
-    new in the test. Queries and galleries of a manifest may show new classes.
+    Raises DataError unless there is something to test on, of two classes or more, and, where there is something to
+    learn from, none of the test's is new. Queries and galleries of a manifest may show new classes.
     """
 
     name: str
@@ -142,16 +147,16 @@ class Listing:
             raise DataError(f"{self.source}: no images in it")
         if len(classes) < 2:
             raise DataError(f"{self.source}: one class only ({first_few(classes)}), so that nothing can be told apart")
-        for name in ("train", "query" if "query" in self.parts else "test"):
-            if not self.parts.get(name):
-                use = {"train": "methods learn from it", "test": "it is what is ranked"}.get(name, "they ask")
-                raise DataError(f"{self.source}: no images in the {name} part, and {use}; name some for it")
+        tested = "query" if "query" in self.parts else "test"
+        if not self.parts.get(tested):
+            use = "they ask" if tested == "query" else "it is what is ranked"
+            raise DataError(f"{self.source}: no images in the {tested} part, and {use}; name some for it")
         for name, part in self.parts.items():
             repeated = [one for one, times in Counter(part.ids).items() if times > 1]
             if repeated:
                 raise DataError(f"{self.source}: twice in the {name} part: {first_few(repeated)}")
-        if "query" not in self.parts and not self.by_class:
-            known = set(self.parts["train"].labels)
+        known = set(self.parts["train"].labels) if "train" in self.parts else set()
+        if known and "query" not in self.parts and not self.by_class:
             for name in self.parts:
                 unseen = naturally(set(self.parts[name].labels) - known)
                 if unseen:
@@ -175,7 +180,7 @@ def with_test(parts: Mapping[str, Part], source: Path) -> dict[str, Part]:
 
 
 def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror: bool) -> Collection:
-    """Decode a listing's files, each once however many parts it is in, to one shape."""
+    """Return a listing's files as pictures, each once however many parts it is in."""
     told = tuple(_left_out(listing.left_out))
     for warning in (*listing.warnings, *(line for line, lost in told if lost)):
         logger.warning("%s: %s", listing.source, warning)
@@ -183,20 +188,22 @@ def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror:
     for part in listing.parts.values():
         for path in part.paths:
             rows.setdefault(path, len(rows))
-    decoded = decode_files(list(rows), place, recipe, what=str(listing.source))
+    pictures = FilePixels.of(list(rows), place, recipe, what=str(listing.source))
     notes = (*listing.warnings, *(line for line, _ in told))
-    if decoded.broken:
-        notes = (_note(listing, rows, decoded.broken), *notes)
+    if pictures.broken:
+        notes = (_note(listing, rows, pictures.broken), *notes)
         kept = {
-            name: part.only(row for row, path in enumerate(part.paths) if rows[path] not in decoded.broken)
+            name: part.only(row for row, path in enumerate(part.paths) if rows[path] not in pictures.broken)
             for name, part in listing.parts.items()
         }
+        gone = [name for name, part in kept.items() if not len(part)]
+        if gone:
+            raise DataError(f"{listing.source}: none of the files of the {gone[0]} part can be read")
         listing = replace(listing, parts=kept)
-    depth = _depth(list(rows), decoded.pixels, recipe, "manifest" if listing.source.is_file() else "folder")
+    depth = _depth(list(rows), pictures.decoded(), recipe, "manifest" if listing.source.is_file() else "folder")
     for warning in depth:
         logger.warning("%s: %s", listing.source, warning)
-    splits = _splits(listing, rows, decoded.pixels)
-    shape = splits["train"].images.shape
+    splits = _splits(listing, rows, pictures)
     return Collection(
         listing.name,
         listing.classes,
@@ -206,18 +213,15 @@ def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror:
         test=splits.get("test"),
         query=splits.get("query"),
         gallery=splits.get("gallery"),
-        resize=Resize(shape.height, shape.width, recipe.resize, recipe.range),
-        notes=(
-            *notes,
-            *filter(None, [listing.by_class]),
-            *depth,
-            f"images of another shape than {shape} were brought to it ({recipe.resize})",
-        ),
+        notes=(*notes, *filter(None, [listing.by_class]), *depth),
     )
 
 
-def _splits(listing: Listing, rows: Mapping[Source, int], pixels: Pixels) -> dict[str, Split]:
-    """Return the parts with their images, rows of ``pixels``, and their labels as numbers of the listing's classes."""
+def _splits(listing: Listing, rows: Mapping[Source, int], pixels: LazyPixels) -> dict[str, Split]:
+    """Return the parts with their images, rows of ``pixels``, and their labels as numbers of the listing's classes.
+
+    The train part is always there, if empty.
+    """
     numbers = {name: number for number, name in enumerate(listing.classes)}
     return {
         name: Split(
@@ -225,7 +229,7 @@ def _splits(listing: Listing, rows: Mapping[Source, int], pixels: Pixels) -> dic
             np.array([numbers[label] for label in part.labels], np.int64),
             np.array(part.ids, np.str_),
         )
-        for name, part in listing.parts.items()
+        for name, part in {"train": Part((), (), ()), **listing.parts}.items()
     }
 
 
@@ -250,14 +254,16 @@ def _depth(sources: Sequence[Source], pixels: Pixels, recipe: DecodeRecipe, plug
         highest = int(pixels[:: max(1, len(pixels) // _LOOKED_AT)].max(initial=0))
         black = f"of the pictures looked at, the highest value is {highest} of 255: all black, as masks of classes are"
         return (black,) if highest < _SEEN else ()
-    top = max(found)
+    top, grey = max(value for value, _ in found), all(grey for _, grey in found)
     told = f"of {len(found)} 16-bit pictures looked at, the highest value is {top:,}"
-    if recipe.range is not None:
+    if recipe.range is not None and grey:
         clipped = f"{told}, above the {recipe.range[1]:,} that value_range makes white"
         return (clipped,) if top > recipe.range[1] else ()
     if top >= 1 << 15:
         return ()
     left = "they are all black" if top < _BLACK else f"{(top >> 8) + 1} of 256 grey levels are left"
+    if not grey:
+        return (f"{told} of 65,535, so that {left}; value_range reads grey ones only: save colours with 8 bits",)
     range_ = f"value_range=0,{(1 << top.bit_length()) - 1 if top else 65535}"
     return (f"{told} of 65,535, so that {left}; --set datasets.{plugin}.{range_} uses all",)
 

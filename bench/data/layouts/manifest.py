@@ -20,7 +20,7 @@ from bench.data.layouts.folder import cut
 from bench.data.layouts.json_layout import TRAIN_INFO, list_json_layout
 from bench.data.layouts.listing import Listing, Part, with_test
 from bench.data.layouts.split_folders import SPLIT_NAMES
-from bench.naming import did_you_mean, first_few, id_of, readable, slug, tidied
+from bench.naming import did_you_mean, first_few, id_of, readable, slug, tidied, why_no_name
 
 PARQUET = (".parquet", ".pq")
 FLAGS = ("is_query", "is_gallery")
@@ -96,6 +96,9 @@ def _table_rows(source: Path, cache: Path, reading: Reading) -> tuple[list[Row],
         values = {column: cells[number] for column, cells in table.cells.items()}
         cell = {column: "" if value is None else tidied(str(value)) for column, value in values.items()}
         one = path if named and path else f"{number + 1:07}"
+        for column, text in {**cell, "path": one}.items():
+            if text and (problem := why_no_name(text)):
+                raise _wrong(source, number + 1, column, problem)
         asked = any(_truth(source, number + 1, column, cell.get(column, "")) for column in FLAGS)
         cell.setdefault("split", "test" if asked else "train")
         rows.append(_row(source, number + 1, cell, reading.label_column, path=image, one=one))

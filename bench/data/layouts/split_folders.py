@@ -122,10 +122,10 @@ def _refuse_repeated(root: Path, named: Sequence[Look], others: Sequence[Look]) 
 
 
 def _refuse_incomplete(root: Path, found: Mapping[str, Path]) -> None:
-    """Refuse parts that lack one to learn from or to test on."""
-    if len(found) == 1:
+    """Refuse parts of which none is to test on, and queries without a gallery. Nothing to learn from is needed."""
+    if len(found) == 1 and "test" not in found:
         part, lone = next(iter(found.items()))
-        absent = {"train": "test/", "query": "train/ and gallery/", "gallery": "train/ and query/"}.get(part, "train/")
+        absent = {"query": "gallery/", "gallery": "query/"}.get(part, "test/")
         raise DataError(
             f"{root}: only {lone.name}/ in it; add {absent} beside it, or give {lone} itself to have it cut into train "
             "and test"
@@ -135,8 +135,6 @@ def _refuse_incomplete(root: Path, found: Mapping[str, Path]) -> None:
             rest = [name for name in ("test", "validation") if name in found]
             hint = f"; rename {found[rest[0]].name}/ if it is that" if rest else ""
             raise DataError(f"{root}: {_joined(found)}, but no {other}/, and {part}/ needs it{hint}")
-    if "train" not in found:
-        raise DataError(f"{root}: {_joined(found)}, but nothing to learn from; add train/ with images of each class")
 
 
 def _refuse_parts_in_classes(root: Path, classes: Sequence[Look]) -> None:

@@ -17,9 +17,10 @@ CHUNK = 8 << 20  # bytes of pixels hashed at a time, so that a memory map is nev
 
 
 def fingerprint(classes: Sequence[str], parts: Mapping[str, Split]) -> str:
-    """Return the sha256 hex digest of the classes, and of each part's name, pixels, labels and ids, in their order.
+    """Return the sha256 hex digest of the classes, and of each part's name, images, labels and ids, in their order.
 
-    It is of the values alone: whether they lie in memory or in a map, and in which rows, makes no difference.
+    Of images in files it is the files' bytes, at whatever size they are looked at; of an array the pixels, whether they
+    lie in memory or in a map, and in which rows.
     """
     whole = hashlib.sha256()
     _add_texts(whole, classes)
@@ -33,12 +34,15 @@ def fingerprint(classes: Sequence[str], parts: Mapping[str, Split]) -> str:
 
 
 def _digest(part: Split) -> bytes:
-    digest = hashlib.sha256()
-    shape = part.images.shape
-    digest.update(f"{len(part)}x{shape}\n".encode())
-    step = max(1, CHUNK // (shape.height * shape.width * shape.channels))
-    for start in range(0, len(part), step):
-        digest.update(np.ascontiguousarray(part.images.take(slice(start, start + step))).data)
+    digest, shape, files = hashlib.sha256(), part.images.shape, part.images.files
+    if files is None:
+        digest.update(f"{len(part)}x{shape}\n".encode())
+        step = max(1, CHUNK // (shape.height * shape.width * shape.channels))
+        for start in range(0, len(part), step):
+            digest.update(np.ascontiguousarray(part.images.take(slice(start, start + step))).data)
+    else:
+        digest.update(f"{len(part)} files\n".encode())
+        digest.update(np.ascontiguousarray(files.contents[part.images.rows]).data)
     digest.update(part.labels.astype("<i8").tobytes())
     _add_texts(digest, part.ids.tolist())
     return digest.digest()

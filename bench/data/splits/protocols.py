@@ -19,6 +19,9 @@ from bench.plugins import PROTOCOL, protocol
 from bench.registry import find_plugins, get_protocol
 
 AUTO = "auto"
+NOTHING_LEARNT = (
+    "no training part: methods that use no labels are given the gallery's pictures in its place, without their labels"
+)
 QUERY_FRACTION = 0.2  # of the test images that a cut makes into queries
 VALIDATION_FRACTION = 0.1  # of the training images, where the collection has no validation part of its own
 
@@ -98,6 +101,8 @@ def build_dataset(
     if validation is None:
         rest, taken = validation_cut(train.labels, VALIDATION_FRACTION, seed)
         train, validation = train.subset(rest), train.subset(taken)
+    if not len(train):
+        notes += (NOTHING_LEARNT,)
     asked = collection.parts()
     parts = {"train": train, "validation": validation, "query": asked["query"], "gallery": asked["gallery"]}
     return Dataset(
@@ -106,7 +111,6 @@ def build_dataset(
         classes=collection.classes,
         mirror=collection.mirror,
         fingerprint=fingerprint(collection.classes, parts),
-        resize=collection.resize,
         notes=(*collection.notes, *notes),
         collection_digest=collection.digest,
         **parts,

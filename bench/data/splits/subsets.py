@@ -94,10 +94,10 @@ def pooled(parts: Sequence[Split]) -> Split:
 
     Pixels are copied only where they lie in more than one array.
     """
-    pixels = parts[0].images.pixels
-    if all(part.images.pixels is pixels for part in parts):
+    source = parts[0].images.source
+    if all(part.images.source is source for part in parts):
         rows = [np.arange(len(part)) if part.images.rows is None else part.images.rows for part in parts]
-        images = Images(pixels, np.concatenate(rows))
+        images = Images(source, np.concatenate(rows))
     else:
         images = Images(np.concatenate([part.images.take(slice(None)) for part in parts]))
     ids = np.concatenate([part.ids for part in parts])

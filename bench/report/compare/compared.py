@@ -11,9 +11,8 @@ import numpy as np
 from bench.contract import DataError, UsageError
 from bench.evaluation.metrics.registry import ranked_by
 from bench.evaluation.ranking.arrays import Floats
-from bench.evaluation.statistics.estimates import estimate
+from bench.evaluation.statistics.estimates import class_means, estimate
 from bench.evaluation.statistics.jackknife import ESTIMANDS, THESE_CLASSES
-from bench.evaluation.statistics.means import class_means
 from bench.evaluation.statistics.paired_tests import Comparison, check_same_queries, compare, most_changed
 from bench.report.tables.entries import Entry, Queries
 from bench.report.tables.wording import difference_in_words, markdown_table

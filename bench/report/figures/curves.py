@@ -51,6 +51,7 @@ def read_curves(run: RunRecord) -> Curves | None:
     if not rows or "epoch" not in rows[0]:
         return None
     names = [name for name in rows[0] if name.startswith(("train_", "val_"))]
+    rows = [row for row in rows if any(row[name] for name in names)] or rows  # a frozen backbone's features are none
     values = {name: tuple(_number(row.get(name)) for row in rows) for name in names}
     return Curves(tuple(str(row.get("phase", "")) for row in rows), values)
 

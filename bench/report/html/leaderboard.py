@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.evaluation.metrics.metric import Metric
 from bench.report.tables.footnotes import notes
-from bench.report.tables.frame import counted, shown_columns, values_of_row
+from bench.report.tables.frame import counted, given, shown_columns, values_of_row
 from bench.report.tables.groups import Row, Table
 from bench.report.tables.pooled_latency import POOLED
 from bench.report.tables.wording import many
@@ -41,6 +41,7 @@ class Line:
 
     row: Row
     cells: tuple[Cell, ...]
+    given: str
     seeds: str
     spread: str
     notes: str
@@ -52,7 +53,14 @@ def board(table: Table) -> tuple[list[Metric], list[Line]]:
     made = [_cells(table.rows, column) for column in columns]
     below = table.every_row
     lines = [
-        Line(row, tuple(cells[at] for cells in made), counted(row.frame), _spread(row), notes(row.frame, below))
+        Line(
+            row,
+            tuple(cells[at] for cells in made),
+            given(row.frame),
+            counted(row.frame),
+            _spread(row),
+            notes(row.frame, below),
+        )
         for at, row in enumerate(table.rows)
     ]
     return columns, lines

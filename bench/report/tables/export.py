@@ -54,7 +54,7 @@ def as_rows(content: Mapping[str, Any]) -> list[dict[str, Any]]:
                 if metric in row["ci95"]:
                     line |= {f"{metric}_ci95_low": ends[0], f"{metric}_ci95_high": ends[1]}
             line |= {"seeds": " ".join(map(str, row["seeds"])), "draws": " ".join(row["draws"]), "runs": row["runs"]}
-            line |= {"notes": row["notes"], "reason": ""}
+            line |= {"input": row["input"], "notes": row["notes"], "reason": ""}
             flat.append(line | _identity(row))
         for run in table["failed"]:
             line = {**where, "status": "failed", "name": run["name"], "method": run["method"], "seeds": run["seed"]}
@@ -112,6 +112,7 @@ def _row(name: str, kind: tuple[str, str], runs: pd.DataFrame) -> dict[str, Any]
         "seeds": sorted({int(seed) for seed in runs["seed"]}),
         "draws": sorted(set(runs[DRAW]), key=lambda draw: (len(draw), draw)),
         "runs": counted(runs),
+        "input": str(runs["input"].iloc[0]),
         "by_draw": rounded({name: dict(values) for name, values in varied.items()}) if several else {},
         "values": rounded({c.name: mean_over(runs, c.name) for c in shown}),
         "sd_of_seeds": rounded(spread) if len(runs) > 1 and not several else {},

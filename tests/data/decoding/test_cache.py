@@ -99,7 +99,7 @@ def test_a_journal_ends_at_a_damaged_line_and_is_not_another_decodes(tmp_path: P
     work = DecodeJournal(tmp_path / "a", 4, {"format": 1})
     work.begin(Frame(1, 1, 1, own=True))
     for start in range(4):
-        work.enter(Outcome(start, 1, crc=zlib.crc32(b"\0"), digest=f"d{start}"))
+        work.enter(Outcome(start, 1, crc=zlib.crc32(b"\0"), contents=f"d{start}"))
     work.sync()
     assert sorted(DecodeJournal(tmp_path / "a", 4, {"format": 1}).done) == [0, 1, 2, 3]
     journal = tmp_path / "a" / "blocks.jsonl"

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
 from bench.cli import cli
 from bench.contract import DataPlace, UsageError
+from bench.data.audit.duplicates import Copies, save_copies
 from bench.data.decoding.cache_admin import cache_items, problem_of, remove
 from bench.data.decoding.decode import DecodeRecipe, decode_files
+from bench.data.formats.archives import unpack_archive
+from bench.search.gallery_index import Index, write_index
 
 Paint = Callable[..., Path]
 
@@ -140,3 +146,29 @@ def test_extracted_archives_audits_and_galleries_are_listed_and_pruned_too(tmp_p
         assert not remove(shards, tmp_path), "somebody is embedding it"
     assert all(problem_of(one) is None and remove(one, tmp_path) for one in found)
     assert cache_items(tmp_path) == []
+
+
+def test_verify_names_a_changed_audit_index_and_unpacked_file(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "cats.tar", "w") as archive:
+        member = tarfile.TarInfo("1.jpg")
+        member.size = 4
+        archive.addfile(member, io.BytesIO(b"good"))
+    unpacked = unpack_archive(tmp_path / "cats.tar", tmp_path, lambda _: True) / "1.jpg"
+    audit, index = tmp_path / "audits" / "abc-v1.npz", tmp_path / "galleries" / "abc.safetensors"
+    shard = tmp_path / "galleries" / "def.shards" / "0" / "vectors.safetensors"
+    none = np.zeros(0, np.int64)
+    save_copies(audit, Copies(np.arange(5), none, none, none.astype(bool)))
+    for path in (index, shard):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_index(path, Index(["1.png"], np.ones((1, 3), np.int64), [""], np.ones((1, 2), np.float32)))
+    assert run("verify", "--cache", str(tmp_path)).endswith("exit 0")
+    shown = {unpacked: unpacked.parent.name, audit: audit.name, index: index.name, shard: "def.shards"}
+    for path, name in shown.items():
+        whole = path.read_bytes()
+        middle = len(whole) // 2
+        path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+        lines = run("verify", "--cache", str(tmp_path)).splitlines()
+        (failed,) = [line for line in lines if line.startswith("FAILED")]
+        assert f"  {name}: " in failed
+        assert lines[-1] == "exit 1"
+        path.write_bytes(whole)

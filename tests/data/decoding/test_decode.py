@@ -23,8 +23,7 @@ from bench.data.decoding import block, decode, decode_journal, image_source, wor
 from bench.data.decoding.decode import DecodeRecipe, decode_files
 from bench.data.decoding.decode_image import read_picture
 from bench.data.decoding.image_source import MOST, Piece
-from bench.data.decoding.ordered_map import map_in_order
-from bench.data.decoding.worker_pool import CRASHED
+from bench.data.decoding.worker_pool import CRASHED, map_in_order
 
 T = TypeVar("T")
 Paint = Callable[..., Path]
@@ -105,11 +104,11 @@ def test_a_size_that_only_one_late_image_has_is_noticed(tmp_path: Path, place: D
     assert decode_files(paths, place, DecodeRecipe()).pixels.shape == (100, 64, 64, 3)
 
 
-def test_the_users_image_size_outranks_the_recipes(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
+def test_a_recipes_size_holds_for_small_images_of_one_size_too(tmp_path: Path, place: DataPlace, paint: Paint) -> None:
     paths = [paint(tmp_path / "a.png")]
-    assert decode_files(paths, place, DecodeRecipe(size=(5, 7))).pixels.shape == (1, 5, 7, 3)
-    sized = replace(place, image_size=(9, 3))
-    assert decode_files(paths, sized, DecodeRecipe(size=(5, 7))).pixels.shape == (1, 9, 3, 3)
+    found = decode_files(paths, place, DecodeRecipe(size=(5, 7)))
+    assert (found.pixels.shape, found.own) == ((1, 5, 7, 3), False)
+    assert decode_files(paths, place, DecodeRecipe()).own
 
 
 def test_one_colour_image_among_grey_ones_makes_all_colour(tmp_path: Path, place: DataPlace, paint: Paint) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import gzip
 import hashlib
-import http.server
 import socket
-import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -32,11 +29,6 @@ UPSTREAM = Upstream(
 )
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
@@ -48,19 +40,11 @@ def online(place: DataPlace) -> DataPlace:
 
 
 @pytest.fixture
-def mirror(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+def mirror(served: tuple[str, Path]) -> tuple[str, Path]:
     """A mirror on this machine: its address, and the folder it serves."""
-    folder = tmp_path / "served"
-    folder.mkdir()
     for name, content in CONTENTS.items():
-        (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", folder
-    server.shutdown()
-    server.server_close()
-    thread.join()
+        (served[1] / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
+    return served
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.contract import DataError
-from bench.data.formats.archives import members, read_members, unpack_archive
+from bench.data.formats.archives import git_tree, members, read_members, unpack_archive
 
 Zipped = Callable[[Path, Mapping[str, bytes]], bytes]
 OUTSIDE = ["../evil.png", "a/../../evil.png", "/tmp/evil.png", "C:/evil.png", "..\\evil.png"]
@@ -26,6 +26,11 @@ def tar_of(path: Path, *infos: tarfile.TarInfo) -> Path:
         for info in infos:
             archive.addfile(info, io.BytesIO(b"evil"[: info.size]))
     return path
+
+
+def walk_files(folder: Path) -> list[Path]:
+    """Return the files that are read from a folder: the visible ones."""
+    return [path for path in folder.rglob("*.*") if path.is_file() and path.parent.name != ".sums"]
 
 
 def refused(path: Path, tmp_path: Path, words: str) -> None:
@@ -112,7 +117,7 @@ def test_an_archive_is_unpacked_once_and_anew_when_it_changes(tmp_path: Path, zi
     path = tmp_path / "a.zip"
     zipped(path, {"in/good.png": b"good", "in/notes.txt": b"no"})
     first = unpack_archive(path, tmp_path / "cache", lambda inner: inner.suffix == ".png")
-    assert [one.relative_to(first).as_posix() for one in first.rglob("*.*")] == ["in/good.png"]
+    assert [one.relative_to(first).as_posix() for one in walk_files(first)] == ["in/good.png"]
     assert unpack_archive(path, tmp_path / "cache", lambda _: True) == first
     zipped(path, {"in/good.png": b"better"})
     assert unpack_archive(path, tmp_path / "cache", lambda _: True) != first
@@ -122,3 +127,35 @@ def test_an_archive_is_unpacked_once_and_anew_when_it_changes(tmp_path: Path, zi
 def test_an_archive_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         read_members(tmp_path / "none.zip", ["x"])
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz", "zip"])
+def test_unpacked_members_are_compared_when_they_are_used_again(
+    tmp_path: Path, zipped: Zipped, ending: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / f"a.{ending}"
+    if ending == "zip":
+        zipped(path, {"good.png": b"good"})
+    else:
+        with tarfile.open(path, "w:gz" if ending == "tar.gz" else "w") as archive:
+            info = tarfile.TarInfo("good.png")
+            info.size = 4
+            archive.addfile(info, io.BytesIO(b"good"))
+    for damage in (b"gOod", b"goo", None):
+        folder = unpack_archive(path, tmp_path / "cache", lambda _: True)
+        assert (folder / "good.png").read_bytes() == b"good"
+        (folder / "good.png").unlink() if damage is None else (folder / "good.png").write_bytes(damage)
+        monkeypatch.setattr("bench.data.formats.archives._verified", set())  # as another process
+    (folder / "good.png").write_bytes(b"good")
+    (folder / "more.png").write_bytes(b"more")
+    assert [one.name for one in unpack_archive(path, tmp_path / "cache", lambda _: True).glob("*.png")] == ["good.png"]
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 3
+    assert all("a damaged cache entry (" in line and line.endswith(f"unpacking {path} again") for line in told)
+    assert "good.png: not what was unpacked" in told[0]
+
+
+def test_the_digest_of_an_archives_files_is_what_git_says_of_the_commit(tmp_path: Path, zipped: Zipped) -> None:
+    files = {"z": b"", "a/b/y": b"three", "a.b": b"two", "a/x.txt": b"one"}  # git puts a.b before a, which sorts as a/
+    zipped(tmp_path / "a.zip", {f"pets-c0ffee/{name}": content for name, content in files.items()})
+    assert git_tree(tmp_path / "a.zip") == "08dd3434611a81a228d2db39b21bcba8c29a8687"  # git rev-parse HEAD^{tree}

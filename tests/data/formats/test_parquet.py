@@ -192,3 +192,15 @@ def test_damaged_unpacked_images_are_unpacked_again(
     parquet._verified.clear()  # as in a new process
     assert shades(load(path, place)) == right
     assert caplog.text.count("unpacking again") == 1
+
+
+@pytest.mark.parametrize(("column", "odd"), [("label", "a\0"), ("split", "te\0st"), ("path", "x\0.png")])
+def test_a_zero_byte_in_a_cell_is_refused_by_row_and_column(
+    write: Write, place: DataPlace, column: str, odd: str
+) -> None:
+    cells = {"label": ["a", "b"], "split": ["train", "test"], "path": ["0.png", "1.png"]}
+    cells[column][1] = odd
+    pictures = [{"bytes": image(at), "path": path} for at, path in enumerate(cells.pop("path"))]
+    source = write(image=pictures, **cells)
+    with pytest.raises(DataError, match=rf"all\.parquet: line 2, column {column}: .* has a zero byte in it"):
+        load(source, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
 from collections.abc import Callable
@@ -173,8 +174,10 @@ def test_names_are_stripped_and_in_one_normal_form_in_arrays(tmp_path: Path) -> 
         ("long.csv", "id,label\n0,a\n1,b,c\n", "line 3: 3 values for 2 columns; quote those with a comma"),
         ("zero.csv", "label\na\0b\n", "line 2: a zero byte"),
         ("blank.txt", "a\n\nb\n", "line 2: an empty name; fill it, or leave its vector out too"),
-        ("latin.txt", b"caf\xe9\n", "not UTF-8 text"),
-        ("latin.csv", b"label\ncaf\xe9\n", "not UTF-8 text"),
+        ("latin.txt", b"tea\ncaf\xe9\n", "line 2: not UTF-8 text"),
+        ("latin.csv", b"label\ncaf\xe9\n", "line 2: not UTF-8 text"),
+        ("late.csv", b"label\n" + b"tea\n" * 9000 + b"\xed\xa0\x80\n", "line 9002: not UTF-8 text"),
+        ("zero.txt", "a\na\0\n", "line 2: 'a\\\\x00' has a zero byte in it; mend it"),
         ("unclosed.csv", 'label\n"a\nb\n', "not valid CSV"),
     ],
 )
@@ -253,3 +256,28 @@ def test_a_column_that_a_parquet_file_has_twice_is_refused(tmp_path: Path) -> No
     )
     with pytest.raises(DataError, match="the column 'label' is there twice; keep one, or rename it"):
         read_names(str(tmp_path / "y.parquet"), "label")
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"), [("a\0b", "has a zero byte in it"), ("a\ud800", "has half a character in it")], ids=ascii
+)
+def test_names_in_arrays_that_are_no_text_are_refused_by_their_row(tmp_path: Path, odd: str, reason: str) -> None:
+    names = np.array(["a", odd, "b"])
+    np.save(tmp_path / "y.npy", names)
+    np.savez(tmp_path / "y.npz", id=names)
+    for name in ("y.npy", "y.npz"):
+        with pytest.raises(DataError, match=rf"{name}: row 2: {re.escape(ascii(odd))} {reason}"):
+            read_names(str(tmp_path / name), "id")
+
+
+def text_column(values: list[str]) -> Any:
+    """A column of text with bytes that pyarrow itself would not write, as other programs do."""
+    column = pa.array([value.encode("utf-8", "surrogatepass") for value in values], pa.binary())
+    return pa.Array.from_buffers(pa.string(), len(values), column.buffers())
+
+
+def test_names_in_parquet_that_are_no_text_are_refused_by_their_row_and_never_cut(tmp_path: Path) -> None:
+    for odd, reason in (("a\0", r"row 2: 'a\\x00' has a zero byte"), ("\ud800", "row 2, column id: not UTF-8 text")):
+        pq.write_table(pa.table({"id": text_column(["a", odd])}), tmp_path / "y.parquet")
+        with pytest.raises(DataError, match=f"y.parquet: {reason}"):
+            read_names(str(tmp_path / "y.parquet"), "id")

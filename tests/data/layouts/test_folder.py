@@ -13,6 +13,7 @@ from bench.contract import DataError, DataPlace
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.folder import LabelFrom, label_of, list_folder, parts_among
 from bench.data.layouts.listing import collect
+from bench.data.splits.protocols import build_dataset
 
 Paint = Callable[..., Path]
 
@@ -143,7 +144,7 @@ def test_a_class_may_be_called_train(tmp_path: Path, paint: Paint) -> None:
         ({"a": 3}, r"one class only \(a\)"),
         ({"a": 1, "b": 1}, "no images in the test part"),
         ({"train__a": 1, "train__b": 1}, "only train/ in it; add test/ beside it, or give .*train itself"),
-        ({"test__a": 1, "test__b": 1}, "only test/ in it; add train/ beside it"),
+        ({"val__a": 1, "val__b": 1}, "only val/ in it; add test/ beside it"),
         (
             {"train__a": 1, "train__b": 1, "test__a": 1, "test__c": 1, "test__d": 1},
             "classes in the test part that are not in train: c, d",
@@ -294,3 +295,15 @@ def test_folders_of_two_meanings_are_no_parts_of_a_folder_to_embed() -> None:
     assert parts_among(["train/a/1.png", "test/a/2.png"]) == {"train", "test"}
     assert parts_among(["train/1.png", "bus/2.png"]) == frozenset()  # the vehicle
     assert parts_among(["1.png"]) == frozenset()
+
+
+@pytest.mark.parametrize("parts", [("test",), ("query", "gallery"), ("val", "test")])
+def test_pictures_to_test_on_need_none_to_learn_from(
+    tmp_path: Path, place: DataPlace, paint: Paint, parts: tuple[str, ...]
+) -> None:
+    root = fill(paint, tmp_path, **{f"{part}__{name}": 2 for part in parts for name in ("a", "b")})
+    found = collect(list_folder(root), place, DecodeRecipe(), mirror=False)
+    assert (len(found.train), len(found.classes)) == (0, 2)
+    data = build_dataset(found)
+    assert (len(data.train), data.seen_classes) == (0, "val" in parts)
+    assert any("no training part" in note for note in data.notes)

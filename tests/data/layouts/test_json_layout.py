@@ -154,3 +154,24 @@ def test_what_the_layout_lacks_is_named(root: Path) -> None:
     (root / "gallery").rename(root / "galery")
     with pytest.raises(DataError, match=r"no test_image_info\.json, gallery/ in it"):
         list_manifest(root, root)
+
+
+@pytest.mark.parametrize(
+    ("train", "reason"),
+    [
+        (
+            [{"filename": "image1.png", "label": "cat"}, {"filename": "image2.png", "label": "d\0g"}],
+            "label 'd.x00g' has",
+        ),
+        ({"image1.png": "cat", "image2.png": "\ud800"}, "label '.ud800' has half a character"),
+        ({"image1.png": "cat", "image2\0.png": "dog"}, "'image2.x00.png' is no file name"),
+        ({"image1.png": "cat", "\ud800.png": "dog"}, "'.ud800.png' is no file name"),
+    ],
+    ids=ascii,
+)
+def test_names_and_labels_that_are_no_text_are_refused_by_their_record(
+    root: Path, tmp_path: Path, train: object, reason: str
+) -> None:
+    describe(root, train, TEST)
+    with pytest.raises(DataError, match=rf"train_image_info\.json: record 2: (the )?{reason}"):
+        list_manifest(root, tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,7 +83,8 @@ def test_a_value_range_makes_its_ends_black_and_white(tmp_path: Path, place: Dat
     root = deep(tmp_path / "xray", 4095)
     found = collect(list_folder(root), place, DecodeRecipe(value_range=(0, 4095)), mirror=False)
     assert [note for note in found.notes if "16-bit" in note] == []
-    assert found.resize == Resize(8, 8, "crop", (0, 4095))
+    assert found.train.images.files is not None
+    assert found.train.images.files.resize == Resize(8, 8, "crop", (0, 4095))
     pixels = found.train.images.take(slice(None))
     # by hand: 4095 is white, 4095 // 4 = 1023 is 1023 * 255 / 4095 = 63.7
     assert sorted(set(pixels[:, 1:].ravel().tolist())) == [64, 255]
@@ -103,3 +106,33 @@ def test_pictures_that_are_all_black_are_told(tmp_path: Path, place: DataPlace) 
             Image.new("L", (8, 8), number).save(tmp_path / label / f"{number}.png")  # masks of three classes
     notes = collect(list_folder(tmp_path), place, DecodeRecipe(), mirror=False).notes
     assert any("the highest value is 2 of 255: all black, as masks of classes are" in note for note in notes)
+
+
+def colours_of_16_bits(path: Path, top: int) -> None:
+    """Write a PNG that Pillow itself cannot write: three channels of 16 bits, with values from 0 to ``top``."""
+    values = np.linspace(0, top, 8 * 8 * 3).astype(">u2").reshape(8, -1)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0))
+    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in values))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize(
+    ("top", "told"), [(4095, "so that 16 of 256 grey levels are left"), (200, "all black"), (65_000, "")]
+)
+def test_16_bit_colours_that_use_a_fraction_of_their_range_are_told_as_grey_ones_are(
+    tmp_path: Path, place: DataPlace, top: int, told: str
+) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "satellite" / label).mkdir(parents=True)
+        for number in range(4):
+            colours_of_16_bits(tmp_path / "satellite" / label / f"{number}.png", top - number)
+    for recipe in (DecodeRecipe(), DecodeRecipe(value_range=(0, 4095))):
+        found = collect(list_folder(tmp_path / "satellite"), place, recipe, mirror=False)
+        noted = "".join(note for note in found.notes if "16-bit" in note)
+        assert told in noted
+        assert bool(noted) == bool(told)
+        assert "value_range reads grey ones only: save colours with 8 bits" in noted or not told

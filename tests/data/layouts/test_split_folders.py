@@ -125,10 +125,6 @@ def test_query_and_gallery_folders_are_asked_as_they_are(tmp_path: Path, place: 
         (("a", "b", "train/x", "train/y"), "train/ beside a/, b/: a part of the data by its name, or a class"),
         (("train/a", "train/b", "extra"), "train/ beside extra/: a part"),
         (
-            ("query/a", "query/b", "gallery/a", "gallery/b"),
-            "gallery/ and query/, but nothing to learn from; add train/",
-        ),
-        (
             ("train/a", "train/b", "query/a"),
             "train/ and query/, but no gallery/, and query/ needs it|query/ and train/",
         ),
@@ -144,7 +140,7 @@ def test_query_and_gallery_folders_are_asked_as_they_are(tmp_path: Path, place: 
             "fold1/, fold2/ are folds, not classes; name the images and their classes in",
         ),
         (("images", "masks"), "masks/ is about the images beside it, and neither is a class; name the images"),
-        (("query/a", "query/b"), "only query/ in it; add train/ and gallery/ beside it"),
+        (("query/a", "query/b"), "only query/ in it; add gallery/ beside it"),
         (
             ("bag/train", "bag/test", "hat/train", "hat/test"),
             "bag/ holds test/ and train/; put them above it, as test/bag/",

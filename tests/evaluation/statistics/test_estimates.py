@@ -12,10 +12,12 @@ from bench.evaluation.ranking.arrays import Floats
 from bench.evaluation.statistics.estimates import (
     Estimate,
     Measured,
+    class_means,
     detectable_difference,
     difference,
     estimate,
     intervals,
+    macro_means,
     of_queries,
 )
 
@@ -161,3 +163,15 @@ def test_the_interval_over_images_and_seeds_covers_the_mean_of_both(seeds: int, 
         found = estimate(of_queries(values, np.zeros(20, dtype=np.int64)))
         covered += found.low <= 0 <= found.high
     assert 0.93 <= covered / 1_000 <= 0.985
+
+
+def test_macro_is_the_mean_of_class_means_and_skips_classes_without_a_value() -> None:
+    values = {"x": np.array([1.0, 1.0, 1.0, 0.0, np.nan]), "none": np.full(5, np.nan)}
+    means = macro_means(values, np.array([3, 3, 3, 7, 9]))
+    assert means["x"] == 0.5
+    assert np.isnan(means["none"])
+
+
+def test_class_means_leave_out_what_has_no_value() -> None:
+    found = class_means(np.array([1.0, 3.0, np.nan, np.nan]), np.array([4, 4, 4, 9]))
+    np.testing.assert_array_equal(found, [2.0, np.nan])

@@ -1,0 +1,140 @@
+"""Features of a backbone that never moves: every image, and some augmented views of it, computed once and kept.
+
+What is behind the backbone is then trained on them as it would be behind it, in seconds instead of minutes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.contract import RunContext, Split
+from bench.training.augment import UNCHANGED, Augmentation
+from bench.training.batches import Features, to_unit_float
+from bench.training.precision import Precision, mixed_precision
+
+if TYPE_CHECKING:
+    from bench.contract import Labels
+
+FEATURES = "0-features"  # of the history: what they cost belongs to the training
+
+AT_ONCE = 16  # images: batches of 128 photographs leave a CPU's cache and take 1.8 times as long an image
+_SAVED = 128 * AT_ONCE  # images between checkpoints: about a minute on a CPU
+_LARGEST = 2**30  # bytes of 32-bit numbers, from where on 16 bits of each are kept
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to see all images of a split: as they are, or, by any number but 0, augmented by draws of its own."""
+
+    number: int = 0
+    augmentation: Augmentation = UNCHANGED
+    seed: int = 0
+
+    def frozen(self, head: nn.Module, train: Split, validation: Split, views: Sequence[View]) -> FrozenFeatures:
+        """Return the features of all that is learnt from, with the head to train; what they took is in the history."""
+        found = FrozenFeatures(head, self.of(train, "train", views), self.of(validation, "validation"))
+        self.record()
+        return found
+
+    def of(self, split: Split, rows: Labels) -> Tensor:
+        """Return some of a split's images, uint8 ``(k, height, width, channels)``; the same for the same rows."""
+        pixels = torch.from_numpy(split.images.take(rows))
+        if self.number == 0:
+            return pixels
+        return self.augmentation(pixels, np.random.default_rng([self.seed, self.number, int(rows[0])]))
+
+
+def views_of(count: int, augmentation: Augmentation, seed: int) -> list[View]:
+    """Return so many views, of which the first is the images as they are; that one alone where nothing is augmented."""
+    return [View(number, augmentation, seed) for number in range(1 if augmentation.name == "none" else count)]
+
+
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """A backbone's features of what a method learns from, and ``head``: the rest of the encoder, which is trained."""
+
+    head: nn.Module
+    train: Features
+    validation: Features
+
+    def embed_validation(self, device: torch.device, precision: Precision) -> Tensor:
+        """Return the validation images' unit vectors, float32 ``(n, dim)`` on the device, by the head as it stands."""
+        with mixed_precision(device, precision):
+            raw: Tensor = self.head(self.validation.plain().to(device))
+        return F.normalize(raw.float(), dim=1)
+
+
+@dataclass
+class Extraction:
+    """Features computed by one backbone for one run, and what that took in all: before a kill, too."""
+
+    backbone: nn.Module
+    run: RunContext
+    precision: Precision = "auto"
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def of(self, split: Split, name: str, views: Sequence[View] = (View(),)) -> Features:
+        """Return the features of a split's images in all views; what was computed before a kill is not computed again.
+
+        name: of the split, for the run's checkpoints. Numbers stay in the type that the backbone gives them in; where
+        that would take more than 1 GiB, in 16 bits.
+        """
+        held: Tensor | None = None
+        for at, view in enumerate(views):
+            for start in range(0, len(split), _SAVED):
+                rows = np.arange(start, min(start + _SAVED, len(split)), dtype=np.int64)
+                piece = self._piece(f"{FEATURES}-{name}-{view.number}-{start}", split, rows, view)
+                if held is None:
+                    held = _room(piece, len(views), len(split))
+                held[at, start : start + len(rows)] = piece
+        if held is None:
+            return Features(torch.zeros(len(views), 0, 1))
+        shape, size = " x ".join(f"{side:,}" for side in held.shape), f"{held.nbytes / 2**20:,.0f} MiB"
+        self.run.log(f"features of the {name} images ({shape} numbers, {size}): {self.seconds:.0f} s so far")
+        return Features(held)
+
+    def record(self) -> None:
+        """Write what it took as a row of the history."""
+        spent = {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3)}
+        self.run.history.add({"phase": FEATURES, "epoch": 0, "step": 0, **spent})
+
+    def _piece(self, key: str, split: Split, rows: Labels, view: View) -> Tensor:
+        """Return the features of some images in one view, from the run's checkpoints where they are there."""
+        saved = self.run.checkpoints.load(key)
+        if saved is None:
+            began = time.perf_counter(), time.process_time()
+            tensors = {"features": self._compute(split, rows, view)}
+            facts = {"seconds": time.perf_counter() - began[0], "cpu_seconds": time.process_time() - began[1]}
+            self.run.checkpoints.save(key, tensors, facts)
+        else:
+            tensors, facts = saved
+        self.seconds += facts["seconds"]
+        self.cpu_seconds += facts["cpu_seconds"]
+        return tensors["features"]
+
+    @torch.no_grad()
+    def _compute(self, split: Split, rows: Labels, view: View) -> Tensor:
+        self.backbone.eval()
+        chunks = np.split(rows, range(AT_ONCE, len(rows), AT_ONCE))
+        found = []
+        for chunk in self.run.progress(chunks, total=len(chunks), what="features"):
+            pixels = to_unit_float(view.of(split, chunk), self.run.device)
+            with mixed_precision(self.run.device, self.precision):
+                found.append(self.backbone(pixels).cpu())
+        return torch.cat(found)
+
+
+def _room(like: Tensor, views: int, rows: int) -> Tensor:
+    """Return memory for the features of all views, in the type of some of them, or in half of it."""
+    size = (views, rows, like.shape[1])
+    short = like.dtype == torch.float32 and 4 * views * rows * like.shape[1] > _LARGEST
+    return torch.empty(size, dtype=torch.float16 if short else like.dtype)

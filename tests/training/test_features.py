@@ -1,0 +1,216 @@
+"""Training on features of a backbone that never moves: the same as training behind it, and each computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bench.contract import Budget, Images, MethodError, RunContext, Split
+from bench.options import build
+from bench.registry import get_method
+from bench.runs.fitting import MemoryHistory
+from bench.training.augment import Augmentation
+from bench.training.batches import Batches, Features, to_unit_float
+from bench.training.checkpoints import FolderCheckpoints
+from bench.training.features import FEATURES, Extraction, FrozenFeatures, View, views_of
+from bench.training.phases import plan_epochs
+from bench.training.trained import Job
+
+T = TypeVar("T")
+CPU = torch.device("cpu")
+LIGHT = Augmentation("light", mirror=True)
+
+
+@pytest.fixture(autouse=True)
+def _short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.training.batches._SHORTEST_EPOCH", 3)
+
+
+def context(folder: Path, budget: Budget | None = None) -> RunContext:
+    def bar(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
+        return items
+
+    checkpoints, history = FolderCheckpoints(folder), MemoryHistory()
+    return RunContext(0, CPU, ("a", "b"), True, budget or Budget(), checkpoints, history, bar, lambda line: None)
+
+
+def made(count: int, seed: int = 0, side: int = 12) -> Split:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % 2
+    pixels = (labels[:, None, None, None] * 90 + rng.integers(0, 120, (count, side, side, 3))).astype(np.uint8)
+    return Split(Images(pixels), labels, np.arange(count).astype(np.str_))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of timm's smallest network, which is not one of them itself: what it was trained to is no matter here."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_file(timm.create_model("test_efficientnet").state_dict(), path)
+    return path
+
+
+def head_on(weights: Path, name: str = "softmax", **options: Any) -> Any:
+    frozen = {"encoder": "timm/test_efficientnet", "weights": str(weights), "freeze_fraction": 1}
+    small = {"embedding_dim": 8, "batch_size": 8, "epochs": 2, "precision": "float32"}
+    return build(get_method(name), frozen | small | options, owner=name)
+
+
+def rows_of(run: RunContext) -> list[dict[str, Any]]:
+    """The epochs, without what a clock says."""
+    rows = [dict(row) for row in run.history.rows() if row["phase"] != FEATURES]
+    return [{name: value for name, value in row.items() if "seconds" not in name} for row in rows]
+
+
+def assert_same_training(one: Any, other: Any, rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
+    assert len(rows) == len(others) > 1
+    for row, theirs in zip(rows, others, strict=True):
+        assert row == pytest.approx(theirs, abs=1e-4)
+    state = other.state()
+    for name, tensor in one.state().items():
+        torch.testing.assert_close(tensor, state[name], atol=1e-4, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize(("name", "hidden"), [("softmax", 0), ("triplet", 12)])
+def test_a_head_on_features_learns_what_it_learns_behind_the_backbone(
+    tmp_path: Path, weights: Path, name: str, hidden: int
+) -> None:
+    train, validation = made(24), made(10, 1)
+    quick, slow = (head_on(weights, name, augment="none", hidden=hidden) for _ in range(2))
+    slow.uses_pixels = True  # as a method whose loss looks at images: each step goes through the backbone
+    runs = context(tmp_path / "quick"), context(tmp_path / "slow")
+    quick.fit(train, validation, runs[0])
+    slow.fit(train, validation, runs[1])
+    assert_same_training(quick, slow, rows_of(runs[0]), rows_of(runs[1]))
+    assert [row["phase"] for row in runs[1].history.rows()].count(FEATURES) == 0
+
+
+class Live(Features):
+    """Views of images that go through the backbone whenever they are asked for."""
+
+    backbone: nn.Module
+    split: Split
+
+    def take(self, rows: Any, rng: np.random.Generator) -> Tensor:
+        numbers = rng.integers(3, size=len(rows))
+        every = np.arange(len(self.split), dtype=np.int64)
+        seen = torch.stack([View(number, LIGHT, 0).of(self.split, every) for number in range(3)])
+        with torch.no_grad():
+            features: Tensor = self.backbone(to_unit_float(seen[numbers, rows], CPU))
+        return features
+
+
+def test_a_head_on_augmented_views_learns_what_it_learns_behind_the_backbone(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, validation = made(16, side=40), made(10, 1, side=40)  # no more than are put through the backbone at once
+    quick, slow = head_on(weights, views=3), head_on(weights, views=3)
+    runs = context(tmp_path / "quick"), context(tmp_path / "slow")
+    quick.fit(train, validation, runs[0])
+    compute = type(slow).features
+
+    def live(self: Any, job: Job) -> FrozenFeatures:
+        found: FrozenFeatures = compute(self, job)
+        features = Live(torch.zeros(1, 1, 1))
+        object.__setattr__(features, "backbone", self.embedder.encoder.backbone)
+        object.__setattr__(features, "split", train)
+        return replace(found, train=features)
+
+    monkeypatch.setattr(type(slow), "features", live)
+    slow.fit(train, validation, runs[1])
+    assert_same_training(quick, slow, rows_of(runs[0]), rows_of(runs[1]))
+
+
+class Counting(nn.Module):
+    """Three features of an image, and how many images were asked for; the power fails after some."""
+
+    def __init__(self, enough: int = 10_000) -> None:
+        super().__init__()
+        self.seen, self.enough = 0, enough
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        if self.seen >= self.enough:
+            raise InterruptedError
+        self.seen += len(pixels)
+        return pixels.mean(dim=(2, 3))
+
+
+def test_a_killed_extraction_goes_on_where_it_stopped_and_counts_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.training.features._SAVED", 32)
+    split, views = made(100), views_of(2, LIGHT, seed=3)
+    whole = Extraction(Counting(), context(tmp_path / "whole")).of(split, "train", views)
+    with pytest.raises(InterruptedError):
+        Extraction(Counting(enough=150), context(tmp_path / "killed")).of(split, "train", views)
+    backbone, run = Counting(), context(tmp_path / "killed")
+    again = Extraction(backbone, run)
+    assert torch.equal(again.of(split, "train", views).views, whole.views)
+    assert backbone.seen == 200 - 164  # four pieces of the first view and two of the second were there
+    again.record()
+    (row,) = run.history.rows()
+    assert (row["phase"], row["step"]) == (FEATURES, 0)
+    assert float(row["seconds"]) == pytest.approx(again.seconds, abs=1e-3)
+    assert again.seconds > 0
+
+
+def test_the_first_view_is_the_image_and_others_are_augmented_by_draws_of_their_own() -> None:
+    split, rows = made(16, side=40), np.arange(16, dtype=np.int64)
+    plain, one, two, again = (view.of(split, rows) for view in [*views_of(3, LIGHT, 5), View(2, LIGHT, 5)])
+    assert np.array_equal(plain, split.images.pixels)
+    assert not torch.equal(one, two)
+    assert torch.equal(two, again)
+    assert not torch.equal(two, View(2, LIGHT, 6).of(split, rows))
+
+
+def test_without_augmentation_there_is_one_view_and_without_images_there_are_no_features(tmp_path: Path) -> None:
+    views = views_of(4, Augmentation("none", mirror=True), 0)
+    assert views == [View(0, Augmentation("none", mirror=True), 0)]
+    nothing = Extraction(Counting(), context(tmp_path)).of(made(0), "validation")
+    assert len(nothing.plain()) == 0
+
+
+def test_features_that_would_take_too_much_memory_are_kept_in_half_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Extraction(Counting(), context(tmp_path / "a")).of(made(20), "train").views
+    monkeypatch.setattr("bench.training.features._LARGEST", 4 * 20 * 3 - 1)
+    halved = Extraction(Counting(), context(tmp_path / "b")).of(made(20), "train")
+    assert (whole.dtype, halved.views.dtype) == (torch.float32, torch.float16)
+    assert halved.plain().dtype == torch.float32
+    assert torch.allclose(halved.plain(), whole[0], atol=1e-3)
+
+
+def test_a_batch_of_features_has_the_images_that_a_batch_of_pixels_has() -> None:
+    split = made(24)
+    numbered = Features(torch.arange(24.0).expand(2, 24)[:, :, None] + torch.tensor([0.0, 100.0])[:, None, None])
+    pixels, features = Batches(split, 8, CPU, seed=1), Batches(split, 8, CPU, seed=1, features=numbered)
+    for one, other in zip(pixels.epoch(0), features.epoch(0), strict=True):
+        assert np.array_equal(one.rows, other.rows)
+        assert np.array_equal(other.inputs[:, 0] % 100, one.rows)
+        assert set((other.inputs[:, 0] // 100).tolist()) == {0.0, 1.0}
+
+
+def test_a_loss_that_asks_features_for_pixels_is_told_how_to_get_them() -> None:
+    features = Features(torch.zeros(1, 24, 3))
+    batch = next(Batches(made(24), 8, CPU, seed=1, features=features).epoch(0))
+    with pytest.raises(MethodError, match="uses_pixels = True"):
+        _ = batch.pixels
+
+
+def test_a_budget_in_seconds_pays_for_the_features_too(tmp_path: Path) -> None:
+    plans = []
+    for spent in (0.0, 60.0, 1000.0):
+        run = context(tmp_path / str(spent), Budget(seconds=100.0))
+        run.history.add({"phase": FEATURES, "epoch": 0, "step": 0, "seconds": spent})
+        plans.append(plan_epochs({"1-encoder": 14.0}, run, lambda: {"1-encoder": 1.0})["1-encoder"])
+    assert plans == pytest.approx([90.0, 36.0, 9.0])  # a tenth of the budget is the head's in any case
