@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from without_intervals import evaluate_values
 
 from bench import evaluate
 from bench.evaluation.metrics.ranking import score_ranks
@@ -128,7 +129,7 @@ def test_ranks_equal_float64_for_every_block_size_and_one_or_two_threads(problem
 def test_the_top_alone_has_the_same_numbers_as_the_full_ranking(problem: Problem) -> None:
     assume(any(scores is not None for scores in oracle(problem)))
     both = [
-        evaluate(
+        evaluate_values(
             problem.query,
             problem.query_labels,
             problem.gallery,

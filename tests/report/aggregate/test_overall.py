@@ -14,8 +14,8 @@ from fake_runs import change_run
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from without_intervals import evaluate_values
 
-from bench.evaluation.evaluate import evaluate
 from bench.report.aggregate.overall import (
     Overall,
     OverallRank,
@@ -123,7 +123,8 @@ def test_the_chance_and_perfect_is_what_random_vectors_score(tmp_path: Path, wri
     drawn = []
     for seed in range(20):
         vectors = np.random.default_rng(seed).standard_normal((len(ids), 64))
-        found = evaluate(vectors, kept["labels"], vectors, kept["labels"], query_ids=ids, gallery_ids=ids, threads=1)
+        labels = kept["labels"]
+        found = evaluate_values(vectors, labels, vectors, labels, query_ids=ids, gallery_ids=ids, threads=1)
         drawn.append(found.scores["map"])
     assert chance_and_perfect(table) == pytest.approx((np.mean(drawn), 1.0), abs=0.002)
 

@@ -1,0 +1,30 @@
+"""``bench.evaluate`` without the intervals, which are most of its work on small sets, for tests that look at values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.evaluation.evaluate import Evaluation, evaluate_set
+from bench.evaluation.ranking.retrieval_set import RetrievalSet
+
+if TYPE_CHECKING:
+    from bench.evaluation.ranking.relevance import NamesLike
+    from bench.evaluation.ranking.vectors import VectorsLike
+
+
+def evaluate_values(
+    query: VectorsLike,
+    query_labels: NamesLike,
+    gallery: VectorsLike,
+    gallery_labels: NamesLike,
+    *,
+    query_ids: NamesLike | None = None,
+    gallery_ids: NamesLike | None = None,
+    normalize: bool = True,
+    **options: Any,
+) -> Evaluation:
+    """Return what ``bench.evaluate`` does of the same arguments, without intervals and replicates."""
+    data = RetrievalSet.of(
+        query, query_labels, gallery, gallery_labels, query_ids=query_ids, gallery_ids=gallery_ids, normalize=normalize
+    )
+    return evaluate_set(data, replicates=False, **options)
