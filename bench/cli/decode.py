@@ -89,7 +89,7 @@ def _captioned(pictures: Iterable[Any], captions: Iterable[str]) -> list[Tile]:
 
 
 def _class_rows(run: TrainedRun) -> list[list[Tile]]:
-    from bench.search.interpolation import class_means
+    from bench.evaluation.ranking.vectors import class_means
 
     gallery = run.gallery()
     found, means = class_means(gallery.vectors, gallery.labels)
@@ -97,7 +97,7 @@ def _class_rows(run: TrainedRun) -> list[list[Tile]]:
 
 
 def _walk_rows(run: TrainedRun, walks: Sequence[tuple[str, str]], steps: int) -> list[list[Tile]]:
-    from bench.search.interpolation import spherical_walk
+    from bench.evaluation.ranking.vectors import spherical_walk
 
     gallery = run.gallery()
     rows = []

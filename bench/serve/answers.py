@@ -17,7 +17,7 @@ from bench.contract import pair_scorer_of
 from bench.evaluation.inference.embed import to_floats
 from bench.evaluation.metrics.verification import probabilities
 from bench.evaluation.ranking.arrays import Ints, Vectors
-from bench.search.interpolation import spherical_walk
+from bench.evaluation.ranking.vectors import spherical_walk
 from bench.search.search import nearest
 from bench.serve.shared_gallery import Contestant, SharedGallery
 

@@ -1,4 +1,7 @@
-"""Vectors as the ranking sees them: checked, float32, unit length where asked, made a block at a time when needed."""
+"""Vectors as the ranking sees them: checked, float32, unit length where asked, made a block at a time when needed.
+
+And what lies between them: class means, and the straightest line from one to another on the sphere.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contract import DataError, SimbenchError
+from bench.contract import DataError, SimbenchError, UsageError
 from bench.evaluation.ranking.arrays import Floats, Ints, Real, Vectors
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     VectorsLike: TypeAlias = NDArray[Any] | Tensor | Sequence[Sequence[float]]
 
 _BLOCK_VALUES = 1 << 20  # float64 copies are made of this many values at a time: 8 MB
+_OPPOSITE = 1e-3  # radians from pi below which there is no one shortest way
 _CHUNK = 8_192  # rows hashed at once: a few megabytes at usual dimensions
 
 
@@ -178,3 +182,34 @@ def _hashes(n: int, take: Callable[[Ints | slice], Vectors]) -> Ints:
         words = (rows + np.float32(0.0)).view(np.uint32).astype(np.uint64)
         found[first : first + _CHUNK] = (words * weights).sum(axis=1)
     return found.view(np.int64)
+
+
+def class_means(vectors: Vectors, labels: Ints) -> tuple[Ints, Vectors]:
+    """Return the labels that occur, ascending, and the mean vector of each, brought to unit length.
+
+    vectors: unit float32 ``(n, d)``; labels: int64 ``(n,)``. Result: int64 ``(c,)`` and float32 ``(c, d)``. Summed in
+    float64. Raises DataError where a class's vectors cancel out.
+    """
+    found, place = np.unique(labels, return_inverse=True)
+    sums = np.zeros((len(found), vectors.shape[1]))
+    np.add.at(sums, place, vectors)
+    return found, normalize_rows(sums, "the mean vectors of the classes")
+
+
+def spherical_walk(first: Vectors, last: Vectors, steps: int) -> Vectors:
+    """Return unit vectors at even angles from one to another, both included, float32 ``(steps, d)``.
+
+    first, last: unit float32 ``(d,)``. sin((1 - t) w) / sin(w) first + sin(t w) / sin(w) last, with w the angle between
+    them (Shoemake 1985, "Animating Rotation with Quaternion Curves"). Raises UsageError for fewer than two steps, and
+    DataError for opposite vectors, between which no way is the shortest.
+    """
+    if steps < 2:
+        raise UsageError(f"a walk has 2 steps or more, got {steps}")
+    a, b = first.astype(np.float64), last.astype(np.float64)
+    angle = 2 * np.arctan2(np.linalg.norm(a - b), np.linalg.norm(a + b))  # exact for small angles too, unlike arccos
+    if angle > np.pi - _OPPOSITE:
+        raise DataError("the two vectors are opposite: no way between them is the shortest")
+    share = np.linspace(0, 1, steps)[:, None]
+    if angle < 1e-6:  # the formula's limit
+        return normalize_rows((1 - share) * a + share * b, "the walk")
+    return normalize_rows((np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle), "the walk")

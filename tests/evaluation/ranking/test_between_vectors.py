@@ -10,8 +10,7 @@ from scipy.spatial import geometric_slerp
 
 from bench.contract import DataError, UsageError
 from bench.evaluation.ranking.arrays import Vectors
-from bench.evaluation.ranking.vectors import normalize_rows
-from bench.search.interpolation import class_means, spherical_walk
+from bench.evaluation.ranking.vectors import class_means, normalize_rows, spherical_walk
 
 
 def unit(seed: int, n: int, d: int = 8) -> Vectors:
