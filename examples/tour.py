@@ -159,7 +159,7 @@ display(
 # The mean embedding of each class, decoded, and a walk on the sphere from one image's embedding to another's:
 
 # %%
-from bench.search.interpolation import class_means, spherical_walk
+from bench.evaluation.ranking.vectors import class_means, spherical_walk
 
 numbers, means = class_means(gallery.vectors, gallery.labels)
 display(
