@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from bench.options import build, option_types
 from bench.registry import get_method
 from bench.runs.run_plan import chosen_methods
 
-_OPTIONS = "options"  # the key of the grid; all others are fields of SuiteKeys
+_OPTIONS, _VARIANTS = "options", "variants"  # keys of their own; all others are fields of SuiteKeys
 _LABELS = "labels_per_class"
 
 
@@ -62,11 +62,16 @@ class SuiteKeys:
 
 @dataclass(frozen=True)
 class Suite:
-    """A named set of cells. grid: the values to try of each option, by ``NAME`` or ``METHOD.NAME``."""
+    """A named set of cells.
+
+    grid: the values to try of each option, by ``NAME`` or ``METHOD.NAME``. variants: options that are tried together,
+    each by every method that has all of them; a method that has none's is run as it is.
+    """
 
     name: str
     keys: SuiteKeys
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    variants: tuple[Mapping[str, Any], ...] = ({},)
 
 
 def find_suite(config: Config, name: str) -> Suite:
@@ -80,16 +85,19 @@ def find_suite(config: Config, name: str) -> Suite:
     grid = said.get(_OPTIONS, {})
     if not isinstance(grid, Mapping):
         raise UsageError(f"suite.{name}.{_OPTIONS} must be a section, got {grid!r}")
-    keys = {key: value for key, value in said.items() if key != _OPTIONS}
+    variants = said.get(_VARIANTS, [{}])
+    if not isinstance(variants, list) or not variants or not all(isinstance(one, Mapping) for one in variants):
+        raise UsageError(f"suite.{name}.{_VARIANTS} must be a list of tables such as [{{}}, {{lr = 1e-3}}]")
+    keys = {key: value for key, value in said.items() if key not in (_OPTIONS, _VARIANTS)}
     _refuse_unknown(name, keys)
     if _LABELS in keys:
         keys[_LABELS] = _budgets(keys[_LABELS])
     values = {key: _several(f"suite.{name}.{_OPTIONS}.{key}", value) for key, value in _flat(grid)}
-    return Suite(name, build(SuiteKeys, keys, owner=f"[suite.{name}]"), values)
+    return Suite(name, build(SuiteKeys, keys, owner=f"[suite.{name}]"), values, tuple(variants))
 
 
 def combinations(suite: Suite) -> dict[str, list[dict[str, Any]]]:
-    """Return for each method of a suite the combinations of its grid's options: one, of nothing, without a grid.
+    """Return for each method of a suite its variants with each combination of its grid's options; without, one of none.
 
     Raises UsageError for a method, or an option without its method's name, that nobody has.
     """
@@ -98,6 +106,10 @@ def combinations(suite: Suite) -> dict[str, list[dict[str, Any]]]:
     if not names:
         raise UsageError(f"[suite.{suite.name}]: without leaves no method")
     known = {name: _options_of(name) for name in names}
+    for option in dict.fromkeys(key for one in suite.variants for key in one):
+        if not any(option.replace("-", "_") in options for options in known.values()):
+            close = did_you_mean(option, sorted(set(itertools.chain(*known.values()))))
+            raise UsageError(f"[suite.{suite.name}] {_VARIANTS}: no method of the suite takes {option!r}{close}")
     axes: dict[str, dict[str, tuple[Any, ...]]] = {name: {} for name in names}
     for key, values in suite.grid.items():
         owner, _, word = key.rpartition(".")
@@ -109,10 +121,21 @@ def combinations(suite: Suite) -> dict[str, list[dict[str, Any]]]:
             raise UsageError(f"[suite.{suite.name}.{_OPTIONS}]: no method of the suite takes {key!r}{close}")
         for name in takers:
             axes[name][option] = values
+    variants = {name: _variants_of(known[name], suite) for name in names}
     return {
-        name: [dict(zip(axes[name], values, strict=True)) for values in itertools.product(*axes[name].values())]
+        name: [
+            {**variant, **dict(zip(axes[name], values, strict=True))}
+            for variant in variants[name]
+            for values in itertools.product(*axes[name].values())
+        ]
         for name in names
     }
+
+
+def _variants_of(options: Sequence[str], suite: Suite) -> list[dict[str, Any]]:
+    """Return the variants of which a method has all options; the one of nothing where there is none."""
+    named = [{key.replace("-", "_"): value for key, value in one.items()} for one in suite.variants]
+    return [one for one in named if one.keys() <= {*options}] or [{}]
 
 
 def _options_of(name: str) -> list[str]:
@@ -123,7 +146,7 @@ def _options_of(name: str) -> list[str]:
 
 
 def _refuse_unknown(name: str, keys: Mapping[str, Any]) -> None:
-    known = [*option_types(SuiteKeys), _OPTIONS]
+    known = [*option_types(SuiteKeys), _OPTIONS, _VARIANTS]
     problems = [
         f"[suite.{name}] has no key {key!r}{did_you_mean(key, known)} (it may have: {', '.join(known)})"
         for key in keys

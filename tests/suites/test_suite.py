@@ -70,6 +70,23 @@ def test_a_grid_of_options_is_every_combination_for_the_methods_that_have_them(t
     assert "arcface embedding_dim=32 margin=0.2" in {cell.label for cell in cells}
 
 
+def test_variants_are_options_tried_together_by_the_methods_that_have_them_all(tmp_path: Path) -> None:
+    text = (
+        "[suite.a]\nmethods = ['triplet', 'pca', 'pixels']\nepochs = 1\n"
+        "variants = [{}, {encoder = 'simplecnn', freeze-fraction = 1}, {embedding_dim = 8}]\n"
+    )
+    found = combinations(find_suite(config(tmp_path, text), "a"))
+    assert found["triplet"] == [{}, {"encoder": "simplecnn", "freeze_fraction": 1}, {"embedding_dim": 8}]
+    assert found["pca"] == [{}, {"embedding_dim": 8}]
+    assert found["pixels"] == [{}]
+    crossed = combinations(find_suite(config(tmp_path, f"{text}options.whiten = [true, false]"), "a"))
+    assert crossed["pca"] == [{**one, "whiten": white} for one in found["pca"] for white in (True, False)]
+    labels = [cell.label for cell in expanded(tmp_path, text).cells]
+    assert labels[:2] == ["triplet", "triplet encoder=simplecnn freeze_fraction=1"]
+    alone = combinations(find_suite(config(tmp_path, text.replace("{}, ", "")), "a"))
+    assert alone["pixels"] == [{}]  # as it is, since it can be nothing else
+
+
 def test_set_changes_a_grid_line_by_a_list_or_to_one_value(tmp_path: Path) -> None:
     path = tmp_path / "bench.toml"
     path.write_text("[suite.a]\nmethods = ['arcface']\noptions.embedding_dim = [8]\n", encoding="utf-8")
@@ -106,6 +123,9 @@ def test_a_bad_option_of_a_method_is_a_cell_to_fail_not_an_end(tmp_path: Path) -
         ("[suite.a]\ncell_memory = 'much'", "expected an amount of memory"),
         ("[suite.a.options]\nmargni = [1]", "takes 'margni'; did you mean 'margin'"),
         ("[suite.a.options]\narcfase.margin = [1]", "did you mean 'arcface'"),
+        ("[suite.a]\nvariants = []", "variants must be a list of tables"),
+        ("[suite.a]\nvariants = [1]", "variants must be a list of tables"),
+        ("[suite.a]\nvariants = [{margni = 1}]", "takes 'margni'; did you mean 'margin'"),
         ("suite = 1", "\\[suite\\] holds sections"),
     ],
 )
