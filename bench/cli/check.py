@@ -116,7 +116,7 @@ def _check_data(target: str, config: Config, *, quiet: bool) -> dict[str, Any]:
 
 def _counted(summary: Summary, notes: Sequence[str]) -> Iterator[str]:
     colour = "grey" if summary.shape.channels == 1 else "colour"
-    size = f"pictures of any size, {colour}: each method sees them at its own"
+    size = f"pictures of any size, {colour}: each method sees them at its own size"
     images = size if summary.any_size else f"images {summary.shape} (height x width x channels)"
     yield f"{summary.name}: {len(summary.classes)} classes, {images}"
     for name, part in summary.parts.items():
