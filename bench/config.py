@@ -18,6 +18,7 @@ from bench.plugins import DATASET, ENGINE, METHOD, Kind
 from bench.registry import get_method, get_plugin, plugin_names, require_known
 
 _SECTIONS = ("run", "methods", "datasets", "suite")
+_LARGEST_SEED = 10**18  # what run.json can hold
 DEFAULT_METHOD, DEFAULT_DATASET = "arcface", "digits"  # of a command that names none
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", re.ASCII)
@@ -73,8 +74,8 @@ class Settings:
             height_and_width(self.image_size)
         if self.epochs is not None and self.budget is not None:
             raise ValueError("give epochs or a budget, not both")
-        if not self.seeds or min(self.seeds) < 0:
-            raise ValueError(f"seeds must be whole numbers from 0, got {list(self.seeds)}")
+        if not self.seeds or min(self.seeds) < 0 or max(self.seeds) >= _LARGEST_SEED:
+            raise ValueError(f"seeds must be whole numbers from 0, of at most 18 digits, got {list(self.seeds)}")
         if not self.ks or min(self.ks) < 1:
             raise ValueError(f"ks must be whole numbers from 1, got {list(self.ks)}")
         for name in ("threads", "limit", "per_class", "labels_per_class"):

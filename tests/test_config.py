@@ -64,7 +64,16 @@ def test_a_malformed_set_word_is_told(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["seeds = [-1]", "ks = [0]", "threads = 0", "limit = 0", "budget = 'soon'", "image_size = '0'"]
+    "line",
+    [
+        "seeds = [-1]",
+        "seeds = [1000000000000000000]",
+        "ks = [0]",
+        "threads = 0",
+        "limit = 0",
+        "budget = 'soon'",
+        "image_size = '0'",
+    ],
 )
 def test_a_setting_out_of_range_is_told(tmp_path: Path, line: str) -> None:
     with pytest.raises(UsageError):
