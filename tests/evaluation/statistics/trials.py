@@ -1,8 +1,8 @@
 """Trials of the intervals and verdicts on simulated rankings: how often they are right.
 
-``python -m tests.evaluation.statistics.trials --write docs/design/statistics-trials.md`` makes the page, in two
-hours on two cores. Images are drawn around their class's place in a few dimensions, and two embeddings of one kind see
-each of them with noise of their own; both are ranked, with every group left out, by the code that runs use.
+``python -m tests.evaluation.statistics.trials --write docs/design/statistics-trials.md`` makes the page, in an hour of
+processor time. Images are drawn around their class's place in a few dimensions, and two embeddings of one kind see each
+of them with noise of their own; both are ranked, with every group left out, by the code that runs use.
 """
 
 from __future__ import annotations
