@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.contract import FIRST, Draw, SimbenchError, UsageError
+from bench.contract import FIRST, Draw, SimbenchError, Size, UsageError
 from bench.naming import canonical, did_you_mean
 from bench.options import build, option_types
 from bench.plugins import DATASET, ENGINE, METHOD, Kind
@@ -160,7 +160,7 @@ def read_toml(path: Path, what: str = "") -> tuple[str, dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
         document = tomllib.loads(text)
-        if "\\x00" in repr(document):
+        if any("\0" in one for one in _texts(document)):
             raise ValueError("a zero byte in a text, which no name or path can have")
         return text, document
     except (OSError, UnicodeDecodeError) as error:
@@ -169,7 +169,20 @@ def read_toml(path: Path, what: str = "") -> tuple[str, dict[str, Any]]:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
-def height_and_width(text: str) -> tuple[int, int]:
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in a TOML value, names included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield name
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def height_and_width(text: str) -> Size:
     """Return ``64`` or ``64x48`` as (height, width) in pixels. Raises ValueError otherwise."""
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isdigit() and 0 < int(part) <= 4096 for part in parts):

@@ -26,10 +26,9 @@ from ._features import FeatureMethod
 class Pretrained(FeatureMethod):
     """A vector is the model's pooled features at unit length, minus the mean of those of the training images.
 
-    center: subtract the mean, which all images share and which makes all
-    cosines alike: on photographs of cats and dogs it lifts map from .86 to .91. pca, whiten: keep so many principal
-    components, give each the same variance. sample: how many training images, evenly spaced, the mean and the
-    components are taken from.
+    center: subtract the mean, which all images share and which makes all cosines alike: on photographs of cats and dogs
+    it lifts map from .86 to .91. pca, whiten: keep so many principal components, give each the same variance. sample:
+    how many training images, evenly spaced, the mean and the components are taken from.
     """
 
     center: bool = True

@@ -132,3 +132,8 @@ def test_a_zero_byte_in_a_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bench.toml").write_text('[run]\nruns = "a\\u0000b"\n', encoding="utf-8")
     with pytest.raises(UsageError, match=r"bench\.toml is not valid TOML: a zero byte in a text"):
         load_config(tmp_path / "bench.toml")
+
+
+def test_a_backslash_and_x00_written_out_is_no_zero_byte(tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text("[run]\nruns = 'a\\x00b'\n", encoding="utf-8")
+    assert load_config(tmp_path / "bench.toml").settings.runs == "a\\x00b"

@@ -95,16 +95,17 @@ def fill_block(task: Task) -> Outcome:
     contents: list[str] = []
     broken: list[tuple[int, str]] = []
     for position, source in enumerate(task.sources):
+        content = ""
         try:
             if position in task.lost:
                 raise UnreadableImageError(task.lost[position])
             data = read_source(source)
             box = box_of(source)
-            contents.append(_digest(data, f"{box}".encode() if box else b""))
+            content = _digest(data, f"{box}".encode() if box else b"")
             only = size if frame.own else None
             picture = decode_picture(data, size, task.resize, only=only, box=box, value_range=task.value_range)
         except UnreadableImageError as error:
-            contents[position:] = [_digest(str(error).encode("utf-8", "replace"))]
+            content = _digest(str(error).encode("utf-8", "replace"))
             broken.append((task.start + position, str(error)))
         except OtherSizeError:
             return Outcome(task.start, count, misfit="size")
@@ -112,6 +113,7 @@ def fill_block(task: Task) -> Outcome:
             if picture.shape[2] > frame.channels:
                 return Outcome(task.start, count, misfit="colour")
             block[position] = picture
+        contents.append(content)
     with open(task.pixels, "r+b") as file:
         file.seek(task.offset)
         file.write(block.data)

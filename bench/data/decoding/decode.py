@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 import PIL
 
-from bench.contract import DataError, DataPlace, ResizeMode, UsageError
+from bench.contract import DataError, DataPlace, ResizeMode, Size, UsageError
 from bench.contract.images import check_range
 from bench.data.decoding.block import Frame, Outcome, Task, fill_block
 from bench.data.decoding.cache import Entry, files_key, find_entry, keep_entry, locked, write_facts
-from bench.data.decoding.decode_image import HEIC, Range, Size, read_picture
+from bench.data.decoding.decode_image import HEIC, Range, read_picture
 from bench.data.decoding.decode_journal import DecodeJournal
 from bench.data.decoding.image_source import Source, UnreadableImageError, name_of
 from bench.data.decoding.worker_pool import WorkerPool, map_in_order

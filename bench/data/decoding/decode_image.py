@@ -22,9 +22,8 @@ from bench.data.decoding.image_source import Box, Source, UnreadableImageError, 
 from bench.naming import reason_of
 
 if TYPE_CHECKING:
-    from bench.contract import Pixels, ResizeMode
+    from bench.contract import Pixels, ResizeMode, Size
 
-Size = tuple[int, int]  # height, width
 Range = tuple[int, int]  # lowest and highest value
 
 WHITE = 255  # the background under transparency, and of the borders that "pad" adds

@@ -13,8 +13,7 @@ from bench.data.decoding.decode import DecodeRecipe, decode_files
 from bench.data.decoding.image_source import Source, name_of
 
 if TYPE_CHECKING:
-    from bench.contract import Pixels
-    from bench.data.decoding.decode_image import Size
+    from bench.contract import Pixels, Size
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,8 @@ def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror:
     for part in listing.parts.values():
         for path in part.paths:
             rows.setdefault(path, len(rows))
-    pictures = FilePixels.of(list(rows), place, recipe, what=str(listing.source))
+    sources = list(rows)
+    pictures = FilePixels.of(sources, place, recipe, what=str(listing.source))
     notes = (*listing.warnings, *(line for line, _ in told))
     if pictures.broken:
         notes = (_note(listing, rows, pictures.broken), *notes)
@@ -196,11 +197,11 @@ def collect(listing: Listing, place: DataPlace, recipe: DecodeRecipe, *, mirror:
             name: part.only(row for row, path in enumerate(part.paths) if rows[path] not in pictures.broken)
             for name, part in listing.parts.items()
         }
-        gone = [name for name, part in kept.items() if not len(part)]
+        gone = [name for name, part in kept.items() if listing.parts[name] and not part]
         if gone:
             raise DataError(f"{listing.source}: none of the files of the {gone[0]} part can be read")
         listing = replace(listing, parts=kept)
-    depth = _depth(list(rows), pictures.decoded(), recipe, "manifest" if listing.source.is_file() else "folder")
+    depth = _depth(sources, pictures.decoded(), recipe, "manifest" if listing.source.is_file() else "folder")
     for warning in depth:
         logger.warning("%s: %s", listing.source, warning)
     splits = _splits(listing, rows, pictures)

@@ -19,7 +19,7 @@ from bench.plugins import PROTOCOL, protocol
 from bench.registry import find_plugins, get_protocol
 
 AUTO = "auto"
-NOTHING_LEARNT = (
+_NOTHING_LEARNT = (
     "no training part: methods that use no labels are given the gallery's pictures in its place, without their labels"
 )
 QUERY_FRACTION = 0.2  # of the test images that a cut makes into queries
@@ -102,7 +102,7 @@ def build_dataset(
         rest, taken = validation_cut(train.labels, VALIDATION_FRACTION, seed)
         train, validation = train.subset(rest), train.subset(taken)
     if not len(train):
-        notes += (NOTHING_LEARNT,)
+        notes += (_NOTHING_LEARNT,)
     asked = collection.parts()
     parts = {"train": train, "validation": validation, "query": asked["query"], "gallery": asked["gallery"]}
     return Dataset(

@@ -136,7 +136,7 @@ class Backbone(nn.Module):
         check_backbone(name)
         config = timm.get_pretrained_cfg(name) or PretrainedCfg()
         fixed = bool(config.fixed_input_size)
-        self.input_size = _input_size(config.input_size or (3, 224, 224), shape, size, fixed=fixed)
+        self.input_size = _input_size(backbone_size(name), shape, size, fixed=fixed)
         self.mode = "bilinear" if config.interpolation == "bilinear" else "bicubic"
         self.crop, self.squash = float(config.crop_pct), config.crop_mode == "squash"
         for buffer, values in (("mean", config.mean), ("std", config.std)):
@@ -243,12 +243,12 @@ def check_backbone(name: str) -> None:
         raise UsageError(f"timm has no weights {name!r}{did_you_mean(name, tagged)}")
 
 
-def _input_size(own: tuple[int, int, int], shape: ImageShape, size: int | None, *, fixed: bool) -> Size:
+def _input_size(own: Size, shape: ImageShape, size: int | None, *, fixed: bool) -> Size:
     if size is not None:
         return size, size
-    if not fixed and max(shape.height, shape.width) <= _SMALL and min(own[1:]) > _SMALL_SIZE:
+    if not fixed and max(shape.height, shape.width) <= _SMALL and min(own) > _SMALL_SIZE:
         return _SMALL_SIZE, _SMALL_SIZE
-    return own[1], own[2]
+    return own
 
 
 def _find_weights(name: str, weights: str) -> tuple[dict[str, Tensor], str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from bench.contract import Collection, DataError, DataPlace, ImageShape, Resize
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.folder import list_folder
 from bench.data.layouts.listing import PartSummary, collect, summarise
+from bench.data.layouts.manifest import list_manifest
 
 MakeCollection = Callable[..., Collection]
 
@@ -91,6 +93,19 @@ def test_a_value_range_makes_its_ends_black_and_white(tmp_path: Path, place: Dat
     narrow = collect(list_folder(root), place, DecodeRecipe(value_range=(1000, 2000)), mirror=False)
     assert sorted(set(narrow.train.images.take(slice(None))[:, 1:].ravel().tolist())) == [6, 255]  # 23 * .255, clipped
     assert any("above the 2,000 that value_range makes white" in note for note in narrow.notes)
+
+
+def test_a_broken_file_is_left_out_of_data_that_have_nothing_to_learn_from(
+    tmp_path: Path, place: DataPlace, paint: Callable[..., Path]
+) -> None:
+    rows = [f"{label}{number}.png,{label},test" for label in "ab" for number in range(3)]
+    for row in rows:
+        paint(tmp_path / row.partition(",")[0])
+    (tmp_path / "a0.png").write_text("no picture")
+    (tmp_path / "all.csv").write_text("\n".join(["path,label,split", *rows]), encoding="utf-8")
+    listing = list_manifest(tmp_path / "all.csv", place.cache)
+    found = collect(listing, replace(place, broken="any"), DecodeRecipe(), mirror=False)
+    assert (len(found.train), len(found.parts()["test"])) == (0, 5)
 
 
 @pytest.mark.parametrize("values", [(5, 5), (10, 5), (0, 65_536), (-1, 5), (1,), (0, 1, 2)])
