@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from bench.evaluation.inference.embed import embed_pixels, to_floats
 
 _STATM = "/proc/self/statm"  # pages: size, resident, of which shared, ...
 _LOOK_EVERY = 0.0002  # seconds
-_CALLS, _SECONDS = 10, 0.3  # a look may miss a short peak; the next call has it again
+_CALLS, _SECONDS = 11, 0.3  # of repeated calls, at most; the first is made however long it takes
 
 
 def embedding_flops(method: Method, shape: ImageShape, device: torch.device) -> int | None:
@@ -105,10 +106,10 @@ def peak_embed_bytes(
     """Return the most bytes that embedding one batch holds at a time beyond what was held before it.
 
     From uint8 pixels to vectors on the CPU, so with the batch as floats; weights were there before. On a GPU it is what
-    torch allocated there. On a Linux CPU what the process held resident and private, looked at from a second thread
-    during repeated calls, about a tenth exact: a look may come too late, the kernel counts in batches, and what other
-    threads take counts. None elsewhere. The method is to have embedded such a batch before, so that buffers that stay
-    are there.
+    torch allocated there. On a Linux CPU by how much the process grew in the median of repeated calls, resident and
+    private, looked at from a second thread, about a tenth exact: a look may come too late, the kernel counts in batches,
+    and what other threads take counts. None elsewhere. The method is to have embedded such a batch before, so that
+    buffers that stay are there.
     """
     if len(images) == 0 or batch < 1:
         raise DataError(f"nothing to embed: batches of {batch} from {len(images)} images")
@@ -133,7 +134,19 @@ def _peak_allocated(call: Callable[[], None], device: torch.device) -> int:
 
 
 def _peak_resident(call: Callable[[], None]) -> int:
-    """Return by how much this process grew during calls, at most.
+    """Return by how much this process grew during a call: the median of several, none of which is to blame for another.
+
+    What one call leaves behind, or another thread takes meanwhile, is so no part of it.
+    """
+    end = time.perf_counter() + _SECONDS
+    grown = [_growth(call)]
+    while len(grown) < _CALLS and time.perf_counter() < end:
+        grown.append(_growth(call))
+    return int(statistics.median_high(grown))
+
+
+def _growth(call: Callable[[], None]) -> int:
+    """Return by how much this process grew during one call, at most.
 
     The kernel keeps a high-water mark of its own, but to reset it would spoil what others read off it afterwards.
     """
@@ -149,11 +162,7 @@ def _peak_resident(call: Callable[[], None]) -> int:
     watcher = Thread(target=look, daemon=True)
     watcher.start()
     try:
-        end = time.perf_counter() + _SECONDS
-        for _ in range(_CALLS):
-            call()
-            if time.perf_counter() > end:
-                break
+        call()
     finally:
         done.set()
         watcher.join()

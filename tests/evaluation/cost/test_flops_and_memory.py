@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 
 import numpy as np
@@ -133,9 +134,9 @@ def test_memory_held_while_embedding_is_seen_and_what_was_held_before_is_not() -
 
     images = Images(np.zeros((5, 8, 8, 1), dtype=np.uint8))
 
-    def measured(megabytes: int) -> float:  # the least of three: what any other thread takes meanwhile counts
+    def measured(megabytes: int) -> float:  # the median of three: what any other thread takes meanwhile counts
         peaks = [peak_embed_bytes(Hungry(megabytes), images, device=CPU) or 0 for _ in range(3)]
-        return min(peaks) / 2**20
+        return statistics.median(peaks) / 2**20
 
     assert measured(1) < 20
     assert 35 < measured(40) < 60
