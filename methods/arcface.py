@@ -78,7 +78,7 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
     def _decoder_phase(self, job: Job, epochs: float) -> Phase:
         self.decoder_trained = True
         frozen = deepcopy(self.embedder).eval()
-        vectors = RememberedVectors(frozen, len(job.train), self.embedding_dim, job.device)
+        vectors = RememberedVectors(frozen, len(job.train), self.embedding_dim, job.run.device)
 
         def loss(batch: Batch, share: float) -> dict[str, Tensor]:
             return {"loss": F.mse_loss(self.decoder(vectors.of(batch)), batch.pixels)}
@@ -98,7 +98,7 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
     def _joint_phase(self, job: Job, epochs: float) -> Phase:
         self.embedder.encoder.hold(self.never_moves)  # phase 1 may have ended while pretrained weights stood still
         teacher = deepcopy(self.embedder).eval()  # now: a resumed phase loads an encoder that has moved already
-        taught = RememberedVectors(teacher, len(job.train), self.embedding_dim, job.device)
+        taught = RememberedVectors(teacher, len(job.train), self.embedding_dim, job.run.device)
 
         def loss(batch: Batch, share: float) -> dict[str, Tensor]:
             before = taught.of(batch)

@@ -114,8 +114,8 @@ class DecodingMethod(TrainedMethod[H]):
         if not numbers:
             return {}
         errors, cosines = [], []
-        for pixels in in_chunks(job.validation, job.device):
-            with mixed_precision(job.device, self.precision):
+        for pixels in in_chunks(job.validation, job.run.device):
+            with mixed_precision(job.run.device, self.precision):
                 vectors = self.embedder.embed(pixels)
                 decoded = self.decoder(vectors)
                 cosines.append((self.embedder.embed(decoded) * vectors).sum(dim=1))

@@ -27,6 +27,7 @@ FEATURES = "0-features"  # of the history: what they cost belongs to the trainin
 
 AT_ONCE = 16  # images: batches of 128 photographs leave a CPU's cache and take 1.8 times as long an image
 _SAVED = 128 * AT_ONCE  # images between checkpoints: about a minute on a CPU
+_VALIDATED = 256  # validation images at once
 _LARGEST = 2**30  # bytes of 32-bit numbers, from where on 16 bits of each are kept
 
 
@@ -53,7 +54,7 @@ def views_of(count: int, augmentation: Augmentation, seed: int) -> list[View]:
 
 @dataclass(frozen=True)
 class FrozenFeatures:
-    """A backbone's features of what a method learns from, and ``head``: the rest of the encoder, which is trained."""
+    """What a frozen part makes of the images to learn from, and ``head``: the rest of the encoder, which is trained."""
 
     head: nn.Module
     train: Features
@@ -62,8 +63,8 @@ class FrozenFeatures:
     def embed_validation(self, device: torch.device, precision: Precision) -> Tensor:
         """Return the validation images' unit vectors, float32 ``(n, dim)`` on the device, by the head as it stands."""
         with mixed_precision(device, precision):
-            raw: Tensor = self.head(self.validation.plain().to(device))
-        return F.normalize(raw.float(), dim=1)
+            raw = [self.head(some.to(device)).float() for some in torch.split(self.validation.plain(), _VALIDATED)]
+        return F.normalize(torch.cat(raw), dim=1)
 
 
 @dataclass

@@ -37,25 +37,20 @@ class Job:
     run: RunContext
     features: FrozenFeatures | None = None
 
-    @property
-    def device(self) -> torch.device:
-        return self.run.device
-
 
 @dataclass
 class TrainedMethod(Generic[H]):
     """An encoder trained with one objective. A method subclasses this and says what its objective is.
 
     ``make_head(classes)`` makes what the objective learns beside the encoder (nothing by default); ``loss`` turns a
-    batch's raw vectors into named scalars; ``validation_metrics`` adds numbers to the
-    validation. Everything else is the same for all.
+    batch's raw vectors into named scalars; ``validation_metrics`` adds numbers to the validation.
 
     size: the side that picture files are brought to; None: what the encoder's weights were made for, else their own up
     to 64x64, else 64. encoder: one of ``simbench list encoders``; timm/<model> starts from ``weights`` (pretrained,
     none, or a file), stands still for the share ``freeze_fraction`` of the training and then moves at
     ``backbone_lr_mult`` times ``lr``. Where it never moves (1), each training image is put through it ``views`` times,
-    once as it is and the others augmented, and all steps are taken on these features. hidden: width of a hidden layer
-    between them and the vector.
+    once as it is and the others augmented, and all steps are taken on these features; tuned_stages: last stages of it
+    that move all the same, on what the others make of the views. hidden: width of a hidden layer before the vector.
     samples_per_class: images of a class that a batch is to hold. ema_decay: of the weights' moving average, 0 for none.
     patience: epochs without a better validation map before training stops. compile: torch.compile the encoder.
     """
@@ -63,6 +58,7 @@ class TrainedMethod(Generic[H]):
     encoder: str = plugin_option(ENCODER, "resnet")
     weights: str = file_option("pretrained", words=WEIGHT_WORDS)
     freeze_fraction: float = 0.2
+    tuned_stages: int = 0
     views: int = 2
     backbone_lr_mult: float = 0.1
     hidden: int = 0
@@ -99,9 +95,11 @@ class TrainedMethod(Generic[H]):
         for name in ("freeze_fraction", "warmup_fraction", "ema_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be a share in [0, 1], got {getattr(self, name)}")
-        for name in ("weight_decay", "grad_clip", "backbone_lr_mult", "hidden"):
+        for name in ("weight_decay", "grad_clip", "backbone_lr_mult", "hidden", "tuned_stages"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.tuned_stages and (not self.never_moves or self.weights == "none" or self.uses_pixels):
+            raise ValueError("tuned_stages needs freeze_fraction=1, pretrained weights and a loss that sees no pixels")
 
     # ------------------------------------------------------------------------------------------ what a method says
 
@@ -183,7 +181,7 @@ class TrainedMethod(Generic[H]):
 
     def features(self, job: Job) -> FrozenFeatures | None:
         """Return what a backbone that never moves makes of the images; None where all of the encoder is trained."""
-        parts = self.embedder.encoder.parts() if self.never_moves and not self.uses_pixels else None
+        parts = self.embedder.encoder.parts(self.tuned_stages) if self.never_moves and not self.uses_pixels else None
         if parts is None:
             return None
         views = views_of(self.views, Augmentation(self.augment, job.run.mirror), job.run.seed)
@@ -203,17 +201,19 @@ class TrainedMethod(Generic[H]):
         if not uses_labels(self):
             train = replace(train, labels=np.zeros_like(train.labels))
         return Batches(
-            train, self.batch_size, job.device, job.run.seed * 10 + stage, augmentation, self.samples_per_class
+            train, self.batch_size, job.run.device, job.run.seed * 10 + stage, augmentation, self.samples_per_class
         )
 
     def encoder_groups(self, rate: float) -> list[Group]:
         """Return the encoder's parameters at a rate, those pretrained apart: still at first, then slower."""
         brought = self.embedder.encoder.pretrained()
-        known = {id(parameter) for parameter in brought}
-        fresh = [parameter for parameter in self.embedder.parameters() if id(parameter) not in known]
+        fresh = [one for one in self.embedder.parameters() if all(one is not other for other in brought)]
         groups = [Group(fresh, rate, self.weight_decay)]
-        if brought and not self.never_moves:
-            groups.append(Group(brought, rate * self.backbone_lr_mult, self.weight_decay, still=self.freeze_fraction))
+        slower = rate * self.backbone_lr_mult
+        if self.tuned_stages:  # the others take no gradients
+            groups.append(Group([one for one in brought if one.requires_grad], slower, self.weight_decay))
+        elif brought and not self.never_moves:
+            groups.append(Group(brought, slower, self.weight_decay, still=self.freeze_fraction))
         return groups
 
     def encoder_stage(self, job: Job) -> Stage:
@@ -227,7 +227,8 @@ class TrainedMethod(Generic[H]):
         learns: nn.Module = self.embedder if job.features is None else job.features.head
 
         def loss(batch: Batch, share: float) -> dict[str, Tensor]:
-            self.embedder.encoder.hold(share < self.freeze_fraction)
+            if job.features is None:
+                self.embedder.encoder.hold(share < self.freeze_fraction)
             return self.loss(learns(batch.inputs), batch, share)
 
         head = list(self.head.parameters())
@@ -248,11 +249,11 @@ class TrainedMethod(Generic[H]):
         """Return the validation numbers of the modules as they stand; none without a validation split."""
         if not len(job.validation):
             return {}
-        labels = torch.from_numpy(job.validation.labels).to(job.device)
+        labels = torch.from_numpy(job.validation.labels).to(job.run.device)
         if job.features is None:
-            vectors = self.embedder.embed_split(job.validation, job.device, self.precision)
+            vectors = self.embedder.embed_split(job.validation, job.run.device, self.precision)
         else:
-            vectors = job.features.embed_validation(job.device, self.precision)
+            vectors = job.features.embed_validation(job.run.device, self.precision)
         numbers = {"val_map": retrieval_map(vectors, labels)}
         if len(torch.bincount(labels).nonzero()) > 1:  # images of one class may well embed as one
             numbers["val_mean_cosine"] = mean_cosine(vectors)

@@ -11,16 +11,19 @@ import numpy as np
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bench.contract import Budget, Images, MethodError, RunContext, Split
+from bench.contract import Budget, Images, ImageShape, MethodError, RunContext, Split, UsageError
 from bench.options import build
 from bench.registry import get_method
 from bench.runs.fitting import MemoryHistory
 from bench.training.augment import Augmentation
 from bench.training.batches import Batches, Features, to_unit_float
 from bench.training.checkpoints import FolderCheckpoints
+from bench.training.encoders.encoder import build_encoder
+from bench.training.encoders.stages import cut
+from bench.training.encoders.timm import Backbone, TimmEncoder
 from bench.training.features import FEATURES, Extraction, FrozenFeatures, View, views_of
 from bench.training.phases import plan_epochs
 from bench.training.trained import Job
@@ -109,11 +112,12 @@ class Live(Features):
         return features
 
 
-def test_a_head_on_augmented_views_learns_what_it_learns_behind_the_backbone(
-    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("tuned", [0, 2])
+def test_what_learns_on_augmented_views_learns_what_it_learns_behind_the_rest(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, tuned: int
 ) -> None:
     train, validation = made(16, side=40), made(10, 1, side=40)  # no more than are put through the backbone at once
-    quick, slow = head_on(weights, views=3), head_on(weights, views=3)
+    quick, slow = (head_on(weights, views=3, tuned_stages=tuned) for _ in range(2))
     runs = context(tmp_path / "quick"), context(tmp_path / "slow")
     quick.fit(train, validation, runs[0])
     compute = type(slow).features
@@ -121,13 +125,62 @@ def test_a_head_on_augmented_views_learns_what_it_learns_behind_the_backbone(
     def live(self: Any, job: Job) -> FrozenFeatures:
         found: FrozenFeatures = compute(self, job)
         features = Live(torch.zeros(1, 1, 1))
-        object.__setattr__(features, "backbone", self.embedder.encoder.backbone)
+        object.__setattr__(features, "backbone", self.embedder.encoder.parts(tuned)[0])
         object.__setattr__(features, "split", train)
         return replace(found, train=features)
 
     monkeypatch.setattr(type(slow), "features", live)
     slow.fit(train, validation, runs[1])
     assert_same_training(quick, slow, rows_of(runs[0]), rows_of(runs[1]))
+
+
+def test_last_stages_learn_and_all_before_them_and_every_statistic_stays(tmp_path: Path, weights: Path) -> None:
+    run, train = context(tmp_path), made(24)
+    method = head_on(weights, tuned_stages=2, hidden=6, backbone_lr_mult=1.0)
+    method.fit(train, made(10, 1), run)
+    before, after = timm.create_model("test_efficientnet"), method.embedder.encoder.backbone.model.state_dict()
+    before.load_state_dict(load_file(weights))
+    moved = {name for name, tensor in before.state_dict().items() if name in after and not tensor.equal(after[name])}
+    stages = len(before.blocks)
+    last = (*(f"blocks.{number}." for number in range(stages - 2, stages)), "conv_head", "bn2")
+    assert all(name.startswith(last) for name in moved)
+    assert not any("running" in name for name in moved)
+    assert {name.partition(".")[0] for name in moved} == {"blocks", "conv_head", "bn2"}
+    again = head_on(weights, tuned_stages=2, hidden=6)
+    again.restore(method.state(), train.images.shape, CPU)
+    pixels = to_unit_float(torch.from_numpy(train.images.pixels), CPU)
+    with torch.no_grad():
+        assert torch.equal(again.embed(pixels), method.embed(pixels))
+
+
+@pytest.mark.parametrize("name", ["test_efficientnet", "resnet10t"])
+def test_first_and_last_stages_make_up_the_model(name: str) -> None:
+    shape = ImageShape(40, 40, 3)
+    encoder = TimmEncoder(name, shape, 8, weights="none", size=64)
+    backbone = encoder.backbone.eval()
+    pixels = torch.rand(3, 3, 40, 40)
+    with torch.no_grad():
+        whole = backbone(pixels)
+        for last in range(1, 4):
+            first, rest = cut(backbone, last)
+            activations = first.eval()(pixels)
+            assert activations.shape[0] == 3
+            assert activations.ndim == 2
+            torch.testing.assert_close(rest.train()(activations), whole)
+
+
+def test_stages_that_cannot_be_tuned_are_refused(weights: Path) -> None:
+    for name, wrong in (("softmax", {"freeze_fraction": 0.2}), ("softmax", {"weights": "none"}), ("autoencoder", {})):
+        options = {"encoder": "timm/test_efficientnet", "weights": str(weights), "freeze_fraction": 1, **wrong}
+        with pytest.raises(UsageError, match="needs freeze_fraction=1, pretrained weights and a loss that sees no"):
+            build(get_method(name), options | {"tuned_stages": 1}, owner=name)
+    with pytest.raises(UsageError, match="ResNetEncoder has no pretrained stages"):
+        build_encoder("resnet", ImageShape(12, 12, 3), 8).parts(1)
+    backbone = Backbone("test_efficientnet", ImageShape(40, 40, 3), weights="none")
+    with pytest.raises(UsageError, match="must be below"):
+        cut(backbone, 9)
+    with pytest.raises(UsageError, match=r"needs an EfficientNet or a ResNet.*not VisionTransformer"):
+        cut(Backbone("test_vit", ImageShape(40, 40, 3), weights="none"), 1)
 
 
 class Counting(nn.Module):

@@ -107,9 +107,9 @@ def peak_embed_bytes(
 
     From uint8 pixels to vectors on the CPU, so with the batch as floats; weights were there before. On a GPU it is what
     torch allocated there. On a Linux CPU by how much the process grew in the median of repeated calls, resident and
-    private, looked at from a second thread, about a tenth exact: a look may come too late, the kernel counts in batches,
-    and what other threads take counts. None elsewhere. The method is to have embedded such a batch before, so that
-    buffers that stay are there.
+    private, looked at from a second thread, about a tenth exact: a look may come too late, the kernel counts in
+    batches, and what other threads take counts. None elsewhere. The method is to have embedded such a batch before, so
+    that buffers that stay are there.
     """
     if len(images) == 0 or batch < 1:
         raise DataError(f"nothing to embed: batches of {batch} from {len(images)} images")

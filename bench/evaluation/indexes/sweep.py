@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.contract import UsageError
 from bench.environment import blas_threads
@@ -20,7 +21,6 @@ from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.reranking.embedded import Embedded, Shortlist, shortlist_ranks, unit_or_zero
 from bench.evaluation.reranking.vector_stages import Projection, fit_projection
-from bench.evaluation.statistics.pareto import pareto_front
 
 Clock: TypeAlias = Literal["wall", "processor"]
 _WARM_UP_CALLS = 10
@@ -221,3 +221,12 @@ def mark_front(points: Sequence[Point], clock: Clock = "wall") -> tuple[Point, .
     """Return the points with ``front`` set: those that no other beats in map@k, p95 latency and bytes together."""
     costs = np.array([(-one.map_at_k, one.latency(clock), one.bytes_per_image) for one in points]).reshape(-1, 3)
     return tuple(replace(one, front=bool(on)) for one, on in zip(points, pareto_front(costs), strict=True))
+
+
+def pareto_front(costs: Floats) -> NDArray[np.bool_]:
+    """Return who is on the Pareto front, bool ``(n,)``: no other costs as little in all, and less in something.
+
+    costs: float64 ``(n, d)``, less is better in every column; of equal points all are on the front, or none.
+    """
+    beaten = [((costs <= cost).all(axis=1) & (costs < cost).any(axis=1)).any() for cost in costs]
+    return ~np.array(beaten, dtype=np.bool_)

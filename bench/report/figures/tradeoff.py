@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.evaluation.statistics.pareto import pareto_front
+from bench.evaluation.indexes.sweep import pareto_front
 from bench.report.figures.style import ACCENT, GRID, INK, MUTED, Drawn, finish, log_ticks, style
 from bench.report.tables.groups import Row, Table
 from bench.report.tables.pooled_latency import POOLED

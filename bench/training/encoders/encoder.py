@@ -64,11 +64,15 @@ class Encoder(nn.Module):
         for parameter in self.pretrained():
             parameter.requires_grad_(not still)
 
-    def parts(self) -> tuple[nn.Module, nn.Module] | None:
-        """Return the pretrained part and the new one behind it, which make up ``forward``; None where there are no two.
+    def parts(self, tuned: int = 0) -> tuple[nn.Module, nn.Module] | None:
+        """Return the part that stands still and the one that learns, which make up ``forward``; None where all learns.
 
-        While the first stands still, its features of an image stay the same, and need not be computed twice.
+        The first is what is pretrained, but for its last ``tuned`` stages; its parameters take no gradients. What it
+        makes of an image, float ``(n, numbers)``, stays the same, and need not be computed twice. Raises UsageError
+        for stages that it has not.
         """
+        if tuned:
+            raise UsageError(f"the encoder {type(self).__name__} has no pretrained stages; say tuned_stages=0")
         return None
 
 

@@ -19,6 +19,7 @@ from bench.environment import user_path
 from bench.naming import did_you_mean
 from bench.plugins import encoder
 from bench.training.encoders.encoder import Encoder
+from bench.training.encoders.stages import cut, keep_statistics
 from bench.training.encoders.weight_files import hub_file, load_weights, read_weights
 
 
@@ -179,8 +180,8 @@ class TimmEncoder(Encoder):
 
     The projection is linear, or has one hidden layer with batch norm and ReLU.
 
-    weights: as ``Backbone`` takes them. Pretrained batch norms keep the statistics they came with: batches of a few
-    images would only blur them. It standardises and resizes pixels as its own model was trained.
+    weights: as ``Backbone`` takes them. Pretrained batch norms keep the statistics they came with. It standardises and
+    resizes pixels as its own model was trained.
     """
 
     standardises = True
@@ -209,15 +210,16 @@ class TimmEncoder(Encoder):
     def pretrained(self) -> list[nn.Parameter]:
         return list(self.backbone.parameters()) if self._is_pretrained else []
 
-    def parts(self) -> tuple[nn.Module, nn.Module] | None:
-        return (self.backbone, nn.Sequential(self.projection, self.norm)) if self._is_pretrained else None
+    def parts(self, tuned: int = 0) -> tuple[nn.Module, nn.Module] | None:
+        if not self._is_pretrained:
+            return None
+        first, last = (self.backbone, nn.Identity()) if tuned == 0 else cut(self.backbone, tuned)
+        return first.requires_grad_(False), nn.Sequential(last, self.projection, self.norm)
 
     def train(self, mode: bool = True) -> TimmEncoder:
         super().train(mode)
         if self._is_pretrained:
-            for module in self.backbone.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            keep_statistics(self.backbone.modules())
         return self
 
     def forward(self, x: Tensor) -> Tensor:

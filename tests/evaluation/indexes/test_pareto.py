@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.evaluation.statistics.pareto import pareto_front
+from bench.evaluation.indexes.sweep import pareto_front
 
 POINT = st.tuples(*[st.integers(1, 5)] * 3)
 
