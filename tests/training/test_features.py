@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from bench.training.checkpoints import FolderCheckpoints
 from bench.training.encoders.encoder import build_encoder
 from bench.training.encoders.stages import cut
 from bench.training.encoders.timm import Backbone, TimmEncoder
-from bench.training.features import FEATURES, Extraction, FrozenFeatures, View, views_of
+from bench.training.features import FEATURES, Extraction, FrozenFeatures, View, folded, views_of
 from bench.training.phases import plan_epochs
 from bench.training.trained import Job
 
@@ -141,7 +142,7 @@ def test_last_stages_learn_and_all_before_them_and_every_statistic_stays(tmp_pat
     before, after = timm.create_model("test_efficientnet"), method.embedder.encoder.backbone.model.state_dict()
     before.load_state_dict(load_file(weights))
     moved = {name for name, tensor in before.state_dict().items() if name in after and not tensor.equal(after[name])}
-    stages = len(before.blocks)
+    stages = len([*before.get_submodule("blocks").children()])
     last = (*(f"blocks.{number}." for number in range(stages - 2, stages)), "conv_head", "bn2")
     assert all(name.startswith(last) for name in moved)
     assert not any("running" in name for name in moved)
@@ -181,6 +182,38 @@ def test_stages_that_cannot_be_tuned_are_refused(weights: Path) -> None:
         cut(backbone, 9)
     with pytest.raises(UsageError, match=r"needs an EfficientNet or a ResNet.*not VisionTransformer"):
         cut(Backbone("test_vit", ImageShape(40, 40, 3), weights="none"), 1)
+
+
+class Crossed(nn.Module):
+    """A network whose batch norm is defined behind one convolution and called behind another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early, self.late, self.norm = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        activations: Tensor = self.late(self.norm(self.early(pixels)))
+        return activations.mean(dim=(2, 3))
+
+
+def test_features_are_computed_with_folded_batch_norms_where_that_gives_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    split = made(20, side=40)
+    pixels = to_unit_float(torch.from_numpy(split.images.pixels), CPU)
+    for backbone, folds in (
+        (Backbone("test_efficientnet", ImageShape(40, 40, 3), weights="none"), True),
+        (Crossed(), False),
+    ):
+        for name, buffer in backbone.named_buffers():
+            if "running" in name:
+                buffer.uniform_(0.5, 2)
+        slow = deepcopy(backbone).eval()
+        with torch.no_grad():
+            quick = folded(slow)(pixels)
+            assert torch.allclose(quick, slow(pixels), atol=1e-4) is folds
+            found = Extraction(backbone, context(tmp_path / type(backbone).__name__)).of(split, "train")
+            torch.testing.assert_close(found.plain(), slow(pixels), atol=1e-4, rtol=1e-3)
+    assert sum(isinstance(one, nn.BatchNorm2d) for one in folded(slow).modules()) == 0
 
 
 class Counting(nn.Module):
