@@ -21,8 +21,9 @@ from bench.suites.cell import FACTS
 from bench.suites.expansion import SuiteCell
 
 TRIALS = "calibration"  # in the cache, where nobody takes a trial for a result
-TRIAL_IMAGES = 512  # of train and of test: seconds, even for the slowest method
+TRIAL_IMAGES = 512  # of train and of test: seconds, even for the slowest method ...
 TRIAL_EPOCHS = 0.1  # of small data an epoch has 200 steps: 20 tell a step's time, and every phase has its share
+SMALL = 96  # pixels; of larger images, which take seconds a step, a quarter of both is enough
 _SHARE = 0.9  # of a budget that is planned for: predictions are that uncertain
 _TIMED, _COUNTED = {"fit_seconds", "embed_seconds"}, {"train", "query", "gallery"}  # what is scaled
 _PAIR_SECONDS = 2e-8  # to rank one more pair: 2 s for 10,000 x 10,000 on one core of an AMD EPYC
@@ -199,11 +200,11 @@ class _Curve:
 
 
 def _trial_of(cell: SuiteCell, data: Dataset) -> SuiteCell:
-    limit = trial_limit(cell)
+    limit, epochs = trial_limit(cell), TRIAL_EPOCHS * _share_tried(cell)
     spec = replace(
         cell.spec,
         fingerprint=data.fingerprint,
-        budget=replace(cell.spec.budget, epochs=TRIAL_EPOCHS, seconds=None),
+        budget=replace(cell.spec.budget, epochs=epochs, seconds=None),
         data={**cell.spec.data, "limit": limit},
     )
     return replace(cell, spec=spec, seed=0, dataset=data, settings=replace(cell.settings, limit=limit))
@@ -211,7 +212,13 @@ def _trial_of(cell: SuiteCell, data: Dataset) -> SuiteCell:
 
 def trial_limit(cell: SuiteCell) -> int:
     """Return how many images a part of a cell's trial has at most."""
-    return min(cell.settings.limit or TRIAL_IMAGES, TRIAL_IMAGES)
+    most = int(TRIAL_IMAGES * _share_tried(cell))
+    return min(cell.settings.limit or most, most)
+
+
+def _share_tried(cell: SuiteCell) -> float:
+    shape = cell.dataset.query.images.shape
+    return 1.0 if max(shape.height, shape.width) <= SMALL else 0.25
 
 
 def _by_kind(records: Iterable[RunRecord], place: Workplace) -> dict[str, list[RunRecord]]:

@@ -166,7 +166,7 @@ def run(case: Case, ties: str) -> Evaluation:
 
 
 @pytest.mark.parametrize("ties", ["pessimistic", "optimistic", "mean"])
-@settings(max_examples=340, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(case=cases())
 @example(case=Case([[1]], [0], [[1]], [0], None, None))  # one image
 @example(case=Case([[1]], [0], [[1], [2], [1]], [0, 0, 0], None, None))  # one class
@@ -180,7 +180,7 @@ def test_every_number_equals_the_slow_oracle(ties: str, case: Case) -> None:
             run(case, ties)
         return
     result = run(case, ties)
-    for i, scores in enumerate(wanted):
+    for i in range(len(wanted)):
         items = ranked_items(case, i)
         assert result.per_query["items"][i] == len(items)
         assert result.per_query["relevant"][i] == sum(item[1] for item in items)
@@ -188,10 +188,10 @@ def test_every_number_equals_the_slow_oracle(ties: str, case: Case) -> None:
         assert result.neighbors[i].tolist() == [item[4] for item in items][:k] + [-1] * (k - len(items))
         assert result.similarities[i, : len(items)].tolist() == [item[0] for item in items]
         assert np.isnan(result.similarities[i, len(items) :]).all()
-        for name, values in result.per_query.items():
-            if name not in ("relevant", "items"):
-                value = math.nan if scores is None else scores[name]
-                assert values[i] == pytest.approx(value, abs=1e-12, nan_ok=True), name
+    for name, values in result.per_query.items():
+        if name not in ("relevant", "items"):
+            slow = [math.nan if scores is None else scores[name] for scores in wanted]
+            assert np.allclose(values, slow, rtol=0, atol=1e-12, equal_nan=True), (name, values, slow)
     for name in found[0]:
         assert result.scores[name] == pytest.approx(np.mean([scores[name] for scores in found]), abs=1e-12)
     assert result.scores["queries_without_relevant"] == len(wanted) - len(found)

@@ -15,7 +15,7 @@ from bench.config import Settings
 from bench.contract import Dataset, EvaluationProtocol, Images, RunSpec, Split, Workplace, no_progress
 from bench.files import packed_rows
 from bench.runs.provenance import cpu_name
-from bench.suites.cost_model import Prediction, finished_costs
+from bench.suites.cost_model import Prediction, finished_costs, predict, trial_limit
 from bench.suites.expansion import SuiteCell
 
 Row = Mapping[str, float | int | str]
@@ -23,12 +23,12 @@ FEATURES: Row = {"phase": "0-features", "epoch": 0, "step": 0, "seconds": 60.0}
 EPOCHS: list[Row] = [{"phase": "1-encoder", "epoch": n, "step": 200 * n, "seconds": 2.0 * n} for n in (1, 2, 3)]
 
 
-def cell_of(spec: RunSpec) -> SuiteCell:
+def cell_of(spec: RunSpec, side: int = 8) -> SuiteCell:
     """A cell of as many images as the fake run had."""
 
     def part(count: int) -> Split:
         ids = np.arange(count).astype(np.str_)
-        return Split(Images(np.zeros((count, 8, 8, 1), np.uint8)), np.zeros(count, np.int64), ids)
+        return Split(Images(np.zeros((count, side, side, 1), np.uint8)), np.zeros(count, np.int64), ids)
 
     counts = DATA.counts
     train, validation, query, gallery = (part(counts[name]) for name in ("train", "validation", "query", "gallery"))
@@ -61,3 +61,23 @@ def test_what_is_worked_out_from_features_in_closed_form_has_no_epochs(tmp_path:
     found = predicted(tmp_path, [FEATURES], {})
     assert found.per_epoch == 0
     assert found.seconds == pytest.approx(75.0, abs=0.01)
+
+
+@pytest.mark.parametrize(("side", "images", "epochs"), [(8, 512, 0.1), (96, 512, 0.1), (224, 128, 0.025)])
+def test_large_images_are_tried_with_fewer_of_them_and_fewer_steps(
+    tmp_path: Path, side: int, images: int, epochs: float
+) -> None:
+    cell = cell_of(fake_spec(method="triplet", options={}), side)
+    tried: list[SuiteCell] = []
+
+    def run(cells: Sequence[SuiteCell]) -> Mapping[Path, str]:
+        tried.extend(cells)
+        return {one.folder(tmp_path): "not today" for one in cells}
+
+    place = Workplace(tmp_path, torch.device("cpu"), 1, no_progress, lambda line: None)
+    predict([cell], place, lambda one: one.dataset, run)
+    (trial,) = tried
+    assert (trial_limit(cell), trial.spec.data["limit"], trial.settings.limit) == (images, images, images)
+    assert trial.spec.budget.epochs == epochs
+    fewer = replace(cell, settings=replace(cell.settings, limit=100))
+    assert trial_limit(fewer) == 100

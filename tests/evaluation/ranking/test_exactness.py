@@ -102,13 +102,12 @@ def separated(problem: Problem) -> bool:
 
 
 def agree(found: dict[str, NDArray[np.float64]], wanted: list[dict[str, float] | None]) -> None:
-    for i, scores in enumerate(wanted):
-        for name, values in found.items():
-            value = float("nan") if scores is None else scores[name]
-            assert values[i] == pytest.approx(value, abs=1e-9, nan_ok=True), (i, name)
+    for name, values in found.items():
+        expected = [float("nan") if scores is None else scores[name] for scores in wanted]
+        assert np.allclose(values, expected, rtol=0, atol=1e-9, equal_nan=True), (name, values, expected)
 
 
-@settings(max_examples=1_000, deadline=None, derandomize=True)
+@settings(max_examples=400, deadline=None, derandomize=True)
 @given(problem=problems(), data=st.data())
 def test_ranks_equal_float64_for_every_block_size_and_one_or_two_threads(problem: Problem, data: st.DataObject) -> None:
     assume(separated(problem))
