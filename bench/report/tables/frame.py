@@ -100,7 +100,8 @@ def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
         scored = {"ties": spec.ties, "ks": str(list(spec.ks)), "mirror_test": spec.mirror_test, **spec.marks}
         texts = {"options": json.dumps({**spec.options, **scored}), "budget": json.dumps(to_jsonable(spec.budget))}
         made_on = {"device": spec.device, "engine": spec.engine, "input": input_of(run.result)}
-        rows.append({"method": spec.method, "key": key, **texts, **made_on})
+        unlike = tuple(f"{name} {plain(value)}" for name, value in run.result.deviations.items())
+        rows.append({"method": spec.method, "key": key, **texts, **made_on, "deviations": unlike})
     return {key: label for (_, key), label in row_labels(pd.DataFrame(rows)).items()}
 
 

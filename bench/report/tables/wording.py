@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,12 +101,39 @@ def varied_choices(runs: pd.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
 
 
 def row_labels(runs: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """Return each row's name, by method and key: the method, and what sets it apart from the method's other rows."""
-    named = {}
-    for (method, key), apart in varied_choices(runs).items():
-        words = ", ".join(f"{name}={value}" for name, value in apart.items())
-        named[method, key] = f"{method} ({words})" if words else method
+    """Return each row's name, by method and key: the method, and what sets it apart from the method's other rows.
+
+    What all trained methods have by default needs no word, nor the size of the input, which has a column, where the
+    names are different without.
+    """
+    apart = varied_choices(runs)
+    for brief in (_without_defaults(apart, runs), apart):
+        for left_out in ({"input", "size"}, {"input"}, set[str]()):
+            named = {row: _named(row[0], choices, left_out) for row, choices in brief.items()}
+            if len(set(named.values())) == len(named):
+                return named
     return named
+
+
+def _named(method: str, choices: Mapping[str, str], left_out: Collection[str]) -> str:
+    words = ", ".join(f"{name}={value}" for name, value in choices.items() if name not in left_out)
+    return f"{method} ({words})" if words else method
+
+
+def _without_defaults(
+    apart: Mapping[tuple[str, str], dict[str, str]], runs: pd.DataFrame
+) -> dict[tuple[str, str], dict[str, str]]:
+    """Return what sets rows apart, less what a row has as all trained methods have it and another row has not."""
+    if "deviations" not in runs:
+        return dict(apart)
+    rows = zip(runs["method"], runs["key"], runs["deviations"], strict=True)
+    own = {(str(method), str(key)): {text.partition(" ")[0] for text in texts} for method, key, texts in rows}
+    found = {}
+    for (method, key), choices in apart.items():
+        unlike = set[str]().union(*(names for (other, _), names in own.items() if other == method))
+        names = [name for name in choices if name in own[method, key] or name not in unlike]
+        found[method, key] = {name: choices[name] for name in names}
+    return found
 
 
 def choices_of(run: pd.Series) -> dict[str, str]:
