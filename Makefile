@@ -43,8 +43,9 @@ demo: data ## train arcface on FashionMNIST beside two baselines; print the lead
 	$(BIN)/simbench run -m arcface -m random -m pixels -d fashionmnist --protocol loo --budget 200s
 	$(BIN)/simbench report
 
-all-benchmarks: data ## the suite `standard`: every method, three seeds; hours on two cores, and resumes after a stop
+all-benchmarks: data ## the suites `standard` and `photographs`, three seeds; hours on two cores, and resumes after a stop
 	$(BIN)/simbench bench --suite standard --jobs 2
+	$(BIN)/simbench bench --suite photographs --jobs 2
 
 test: dev ## the whole test suite, and the linters
 	$(BIN)/ruff check .
