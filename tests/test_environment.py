@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.contract import UsageError
-from bench.environment import cache_folder, unreachable, user_path
+from bench.environment import cache_folder, images_at_once, unreachable, user_path
 
 
 def test_cache_folder_is_the_one_named_or_else_the_systems_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -48,3 +48,9 @@ def test_without_an_absolute_place_for_the_cache_one_line_says_what_to_set(
     monkeypatch.setenv("XDG_CACHE_HOME", named or "")
     with pytest.raises(UsageError, match="set SIMBENCH_CACHE to a folder"):
         cache_folder()
+
+
+def test_large_images_are_embedded_a_few_at_a_time_on_a_cpu_and_many_on_a_gpu() -> None:
+    assert [images_at_once(side, side, "cpu") for side in (28, 64, 224, 2000)] == [256, 196, 16, 1]
+    assert images_at_once(28, 28, "cpu", most=500) == 500
+    assert images_at_once(224, 224, "cuda") == 256

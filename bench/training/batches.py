@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.contract import MethodError, Split
+from bench.environment import images_at_once
 from bench.training.augment import UNCHANGED, Augmentation
 
 if TYPE_CHECKING:
@@ -128,8 +129,13 @@ def to_unit_float(pixels: Tensor, device: torch.device) -> Tensor:
     return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255.0)
 
 
-def in_chunks(split: Split, device: torch.device, size: int = 500) -> Iterator[Tensor]:
-    """Yield a split in order as float32 ``(at most size, c, h, w)`` in [0, 1] on the device."""
+def in_chunks(split: Split, device: torch.device, size: int | None = None) -> Iterator[Tensor]:
+    """Yield a split in order as float32 ``(at most size, c, h, w)`` in [0, 1] on the device.
+
+    size: by default what the device embeds fastest, 500 at most (``images_at_once``).
+    """
+    if size is None:
+        size = images_at_once(split.images.shape.height, split.images.shape.width, device.type, most=500)
     for start in range(0, len(split), size):
         rows = np.arange(start, min(start + size, len(split)), dtype=np.int64)
         yield to_unit_float(torch.from_numpy(split.images.take(rows)), device)

@@ -21,6 +21,7 @@ from bench.contract import (
     SimbenchError,
     Split,
 )
+from bench.environment import images_at_once
 from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.ranking.vectors import normalize_rows
 
@@ -53,14 +54,22 @@ def with_views(method: Method, *, mirror_test: bool) -> Method:
 
 
 def embed_images(
-    method: Method, images: Images, *, device: torch.device, batch_size: int = 256, progress: Progress | None = None
+    method: Method,
+    images: Images,
+    *,
+    device: torch.device,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
 ) -> Vectors:
     """Return the vectors of all images, float32 ``(n, d)`` on the CPU, each of unit length.
 
+    batch_size: by default what the device embeds fastest (``images_at_once``).
     Raises DataError without images, and MethodError, naming the method's class, where ``embed`` returns anything but
     floating-point ``(n, d)``, or rows that are not finite or all zero.
     """
     vectors: Vectors | None = None
+    if batch_size is None:
+        batch_size = images_at_once(images.shape.height, images.shape.width, device.type)
     for rows in batches(len(images), batch_size, progress, "embed"):
         embedded = embed_pixels(method, to_floats(images.take(rows), device))
         if vectors is None:
