@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.contract import Audit, Control, Digests, Fitted, RunResult, Thresholds
+from bench.contract import Audit, Control, DataError, Digests, Fitted, RunResult, Thresholds
 from bench.evaluation.inference.embed import embed_images
 from bench.evaluation.sanity.checks import check_evaluation, failures
 from bench.evaluation.thresholds.operating_points import MOST_IMAGES, fit_thresholds, measure_thresholds
+from bench.runs.artifacts import read_history
 from bench.runs.store import RunRecord
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ def alarms(runs: Sequence[RunRecord]) -> dict[Path, tuple[str, ...]]:
     """Return the alarms of each run's folder that has any.
 
     Runs that may agree raise none: those of one method, options, data and seed, which differ in the metrics' settings,
-    or in phases that leave the encoder as it is; and those of one method and options that trains nothing.
+    or in phases that leave the encoder as it is; those of one method, options and data that learns in closed form; and
+    those of one method and options that trains nothing.
     """
     found: dict[Path, list[str]] = defaultdict(list)
     for kind, words in _WORDS.items():
@@ -133,20 +135,30 @@ def alarms(runs: Sequence[RunRecord]) -> dict[Path, tuple[str, ...]]:
             if digest:
                 alike[digest].append(run)
         for group in alike.values():
+            origins = {run.folder: _origin(run) for run in group} if len(group) > 1 else {}
             for run in group:
-                other = next((one for one in group if _origin(one.result) != _origin(run.result)), None)
+                other = next((one for one in group if origins and origins[one.folder] != origins[run.folder]), None)
                 if other is not None:
                     found[run.folder].append(f"copied run: {words} as {_name(other.result)}")
     return {folder: tuple(lines) for folder, lines in found.items()}
 
 
-def _origin(run: RunResult) -> str:
+def _origin(run: RunRecord) -> str:
     """Return what decides a run's vectors: runs with one origin may have the same."""
-    spec = run.spec
+    spec = run.result.spec
     decides: list[Any] = [spec.method, dict(spec.options), spec.engine, spec.mirror_test, spec.device]
-    if run.trained:
-        decides += [spec.fingerprint, run.seed]
+    if run.result.trained:
+        decides += [spec.fingerprint, run.result.seed if _has_steps(run) else None]
     return json.dumps(decides, sort_keys=True, default=list)
+
+
+def _has_steps(run: RunRecord) -> bool:
+    """Whether a trained run took steps from a start that its seed decides; what has no history is taken to have."""
+    try:
+        rows = read_history(run)
+        return not rows or any(int(row["step"]) for row in rows)
+    except (DataError, KeyError, ValueError):
+        return True
 
 
 def _name(run: RunResult) -> str:

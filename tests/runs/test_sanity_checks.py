@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 import torch
-from fake_runs import fake_result
+from fake_runs import fake_result, write_beside, write_fake
 
 from bench.config import load_config
 from bench.contract import Digests, RunSpec, Workplace
+from bench.files import packed_rows
 from bench.runs.run_plan import load_collection, plan_cells, run_cells
 from bench.runs.sanity_checks import alarms, digests
 from bench.runs.store import RunRecord, all_runs, write_run
@@ -54,6 +55,19 @@ def test_runs_that_must_agree_and_runs_without_digests_raise_none() -> None:
     assert alarms([record(scores=None), record("supcon", vectors="w", scores=None)]) == {}
     old = record("hog")
     assert alarms([record(), RunRecord(old.folder, replace(old.result, digests=None))]) == {}
+
+
+def test_what_learns_in_closed_form_is_the_same_for_every_seed_of_its_data_and_raises_no_alarm(tmp_path: Path) -> None:
+    def run(seed: int, step: int, fingerprint: str = "f") -> RunRecord:
+        spec = RunSpec(dataset="digits", protocol="loo", method="lda", fingerprint=fingerprint)
+        folder = write_fake(tmp_path / f"{step}", fake_result(spec, seed=seed, digests=Digests("v", "s"), trained=True))
+        write_beside(folder, "history.csv", packed_rows([{"phase": "0-features", "step": step, "seconds": 1.0}]))
+        (found,) = (one for one in all_runs(tmp_path / f"{step}") if one.folder == folder)
+        return found
+
+    assert alarms([run(0, 0), run(1, 0)]) == {}
+    assert len(alarms([run(0, 0), run(1, 0, fingerprint="g")])) == 2
+    assert len(alarms([run(0, 9), run(1, 9)])) == 2
 
 
 def test_digests_are_of_every_bit_and_perfect_scores_have_none() -> None:

@@ -104,10 +104,10 @@ def row_labels(runs: pd.DataFrame) -> dict[tuple[str, str], str]:
     """Return each row's name, by method and key: the method, and what sets it apart from the method's other rows.
 
     What all trained methods have by default needs no word, nor the size of the input, which has a column, where the
-    names are different without.
+    names are different without. What the fewest rows have comes first: a narrow table cuts names off.
     """
     apart = varied_choices(runs)
-    for brief in (_without_defaults(apart, runs), apart):
+    for brief in map(_rarest_first, (_without_defaults(apart, runs), apart)):
         for left_out in ({"input", "size"}, {"input"}, set[str]()):
             named = {row: _named(row[0], choices, left_out) for row, choices in brief.items()}
             if len(set(named.values())) == len(named):
@@ -118,6 +118,14 @@ def row_labels(runs: pd.DataFrame) -> dict[tuple[str, str], str]:
 def _named(method: str, choices: Mapping[str, str], left_out: Collection[str]) -> str:
     words = ", ".join(f"{name}={value}" for name, value in choices.items() if name not in left_out)
     return f"{method} ({words})" if words else method
+
+
+def _rarest_first(apart: Mapping[tuple[str, str], dict[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
+    rows = Counter((method, *choice) for (method, _), choices in apart.items() for choice in choices.items())
+    return {
+        (method, key): dict(sorted(choices.items(), key=lambda choice: rows[method, *choice]))
+        for (method, key), choices in apart.items()
+    }
 
 
 def _without_defaults(

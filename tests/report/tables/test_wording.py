@@ -41,6 +41,11 @@ def test_a_row_is_named_by_what_it_has_unlike_all_trained_methods_and_its_input_
     plain = row("a", (), 64)
     frozen = row("b", ("encoder timm/x", "freeze_fraction 1"), 224, encoder="timm/x", freeze_fraction=1)
     larger = row("c", ("size 96",), 96, size=96)
+    wide = {**frozen, "key": "d", "deviations": (*frozen["deviations"], "hidden 9")}  # type: ignore[misc]
+    wide["options"] = json.dumps({**json.loads(str(frozen["options"])), "hidden": 9})
+    assert row_labels(pd.DataFrame([plain, frozen, wide]))["softmax", "d"] == (
+        "softmax (hidden=9, encoder=timm/x, freeze_fraction=1)"
+    )
     names = row_labels(pd.DataFrame([plain, frozen]))
     assert names == {
         ("softmax", "a"): "softmax",
