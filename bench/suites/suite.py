@@ -106,10 +106,12 @@ def combinations(suite: Suite) -> dict[str, list[dict[str, Any]]]:
     if not names:
         raise UsageError(f"[suite.{suite.name}]: without leaves no method")
     known = {name: _options_of(name) for name in names}
-    for option in dict.fromkeys(key for one in suite.variants for key in one):
-        if not any(option.replace("-", "_") in options for options in known.values()):
-            close = did_you_mean(option, sorted(set(itertools.chain(*known.values()))))
-            raise UsageError(f"[suite.{suite.name}] {_VARIANTS}: no method of the suite takes {option!r}{close}")
+    asked = {key.replace("-", "_") for one in suite.variants for key in one}
+    if asked - set(itertools.chain(*known.values())):  # a suite cut down to methods without them is no mistake
+        options = set(itertools.chain(*(_options_of(name) for name in chosen_methods(["*"]))))
+        for option in sorted(asked - options):
+            close = did_you_mean(option, sorted(options))
+            raise UsageError(f"[suite.{suite.name}] {_VARIANTS}: no method takes {option!r}{close}")
     axes: dict[str, dict[str, tuple[Any, ...]]] = {name: {} for name in names}
     for key, values in suite.grid.items():
         owner, _, word = key.rpartition(".")

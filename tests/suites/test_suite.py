@@ -83,6 +83,8 @@ def test_variants_are_options_tried_together_by_the_methods_that_have_them_all(t
     assert crossed["pca"] == [{**one, "whiten": white} for one in found["pca"] for white in (True, False)]
     labels = [cell.label for cell in expanded(tmp_path, text).cells]
     assert labels[:2] == ["triplet", "triplet encoder=simplecnn freeze_fraction=1"]
+    untrained = combinations(find_suite(config(tmp_path, text.replace("'triplet', 'pca', ", "")), "a"))
+    assert untrained == {"pixels": [{}]}
     alone = combinations(find_suite(config(tmp_path, text.replace("{}, ", "")), "a"))
     assert alone["pixels"] == [{}]  # as it is, since it can be nothing else
 
