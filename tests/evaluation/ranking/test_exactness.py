@@ -107,7 +107,7 @@ def agree(found: dict[str, NDArray[np.float64]], wanted: list[dict[str, float] |
         assert np.allclose(values, expected, rtol=0, atol=1e-9, equal_nan=True), (name, values, expected)
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=1_000, deadline=None, derandomize=True)
 @given(problem=problems(), data=st.data())
 def test_ranks_equal_float64_for_every_block_size_and_one_or_two_threads(problem: Problem, data: st.DataObject) -> None:
     assume(separated(problem))
