@@ -135,9 +135,11 @@ def alarms(runs: Sequence[RunRecord]) -> dict[Path, tuple[str, ...]]:
             if digest:
                 alike[digest].append(run)
         for group in alike.values():
-            origins = {run.folder: _origin(run) for run in group} if len(group) > 1 else {}
+            if len(group) == 1:
+                continue
+            origins = {run.folder: _origin(run) for run in group}
             for run in group:
-                other = next((one for one in group if origins and origins[one.folder] != origins[run.folder]), None)
+                other = next((one for one in group if origins[one.folder] != origins[run.folder]), None)
                 if other is not None:
                     found[run.folder].append(f"copied run: {words} as {_name(other.result)}")
     return {folder: tuple(lines) for folder, lines in found.items()}

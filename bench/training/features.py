@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from bench.contract import RunContext, Split
+from bench.environment import images_at_once
 from bench.training.augment import UNCHANGED, Augmentation
 from bench.training.batches import Features, to_unit_float
 from bench.training.precision import Precision, mixed_precision
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FEATURES = "0-features"  # of the history: what they cost belongs to the training
 
-AT_ONCE = 16  # images: batches of 128 photographs leave a CPU's cache and take 1.8 times as long an image
+AT_ONCE = images_at_once(224, 224, "cpu")  # whatever the size: a backbone enlarges what is smaller
 _SAVED = 128 * AT_ONCE  # images between checkpoints: about a minute on a CPU
 _VALIDATED = 256  # validation images at once
 _LARGEST = 2**30  # bytes of 32-bit numbers, from where on 16 bits of each are kept
@@ -80,7 +80,7 @@ class Extraction:
     precision: Precision = "auto"
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    _compared: bool = False
+    _quick: nn.Module | None = None
 
     def frozen(self, head: nn.Module, train: Split, validation: Split, views: Sequence[View]) -> FrozenFeatures:
         """Return the features of all that is learnt from, with the head to train; what they took is in the history."""
@@ -127,10 +127,6 @@ class Extraction:
         self.cpu_seconds += facts["cpu_seconds"]
         return tensors["features"]
 
-    @cached_property
-    def _quick(self) -> nn.Module:
-        return folded(self.backbone.eval())
-
     @torch.no_grad()
     def _compute(self, split: Split, rows: Labels, view: View) -> Tensor:
         chunks = np.split(rows, range(AT_ONCE, len(rows), AT_ONCE))
@@ -138,18 +134,19 @@ class Extraction:
         for chunk in self.run.progress(chunks, total=len(chunks), what="features"):
             pixels = to_unit_float(view.of(split, chunk), self.run.device)
             with mixed_precision(self.run.device, self.precision):
-                found.append(self._features(pixels).cpu())
+                if self._quick is None:
+                    self._quick = quicker(self.backbone.eval(), pixels)
+                found.append(self._quick(pixels).cpu())
         return torch.cat(found)
 
-    def _features(self, pixels: Tensor) -> Tensor:
-        """Return a batch's features by the folded copy; by the backbone itself where the first batch's differ."""
-        quick: Tensor = self._quick(pixels)
-        if not self._compared and self._quick is not self.backbone:
-            slow: Tensor = self.backbone(pixels)
-            if not torch.allclose(quick.float(), slow.float(), rtol=1e-2, atol=1e-3 * float(slow.abs().max())):
-                self._quick, quick = self.backbone, slow
-        self._compared = True
-        return quick
+
+def quicker(network: nn.Module, pixels: Tensor) -> nn.Module:
+    """Return a network's folded copy where both give the same features of some pixels, else the network itself."""
+    copy = folded(network)
+    if copy is network:
+        return network
+    quick, slow = copy(pixels).float(), network(pixels).float()
+    return copy if torch.allclose(quick, slow, rtol=1e-2, atol=1e-3 * float(slow.abs().max())) else network
 
 
 def folded(network: nn.Module) -> nn.Module:

@@ -12,7 +12,7 @@ from bench.contract import DRAW, DataError, Draw
 from bench.evaluation.metrics.chance import chance_level, perfect_level
 from bench.evaluation.metrics.metric import Metric
 from bench.report.tables.groups import Row, Table
-from bench.report.tables.wording import plain
+from bench.report.tables.wording import phrases
 from bench.runs.artifacts import PER_QUERY, read_arrays
 from bench.runs.store import RunRecord
 
@@ -151,6 +151,6 @@ def _preference(row: Row) -> tuple[int, int, str]:
 
 def _deviations(row: Row) -> str:
     run = row.first.result
-    found = [f"{name} {plain(value)}" for name, value in run.deviations.items() if name != "epochs"]
+    found = phrases({name: value for name, value in run.deviations.items() if name != "epochs"})
     phases = run.spec.budget.phases
     return ", ".join([*found, *([f"phases {list(phases)}"] if phases else [])])

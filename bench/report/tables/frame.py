@@ -16,7 +16,7 @@ from bench.naming import readable
 from bench.report.tables.draws import rank_over_draws, undrawn_specs
 from bench.report.tables.pooled_latency import pooled_latencies, timed_on_busy_machine
 from bench.report.tables.rank_groups import columns_of, rank_groups
-from bench.report.tables.wording import many, plain, row_labels
+from bench.report.tables.wording import many, phrases, row_labels
 from bench.runs.sanity_checks import alarms
 from bench.runs.store import RunRecord
 
@@ -100,8 +100,8 @@ def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
         scored = {"ties": spec.ties, "ks": str(list(spec.ks)), "mirror_test": spec.mirror_test, **spec.marks}
         texts = {"options": json.dumps({**spec.options, **scored}), "budget": json.dumps(to_jsonable(spec.budget))}
         made_on = {"device": spec.device, "engine": spec.engine, "input": input_of(run.result)}
-        unlike = tuple(f"{name} {plain(value)}" for name, value in run.result.deviations.items())
-        rows.append({"method": spec.method, "key": key, **texts, **made_on, "deviations": unlike})
+        unlike = {"deviations": phrases(run.result.deviations)}
+        rows.append({"method": spec.method, "key": key, **texts, **made_on, **unlike})
     return {key: label for (_, key), label in row_labels(pd.DataFrame(rows)).items()}
 
 
@@ -170,7 +170,7 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
         "queries": run.queries and run.queries[1],
         "queries_scored": run.queries and run.queries[0],
         "flags": (*run.flags, *alarmed),
-        "deviations": tuple(f"{name} {plain(value)}" for name, value in run.deviations.items()),
+        "deviations": phrases(run.deviations),
         "reason": run.reason,
         "key": run.key,
         "options": json.dumps(spec.options, sort_keys=True),

@@ -135,13 +135,18 @@ def _without_defaults(
     if "deviations" not in runs:
         return dict(apart)
     rows = zip(runs["method"], runs["key"], runs["deviations"], strict=True)
-    own = {(str(method), str(key)): {text.partition(" ")[0] for text in texts} for method, key, texts in rows}
+    told = {(str(method), str(key)): texts for method, key, texts in rows}
+    own = {row: {name for name in choices if f"{name} {choices[name]}" in told[row]} for row, choices in apart.items()}
     found = {}
     for (method, key), choices in apart.items():
-        unlike = set[str]().union(*(names for (other, _), names in own.items() if other == method))
-        names = [name for name in choices if name in own[method, key] or name not in unlike]
-        found[method, key] = {name: choices[name] for name in names}
+        unlike = set[str]().union(*(names for (other, _), names in own.items() if other == method)) - own[method, key]
+        found[method, key] = {name: value for name, value in choices.items() if name not in unlike}
     return found
+
+
+def phrases(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return values by name as texts, each a name and its value."""
+    return tuple(f"{name} {plain(value)}" for name, value in values.items())
 
 
 def choices_of(run: pd.Series) -> dict[str, str]:
