@@ -70,7 +70,7 @@ screenshots: dev ## docs/img/report-*.webp from results/standard/report.html; ne
 	$(BIN)/python docs/screenshots.py
 
 speed: dev ## measure speed side by side with bare loops; writes results/speed.md
-	$(BIN)/python tests/speed/measure.py
+	PYTHONSAFEPATH= $(BIN)/python tests/speed/measure.py  # the scripts import each other
 
 clean: ## remove the virtual environment and caches (never runs/ or results/)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build site *.egg-info
