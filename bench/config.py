@@ -147,6 +147,14 @@ def load_config(path: Path | None, *, overrides: Sequence[str] = (), flags: Mapp
     return Config(settings, methods, datasets, known)
 
 
+def duration(seconds: float) -> str:
+    """Return seconds as ``42 s``, ``12 min`` or ``3 h 05 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def seconds(duration: str) -> float:
     """Return a duration such as ``90``, ``90s``, ``5m`` or ``1.5h`` in seconds. Raises ValueError otherwise."""
     match = _DURATION.fullmatch(duration.strip())

@@ -34,6 +34,7 @@ MAY_IMPORT["search"] = FINISHED_RUNS | {"executors"}
 MAY_IMPORT["serve"] = FINISHED_RUNS | {"search"}
 MANY_RUNS = MAY_IMPORT["runs"] | {"runs", "executors"}
 MAY_IMPORT["suites"] = MAY_IMPORT["tuning"] = MAY_IMPORT["conformance"] = MANY_RUNS
+MAY_IMPORT["choose"] = MANY_RUNS | {"suites", "report"}
 MAY_IMPORT["session"] = MANY_RUNS | {"search", "report"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"session"}
 FACE = {"contract", "plugins", "registry", "training", "evaluation", "options", "session", "environment"}

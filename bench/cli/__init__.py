@@ -12,6 +12,7 @@ import click
 from bench.cli.bench import bench
 from bench.cli.cache import cache
 from bench.cli.check import check
+from bench.cli.choose import choose
 from bench.cli.compare import compare
 from bench.cli.decode import decode
 from bench.cli.embed import embed
@@ -59,6 +60,7 @@ def cli() -> None:
     simbench run -m arcface -m pixels -m random     on scikit-learn's digits, needs no file
     simbench run -m arcface -d fashionmnist         the main job
     simbench run -m arcface -d path/to/pictures     your own: one folder a class
+    simbench choose path/to/pictures                which method for them, within half an hour
     simbench list                                   methods and data sets
     simbench tune -m arcface --epochs 2             better options, chosen on validation
     simbench leaderboard                            tables from all runs so far
@@ -69,7 +71,7 @@ def cli() -> None:
 
 
 for command in (
-    run, bench, listing, fetch, leaderboard, check, tune, rerank, cache, search, embed, serve, decode, evaluate,
+    run, choose, bench, listing, fetch, leaderboard, check, tune, rerank, cache, search, embed, serve, decode, evaluate,
     compare, index, robustness, report,
 ):  # fmt: skip
     cli.add_command(command)

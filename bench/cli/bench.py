@@ -26,7 +26,8 @@ from bench.cli.options import (
 )
 from bench.cli.robustness import sweep_all
 from bench.cli.run import check_depth, go_on_apart, machine
-from bench.cli.terminal import StatusLine, Terminal, duration, leaderboard_text
+from bench.cli.terminal import StatusLine, Terminal, leaderboard_text
+from bench.config import duration
 from bench.contract import UsageError
 
 if TYPE_CHECKING:

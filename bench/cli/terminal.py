@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from tqdm import tqdm
 
+from bench.config import duration
 from bench.environment import cache_folder
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _shortened(cell: str, kept: int) -> str:
     return f" {text if len(text) <= kept else f'{text[: kept - 1]}…':{kept}} "
 
 
-_CLEAR = "\r\x1b[K"
+CLEAR = "\r\x1b[K"
 
 
 class StatusLine:
@@ -163,16 +164,16 @@ class StatusLine:
 
     def tell(self, line: str) -> None:
         if not self._quiet:
-            click.echo(f"{_CLEAR if self._line else ''}{line}", err=True)
+            click.echo(f"{CLEAR if self._line else ''}{line}", err=True)
 
     def show(self, progress: SuiteProgress) -> None:
         if self._line:
             width = shutil.get_terminal_size().columns - 1
-            click.echo(f"{_CLEAR}{self.words(progress)[:width]}", err=True, nl=False)
+            click.echo(f"{CLEAR}{self.words(progress)[:width]}", err=True, nl=False)
 
     def close(self) -> None:
         if self._line:
-            click.echo(_CLEAR, err=True, nl=False)
+            click.echo(CLEAR, err=True, nl=False)
 
     def words(self, progress: SuiteProgress) -> str:
         """Return the line: cells done, failed, running, left, the time left, and what the first one running says."""
@@ -208,11 +209,3 @@ class StatusLine:
         same_method = [o for o in same_data if o.cell.spec.method == cell.spec.method]
         likest = same_method or same_data or timed
         return fmean(outcome.seconds for outcome in likest) if likest else None
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as ``42 s``, ``12 min`` or ``3 h 05 min``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from bench.contract import DataError, Dataset, RunSpec, UsageError, Workplace, to_jsonable
+from bench.contract import SCHEMA, DataError, Dataset, RunSpec, UsageError, Workplace, to_jsonable
 from bench.runs.artifacts import read_history
 from bench.runs.integrity import read_sealed
 from bench.runs.provenance import cpu_name
@@ -23,7 +23,7 @@ from bench.suites.expansion import SuiteCell
 TRIALS = "calibration"  # in the cache, where nobody takes a trial for a result
 TRIAL_IMAGES = 512  # of train and of test: seconds, even for the slowest method ...
 TRIAL_EPOCHS = 0.1  # of small data an epoch has 200 steps: 20 tell a step's time, and every phase has its share
-SMALL = 96  # pixels; of larger images, which take seconds a step, a quarter of both is enough
+SMALL = 96  # pixels; where a network sees larger images, which take seconds a step, a quarter of both is enough
 _SHARE = 0.9  # of a budget that is planned for: predictions are that uncertain
 _TIMED, _COUNTED = {"fit_seconds", "embed_seconds"}, {"train", "query", "gallery"}  # what is scaled
 _PAIR_SECONDS = 2e-8  # to rank one more pair: 2 s for 10,000 x 10,000 on one core of an AMD EPYC
@@ -93,7 +93,7 @@ def finished_costs(cells: Sequence[SuiteCell], place: Workplace) -> list[Predict
 
 def trial_place(place: Workplace) -> Workplace:
     """Return where trials run: apart for each processor and number of threads, whose times are no others'."""
-    made_on = sha256(f"{cpu_name()} {place.device.type} {place.threads}".encode()).hexdigest()[:10]
+    made_on = sha256(f"{SCHEMA} {cpu_name()} {place.device.type} {place.threads}".encode()).hexdigest()[:10]
     return replace(place, root=(place.cache or place.root) / TRIALS / made_on)
 
 
@@ -218,7 +218,7 @@ def trial_limit(cell: SuiteCell) -> int:
 
 def _share_tried(cell: SuiteCell) -> float:
     shape = cell.dataset.query.images.shape
-    return 1.0 if max(shape.height, shape.width) <= SMALL else 0.25
+    return 1.0 if max(shape.height, shape.width, cell.side) <= SMALL else 0.25
 
 
 def _by_kind(records: Iterable[RunRecord], place: Workplace) -> dict[str, list[RunRecord]]:

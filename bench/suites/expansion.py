@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Config, Settings
-from bench.contract import Collection, DataError, Method, Progress, UsageError
+from bench.contract import Collection, DataError, Method, Progress, UsageError, native_size
 from bench.data.layouts.locate import plugin_of
 from bench.environment import user_path
 from bench.evaluation.inference.engines import require_engine
@@ -26,12 +26,14 @@ from bench.suites.suite import Suite, combinations
 class SuiteCell(Cell):
     """A cell, and the words from which another process can load its data again.
 
-    varied: the options of the suite's grid with this cell's values, which tell it apart from its method's other cells.
+    varied: the options of the suite's grid with this cell's values, which tell it apart from its method's other cells;
+    side: pixels of what its network was made for, to which it may enlarge smaller pictures; 0 for any.
     """
 
     word: str
     settings: Settings
     varied: Mapping[str, Any] = field(default_factory=dict)
+    side: int = 0
 
     def folder(self, root: Path) -> Path:
         return run_folder(root, self.spec, self.seed)
@@ -124,14 +126,19 @@ def _cells(
     cells = []
     for seed, (name, grid) in itertools.product(settings.seeds, grids.items()):
         for varied in grid:
-            made, options = _made(name, {**config.methods.get(name, {}), **varied})
+            made, options = made_with_options(name, {**config.methods.get(name, {}), **varied})
             seen = sized_for(made, data, settings)
             spec = spec_of(name, options, seen, settings, device)
-            cells.append(SuiteCell(spec, seed, seen, word, settings, varied))
+            cells.append(SuiteCell(spec, seed, seen, word, settings, varied, side_of(made)))
     return cells
 
 
-def _made(name: str, given: Mapping[str, Any]) -> tuple[Method | None, dict[str, Any]]:
+def side_of(method: Method | None) -> int:
+    """Return the pixels of the longer side of what a method's network was made for; 0 where it takes any."""
+    return max((method and native_size(method)) or (0, 0))
+
+
+def made_with_options(name: str, given: Mapping[str, Any]) -> tuple[Method | None, dict[str, Any]]:
     """Return a method and all its options with their values; None and the given ones where it refuses them."""
     try:
         made = made_method(name, given)

@@ -80,7 +80,7 @@ def plan_suite(name: str, config: Config, place: Workplace, asked: Asked, report
     cache = place.cache or Path(".")
     found = expand(suite, config, place.device.type, progress=place.progress, cache=cache)
     cells, note = found.cells, ""
-    trials = _Trials(config, place, limits, reporter)
+    trials = Trials(config, place, limits, reporter)
     if asked.budget is not None:
         cells, note = _fitted(cells, place, asked, trials)
     known = predict(cells, place, trials.cut, trials.run) if asked.predicted else finished_costs(cells, place)
@@ -98,7 +98,7 @@ def _limits(suite: Suite, asked: Asked) -> Limits:
 
 
 def _fitted(
-    cells: tuple[SuiteCell, ...], place: Workplace, asked: Asked, trials: _Trials
+    cells: tuple[SuiteCell, ...], place: Workplace, asked: Asked, trials: Trials
 ) -> tuple[tuple[SuiteCell, ...], str]:
     """Return the cells with as many epochs as the budget allows, and a line that says so."""
     epochs, budget = cells[0].spec.budget.epochs, asked.budget or ""
@@ -153,7 +153,7 @@ def _is_done(cell: SuiteCell, root: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class _Trials:
+class Trials:
     """Makes the trials of a calibration: the cells on a small part of their data."""
 
     config: Config

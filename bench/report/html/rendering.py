@@ -94,6 +94,22 @@ def render(
     newest: the day of the newest run; diagram: of the methods' mean ranks, None where tables cannot be compared;
     with_files: whether its figures also lie beside it, in ``figures/``.
     """
+    whole = rendered(
+        "report.html.j2",
+        scripts=("report.js",),
+        views=views,
+        made_from=made_from,
+        newest=newest,
+        overall=overall,
+        diagram=diagram,
+        with_files=with_files,
+        caution=caution(overall),
+    )
+    return fold(whole)
+
+
+def rendered(template: str, scripts: Sequence[str] = (), **values: Any) -> str:
+    """Return a page of the report's look. scripts: of its own, beside what all pages have."""
     environment = Environment(
         loader=PackageLoader("bench.report.html"),
         autoescape=True,
@@ -105,20 +121,12 @@ def render(
     environment.filters["json"] = _json
     environment.filters["without_folders"] = without_folders
     own, shared = files("bench.report.html") / "templates", files("bench.look")
-    template = environment.get_template("report.html.j2")
-    whole = template.render(
-        views=views,
-        made_from=made_from,
-        newest=newest,
-        overall=overall,
-        diagram=diagram,
-        with_files=with_files,
-        caution=caution(overall),
+    return environment.get_template(template).render(
         sheet_columns=COLUMNS,
         css=_ours(shared / "theme.css", own / "report.css"),
-        js=_ours(shared / "theme.js", own / "report.js"),
+        js=_ours(shared / "theme.js", *(own / name for name in scripts)),
+        **values,
     )
-    return fold(whole)
 
 
 def _ours(*parts: Traversable) -> Markup:

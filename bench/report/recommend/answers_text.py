@@ -57,7 +57,7 @@ def _brief(answer: Answer) -> str:
     if answer.winner is None:
         return "none"
     ties = f" (or {len(answer.tied)} more)" if answer.tied else ""
-    return f"`{answer.winner.name}` {_number(answer.winner)}{ties}"
+    return f"`{answer.winner.name}` {number_in_words(answer.winner)}{ties}"
 
 
 def _brief_training(training: Training | None) -> str:
@@ -96,13 +96,13 @@ def _sentence(answer: Answer, best: Answer, below: Collection[str]) -> str:
     if answer is not best and winner is best.winner:
         return f"**{heading}**: `{winner.name}` again{f' ({detail})' if detail else ''}."
     told = notes(winner.frame, below)
-    said = [f"`{winner.name}`, {winner.metric.name} {_value(winner)}", detail, f"notes: {told}" if told else ""]
+    said = [f"`{winner.name}`, {winner.metric.name} {value_in_words(winner)}", detail, f"notes: {told}" if told else ""]
     parts = [f"**{heading}**: {'; '.join(filter(None, said))}."]
     if answer.to_best is not None and best.winner is not None:
         parts.append(f"`{best.winner.name}`, the best of all, is {_apart(answer.to_best)}.")
     if not answer.rivals:
         parts.append("It is the only row that fulfils it." if answer is not best else "It is the only row.")
-    near = [f"`{rival.row.name}` by {_amount(rival)}" for rival in answer.beaten[:_SHOWN]]
+    near = [f"`{rival.row.name}` by {amount_in_words(rival)}" for rival in answer.beaten[:_SHOWN]]
     more = len(answer.beaten) - len(near)
     if near:
         parts.append(
@@ -119,7 +119,7 @@ def _training(training: Training | None) -> str:
     if training is None:
         return f"{heading} This table has no trained row, or none that trains nothing."
     trained, rival = training.trained, training.rival
-    frozen = f"`{rival.row.name}`, {rival.row.metric.name} {_value(rival.row)}"
+    frozen = f"`{rival.row.name}`, {rival.row.metric.name} {value_in_words(rival.row)}"
     if rival.row.baseline is not Baseline.FROZEN:
         frozen += " (no frozen features here: the best row that trains nothing)"
     seconds = trained.mean("fit_seconds")
@@ -129,7 +129,7 @@ def _training(training: Training | None) -> str:
         told = f"{first} is {_lead(rival)} {second}, untested, for values are missing"
         return f"{heading} {told}{cost}."
     answer = {"better": "Yes", "worse": "No", "cannot be told": "Cannot be told"}[training.verdict]
-    told = f"{heading} {answer}: {first} is {_lead(rival)} {second}, by {_amount(rival)}{cost}."
+    told = f"{heading} {answer}: {first} is {_lead(rival)} {second}, by {amount_in_words(rival)}{cost}."
     if training.otherwise:
         others = [_elsewhere(metric, one) for metric, one in training.otherwise]
         told += f" **But {trained.metric.name} and what a user sees disagree**: {'; '.join(others)}."
@@ -145,7 +145,7 @@ def _elsewhere(metric: Metric, rival: Rival) -> str:
     """Return the same comparison by another metric."""
     said = verdict_of(rival)
     words = "no difference can be told" if said == "cannot be told" else f"training is {said}"
-    return f"in {metric.name} {words}, {_amount(rival)}"
+    return f"in {metric.name} {words}, {amount_in_words(rival)}"
 
 
 def _untold(one: TableAnswers) -> list[str]:
@@ -156,7 +156,7 @@ def _untold(one: TableAnswers) -> list[str]:
         told |= {(answer.winner, rival.row) for rival in new}
         if new and answer.winner is not None:
             pairs = "; ".join(
-                f"`{rival.row.name}` ({'behind' if rival.behind >= 0 else 'ahead'} by {_amount(rival)}), "
+                f"`{rival.row.name}` ({'behind' if rival.behind >= 0 else 'ahead'} by {amount_in_words(rival)}), "
                 f"{rival.found.detectable:.3f} would be seen"
                 for rival in new
                 if rival.found is not None
@@ -210,24 +210,25 @@ def _new_classes(found: Sequence[TableAnswers]) -> list[str]:
     return [f"- {one.table.title}: {_sentence(one.answers[0], one.answers[0], one.table.every_row)}" for one in tables]
 
 
-def _value(row: Row) -> str:
+def value_in_words(row: Row) -> str:
     """Return a row's score with its interval and how many seeds it is a mean of."""
     ends, digits = row.interval(row.metric.name), row.metric.digits
     words = [f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"] if ends else []
     words.append(counted(row.frame) if draws_of(row.frame) > 1 else many(len(row.records), "seed"))
-    return f"{_number(row)} ({', '.join(words)})"
+    return f"{number_in_words(row)} ({', '.join(words)})"
 
 
-def _number(row: Row) -> str:
+def number_in_words(row: Row) -> str:
+    """Return a row's score."""
     return f"{row.score:.{row.metric.digits}f}"
 
 
 def _apart(rival: Rival) -> str:
     """Return how far the winner is ahead of a rival, as one says it."""
-    return f"{'better' if rival.separable else 'ahead'} by {_amount(rival)}"
+    return f"{'better' if rival.separable else 'ahead'} by {amount_in_words(rival)}"
 
 
-def _amount(rival: Rival) -> str:
+def amount_in_words(rival: Rival) -> str:
     """Return how far two rows are apart, never below 0, with the interval of that and its p."""
     if rival.found is None:
         return f"{abs(rival.behind):.3f} (untested)"

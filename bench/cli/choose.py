@@ -1,0 +1,210 @@
+"""``simbench choose``: which method for these pictures, within a time, with evidence."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.options import Given, configuration, data_places, folders, hardware, option
+from bench.cli.run import machine
+from bench.cli.terminal import CLEAR, Terminal, fitted, terminal_width
+from bench.config import duration, seconds
+from bench.contract import UsageError
+from bench.environment import cache_folder
+
+if TYPE_CHECKING:
+    from bench.choose.climb import Climb
+    from bench.choose.verdict import Verdict
+    from bench.choose.workshop import Cells
+    from bench.config import Config
+    from bench.suites.runner import Reporter, SuiteProgress
+
+_HEADING = 17  # characters before a sentence
+_MS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)?", re.ASCII)
+
+
+def _milliseconds(_: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Turn ``20ms``, ``0.5s`` and ``20`` into milliseconds: a click callback."""
+    if text is None:
+        return None
+    found = _MS.fullmatch(text.strip())
+    if found is None or float(found[1]) == 0:
+        raise click.BadParameter(f"expected a time such as 20ms, got {text!r}", param=parameter)
+    return float(found[1]) * (1000 if found[2] == "s" else 1)
+
+
+@click.command()
+@click.argument("pictures", metavar="FOLDER|MANIFEST|NAME")
+@option("--budget", default="30m", metavar="30m", help="Time for all of it: 10m, 2h.")
+@option("--max-latency", callback=_milliseconds, metavar="20ms", help="To embed an image and search, at most.")
+@option("--max-bytes", type=click.IntRange(min=8), metavar="512", help="Of a vector, at most.")
+@option("--new-classes", is_flag=True, help="Test on classes that nothing was learnt from (protocol unseen).")
+@option("--protocol", metavar="NAME", help="One of `simbench list protocols`.  [default: the one that fits]")
+@option("--no-labels", is_flag=True, help="Try only what learns from no labels; they still say what is right.")
+@option("--limit", type=int, help="Use at most so many images of train and of test.")
+@hardware
+@data_places
+@folders
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only the answer.")
+@configuration
+def choose(
+    pictures: str,
+    *,
+    budget: str,
+    max_latency: float | None,
+    max_bytes: int | None,
+    new_classes: bool,
+    protocol: str | None,
+    no_labels: bool,
+    as_json: bool,
+    quiet: bool,
+    given: Given,
+    **flags: Any,
+) -> None:
+    """Try the sensible methods on your pictures within a time, and say which to use, how sure that is, what it costs.
+
+    Tried are the pixels, frozen features, heads on them, a network with its last stages trained, and networks from
+    scratch, in this order; what would not fit into the time left is left out. One rule ends what is hopeless: what one
+    run shows to be behind the best gets no more time. What is in question is trained with two more seeds. Ctrl-C leaves
+    what was found; a second start goes on, with a budget of its own. Writes one page and choice.json.
+
+    \b
+    simbench choose ~/pictures                                one subfolder a class
+    simbench choose ~/pictures --budget 2h --new-classes      for classes that come later
+    simbench choose list.csv --max-latency 20ms --max-bytes 512
+    simbench choose grocery --data-root ~/datasets --budget 10m
+    """
+    if sys.platform == "win32":
+        raise UsageError("simbench choose needs Linux or macOS; use simbench run")
+    if new_classes and protocol is not None:
+        raise UsageError("give --new-classes or --protocol, not both")
+    try:
+        whole = seconds(budget)
+    except ValueError as error:
+        raise UsageError(f"--budget: {error}") from error
+    checked = given.load({**flags, "protocol": "unseen" if new_classes else protocol})
+    terminal = Terminal(quiet=quiet or as_json)
+    climb, cells, limits = _prepared(
+        pictures, checked, terminal, whole, max_latency=max_latency, max_bytes=max_bytes, labels=not no_labels
+    )
+    try:
+        _climb(climb, cells, max_bytes, labels=not no_labels)
+    except KeyboardInterrupt:
+        if climb.results:
+            _tell(climb, cells, limits, checked, as_json=as_json)
+        raise
+    _tell(climb, cells, limits, checked, as_json=as_json)
+
+
+def _prepared(
+    word: str,
+    config: Config,
+    terminal: Terminal,
+    whole: float,
+    *,
+    max_latency: float | None,
+    max_bytes: int | None,
+    labels: bool,
+) -> tuple[Climb, Cells, str]:
+    """Load the pictures, say what they are, and return what is to be tried on them, and the limits in words."""
+    import torch
+
+    from bench.choose.climb import Climb
+    from bench.choose.verdict import Facts, within
+    from bench.choose.verdict_text import data_in_words
+    from bench.choose.workshop import Cells
+    from bench.files import ensure_writable
+    from bench.runs.run_plan import chosen_data, load_collection
+
+    began = time.monotonic()
+    settings, cache = config.settings, cache_folder()
+    device, threads = machine(settings)
+    ensure_writable(Path(settings.runs))
+    ensure_writable(settings.report)
+    torch.set_num_threads(1)  # runs are forked from this process
+    data = chosen_data(load_collection(word, config, terminal.progress, cache), settings, cache)
+    terminal.log(data_in_words(Facts.of(data)))
+    question, limits = within(max_latency, max_bytes)
+    place = terminal.workplace(settings.runs, device, threads)
+    board = _Board(terminal.quiet, lambda: climb.left)
+    cells = Cells(word, data, config, place, question, board.watch)
+    climb = Climb(whole - (time.monotonic() - began), cells, board.tell)
+    return climb, cells, limits
+
+
+def _climb(climb: Climb, cells: Cells, most_bytes: int | None, *, labels: bool) -> None:
+    from bench.choose.rungs import rungs
+
+    shape = cells.data.shape
+    learnable = labels and len(cells.data.train) > 0
+    climb.all(rungs(side=max(shape.height, shape.width), labels=learnable, most_bytes=most_bytes))
+
+
+def _tell(climb: Climb, cells: Cells, limits: str, config: Config, *, as_json: bool) -> None:
+    """Write the page, and print the answer."""
+    from bench.choose.page import write_choice
+    from bench.choose.verdict import verdict_of
+    from bench.naming import slug
+
+    verdict = verdict_of(climb, cells.data, cells.question, limits)
+    folder = config.settings.report / "choose" / slug(f"{verdict.facts.name}-{verdict.facts.protocol}")
+    page = write_choice(verdict, cells.data, cells.word, folder)
+    if as_json:
+        click.echo((folder / "choice.json").read_text(encoding="utf-8"))
+    else:
+        click.echo(_text(verdict, cells.word))
+        click.echo(f"{'Page':{_HEADING}}{page}")
+
+
+def _text(verdict: Verdict, word: str) -> str:
+    from bench.choose.verdict_text import HEADS, commands, left_out, sentences, spent_in_words, tried
+    from bench.report.tables.wording import markdown_table
+
+    out = [("Left out", f"{line}.") for line in left_out(verdict)]
+    told = [_indented(heading, text) for heading, text in [*sentences(verdict), *out]]
+    table = fitted(markdown_table(HEADS, tried(verdict), "rlr"), terminal_width())
+    typed = [f"{heading:{_HEADING}}{line}" for heading, line in commands(verdict, word)]
+    return "\n".join([*told, "", table, "", spent_in_words(verdict), "", *typed])
+
+
+def _indented(heading: str, text: str) -> str:
+    lines = textwrap.wrap(text, max(40, terminal_width() - _HEADING), break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"{heading if at == 0 else '':{_HEADING}}{line}" for at, line in enumerate(lines))
+
+
+class _Board:
+    """Says what is under way, how long it has taken of what is expected, and how much of the budget is left."""
+
+    def __init__(self, quiet: bool, left: Callable[[], float]) -> None:
+        self._quiet, self._left = quiet, left
+        self._line = not quiet and sys.stderr.isatty()
+
+    def tell(self, line: str) -> None:
+        if not self._quiet:
+            click.echo(f"{CLEAR if self._line else ''}{line}", err=True)
+
+    def watch(self, what: str, expected: float) -> Reporter:
+        """Return who is told of one run. expected: its seconds, 0 where nobody knows."""
+        from bench.suites.runner import Reporter
+
+        of = f" of about {duration(expected)}" if expected else ""
+        if not self._line and of:
+            self.tell(f"{what}: about {duration(expected)}; {duration(max(0.0, self._left()))} left of the budget")
+
+        def show(progress: SuiteProgress) -> None:
+            if self._line:
+                spent, said = next(((spent, said) for _, spent, said in progress.running), (0.0, ""))
+                left = duration(max(0.0, self._left()))
+                words = f"{what}: {duration(spent)}{of}, {left} left of the budget | {said}"
+                click.echo(f"{CLEAR}{words[: shutil.get_terminal_size().columns - 1]}", err=True, nl=False)
+
+        return Reporter(show, self.tell)
