@@ -16,7 +16,7 @@ from bench.report.tables.groups import Table, tables_of
 from bench.runs.run_plan import sized_for, spec_of
 from bench.runs.store import RunRecord, read_run
 from bench.suites.cell import CellProgram
-from bench.suites.cost_model import Prediction, predict
+from bench.suites.cost_model import Prediction, predict, trial_limit
 from bench.suites.expansion import SuiteCell, made_with_options, side_of
 from bench.suites.planning import Trials
 from bench.suites.runner import Reporter, Runner
@@ -47,9 +47,12 @@ class Cells:
         return SuiteCell(spec, seed, seen, self.word, settings, rung.options, side_of(made))
 
     def predict(self, rung: Rung, seed: int, seconds: float) -> Prediction:
-        """Return what a run will take, from runs of its kind or else from a short trial; nothing where it is done."""
+        """Return what a run will take, from runs of its kind or else from a short trial.
+
+        Nothing where it is done, or so small that it is its own trial.
+        """
         cell = self.cell(rung, seed)
-        if self._done(cell) is not None:
+        if self._done(cell) is not None or (not rung.learns and self._is_small(cell)):
             return Prediction(source="runs")
         watch = self.watch(f"{rung.words}: a short trial", 0.0)
         trials = Trials(self.config, self.place, Limits(seconds, self.memory), watch)
@@ -70,6 +73,11 @@ class Cells:
         if found is None or found.winner is None:
             return []
         return [row.first for row in (found.winner, *(rival.row for rival in found.tied))]
+
+    def _is_small(self, cell: SuiteCell) -> bool:
+        """Whether a run is no longer than its trial would be."""
+        most = trial_limit(cell)
+        return len(self.data.train) <= most and len(self.data.query) + len(self.data.gallery) <= 2 * most
 
     def _done(self, cell: SuiteCell) -> RunRecord | None:
         try:

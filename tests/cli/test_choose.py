@@ -1,0 +1,57 @@
+"""``simbench choose`` as a user calls it: its words, its answer, and what a second start does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from programs import run_simbench
+
+from bench.runs.store import all_runs
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["digits", "--budget", "soon"], "--budget: expected a duration"),
+        (["digits", "--max-latency", "fast"], "expected a time such as 20ms, got 'fast'"),
+        (["digits", "--max-latency", "0ms"], "expected a time such as 20ms, got '0ms'"),
+        (["digits", "--max-bytes", "4"], "x>=8"),
+        (["digits", "--new-classes", "--protocol", "loo"], "give --new-classes or --protocol, not both"),
+        (["digist"], "did you mean 'digits'?"),
+        (["./nowhere"], "nowhere"),
+    ],
+)
+def test_a_mistake_in_the_words_is_told_in_one_line(
+    simbench: Callable[..., Any], tmp_path: Path, words: list[str], complaint: str
+) -> None:
+    outcome = simbench("choose", *words)
+    assert outcome.code in (1, 2), outcome.err
+    assert [line for line in outcome.err.splitlines() if complaint in line], outcome.err
+    assert "Traceback" not in outcome.err
+    assert not all_runs(tmp_path / "runs")
+
+
+def test_an_answer_with_its_page_and_a_second_start_that_runs_nothing_again(tmp_path: Path) -> None:
+    words = ("choose", "digits", "--no-labels", "--limit", "60", "--budget", "10m", "--threads", "1")
+    first = run_simbench(words, tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "digits: 10 classes, 60 pictures to learn from" in first.stderr
+    said = {line[:17].strip(): line[17:] for line in first.stdout.splitlines()}
+    assert said["Again"].startswith("simbench run -m p")
+    assert said["Next"].startswith("simbench serve --run runs/digits/holdout/p")
+    page = tmp_path / said["Page"]
+    assert "Which method for digits?" in page.read_text(encoding="utf-8")
+    made = {record.folder: record.result.provenance.date for record in all_runs(tmp_path / "runs")}
+    second = run_simbench((*words, "--json", "-q"), tmp_path)
+    assert second.returncode == 0, second.stderr
+    facts = json.loads(second.stdout)
+    assert {record.folder: record.result.provenance.date for record in all_runs(tmp_path / "runs")} == made
+    assert {"pixels", "pretrained"} <= {row["name"].split()[0] for row in facts["rows"]}
+    assert facts["winner"]["runs"][0] in said["Next"]
+    assert facts["left_out"] == []
