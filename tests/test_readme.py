@@ -1,7 +1,7 @@
 """Every command of the README runs, and the README stays short.
 
 A block of commands runs in its order in an empty folder with a home of its own. What would take long or needs the
-network runs with a stand-in, all of them named in ``SHORT``: fewer images, epochs, methods or seeds; scikit-learn's
+network runs with a stand-in, all of them named in ``SHORT``: fewer images, epochs, methods or seeds, no labels; scikit-learn's
 digits for FashionMNIST; ``serve``, which runs until it is stopped, says only its help (tests/serve starts it). The
 targets of ``make`` are looked up: .ci/run makes them.
 """
@@ -35,6 +35,7 @@ SHORT = {  # a command's beginning: what is replaced in it, and what is added
     "report": ({}, "--no-images"),
     "bench": ({}, "--set suite.quick.methods=pixels --set suite.quick.datasets=digits --set suite.quick.limit=100"),
     "search": ({"RUN": "runs/pictures/holdout/arcface"}, ""),
+    "choose": ({}, "--no-labels --threads 1"),
     "serve": ({}, "--help"),
     "tune": ({"20": "1", "--epochs 2": "--epochs 0.005"}, "--limit 100 --threads 1"),
     "fetch": ({}, "" if Path("/usr/share/datasets/fashion-mnist").is_dir() else "--help"),
