@@ -1,7 +1,7 @@
 """Every command of the README runs, and the README stays short.
 
 A block of commands runs in its order in an empty folder with a home of its own. What would take long or needs the
-network runs with a stand-in, all of them named in ``SHORT``: fewer images, epochs, methods or seeds, no labels; scikit-learn's
+network runs with a stand-in, all of them named in ``SHORT``: fewer images, epochs, methods or seeds; scikit-learn's
 digits for FashionMNIST; ``serve``, which runs until it is stopped, says only its help (tests/serve starts it). The
 targets of ``make`` are looked up: .ci/run makes them.
 """
