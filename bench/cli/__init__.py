@@ -21,6 +21,7 @@ from bench.cli.fetch import fetch
 from bench.cli.index import index
 from bench.cli.leaderboard import leaderboard
 from bench.cli.listing import listing
+from bench.cli.proxies import proxies
 from bench.cli.report import report
 from bench.cli.rerank import rerank
 from bench.cli.robustness import robustness
@@ -72,7 +73,7 @@ def cli() -> None:
 
 for command in (
     run, choose, bench, listing, fetch, leaderboard, check, tune, rerank, cache, search, embed, serve, decode, evaluate,
-    compare, index, robustness, report,
+    compare, proxies, index, robustness, report,
 ):  # fmt: skip
     cli.add_command(command)
 
