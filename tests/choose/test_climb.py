@@ -103,7 +103,13 @@ def test_small_pictures_are_tried_from_scratch_before_heads() -> None:
 
 
 def test_without_labels_only_what_needs_none_is_tried() -> None:
-    assert {one.method for one in rungs(side=200, labels=False)} == {"pixels", "pretrained"}
+    assert {one.method for one in rungs(side=200, labels="none")} == {"pixels", "pretrained"}
+
+
+def test_with_few_labels_no_network_is_trained() -> None:
+    learning = [one for one in rungs(side=200, labels="few") if one.learns]
+    assert learning
+    assert all(one.options["freeze_fraction"] == 1 and "tuned_stages" not in one.options for one in learning)
 
 
 def test_a_limit_of_bytes_decides_the_dimensions_of_every_vector() -> None:

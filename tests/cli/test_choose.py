@@ -38,7 +38,7 @@ def test_a_mistake_in_the_words_is_told_in_one_line(
 
 
 def test_an_answer_with_its_page_and_a_second_start_that_runs_nothing_again(tmp_path: Path) -> None:
-    words = ("choose", "digits", "--no-labels", "--limit", "60", "--budget", "10m", "--threads", "1")
+    words = ("choose", "digits", "--labels", "none", "--limit", "60", "--budget", "10m", "--threads", "1")
     first = run_simbench(words, tmp_path)
     assert first.returncode == 0, first.stderr
     assert "digits: 10 classes, 60 pictures to learn from" in first.stderr
