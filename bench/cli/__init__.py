@@ -15,6 +15,7 @@ from bench.cli.check import check
 from bench.cli.choose import choose
 from bench.cli.compare import compare
 from bench.cli.decode import decode
+from bench.cli.distill import distill
 from bench.cli.embed import embed
 from bench.cli.evaluate import evaluate
 from bench.cli.fetch import fetch
@@ -72,8 +73,8 @@ def cli() -> None:
 
 
 for command in (
-    run, choose, bench, listing, fetch, leaderboard, check, tune, rerank, cache, search, embed, serve, decode, evaluate,
-    compare, proxies, index, robustness, report,
+    run, choose, bench, listing, fetch, leaderboard, check, tune, rerank, cache, search, embed, serve, decode, distill,
+    evaluate, compare, proxies, index, robustness, report,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -52,7 +52,7 @@ def images_of(
     Raises DataError unless every image, label and id is the one that the run was scored on.
     """
     spec = record.result.spec
-    settings = _settings_of(spec, config.settings)
+    settings = settings_of(spec, config.settings)
     name = where or spec.dataset
     collection = load_collection(name, replace(config, settings=settings), progress, cache)
     other = (
@@ -68,7 +68,7 @@ def images_of(
     return data
 
 
-def _settings_of(spec: RunSpec, settings: Settings) -> Settings:
+def settings_of(spec: RunSpec, settings: Settings) -> Settings:
     """Return settings with the run's own choice of data and no other; whether it is right, the fingerprint says."""
     chosen: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in spec.data.items()
