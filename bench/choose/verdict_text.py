@@ -161,8 +161,11 @@ def _changes(verdict: Verdict) -> list[str]:
     tied = [rival.found.detectable for rival in verdict.best.tied if rival.found is not None]
     if tied:
         told.append(f"More pictures to test on: differences below {min(tied):.3f} of {_metric(verdict)} go unseen.")
-    if any(one.rung.epochs > EPOCHS for one in verdict.left_out):
-        told.append("More time: it was not trained for longer (--budget).")
+    rung = verdict.rungs[verdict.winner.slug]
+    if rung.learns and rung.epochs < EPOCHS:
+        told.append(f"More time: it was trained for {rung.epochs:g} of {EPOCHS:g} epochs (--budget).")
+    elif any(_late(one) for one in verdict.left_out):
+        told.append("More time: not everything was tried (--budget).")
     return told
 
 

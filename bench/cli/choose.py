@@ -147,9 +147,9 @@ def _prepared(
 def _climb(climb: Climb, cells: Cells, most_bytes: int | None, labels: Labels) -> None:
     from bench.choose.rungs import rungs
 
-    shape = cells.data.shape
+    files = cells.data.query.images.files
     known: Labels = labels if len(cells.data.train) else "none"
-    climb.all(rungs(side=max(shape.height, shape.width), labels=known, most_bytes=most_bytes))
+    climb.all(rungs(small=files is None or files.own, labels=known, most_bytes=most_bytes))
 
 
 def _tell(climb: Climb, cells: Cells, limits: str, config: Config, *, as_json: bool) -> None:

@@ -96,25 +96,25 @@ def test_what_fails_is_left_out_with_its_reason_and_the_others_go_on() -> None:
 
 
 def test_small_pictures_are_tried_from_scratch_before_heads() -> None:
-    large, small = rungs(side=200), rungs(side=28)
+    large, small = rungs(small=False), rungs(small=True)
     assert [one.method for one in large[:3]] == ["pixels", "pretrained", "lda"]
     assert [one.method for one in small[:4]] == ["pixels", "pretrained", "proxy_anchor", "triplet"]
     assert {one.words for one in large} == {one.words for one in small}
 
 
 def test_without_labels_only_what_needs_none_is_tried() -> None:
-    assert {one.method for one in rungs(side=200, labels="none")} == {"pixels", "pretrained"}
+    assert {one.method for one in rungs(small=False, labels="none")} == {"pixels", "pretrained"}
 
 
 def test_with_few_labels_no_network_is_trained() -> None:
-    learning = [one for one in rungs(side=200, labels="few") if one.learns]
+    learning = [one for one in rungs(small=False, labels="few") if one.learns]
     assert learning
     assert all(one.options["freeze_fraction"] == 1 and "tuned_stages" not in one.options for one in learning)
 
 
 def test_a_limit_of_bytes_decides_the_dimensions_of_every_vector() -> None:
-    found = rungs(side=200, most_bytes=256)
+    found = rungs(small=False, most_bytes=256)
     assert {one.method: one.options.get("pca") for one in found}["pretrained"] == 64
     assert all(one.options["embedding_dim"] == 64 for one in found if one.learns)
     assert "pixels" not in {one.method for one in found}  # as many dimensions as pixels
-    assert all("embedding_dim" not in one.options for one in rungs(side=200, most_bytes=512))
+    assert all("embedding_dim" not in one.options for one in rungs(small=False, most_bytes=512))
