@@ -13,6 +13,7 @@ import click
 from bench.cli.options import Given, configuration, data_root, hardware, label_folders, option
 from bench.cli.run import go_on_apart, machine, names_in
 from bench.cli.terminal import Terminal
+from bench.cli.untrained import METHOD, check_choice, method_without_run, open_method
 from bench.contract import UsageError
 from bench.environment import cache_folder, user_path
 from bench.naming import first_few, readable
@@ -38,9 +39,10 @@ class _Asked:
 
 @click.command()
 @click.argument("queries", nargs=-1, required=True, metavar="PICTURE|FOLDER...", type=click.Path(path_type=Path))
-@option("--run", "where", required=True, metavar="DIR", help="Folder of a finished run, or one with one run under it.")
+@option("--run", "where", metavar="DIR", help="Folder of a finished run, or one with one run under it.")
 @click.option("-k", "--k", type=click.IntRange(min=1), default=8, help="Neighbours of each query.")
 @click.option("--gallery", metavar="DIR", help="Search the pictures in this folder.  [default: the run's own gallery]")
+@method_without_run
 @label_folders
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Processes that embed the --gallery.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw what was found in.")
@@ -53,9 +55,11 @@ class _Asked:
 def search(
     queries: Sequence[Path],
     *,
-    where: str,
+    where: str | None,
     k: int,
     gallery: str | None,
+    method: str | None,
+    words: Sequence[str],
     label_from: LabelFrom,
     jobs: int,
     save: Path | None,
@@ -65,26 +69,38 @@ def search(
     given: Given,
     **flags: Any,
 ) -> int:
-    """Find the pictures most similar to yours, with a finished run's method: exact, by cosine.
+    """Find the pictures most similar to yours, with a finished run's method or without a run: exact, by cosine.
 
     Searched is the run's own gallery, or with --gallery any folder of pictures: they are embedded once and kept in the
     cache; later starts embed only what was added or changed. A query that lies in that folder does not find itself.
+
+    A --gallery needs no run: pretrained, or another --method that uses no labels, is fitted on the folder's pictures.
 
     \b
     simbench search shoe.jpg --run runs/fashionmnist/loo/arcface
     simbench search shoe.jpg bags/ --run RUN -k 12 --save found.png
     simbench search shoe.jpg --run RUN --gallery ~/pictures --json
+    simbench search shoe.jpg --gallery ~/pictures                      no run: ImageNet features
+    simbench search shoe.jpg --gallery ~/pictures -m pretrained -o model=resnet50.a1_in1k
     simbench search shoe.jpg --run RUN --gallery ~/pictures --jobs 8    embedded by eight processes
     """
     from bench.runs.loaded_run import find_run
 
     terminal = Terminal(quiet=quiet or as_json)
+    check_choice(where, gallery, method, words)
+    if where is None and gallery is None:
+        raise UsageError("nothing to search: give --run DIR (a finished run), or --gallery DIR (your own pictures)")
     files = list(_files(queries))
-    go_on_apart(given, [*names_in([find_run(user_path(where))]), dataset or ""])
+    named = [method or METHOD, *words] if where is None else names_in([find_run(user_path(where))])
+    go_on_apart(given, [*named, dataset or ""])
     checked = given.load(flags)
-    searcher, own = _searcher(
-        user_path(where), gallery, jobs, machine(checked.settings), terminal, label_from=label_from
-    )
+    if where is not None:
+        place = machine(checked.settings)
+        searcher, own = _searcher(user_path(where), gallery, jobs, place, terminal, label_from=label_from)
+    elif jobs > 1:
+        raise UsageError("--jobs embeds with a run: give --run")
+    else:
+        searcher, own = _without_run(str(gallery), method, words, checked, terminal, label_from=label_from)
     asked, unread = _ask(searcher, own, files, k, terminal)
     if as_json:
         click.echo(json.dumps([_facts(one) for one in asked], indent=2))
@@ -94,7 +110,7 @@ def search(
     for path, reason in unread:
         click.echo(f"simbench: {readable(str(path))}: cannot be read ({reason})", err=True)
     if save is not None and asked:
-        pictures = _pictures(user_path(where), own, dataset, checked, terminal)
+        pictures = _pictures(where, own, dataset, checked, terminal)
         _draw(asked[:_ROWS], pictures, save)
         drawn = f" (the first {_ROWS} of {len(asked):,} queries)" if len(asked) > _ROWS else ""
         click.echo(f"\npicture: {save}{drawn}", err=as_json)
@@ -142,6 +158,31 @@ def _searcher(
         _tell(own, gallery, terminal)
     items = None if own is None else own.items
     return Searcher.of(run, items), own
+
+
+def _without_run(
+    gallery: str,
+    method: str | None,
+    words: Sequence[str],
+    checked: Config,
+    terminal: Terminal,
+    *,
+    label_from: LabelFrom,
+) -> tuple[Searcher, OwnGallery]:
+    """Return what searches own pictures by a method that needs no run, and these; tell what is new among them."""
+    import torch
+
+    from bench.search.gallery import open_gallery
+    from bench.search.preparation import Preparation
+    from bench.search.search import Searcher
+
+    device, threads = machine(checked.settings)
+    torch.set_num_threads(threads)
+    place = terminal.workplace(cache_folder(), device, threads)
+    opened = open_method(Path(gallery), method, words, checked, place)
+    own = open_gallery(Path(gallery), opened, cache_folder(), terminal.progress, terminal.log, label_from=label_from)
+    _tell(own, gallery, terminal)
+    return Searcher(opened, Preparation.of(opened.shape, opened.resize), own.items), own
 
 
 def _embedded(
@@ -207,7 +248,7 @@ def _facts(one: _Asked) -> dict[str, Any]:
 
 
 def _pictures(
-    where: Path, own: OwnGallery | None, dataset: str | None, checked: Config, terminal: Terminal
+    where: str | None, own: OwnGallery | None, dataset: str | None, checked: Config, terminal: Terminal
 ) -> Pictures:
     """Return how what is searched looks: the files of own pictures, or the images of the run's data set."""
     from bench.report.figures.picture_grid import pictures_in, pictures_of
@@ -215,7 +256,7 @@ def _pictures(
 
     if own is not None:
         return pictures_in(own.root)
-    data = images_of(find_run(where), checked, terminal.progress, cache_folder(), where=dataset)
+    data = images_of(find_run(user_path(where or "")), checked, terminal.progress, cache_folder(), where=dataset)
     return pictures_of(data.gallery)
 
 

@@ -72,7 +72,7 @@ class FolderCheckpoints:
     def save(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         ready = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
         content = {"owner": self._owner, "name": name, "facts": dict(facts)}
-        save_tensors(self._path(name), ready, {**content, "digest": _digest(content, ready)})
+        save_tensors(self._path(name), ready, {**content, "digest": digest_of_tensors(content, ready)})
 
     def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return what was saved, or None. What is damaged, or another run's, is thrown away with a warning."""
@@ -81,7 +81,7 @@ class FolderCheckpoints:
             return None
         try:
             tensors, content = load_tensors(path)
-            if content.pop("digest", None) != _digest(content, tensors):
+            if content.pop("digest", None) != digest_of_tensors(content, tensors):
                 raise SimbenchError(f"{path}: a damaged checkpoint")
             if (content["owner"], content["name"]) != (self._owner, name):
                 raise SimbenchError(f"{path}: the checkpoint of another run or phase")
@@ -120,7 +120,7 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 
 
-def _digest(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+def digest_of_tensors(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """Return the digest of JSON-able content and of tensors on the processor, whatever their dtype."""
     kinds = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
     raw = {name: tensor.reshape(-1).view(torch.uint8).numpy() for name, tensor in tensors.items()}

@@ -109,3 +109,41 @@ def test_a_mistake_is_told_in_one_line(
     assert done.code == code, done.err
     assert said in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_flat_folder_is_searched_without_a_run(simbench: Callable[..., Any], own: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in own.rglob("*.png"):
+        shutil.copy(path, flat)
+    words = ("search", str(flat / "3.png"), "--gallery", str(flat), "-m", "pixels", "-k", "3")
+    done = simbench(*words, "-o", "center=true", "--save", "found.png")
+    assert done.code == 0, done.err
+    assert "30 searched in" in done.out
+    assert "without labels" in done.err
+    assert Image.open(tmp_path / "found.png").format == "PNG"
+    again = simbench(*words, "-o", "center=true", "--json")
+    (found,) = json.loads(again.out)
+    assert len(found["hits"]) == 3
+    assert "3.png" not in [hit["name"] for hit in found["hits"]]
+    assert "embed" not in again.err
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "nothing to search: give --run DIR"),
+        (("-m", "pixels"), "give --gallery DIR"),
+        (("--run", "runs", "-m", "pixels"), "not both"),
+        (("--gallery", "own", "-m", "arcface"), "arcface needs training: simbench run -m arcface"),
+        (("--gallery", "own", "-m", "pixels", "-o", "centre=1"), "no option 'centre'"),
+        (("--gallery", "own", "-m", "*"), "takes one method"),
+        (("--gallery", "own", "-m", "pixels", "--jobs", "2"), "--jobs embeds with a run"),
+    ],
+)
+def test_what_cannot_be_searched_without_a_run_says_why(
+    simbench: Callable[..., Any], words: tuple[str, ...], said: str
+) -> None:
+    done = simbench("search", "own/3/3.png", *words)
+    assert (done.code, said in done.err) == (2, True), done.err
