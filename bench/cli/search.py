@@ -1,4 +1,4 @@
-"""``simbench search``: which pictures does a finished run find most similar?"""
+"""``simbench search``: which pictures are most similar to these, by a finished run or without one?"""
 
 from __future__ import annotations
 

@@ -91,6 +91,8 @@ def serve(
     check_choice(chosen, gallery, method, words)
     if gallery is not None and len(chosen) > 1:
         raise UsageError("--gallery is searched by one run: give one --run, or none")
+    if gallery is not None and (places or no_images):
+        raise UsageError("--images and --no-images are for runs on a data set: leave them out with --gallery")
     go_on_apart(given)
     checked = given.load(flags)
     listening = listen(host, port)  # before the runs are opened, which takes longer

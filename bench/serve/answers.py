@@ -61,12 +61,13 @@ class Question:
 
 
 def describe(gallery: SharedGallery, query: Query) -> dict[str, Any]:
-    """Return what is known of a query, and the picture as the methods see it."""
+    """Return what is known of a query, the picture as the methods see it, and which gallery answers."""
     facts = {"row": None, "id": None, "label": None} if query.row is None else item(gallery, query.row)
     return {
         **facts,
         "version": gallery.version,
         "size": len(gallery),
+        "classes": list(gallery.classes) if gallery.own else None,
         "seen": None if query.pixels is None else data_uri(query.pixels),
     }
 

@@ -34,7 +34,7 @@ T = TypeVar("T")
 _DECODERS = 2  # processes; decoding a photograph takes longer than a search
 _NEIGHBOURS = 8
 _STEPS = 25
-MOST_ROWS = 10**9  # of a former version, whose rows may be more
+_MOST_ROWS = 10**9  # of a former version, which may have had more than there are now
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,21 @@ class _Server:
 
     async def _watch(self, folder: OwnFolder) -> None:
         """Serve what the folder becomes. Who asked before gets the answer of before: a gallery is swapped whole."""
-        served = self._site.galleries
+        served, told = self._site.galleries, ""
         while True:
             await asyncio.sleep(self._site.every)
             try:
                 found = await asyncio.to_thread(folder.renewed, served[0], self._models.wait_for)
             except (SimbenchError, OSError) as error:  # gone, or empty: it is served as it was
-                logger.warning("%s: looked at again, but %s", folder.root, error)
-                continue
-            if found is not None:
-                served[0] = found
+                if str(error) != told:  # and not told anew at every look
+                    logger.warning("%s: looked at again, but %s", folder.root, error)
+                told = str(error)
+            except Exception:
+                logger.exception("%s: what is new could not be embedded; it is served as it was", folder.root)
+            else:
+                told = ""
+                if found is not None:
+                    served[0] = found
 
     async def health(self, _: Request) -> Response:
         runs = sum(len(gallery.contestants) for gallery in self._site.galleries)
@@ -120,10 +125,7 @@ class _Server:
 
     async def picture(self, request: Request) -> Response:
         gallery = self._gallery(request.path_params["gallery"], status=404)
-        asked = whole_number(request.path_params["row"], "the picture", below=MOST_ROWS, status=404)
-        row = gallery.row_in(asked, request.query_params.get("v", ""))
-        if row is None:
-            raise RefusalError(404, f"the picture must be a whole number from 0 to {len(gallery) - 1}, or is gone")
+        row = _row(gallery, request.path_params["row"], request.query_params.get("v", ""), "the picture", status=404)
         found = await asyncio.to_thread(answers.picture, gallery, row)
         if found is None:
             raise RefusalError(404, "this gallery is served without pictures, or this one is gone")
@@ -176,12 +178,10 @@ class _Server:
     async def _query(self, form: Form, gallery: SharedGallery, name: str) -> Query:
         if name in form.pictures:
             return Query(await self._decoders.prepare(form.pictures[name], gallery.preparation))
-        number, _, version = form.words.get(name, "").partition("@")
-        words = {name: number} if name in form.words else {}
-        asked = number_among(words, name, below=len(gallery) if not version else MOST_ROWS)
-        row = gallery.row_in(asked, version)
-        if row is None:
-            raise RefusalError(410, "this picture is not in the gallery any more")
+        if name not in form.words:
+            raise RefusalError(400, f"{name} is missing")
+        number, _, version = form.words[name].partition("@")
+        row = _row(gallery, number, version, name)
         return Query(await asyncio.to_thread(answers.pixels_of, gallery, row), row)
 
     def _line_by_line(
@@ -223,6 +223,15 @@ class _Server:
             return every
         asked = {whole_number(word, "each of runs", below=len(every)) for word in words.split(",")}
         return [at for at in every if at in asked]
+
+
+def _row(gallery: SharedGallery, text: str, version: str, name: str, *, status: int = 400) -> int:
+    """Return the row of an item by its number in a version. Raises RefusalError for none, 410 for one that is gone."""
+    now = version in ("", gallery.version)
+    row = gallery.row_in(whole_number(text, name, below=len(gallery) if now else _MOST_ROWS, status=status), version)
+    if row is None:
+        raise RefusalError(410, "this picture is not in the gallery any more")
+    return row
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -59,6 +59,17 @@ def _as_text(path: Path) -> Iterator[str]:
         yield f"/dev/fd/{file.fileno()}"
 
 
+DAMAGED = (SimbenchError, ValueError, AttributeError, RuntimeError)  # what flipped bits make of a header
+
+
+def verified_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a checkpoint's tensors, and whose it is with its facts. Raises one of DAMAGED where it was not written."""
+    tensors, content = load_tensors(path)
+    if content.pop("digest", None) != digest_of_tensors(content, tensors):
+        raise SimbenchError(f"{path}: a damaged checkpoint")
+    return tensors, content
+
+
 class FolderCheckpoints:
     """Checkpoints of one run: a file a name in one folder, with its digest and whose it is inside.
 
@@ -80,12 +91,10 @@ class FolderCheckpoints:
         if not path.is_file():
             return None
         try:
-            tensors, content = load_tensors(path)
-            if content.pop("digest", None) != digest_of_tensors(content, tensors):
-                raise SimbenchError(f"{path}: a damaged checkpoint")
+            tensors, content = verified_checkpoint(path)
             if (content["owner"], content["name"]) != (self._owner, name):
                 raise SimbenchError(f"{path}: the checkpoint of another run or phase")
-        except (SimbenchError, ValueError, AttributeError, RuntimeError) as error:  # what flipped bits make of a header
+        except DAMAGED as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             logger.warning("%s; it is thrown away, and what it held is trained again", first)
             path.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from bench.contract import DataError, UsageError, Workplace
 from bench.runs.untrained import UntrainedMethod
 from bench.search.gallery import OwnGallery, open_gallery
 from bench.search.untrained import open_untrained
+from bench.training.checkpoints import DAMAGED, verified_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -113,10 +114,13 @@ def test_a_damaged_state_is_fitted_again(folder: Folder, caplog: pytest.LogCaptu
     first, _ = folder.open()
     (state,) = folder.cache.rglob("fitted.safetensors")
     state.write_bytes(state.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(DAMAGED, match="damaged"):
+        verified_checkpoint(state)
     again, own = folder.open()
     assert again.identity == first.identity
     assert own.changes.unchanged == 6
     assert "thrown away" in caplog.text
+    verified_checkpoint(state)
 
 
 def test_unreadable_pictures_are_not_fitted_on(folder: Folder) -> None:

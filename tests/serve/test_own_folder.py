@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from programs import Program, run_simbench
 
 from bench.contract import DataError, Workplace
 from bench.runs.untrained import UntrainedMethod
@@ -168,6 +170,7 @@ def test_a_folder_that_is_gone_is_served_as_it_was(
             query, answer = await found(client, f"4@{before['version']}")
             assert query["seen"] is None
             assert len(answer["hits"]) == 3
+            assert caplog.text.count("looked at again") == 1
             assert (await client.get("/pictures/0/4")).status_code == 404
             (tmp_path / "elsewhere").rename(folder.root)
             put(folder.root, 5)
@@ -195,3 +198,32 @@ def test_nothing_below_a_threshold_is_found_and_the_nearest_is_told(folder: OwnF
                 )
 
     asyncio.run(asked())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--gallery", "shoes", "--run", "a", "--run", "b"), "give one --run, or none"),
+        (("--gallery", "shoes", "--run", "a", "-m", "pixels"), "not both"),
+        (("--gallery", "shoes", "--no-images"), "leave them out with --gallery"),
+        (("-m", "pixels"), "give --gallery DIR"),
+        (("--gallery", "shoes", "-m", "triplet"), "triplet needs training: simbench run -m triplet"),
+        (("--gallery", "boots"), "boots: no such folder"),
+    ],
+)
+def test_what_cannot_be_served_says_why(folder: OwnFolder, words: tuple[str, ...], said: str) -> None:
+    done = run_simbench(["serve", "--port", "0", *words], folder.root.parent)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_serves_a_folder_without_a_run_and_stops(folder: OwnFolder) -> None:
+    started = Program(["serve", "--gallery", "shoes", "-m", "pixels", "--port", "0"], folder.root.parent)
+    found = re.match(r"search page: (http://\S+)/ ", started.first_line())
+    assert found, started.stderr.read_text(encoding="utf-8")
+    answer = httpx.post(f"{found[1]}/api/search", files={"picture": (None, "2"), "k": (None, "1")}, timeout=60)
+    assert answer.text.count("\n") == 2
+    started.terminate()
+    assert started.wait(timeout=60) == 0
+    assert "Traceback" not in started.stderr.read_text(encoding="utf-8")

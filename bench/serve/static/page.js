@@ -61,10 +61,17 @@ function compare(place, side) {
 }
 
 /** Take note that a folder has changed: from now on, rows are numbers in its new version. */
-function renewed(here, { version, size }) {
-  Object.assign(here, { version, size });
+function renewed(here, { version, size, classes }) {
+  const others = classes.join("\n") !== here.classes.join("\n");
+  Object.assign(here, { version, size, classes });
   about();
   examples();
+  if (others) { labels(); ask(); } // classes are numbers, too
+}
+
+function labels() {
+  byId("label").replaceChildren(make("option", { value: "" }, "any class"),
+    ...gallery().classes.map((name, at) => make("option", { value: at }, name)));
 }
 
 function about() {
@@ -77,8 +84,7 @@ function about() {
 function enter() {
   const here = gallery();
   about();
-  byId("label").replaceChildren(make("option", { value: "" }, "any class"),
-    ...here.classes.map((name, at) => make("option", { value: at }, name)));
+  labels();
   byId("runs").replaceChildren(...here.runs.map((run, at) =>
     make("label", {}, make("input", { type: "checkbox", value: at, checked: true }), ` ${run.name}`)));
   count();
