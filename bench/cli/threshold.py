@@ -126,4 +126,4 @@ def _measured(rate: float, wrong: int, pairs: int, interval: tuple[float, float]
 
 
 def _odds(prior: float) -> str:
-    return f"1/{1 / prior:.6g}" if prior < 0.5 else f"{prior:g}"
+    return f"1/{1 / prior:.6g}" if prior <= 0.5 else f"{prior:g}"
