@@ -30,6 +30,7 @@ from bench.cli.run import run
 from bench.cli.search import search
 from bench.cli.serve import serve
 from bench.cli.terminal import show_warnings
+from bench.cli.threshold import threshold
 from bench.cli.tune import tune
 from bench.contract import SimbenchError, UsageError
 from bench.naming import reason_of
@@ -74,7 +75,7 @@ def cli() -> None:
 
 for command in (
     run, choose, bench, listing, fetch, leaderboard, check, tune, rerank, cache, search, embed, serve, decode, distill,
-    evaluate, compare, proxies, index, robustness, report,
+    evaluate, compare, threshold, proxies, index, robustness, report,
 ):  # fmt: skip
     cli.add_command(command)
 

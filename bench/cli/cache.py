@@ -83,6 +83,11 @@ def _problem_of(item: CacheItem) -> str | None:
         from bench.data.audit.duplicates import verified_copies
 
         return _problem_in([item.folder], verified_copies, DAMAGED_ARRAYS)
+    if item.folder.suffix == ".fitted":
+        from bench.training import checkpoints
+
+        files = item.folder.glob("*.safetensors")
+        return _problem_in(files, checkpoints.verified_checkpoint, checkpoints.DAMAGED)
     if item.kind == "gallery":
         from bench.search.gallery_index import DAMAGED, verified_index
 

@@ -1,10 +1,11 @@
-"""``simbench search``: which pictures does a finished run find most similar?"""
+"""``simbench search``: which pictures are most similar to these, by a finished run or without one?"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,35 +13,59 @@ import click
 
 from bench.cli.options import Given, configuration, data_root, hardware, label_folders, option
 from bench.cli.run import go_on_apart, machine, names_in
+from bench.cli.searched import METHOD, check_choice, method_without_run, searcher_of_run, searcher_without_run
 from bench.cli.terminal import Terminal
 from bench.contract import UsageError
 from bench.environment import cache_folder, user_path
-from bench.naming import first_few, readable
+from bench.naming import readable
 
 if TYPE_CHECKING:
     from bench.config import Config
     from bench.data.layouts.folder import LabelFrom
     from bench.report.figures.picture_grid import Frame, Pictures
     from bench.search.gallery import OwnGallery
-    from bench.search.search import Answer, Searcher
+    from bench.search.search import Answer, Hit, Searcher
 
 _ROWS = 100  # queries on one PNG
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """A query's file, its label where that is known, and what was found."""
+    """A query's file, its label where that is known, and what was found; nearest: even where a threshold hides it."""
 
     path: Path
     label: str | None
     answer: Answer
+    nearest: Hit | None
+
+
+def _threshold(_: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Turn ``0.8`` into a similarity, ``auto`` into NaN: a click callback."""
+    if text is None:
+        return None
+    if text == "auto":
+        return math.nan
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not -1 <= found <= 1:
+        raise click.BadParameter(f"expected a similarity from -1 to 1, or auto, got {text!r}", param=parameter)
+    return found
 
 
 @click.command()
 @click.argument("queries", nargs=-1, required=True, metavar="PICTURE|FOLDER...", type=click.Path(path_type=Path))
-@option("--run", "where", required=True, metavar="DIR", help="Folder of a finished run, or one with one run under it.")
+@option("--run", "where", metavar="DIR", help="Folder of a finished run, or one with one run under it.")
 @click.option("-k", "--k", type=click.IntRange(min=1), default=8, help="Neighbours of each query.")
+@option(
+    "--threshold",
+    callback=_threshold,
+    metavar="X|auto",
+    help="Show nothing less similar; auto: the run's own, at the strictest false-match rate that it has fitted.",
+)
 @click.option("--gallery", metavar="DIR", help="Search the pictures in this folder.  [default: the run's own gallery]")
+@method_without_run
 @label_folders
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Processes that embed the --gallery.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="PNG file to draw what was found in.")
@@ -53,9 +78,12 @@ class _Asked:
 def search(
     queries: Sequence[Path],
     *,
-    where: str,
+    where: str | None,
     k: int,
+    threshold: float | None,
     gallery: str | None,
+    method: str | None,
+    words: Sequence[str],
     label_from: LabelFrom,
     jobs: int,
     save: Path | None,
@@ -65,36 +93,51 @@ def search(
     given: Given,
     **flags: Any,
 ) -> int:
-    """Find the pictures most similar to yours, with a finished run's method: exact, by cosine.
+    """Find the pictures most similar to yours, with a finished run's method or without a run: exact, by cosine.
 
     Searched is the run's own gallery, or with --gallery any folder of pictures: they are embedded once and kept in the
     cache; later starts embed only what was added or changed. A query that lies in that folder does not find itself.
+
+    A --gallery needs no run: pretrained, or another --method that uses no labels, is fitted on the folder's pictures.
 
     \b
     simbench search shoe.jpg --run runs/fashionmnist/loo/arcface
     simbench search shoe.jpg bags/ --run RUN -k 12 --save found.png
     simbench search shoe.jpg --run RUN --gallery ~/pictures --json
+    simbench search shoe.jpg --gallery ~/pictures                      no run: ImageNet features
+    simbench search shoe.jpg --gallery ~/pictures -m pretrained -o model=resnet50.a1_in1k
+    simbench search shoe.jpg --run RUN --threshold auto                nothing that is no match by validation
     simbench search shoe.jpg --run RUN --gallery ~/pictures --jobs 8    embedded by eight processes
     """
     from bench.runs.loaded_run import find_run
 
     terminal = Terminal(quiet=quiet or as_json)
+    check_choice(where, gallery, method, words)
+    if where is None and gallery is None:
+        raise UsageError("nothing to search: give --run DIR (a finished run), or --gallery DIR (your own pictures)")
     files = list(_files(queries))
-    go_on_apart(given, [*names_in([find_run(user_path(where))]), dataset or ""])
+    named = [method or METHOD, *words] if where is None else names_in([find_run(user_path(where))])
+    go_on_apart(given, [*named, dataset or ""])
     checked = given.load(flags)
-    searcher, own = _searcher(
-        user_path(where), gallery, jobs, machine(checked.settings), terminal, label_from=label_from
-    )
+    if where is not None:
+        place = machine(checked.settings)
+        searcher, own = searcher_of_run(user_path(where), gallery, jobs, place, terminal, label_from=label_from)
+    elif jobs > 1:
+        raise UsageError("--jobs embeds with a run: give --run")
+    else:
+        searcher, own = searcher_without_run(str(gallery), method, words, checked, terminal, label_from=label_from)
+    least = _least(threshold, where)
     asked, unread = _ask(searcher, own, files, k, terminal)
+    asked = [replace(one, answer=one.answer.at_least(least)) for one in asked]
     if as_json:
-        click.echo(json.dumps([_facts(one) for one in asked], indent=2))
+        click.echo(json.dumps([_facts(one, least) for one in asked], indent=2))
     else:
         for one in asked:
-            _print(one, len(searcher.items.names))
+            _print(one, len(searcher.items.names), least)
     for path, reason in unread:
         click.echo(f"simbench: {readable(str(path))}: cannot be read ({reason})", err=True)
     if save is not None and asked:
-        pictures = _pictures(user_path(where), own, dataset, checked, terminal)
+        pictures = _pictures(where, own, dataset, checked, terminal)
         _draw(asked[:_ROWS], pictures, save)
         drawn = f" (the first {_ROWS} of {len(asked):,} queries)" if len(asked) > _ROWS else ""
         click.echo(f"\npicture: {save}{drawn}", err=as_json)
@@ -120,55 +163,6 @@ def _files(queries: Sequence[Path]) -> Iterator[tuple[Path, Path | None]]:
         yield from ((path, query) for path in found)
 
 
-def _searcher(
-    where: Path, gallery: str | None, jobs: int, place: tuple[Any, int], terminal: Terminal, *, label_from: LabelFrom
-) -> tuple[Searcher, OwnGallery | None]:
-    """Return what searches, and the own pictures if these are searched; tell what is new among them."""
-    import torch
-
-    from bench.runs.loaded_run import open_run
-    from bench.search.gallery import open_gallery
-    from bench.search.search import Searcher
-
-    device, threads = place
-    own = None
-    if gallery is not None and jobs > 1:  # now: once this process has used torch, it may not be forked
-        own = _embedded(where, Path(gallery), jobs, place, terminal, label_from=label_from)
-    torch.set_num_threads(threads)
-    run = open_run(where, device)
-    if gallery is not None and own is None:
-        own = open_gallery(Path(gallery), run, cache_folder(), terminal.progress, terminal.log, label_from=label_from)
-    if gallery is not None and own is not None:
-        _tell(own, gallery, terminal)
-    items = None if own is None else own.items
-    return Searcher.of(run, items), own
-
-
-def _embedded(
-    where: Path, folder: Path, jobs: int, place: tuple[Any, int], terminal: Terminal, *, label_from: LabelFrom
-) -> OwnGallery:
-    """Return own pictures, those that are new embedded by several processes."""
-    from bench.cli.embed import shard_pools
-    from bench.runs.loaded_run import find_run
-    from bench.search.sharded import embed_folder
-
-    device, threads = place
-    shared = terminal.workplace(cache_folder(), device, max(1, threads // jobs))
-    pools = shard_pools("local", None, cores=threads, jobs=jobs)
-    return embed_folder(folder, find_run(where), shared, pools, label_from=label_from)
-
-
-def _tell(own: OwnGallery, gallery: str, terminal: Terminal) -> None:
-    """Say what has changed among own pictures, and what of them could not be read."""
-    seen = own.changes
-    if seen.any:
-        news = f"{seen.added:,} added, {seen.changed:,} changed, {seen.deleted:,} deleted, {seen.unchanged:,} as before"
-        terminal.log(f"{gallery}: {news}")
-    if own.broken:
-        named = first_few([f"{readable(name)} ({reason})" for name, reason in own.broken])
-        terminal.log(f"{gallery}: {len(own.broken):,} pictures left out, as they cannot be read: {named}")
-
-
 def _ask(
     searcher: Searcher, own: OwnGallery | None, files: Sequence[tuple[Path, Path | None]], k: int, terminal: Terminal
 ) -> tuple[list[_Asked], list[tuple[Path, str]]]:
@@ -185,11 +179,24 @@ def _ask(
         except UnreadableImageError as error:
             unread.append((path, str(error)))
             continue
-        asked.append(_Asked(path, label_of_query(path, labels, below), answer))
+        nearest = answer.hits[0] if answer.hits else None
+        asked.append(_Asked(path, label_of_query(path, labels, below), answer, nearest))
     return asked, unread
 
 
-def _print(one: _Asked, searched: int) -> None:
+def _least(threshold: float | None, where: str | None) -> float | None:
+    """Return the similarity that ``--threshold`` stands for. Raises UsageError for auto where there is none."""
+    from bench.runs.loaded_run import find_run
+    from bench.search.threshold import own_threshold
+
+    if threshold is None or not math.isnan(threshold):
+        return threshold
+    if where is None:
+        raise UsageError("--threshold auto is a run's own: give --run, or a similarity such as 0.8")
+    return own_threshold(find_run(user_path(where)))
+
+
+def _print(one: _Asked, searched: int, least: float | None) -> None:
     label = f" [{readable(one.label)}]" if one.label else ""
     answer = one.answer
     times = f"embedded in {answer.embed_ms:.1f} ms, {searched:,} searched in {answer.search_ms:.1f} ms"
@@ -197,17 +204,21 @@ def _print(one: _Asked, searched: int) -> None:
     width = max((len(hit.label or "-") for hit in answer.hits), default=0)
     for hit in answer.hits:
         click.echo(f"  {hit.rank:3}  {hit.similarity:7.4f}  {readable(hit.label or '-'):{width}}  {readable(hit.name)}")
+    if least is not None and one.nearest is not None and not answer.hits:
+        near = f"the nearest is {readable(one.nearest.name)} at {one.nearest.similarity:.4f}"
+        click.echo(f"  nothing similar: none at {least:.4f} or above ({near})")
 
 
-def _facts(one: _Asked) -> dict[str, Any]:
-    answer = asdict(one.answer)
-    for hit in answer["hits"]:
+def _facts(one: _Asked, least: float | None) -> dict[str, Any]:
+    answer, nearest = asdict(one.answer), None if one.nearest is None else asdict(one.nearest)
+    for hit in (*answer["hits"], *([] if nearest is None else [nearest])):
         hit["name"] = readable(hit["name"])
-    return {"query": readable(str(one.path)), "label": one.label, **answer}
+    said = {"threshold": least, "nearest": nearest}
+    return {"query": readable(str(one.path)), "label": one.label, **said, **answer}
 
 
 def _pictures(
-    where: Path, own: OwnGallery | None, dataset: str | None, checked: Config, terminal: Terminal
+    where: str | None, own: OwnGallery | None, dataset: str | None, checked: Config, terminal: Terminal
 ) -> Pictures:
     """Return how what is searched looks: the files of own pictures, or the images of the run's data set."""
     from bench.report.figures.picture_grid import pictures_in, pictures_of
@@ -215,7 +226,7 @@ def _pictures(
 
     if own is not None:
         return pictures_in(own.root)
-    data = images_of(find_run(where), checked, terminal.progress, cache_folder(), where=dataset)
+    data = images_of(find_run(user_path(where or "")), checked, terminal.progress, cache_folder(), where=dataset)
     return pictures_of(data.gallery)
 
 

@@ -108,6 +108,11 @@ class TrainedRun:
         return self.record.result.embedding_dim
 
     @property
+    def identity(self) -> str:
+        """What tells the run's vectors from all others; see ``RunRecord.identity``."""
+        return self.record.identity
+
+    @property
     def decoder(self) -> Decodes | None:
         """The method as one that decodes, or None where the run trained no decoder."""
         return decoder_of(self.method)

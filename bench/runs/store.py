@@ -63,6 +63,11 @@ class RunRecord:
     def status(self) -> str:
         return self.result.status
 
+    @property
+    def identity(self) -> str:
+        """All that run.json says, which tells when it was made, too: the same run once more has another."""
+        return json.dumps(self.result.to_json(), sort_keys=True)
+
     def file(self, name: str) -> Path:
         """Return the path of a file that the run wrote beside run.json, verified to be as it was written.
 

@@ -16,9 +16,7 @@ from bench.contract import DataError, Progress
 from bench.data.layouts.folder import LabelFrom, label_of, parts_among, walk
 from bench.environment import user_path
 from bench.evaluation.ranking.arrays import Ints
-from bench.runs.loaded_run import TrainedRun
-from bench.runs.store import RunRecord
-from bench.search.gallery_index import Index, IndexBuilder, index_path, read_index
+from bench.search.gallery_index import Embedder, Index, IndexBuilder, index_path, read_index
 from bench.search.search import Items
 
 
@@ -65,47 +63,48 @@ Embed = Callable[[IndexBuilder, Path, Path], None]
 
 def open_gallery(
     folder: Path,
-    run: TrainedRun,
+    run: Embedder,
     cache: Path,
     progress: Progress,
     log: Callable[[str], None],
     *,
     label_from: LabelFrom = "outer",
 ) -> OwnGallery:
-    """Embed a folder's pictures with a run's method, or take them from the cache where nothing has changed.
+    """Embed a folder's pictures, or take them from the cache where nothing has changed.
 
-    A file has changed if its size, or its time of content or of status has. What is embedded is kept once a minute and
-    at the end, also of an interrupt, and the next start goes on from there. A second process waits for the first.
-    Raises DataError for a folder without a readable picture.
+    run: what embeds, or a method that needs no run. A file has changed if its size, or its time of content or of status
+    has. What is embedded is kept once a minute and at the end, also of an interrupt, and the next start goes on from
+    there. A second process waits for the first. Raises DataError for a folder without a readable picture.
     """
 
     def embed(builder: IndexBuilder, root: Path, path: Path) -> None:
         builder.embed(root, run, path, progress)
 
-    return cached_gallery(folder, run.record, cache, embed, log, label_from=label_from)
+    return cached_gallery(
+        folder, cache, embed, log, identity=run.identity, dimension=run.dimension, label_from=label_from
+    )
 
 
 def cached_gallery(
     folder: Path,
-    record: RunRecord,
     cache: Path,
     embed: Embed,
     log: Callable[[str], None],
     *,
+    identity: str,
+    dimension: int,
     label_from: LabelFrom = "outer",
 ) -> OwnGallery:
     """Return a folder's pictures from the cache, after ``embed`` has embedded those that are not in it.
 
-    record: of the run that embeds. Raises as ``open_gallery`` does.
+    identity, dimension: of what embeds. Raises as ``open_gallery`` does.
     """
-    root = Path(os.path.abspath(user_path(folder)))
-    if not root.is_dir():
-        raise DataError(f"{folder}: {'a file, not a folder' if root.exists() else 'no such folder'}")
-    path = index_path(cache, record, root)
+    root = root_of(folder)
+    path = index_path(cache, identity, root)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            index, changes = _updated(record.result.embedding_dim, root, path, embed, log)
+            index, changes = _updated(dimension, root, path, embed, log)
             shutil.rmtree(shards_of(path), ignore_errors=True)  # all of them are in the index now
     except OSError as error:
         raise DataError(f"{path.parent}: the cache cannot be written ({error.strerror or error})") from error
@@ -119,6 +118,14 @@ def cached_gallery(
     parts = parts_among(names)
     labels = [label_of(name, parts, label_from) for name in names]
     return OwnGallery(root, Items(vectors, names, labels), broken, changes)
+
+
+def root_of(folder: Path) -> Path:
+    """Return a folder's own absolute path. Raises DataError where there is none."""
+    root = Path(os.path.abspath(user_path(folder)))
+    if not root.is_dir():
+        raise DataError(f"{folder}: {'a file, not a folder' if root.exists() else 'no such folder'}")
+    return root
 
 
 def scan(root: Path) -> tuple[list[str], Ints]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import time
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import PIL
@@ -27,9 +26,10 @@ from bench.data.decoding.image_source import UnreadableImageError
 from bench.data.decoding.worker_pool import map_in_order
 from bench.evaluation.ranking.arrays import Ints, Vectors
 from bench.files import digest_of_arrays, write_bytes
-from bench.runs.loaded_run import TrainedRun
-from bench.runs.store import RunRecord
 from bench.search.preparation import Preparation
+
+if TYPE_CHECKING:
+    from bench.contract import ImageShape, Pixels, Resize
 
 logger = logging.getLogger(__name__)
 
@@ -64,11 +64,28 @@ class Index:
         return Index(names, self.state[rows], reasons, self.vectors[rows])
 
 
-def index_path(cache: Path, record: RunRecord, root: Path) -> Path:
+class Embedder(Protocol):
+    """What embeds a folder: a run, or a method that needs none. identity: tells its vectors from all others'."""
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def shape(self) -> ImageShape: ...
+
+    @property
+    def resize(self) -> Resize: ...
+
+    def embed(self, pixels: Pixels) -> Vectors: ...
+
+
+def index_path(cache: Path, identity: str, root: Path) -> Path:
     """Return where the index of a folder for a run lies; another run, or the same one run again, has another."""
     digest = hashlib.sha256(f"{FORMAT} {PIL.__version__}\0".encode())
-    made = json.dumps(record.result.to_json(), sort_keys=True)  # which tells when the run was made, too
-    digest.update(made.encode())
+    digest.update(identity.encode())
     digest.update(b"\0" + os.fsencode(root))
     return cache / GALLERIES / f"{digest.hexdigest()[:32]}.safetensors"
 
@@ -166,7 +183,7 @@ class IndexBuilder:
         write_index(path, self.index.only(self.done))
 
     def embed(
-        self, root: Path, run: TrainedRun, path: Path, progress: Progress, *, map_files: Map = map_in_order
+        self, root: Path, run: Embedder, path: Path, progress: Progress, *, map_files: Map = map_in_order
     ) -> None:
         """Embed the rows that are not done, and write what is once a minute and at the end, also of an interrupt.
 
@@ -182,28 +199,33 @@ class IndexBuilder:
         finally:
             self.save(path)
 
-    def _embedded(self, root: Path, run: TrainedRun, progress: Progress, map_files: Map) -> Iterator[Ints]:
+    def _embedded(self, root: Path, run: Embedder, progress: Progress, map_files: Map) -> Iterator[Ints]:
         """Fill in the rows that are not done, and yield those that are then, a batch at a time."""
         todo, index = self.missing, self.index
-        read = partial(_read, root, Preparation.of(run.shape, run.resize))
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", module=r"PIL\."
-            )  # of odd files; those that cannot be decoded are reported
-            read_files = map_files(read, [index.names[row] for row in todo])
-            pictures = iter(progress(read_files, total=len(todo), what="embed"))
-            for first in range(0, len(todo), BATCH):
-                rows = todo[first : first + BATCH]
-                found = [next(pictures) for _ in rows]
-                good = [place for place, picture in enumerate(found) if not isinstance(picture, str)]
-                for row, picture in zip(rows.tolist(), found, strict=True):
-                    index.reasons[row] = picture if isinstance(picture, str) else ""
-                if good:
-                    index.vectors[rows[good]] = run.embed(np.stack([found[place] for place in good]))
-                yield rows
+        names = [index.names[row] for row in todo]
+        read_files = read_pictures(root, names, Preparation.of(run.shape, run.resize), map_files)
+        pictures = iter(progress(read_files, total=len(todo), what="embed"))
+        for first in range(0, len(todo), BATCH):
+            rows = todo[first : first + BATCH]
+            found = [next(pictures) for _ in rows]
+            good = [place for place, picture in enumerate(found) if not isinstance(picture, str)]
+            for row, picture in zip(rows.tolist(), found, strict=True):
+                index.reasons[row] = picture if isinstance(picture, str) else ""
+            if good:
+                index.vectors[rows[good]] = run.embed(np.stack([found[place] for place in good]))
+            yield rows
 
 
-def _read(root: Path, preparation: Preparation, name: str) -> np.ndarray | str:
+def read_pictures(
+    root: Path, names: list[str], preparation: Preparation, map_files: Map = map_in_order
+) -> Iterator[Pixels | str]:
+    """Yield the pictures of a folder, prepared, in the order of their names; for one that cannot be read, why."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd files; those that cannot be decoded are reported
+        yield from map_files(partial(_read, root, preparation), names)
+
+
+def _read(root: Path, preparation: Preparation, name: str) -> Pixels | str:
     try:
         return preparation.file(os.path.join(root, name))
     except UnreadableImageError as error:

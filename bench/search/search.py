@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -66,6 +66,12 @@ class Answer:
     hits: tuple[Hit, ...]
     embed_ms: float
     search_ms: float
+
+    def at_least(self, similarity: float | None) -> Answer:
+        """Return the answer without what is less similar; None leaves it as it is."""
+        if similarity is None:
+            return self
+        return replace(self, hits=tuple(hit for hit in self.hits if hit.similarity >= np.float32(similarity)))
 
 
 class Embeds(Protocol):

@@ -74,7 +74,7 @@ class ShardProgram:
         """
         torch.set_num_threads(self.place.threads)
         run = open_run(self.run_folder, self.place.device)
-        if index_path(Path(), run.record, self.pictures).name != self.index:
+        if index_path(Path(), run.identity, self.pictures).name != self.index:
             raise DataError(f"{self.run_folder}: another run, or another Pillow, than where embedding was started")
         path = shard.folder(self.place.root) / VECTORS
         builder = IndexBuilder(shard.names, shard.state, run.dimension)

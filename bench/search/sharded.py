@@ -51,7 +51,10 @@ def embed_folder(
     if place.cache is None:
         raise SimbenchError("a folder is embedded into a cache, and there is none")
     embed = partial(_embed, record=record, place=place, make_pool=make_pool, size=size)
-    return cached_gallery(folder, record, place.cache, embed, place.log, label_from=label_from)
+    dimension = record.result.embedding_dim
+    return cached_gallery(
+        folder, place.cache, embed, place.log, identity=record.identity, dimension=dimension, label_from=label_from
+    )
 
 
 def cut(builder: IndexBuilder, size: int, slots: int) -> list[Shard]:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from bench.contract import pair_scorer_of
+from bench.data.decoding.image_source import UnreadableImageError
 from bench.evaluation.inference.embed import to_floats
 from bench.evaluation.metrics.verification import probabilities
 from bench.evaluation.ranking.arrays import Ints, Vectors
@@ -51,22 +52,30 @@ class Query:
 
 @dataclass(frozen=True)
 class Question:
-    """What is searched for: a query's k nearest items, of one class if ``label`` says so."""
+    """What is searched for: a query's k nearest items, of one class if ``label`` says so, none below ``least``."""
 
     query: Query
     k: int
     label: int | None
+    least: float | None = None
 
 
 def describe(gallery: SharedGallery, query: Query) -> dict[str, Any]:
-    """Return what is known of a query, and the picture as the methods see it."""
+    """Return what is known of a query, the picture as the methods see it, and which gallery answers."""
     facts = {"row": None, "id": None, "label": None} if query.row is None else item(gallery, query.row)
-    return {**facts, "seen": None if query.pixels is None else data_uri(query.pixels)}
+    return {
+        **facts,
+        "version": gallery.version,
+        "size": len(gallery),
+        "classes": list(gallery.classes) if gallery.own else None,
+        "seen": None if query.pixels is None else data_uri(query.pixels),
+    }
 
 
 def item(gallery: SharedGallery, row: int) -> dict[str, Any]:
     """Return which image of the gallery a row is."""
-    return {"row": row, "id": str(gallery.ids[row]), "label": int(gallery.labels[row])}
+    label = int(gallery.labels[row])
+    return {"row": row, "id": str(gallery.ids[row]), "label": label if label >= 0 else None}
 
 
 def search(gallery: SharedGallery, contestant: Contestant, asked: Sequence[Question]) -> list[dict[str, Any]]:
@@ -88,7 +97,10 @@ def search(gallery: SharedGallery, contestant: Contestant, asked: Sequence[Quest
             for row, similarity in zip(rows.tolist(), similarities, strict=True)
         ]
         times = {"embed_ms": embed_ms if one.query.row is None else None, "search_ms": search_ms}
-        answers.append({"hits": hits, **times, "together": len(pictures), **picture})
+        near = [hit for hit in hits if one.least is None or hit["similarity"] >= np.float32(one.least)]
+        answers.append(
+            {"hits": near, "nearest": hits[0] if hits else None, **times, "together": len(pictures), **picture}
+        )
     return answers
 
 
@@ -102,8 +114,11 @@ def compare(contestant: Contestant, first: Query, last: Query) -> dict[str, Any]
 
 def walk(contestant: Contestant, first: Query, last: Query, steps: int) -> dict[str, Any]:
     """Return the pictures on the straightest way from one embedding to the other, both ends included."""
+    run = contestant.decodes
+    if run is None:
+        raise ValueError("only a run with a decoder is asked for a walk")
     vectors = spherical_walk(first.vector(contestant), last.vector(contestant), steps)
-    return {"pictures": [data_uri(picture) for picture in contestant.run.decode(vectors)]}
+    return {"pictures": [data_uri(picture) for picture in run.decode(vectors)]}
 
 
 def picture(gallery: SharedGallery, row: int) -> tuple[bytes, str] | None:
@@ -113,8 +128,11 @@ def picture(gallery: SharedGallery, row: int) -> tuple[bytes, str] | None:
 
 
 def pixels_of(gallery: SharedGallery, row: int) -> Pixels | None:
-    """Return a gallery image, uint8 ``(height, width, channels)``, or None where the gallery has no pictures."""
-    return None if gallery.images is None else gallery.images.take(slice(row, row + 1))[0]
+    """Return a gallery image, uint8 ``(height, width, channels)``; None where there are no pictures, or it is gone."""
+    try:
+        return None if gallery.images is None else gallery.images.take(slice(row, row + 1))[0]
+    except UnreadableImageError:
+        return None
 
 
 def encode(pixels: Pixels) -> tuple[bytes, str]:
@@ -149,10 +167,11 @@ def _nearest(gallery: SharedGallery, contestant: Contestant, vector: Vectors, as
 
 def _decoded(contestant: Contestant, vectors: Vectors) -> list[dict[str, Any]]:
     """Return what vectors decode to and the cosine of each such picture's own vector, for a run with a decoder."""
-    if contestant.run.decoder is None:
+    run = contestant.decodes
+    if run is None:
         return [{"decoded": None}] * len(vectors)
-    pixels = contestant.run.decode(vectors)
-    cosines = np.einsum("ij,ij->i", contestant.run.embed(pixels), vectors)
+    pixels = run.decode(vectors)
+    cosines = np.einsum("ij,ij->i", run.embed(pixels), vectors)
     return [
         {"decoded": data_uri(one), "decoded_cosine": _cosine(cosine)}
         for one, cosine in zip(pixels, cosines, strict=True)
@@ -166,7 +185,8 @@ def _probability(contestant: Contestant, first: Query, last: Query, cosine: floa
         left, right = (to_floats(one.pixels[None], contestant.run.device) for one in (first, last))  # type: ignore[index] # asked above
         with torch.inference_mode():
             return float(scorer.pair_score(left, right)[1][0]), "method"
-    found = probabilities(contestant.run.record.result.thresholds, np.array([cosine], np.float32))
+    run = contestant.result
+    found = probabilities(None if run is None else run.thresholds, np.array([cosine], np.float32))
     return (None, None) if found is None else (float(found[0]), "validation")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,29 +19,37 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from bench.contract import to_jsonable
+from bench.contract import SimbenchError, to_jsonable
 from bench.serve import answers, pages
 from bench.serve.answers import Query
 from bench.serve.decoders import Decoders
-from bench.serve.limits import RETRY_SECONDS, Guard, Limits, RefusalError, number_among, whole_number
+from bench.serve.limits import RETRY_SECONDS, Guard, Limits, RefusalError, number_among, similarity_among, whole_number
 from bench.serve.models import Models, RunFailedError
+from bench.serve.own_folder import EVERY_SECONDS, OwnFolder
 from bench.serve.shared_gallery import Contestant, SharedGallery
 from bench.serve.uploads import Form, read_form
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _DECODERS = 2  # processes; decoding a photograph takes longer than a search
 _NEIGHBOURS = 8
 _STEPS = 25
+_MOST_ROWS = 10**9  # of a former version, which may have had more than there are now
 
 
 @dataclass(frozen=True)
 class Site:
-    """What is served. hosts: names that the server may be asked by, None for any."""
+    """What is served. hosts: names that the server may be asked by, None for any.
 
-    galleries: Sequence[SharedGallery]
+    folder: what the only gallery is, where that is a folder; it is looked at every so many seconds.
+    """
+
+    galleries: list[SharedGallery]
     results: Path
     hosts: frozenset[str] | None = None
     limits: Limits = field(default_factory=Limits)
+    folder: OwnFolder | None = None
+    every: float = EVERY_SECONDS
 
 
 def build(site: Site) -> ASGIApp:
@@ -73,12 +82,33 @@ class _Server:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        watching = None if self._site.folder is None else asyncio.create_task(self._watch(self._site.folder))
         try:
             await self._decoders.start()
             yield
         finally:
+            if watching is not None:
+                watching.cancel()
             await self._decoders.stop()
             self._models.stop()
+
+    async def _watch(self, folder: OwnFolder) -> None:
+        """Serve what the folder becomes. Who asked before gets the answer of before: a gallery is swapped whole."""
+        served, told = self._site.galleries, ""
+        while True:
+            await asyncio.sleep(self._site.every)
+            try:
+                found = await asyncio.to_thread(folder.renewed, served[0], self._models.wait_for)
+            except (SimbenchError, OSError) as error:  # gone, or empty: it is served as it was
+                if str(error) != told:  # and not told anew at every look
+                    logger.warning("%s: looked at again, but %s", folder.root, error)
+                told = str(error)
+            except Exception:
+                logger.exception("%s: what is new could not be embedded; it is served as it was", folder.root)
+            else:
+                told = ""
+                if found is not None:
+                    served[0] = found
 
     async def health(self, _: Request) -> Response:
         runs = sum(len(gallery.contestants) for gallery in self._site.galleries)
@@ -95,10 +125,10 @@ class _Server:
 
     async def picture(self, request: Request) -> Response:
         gallery = self._gallery(request.path_params["gallery"], status=404)
-        row = whole_number(request.path_params["row"], "the picture", below=len(gallery), status=404)
+        row = _row(gallery, request.path_params["row"], request.query_params.get("v", ""), "the picture", status=404)
         found = await asyncio.to_thread(answers.picture, gallery, row)
         if found is None:
-            raise RefusalError(404, "this gallery is served without pictures")
+            raise RefusalError(404, "this gallery is served without pictures, or this one is gone")
         # The page asks with the fingerprint in the address, so that a picture may be kept.
         return Response(found[0], media_type=found[1], headers={"cache-control": "private, max-age=86400, immutable"})
 
@@ -108,7 +138,7 @@ class _Server:
         most = self._site.limits.neighbours
         k = number_among(form.words, "k", least=1, below=most + 1, default=_NEIGHBOURS)
         label = number_among(form.words, "label", below=len(gallery.classes)) if form.words.get("label") else None
-        question = answers.Question(query, k, label)
+        question = answers.Question(query, k, label, similarity_among(form.words, "threshold"))
 
         def answer(contestant: Contestant) -> Awaitable[dict[str, Any]]:
             work = partial(answers.search, gallery, contestant)
@@ -148,8 +178,11 @@ class _Server:
     async def _query(self, form: Form, gallery: SharedGallery, name: str) -> Query:
         if name in form.pictures:
             return Query(await self._decoders.prepare(form.pictures[name], gallery.preparation))
-        row = number_among(form.words, name, below=len(gallery))
-        return Query(answers.pixels_of(gallery, row), row)
+        if name not in form.words:
+            raise RefusalError(400, f"{name} is missing")
+        number, _, version = form.words[name].partition("@")
+        row = _row(gallery, number, version, name)
+        return Query(await asyncio.to_thread(answers.pixels_of, gallery, row), row)
 
     def _line_by_line(
         self,
@@ -165,7 +198,7 @@ class _Server:
         decodes: only of those that decode.
         """
         runs = gallery.contestants
-        chosen = [at for at in self._chosen(form, gallery) if not decodes or runs[at].run.decoder is not None]
+        chosen = [at for at in self._chosen(form, gallery) if not decodes or runs[at].decodes is not None]
 
         async def lines() -> AsyncIterator[str]:
             if head:
@@ -190,6 +223,15 @@ class _Server:
             return every
         asked = {whole_number(word, "each of runs", below=len(every)) for word in words.split(",")}
         return [at for at in every if at in asked]
+
+
+def _row(gallery: SharedGallery, text: str, version: str, name: str, *, status: int = 400) -> int:
+    """Return the row of an item by its number in a version. Raises RefusalError for none, 410 for one that is gone."""
+    now = version in ("", gallery.version)
+    row = gallery.row_in(whole_number(text, name, below=len(gallery) if now else _MOST_ROWS, status=status), version)
+    if row is None:
+        raise RefusalError(410, "this picture is not in the gallery any more")
+    return row
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -225,7 +267,8 @@ def _facts(gallery: SharedGallery) -> dict[str, Any]:
         "shape": [shape.height, shape.width, shape.channels],
         "pictures": gallery.images is not None,
         "missing": gallery.missing,
-        "version": gallery.place[2][:12],
+        "version": gallery.version,
+        "own": gallery.own,
         "runs": [one.facts() for one in gallery.contestants],
     }
 

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bench.contract import DataError
 
+_SIMILARITY = re.compile(r"-?(?:[01](?:\.[0-9]{0,9})?|\.[0-9]{1,9})")
 _DIGITS = re.compile(r"[0-9]{1,9}")  # not \d, which takes other scripts' digits; not more, which int() refuses
 
 
@@ -67,6 +68,14 @@ def number_among(words: Mapping[str, str], name: str, *, least: int = 0, below: 
             raise RefusalError(400, f"{name} is missing")
         return default
     return whole_number(words[name], name, least=least, below=below)
+
+
+def similarity_among(words: Mapping[str, str], name: str) -> float | None:
+    """Return the similarity of that name, None where it is not given or empty. Raises RefusalError for a wrong one."""
+    text = words.get(name, "")
+    if text and (not _SIMILARITY.fullmatch(text) or not -1 <= float(text) <= 1):
+        raise RefusalError(400, f"{name} must be a similarity from -1 to 1, such as 0.8")
+    return float(text) if text else None
 
 
 PAGE_POLICY = (

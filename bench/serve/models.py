@@ -51,6 +51,10 @@ class Models:
             self._thread.submit(self._take, queue, work)
         return await asyncio.wrap_future(answer)
 
+    def wait_for(self, work: Callable[[], R]) -> R:
+        """Return what the work returns, for another thread than that of the requests; it waits its turn."""
+        return self._thread.submit(work).result()
+
     def stop(self) -> None:
         """Finish what is under way, and nothing that waits."""
         self._thread.shutdown(cancel_futures=True)

@@ -2,44 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from bench.contract import DataError, Progress, SimbenchError, pair_scorer_of
 from bench.evaluation.ranking.arrays import Ints, Vectors
 from bench.runs.loaded_run import TrainedRun
+from bench.runs.untrained import UntrainedMethod
 from bench.search.preparation import Preparation
 
 if TYPE_CHECKING:
-    from bench.contract import Dataset, Ids, Images
+    from bench.contract import Dataset, Ids, Pixels, RunResult
     from bench.runs.store import RunRecord
 
 Place = tuple[str, str, str]  # data set, protocol, fingerprint
 
 
+class Pictures(Protocol):
+    """What a gallery's pictures are taken from: the images of a data set, or the files of a folder."""
+
+    def take(self, index: slice) -> Pixels: ...
+
+
 @dataclass(frozen=True)
 class Contestant:
-    """One run that answers. name: unique in its gallery; vectors: the gallery's, unit float32 ``(n, d)``."""
+    """One run, or a method without one, that answers.
+
+    name: unique in its gallery; vectors: the gallery's, unit float32 ``(n, d)``.
+    """
 
     name: str
-    run: TrainedRun
+    run: TrainedRun | UntrainedMethod
     vectors: Vectors
+
+    @property
+    def result(self) -> RunResult | None:
+        """What is known of the run; None of a method without one."""
+        return self.run.record.result if isinstance(self.run, TrainedRun) else None
+
+    @property
+    def decodes(self) -> TrainedRun | None:
+        """The run as one that decodes, or None where it has no decoder."""
+        return self.run if isinstance(self.run, TrainedRun) and self.run.decoder is not None else None
 
     def facts(self) -> dict[str, Any]:
         """Return what the page shows of the run itself."""
-        run = self.run.record.result
+        run = self.result
         return {
             "name": self.name,
-            "method": run.method,
-            "key": run.key,
-            "seed": run.seed,
+            "method": self.name if run is None else run.method,
+            "key": None if run is None else run.key,
+            "seed": None if run is None else run.seed,
             "dimension": self.run.dimension,
-            "map": run.scores.get("map"),
-            "hit@1": run.scores.get("hit@1"),
-            "decodes": self.run.decoder is not None,
+            "map": None if run is None else run.scores.get("map"),
+            "hit@1": None if run is None else run.scores.get("hit@1"),
+            "decodes": self.decodes is not None,
             "scores_pairs": pair_scorer_of(self.run.method) is not None,
         }
 
@@ -48,7 +68,8 @@ class Contestant:
 class SharedGallery:
     """A gallery and its contestants. images: of the gallery, None where they cannot be loaded (``missing`` says why).
 
-    labels: int64 ``(n,)``, numbers into ``classes``; ids: str ``(n,)``.
+    labels: int64 ``(n,)``, numbers into ``classes``, -1 where a picture has none; ids: str ``(n,)``; own: whether it is
+    a folder, whose pictures are called by their files' names; former: the ids that rows of former versions stood for.
     """
 
     place: Place
@@ -57,8 +78,23 @@ class SharedGallery:
     classes: tuple[str, ...]
     preparation: Preparation
     contestants: tuple[Contestant, ...]
-    images: Images | None = None
+    images: Pictures | None = None
     missing: str = ""
+    own: bool = False
+    former: Mapping[str, Ids] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """What rows are numbers in: another where the gallery has changed."""
+        return self.place[2][:12]
+
+    def row_in(self, row: int, version: str) -> int | None:
+        """Return the row now of a picture by its row in a version; None where that is not known, or it is gone."""
+        if version in ("", self.version):
+            return row if row < len(self) else None
+        ids = self.former.get(version, self.ids[:0])
+        found = np.flatnonzero(self.ids == ids[row]) if row < len(ids) else self.labels[:0]
+        return int(found[0]) if len(found) else None
 
     @property
     def title(self) -> str:
@@ -118,10 +154,11 @@ def _add(found: dict[Place, SharedGallery], record: RunRecord, run: TrainedRun) 
 def _with_images(
     gallery: SharedGallery, open_images: Callable[[RunRecord], Dataset] | None, log: Callable[[str], None]
 ) -> SharedGallery:
-    if open_images is None:
+    first = gallery.contestants[0].run
+    if open_images is None or not isinstance(first, TrainedRun):
         return replace(gallery, missing="pictures are left out, as asked")
     try:
-        part = open_images(gallery.contestants[0].run.record).gallery
+        part = open_images(first.record).gallery
         if not np.array_equal(part.ids, gallery.ids):
             raise DataError("the data set has other ids than the run")
     except SimbenchError as error:
@@ -132,7 +169,7 @@ def _with_images(
 
 def _named(gallery: SharedGallery) -> SharedGallery:
     """Give every contestant a name of its own: the method's, with seed or key where there are several of it."""
-    runs = [one.run.record.result for one in gallery.contestants]
+    runs = [one.result for one in gallery.contestants if one.result is not None]  # all of them
     methods = [run.method for run in runs]
     keys = [(run.method, run.key) for run in runs]
     named = []

@@ -59,6 +59,17 @@ def _as_text(path: Path) -> Iterator[str]:
         yield f"/dev/fd/{file.fileno()}"
 
 
+DAMAGED = (SimbenchError, ValueError, AttributeError, RuntimeError)  # what flipped bits make of a header
+
+
+def verified_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a checkpoint's tensors, and whose it is with its facts. Raises one of DAMAGED where it was not written."""
+    tensors, content = load_tensors(path)
+    if content.pop("digest", None) != digest_of_tensors(content, tensors):
+        raise SimbenchError(f"{path}: a damaged checkpoint")
+    return tensors, content
+
+
 class FolderCheckpoints:
     """Checkpoints of one run: a file a name in one folder, with its digest and whose it is inside.
 
@@ -72,7 +83,7 @@ class FolderCheckpoints:
     def save(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         ready = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
         content = {"owner": self._owner, "name": name, "facts": dict(facts)}
-        save_tensors(self._path(name), ready, {**content, "digest": _digest(content, ready)})
+        save_tensors(self._path(name), ready, {**content, "digest": digest_of_tensors(content, ready)})
 
     def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return what was saved, or None. What is damaged, or another run's, is thrown away with a warning."""
@@ -80,12 +91,10 @@ class FolderCheckpoints:
         if not path.is_file():
             return None
         try:
-            tensors, content = load_tensors(path)
-            if content.pop("digest", None) != _digest(content, tensors):
-                raise SimbenchError(f"{path}: a damaged checkpoint")
+            tensors, content = verified_checkpoint(path)
             if (content["owner"], content["name"]) != (self._owner, name):
                 raise SimbenchError(f"{path}: the checkpoint of another run or phase")
-        except (SimbenchError, ValueError, AttributeError, RuntimeError) as error:  # what flipped bits make of a header
+        except DAMAGED as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             logger.warning("%s; it is thrown away, and what it held is trained again", first)
             path.unlink(missing_ok=True)
@@ -120,7 +129,7 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 
 
-def _digest(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+def digest_of_tensors(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """Return the digest of JSON-able content and of tensors on the processor, whatever their dtype."""
     kinds = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
     raw = {name: tensor.reshape(-1).view(torch.uint8).numpy() for name, tensor in tensors.items()}

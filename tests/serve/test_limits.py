@@ -218,7 +218,9 @@ def test_answers_are_json_though_a_score_is_no_number(
     gallery: SharedGallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.serve.answers._cosine", lambda _: float("nan"))
-    monkeypatch.setitem(gallery.contestants[0].run.record.result.scores, "map", float("inf"))
+    result = gallery.contestants[0].result
+    assert result is not None
+    monkeypatch.setitem(result.scores, "map", float("inf"))
 
     def strict(text: str) -> Any:
         return json.loads(text, parse_constant=pytest.fail)

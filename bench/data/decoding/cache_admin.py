@@ -68,7 +68,8 @@ def cache_items(cache: Path) -> list[CacheItem]:
     found = [_item(kind, folder) for kind, place in places for folder in _folders(place)]
     found += [_plain_item("extracted", folder) for folder in _folders(cache / EXTRACTED)]
     found += [_plain_item("audit", file) for file in (cache / AUDITS).glob("*.npz")]
-    for pattern in ("*.safetensors", "*.shards"):  # the second: of one that was stopped
+    # Indexes, those that were stopped, and methods fitted on a folder where there is no run.
+    for pattern in ("*.safetensors", "*.shards", "*.fitted"):
         found += [_plain_item("gallery", path) for path in (cache / GALLERIES).glob(pattern)]
     return sorted(found, key=lambda one: -one.used)
 

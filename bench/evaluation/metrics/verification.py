@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import auc, roc_curve
 
-from bench.contract import Thresholds
+from bench.contract import Fitted, Thresholds
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
 from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
@@ -94,9 +94,14 @@ def probabilities(thresholds: Thresholds | None, similarities: Scores) -> Floats
     From the curve of validation pairs in run.json: between two thresholds, the share of same pairs over both shares,
     made monotone by isotonic regression. Nothing of it is fitted on query or gallery.
     """
-    if thresholds is None or not thresholds.validation.roc:
+    return None if thresholds is None else curve_probabilities(thresholds.validation, similarities)
+
+
+def curve_probabilities(fitted: Fitted, similarities: Scores) -> Floats | None:
+    """Return what ``probabilities`` does, from the curve of whatever pairs were fitted on."""
+    if not fitted.roc:
         return None
-    limits, fmr, fnmr = np.array(thresholds.validation.roc, dtype=np.float64).T
+    limits, fmr, fnmr = np.array(fitted.roc, dtype=np.float64).T
     same = np.diff(np.concatenate([[0.0], fnmr, [1.0]]))
     different = -np.diff(np.concatenate([[1.0], fmr, [0.0]]))
     weight = same + different

@@ -11,7 +11,7 @@ classes are in the gallery, each query also plays the unknown: its own class is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,21 +72,35 @@ def measure_thresholds(fitted: Fitted, data: RetrievalSet, *, seed: int = 0) -> 
 
     Pairs that are excluded (one image asked against itself) are not counted.
     """
+    wanted = [*((point.target, point.threshold) for point in fitted.points), (None, fitted.eer_threshold)]
+    layout, points, nearest = _measured(wanted, data, seed)
+    opened = measure_rejection(fitted.rejection, nearest[0], nearest[1], layout.items)
+    return OnTest(queries=len(layout), points=points, open_set=opened)
+
+
+def measure_at(threshold: float, data: RetrievalSet, *, target: float | None = None, seed: int = 0) -> Measured:
+    """Count what one threshold does on test, on the pairs that ``measure_thresholds`` counts.
+
+    target: the false-match rate that it was fitted for, None where it was for none.
+    """
+    return _measured([(target, threshold)], data, seed)[1][0]
+
+
+def _measured(
+    wanted: Sequence[tuple[float | None, float]], data: RetrievalSet, seed: int
+) -> tuple[Layout, tuple[Measured, ...], Floats]:
+    """Return the layout of the queries taken, what each (target, threshold) does, and similarities as ``_count``."""
     chosen = _some(len(data.query), MOST_QUERIES, np.random.default_rng((seed, 8)))
     layout = data.layout.subset(chosen)
-    wanted = [(point.target, point.threshold) for point in fitted.points] + [(None, fitted.eer_threshold)]
     limits = np.array([threshold for _, threshold in wanted], dtype=np.float32)
     matched, nearest = _count(data, chosen, layout, limits)
     same = int(layout.relevant.sum())
     different = int(layout.items.sum()) - same
-    return OnTest(
-        queries=len(chosen),
-        points=tuple(
-            Measured(target, threshold, int(false), different, same - int(right), same)
-            for (target, threshold), right, false in zip(wanted, *matched, strict=True)
-        ),
-        open_set=measure_rejection(fitted.rejection, nearest[0], nearest[1], layout.items),
+    points = tuple(
+        Measured(target, threshold, int(false), different, same - int(right), same)
+        for (target, threshold), right, false in zip(wanted, *matched, strict=True)
     )
+    return layout, points, nearest
 
 
 def equal_error(same: Scores, different: Scores) -> tuple[float, float]:

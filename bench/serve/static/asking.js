@@ -43,11 +43,11 @@ export function fromFile(file, most) {
   return { file, name: file.name, address: URL.createObjectURL(file) };
 }
 
-export function fromItem(row) {
-  return { row };
+export function fromItem(row, version) {
+  return { row, version };
 }
 
-/** What a form holds for a side: the file, or the item's number. */
+/** What a form holds for a side: the file, or the item's number in a version of the gallery. */
 export function asField(side) {
-  return side.file ?? String(side.row);
+  return side.file ?? `${side.row}@${side.version}`;
 }

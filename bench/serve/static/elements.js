@@ -15,8 +15,13 @@ export function make(tag, properties = {}, ...children) {
 /** Make a picture of a gallery image, or its id where the gallery is served without pictures. */
 export function picture(gallery, item, properties = {}) {
   if (!gallery.pictures) return make("span", { class: "word" }, item.id ?? `image ${item.row}`);
-  const source = `pictures/${gallery.number}/${item.row}?v=${gallery.version}`;
+  const source = `pictures/${gallery.number}/${item.row}?v=${item.version ?? gallery.version}`;
   return make("img", { src: source, alt: "", class: sharpness(gallery), ...properties });
+}
+
+/** What a picture is called below it: its class, or the name of its file in a reader's own folder. */
+export function nameOf(gallery, item) {
+  return gallery.own || item.label === null ? item.id : gallery.classes[item.label];
 }
 
 /** Small pictures are shown with their pixels, not blurred. */

@@ -22,6 +22,7 @@ function choice() {
     gallery: gallery(),
     label: byId("label").value,
     k: byId("k").value,
+    threshold: byId("threshold").value,
     runs: boxes().filter((box) => box.checked).map((box) => Number(box.value)),
   };
 }
@@ -29,13 +30,14 @@ function choice() {
 function ask() {
   if (query === null) return;
   if (!byId("k").checkValidity()) { complain("Results: a whole number from 1 to 50."); return; }
+  if (!byId("threshold").checkValidity()) { complain("At least: a similarity from -1 to 1, such as 0.8."); return; }
   if (!choice().runs.length) { complain("Choose a method or more."); return; }
-  search(query, choice(), { search: searchItem, compare });
+  search(query, choice(), { search: searchItem, compare, renewed });
 }
 
-function searchItem(row) {
-  query = fromItem(row);
-  history.pushState(null, "", `?gallery=${gallery().number}&item=${row}`);
+function searchItem(row, version) {
+  query = fromItem(row, version);
+  history.pushState(null, "", `?gallery=${gallery().number}&item=${row}&v=${version}`);
   ask();
   byId("found").scrollIntoView({ block: "start" });
 }
@@ -58,13 +60,31 @@ function compare(place, side) {
   byId("compare").scrollIntoView({ block: "start" });
 }
 
-/** Show another gallery: its classes, methods, examples and leaderboard. */
-function enter() {
+/** Take note that a folder has changed: from now on, rows are numbers in its new version. */
+function renewed(here, { version, size, classes }) {
+  const others = classes.join("\n") !== here.classes.join("\n");
+  Object.assign(here, { version, size, classes });
+  about();
+  examples();
+  if (others) { labels(); ask(); } // classes are numbers, too
+}
+
+function labels() {
+  byId("label").replaceChildren(make("option", { value: "" }, "any class"),
+    ...gallery().classes.map((name, at) => make("option", { value: at }, name)));
+}
+
+function about() {
   const here = gallery();
   byId("about").textContent = `${here.size.toLocaleString("en")} images of ${here.title}. ` +
     `Each method compares your picture with all of them.${here.missing ? ` No pictures: ${here.missing}.` : ""}`;
-  byId("label").replaceChildren(make("option", { value: "" }, "any class"),
-    ...here.classes.map((name, at) => make("option", { value: at }, name)));
+}
+
+/** Show another gallery: its classes, methods, examples and leaderboard. */
+function enter() {
+  const here = gallery();
+  about();
+  labels();
   byId("runs").replaceChildren(...here.runs.map((run, at) =>
     make("label", {}, make("input", { type: "checkbox", value: at, checked: true }), ` ${run.name}`)));
   count();
@@ -81,10 +101,11 @@ function examples() {
   const here = gallery();
   byId("examples-box").hidden = !here.pictures;
   if (!here.pictures) return;
+  const { version } = here;
   const rows = Array.from({ length: Math.min(EXAMPLES, here.size) }, () => Math.floor(Math.random() * here.size));
   byId("examples").replaceChildren(...[...new Set(rows)].map((row) => make("li", {},
-    make("button", { type: "button", class: "hit", "aria-label": `Search from image ${row} of the gallery`, onclick: () => searchItem(row) },
-      picture(here, { row })))));
+    make("button", { type: "button", class: "hit", "aria-label": `Search from image ${row} of the gallery`, onclick: () => searchItem(row, version) },
+      picture(here, { row, version })))));
 }
 
 /** Search for what the address names, as when the reader goes back. */
@@ -92,10 +113,12 @@ function followAddress() {
   const asked = new URLSearchParams(location.search);
   const row = Number(asked.get("item") ?? "none");
   const number = Number(asked.get("gallery") ?? 0);
-  if (!Number.isInteger(row) || !galleries[number] || row < 0 || row >= galleries[number].size) return false;
-  if (query?.row === row && gallery().number === number) return true; // a link within the page
+  if (!Number.isInteger(row) || !galleries[number] || row < 0) return false;
+  const version = asked.get("v") ?? galleries[number].version;
+  if (version === galleries[number].version && row >= galleries[number].size) return false;
+  if (query?.row === row && query.version === version && gallery().number === number) return true; // a link within the page
   if (gallery().number !== number) { byId("gallery").value = number; enter(); }
-  query = fromItem(row);
+  query = fromItem(row, version);
   ask();
   return true;
 }
@@ -109,6 +132,7 @@ function listen() {
   });
   byId("label").addEventListener("change", ask);
   byId("k").addEventListener("change", ask);
+  byId("threshold").addEventListener("change", ask);
   byId("runs").addEventListener("change", () => { count(); ask(); });
   byId("tools").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
   byId("others").addEventListener("click", examples);

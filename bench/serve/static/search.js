@@ -1,12 +1,12 @@
 // One query, every method's answer: rows appear at once and fill as the methods answer.
 
 import { asField, post, Trouble } from "./asking.js";
-import { complain, make, milliseconds, number, ownPicture, picture, sharpness, tell } from "./elements.js";
+import { complain, make, milliseconds, nameOf, number, ownPicture, picture, sharpness, tell } from "./elements.js";
 
 const byId = (id) => document.getElementById(id);
 let under = null; // the search that is under way
 
-/** Ask all chosen methods. choice: {gallery, runs, k, label}; act: {search(row), compare(place, side)}. */
+/** Ask all chosen methods. choice: {gallery, runs, k, label, threshold}; act: {search(row, version), compare(place, side), renewed(gallery, query)}. */
 export async function search(side, choice, act) {
   under?.abort();
   const mine = new AbortController();
@@ -14,7 +14,7 @@ export async function search(side, choice, act) {
   complain();
   const start = performance.now();
   const { gallery } = choice;
-  const fields = { gallery: gallery.number, k: choice.k, label: choice.label, runs: choice.runs.join(","), picture: asField(side) };
+  const fields = { gallery: gallery.number, k: choice.k, label: choice.label, threshold: choice.threshold, runs: choice.runs.join(","), picture: asField(side) };
   const places = new Map();
   let query = null;
   let first = null;
@@ -23,10 +23,12 @@ export async function search(side, choice, act) {
       if (mine !== under) return;
       if (line.query) {
         query = line.query;
+        if (query.version !== gallery.version) act.renewed(gallery, query);
         show(side, query, choice, places, act);
         return;
       }
       first ??= performance.now() - start;
+      if (line.hits) line.hits = line.hits.map((item) => ({ ...item, version: query.version }));
       places.get(line.run).replaceWith(answer(line, query, choice, act));
     }, mine.signal);
     tell(`${places.size} methods have answered. The first answer took ${milliseconds(first ?? 0)}.`);
@@ -46,7 +48,7 @@ export function clear() {
 
 function show(side, query, choice, places, act) {
   const { gallery } = choice;
-  const label = query.label === null ? null : gallery.classes[query.label];
+  const label = query.row === null ? null : nameOf(gallery, query);
   const looks = side.file ? ownPicture(side, "The query")
     : picture(gallery, query, { alt: "The query", class: `asked ${sharpness(gallery)}` });
   const seen = side.file ? make("figure", {}, make("img", { src: query.seen, alt: "", class: `asked ${sharpness(gallery)}` }),
@@ -55,7 +57,7 @@ function show(side, query, choice, places, act) {
     make("button", { type: "button", class: "small", onclick: () => act.compare(place, side) }, `compare: as ${place}`));
   byId("query").replaceChildren(
     make("figure", {}, looks, make("figcaption", {}, label ?? side.name ?? "your picture")), ...(seen ? [seen] : []),
-    make("div", { class: "facts" }, make("p", {}, query.id ? `${query.id}, ${label}` : side.name || "A picture of yours"), ...compare));
+    make("div", { class: "facts" }, make("p", {}, query.id ? (label === query.id ? label : `${query.id}, ${label}`) : side.name || "A picture of yours"), ...compare));
   byId("legend").hidden = query.label === null;
   places.clear();
   for (const run of choice.runs) places.set(run, frame(gallery.runs[run], make("p", { class: "muted" }, "…"), [], true));
@@ -80,18 +82,20 @@ function answer(line, query, choice, act) {
     make("img", { src: line.decoded, alt: `What ${run.name} decodes the query's vector to`, class: sharpness(gallery) }),
     make("figcaption", {}, `decoded, cosine ${number(line.decoded_cosine, 3)}`))] : [];
   const hits = line.hits.map((item, at) => hit(item, at + 1, query, gallery, act));
-  const list = hits.length ? make("ol", {}, ...hits) : make("p", { class: "muted" }, "No image of this class.");
+  const none = line.nearest ? `Nothing similar: the nearest is ${nameOf(gallery, line.nearest)} at ${number(line.nearest.similarity, 3)}.`
+    : "No image of this class.";
+  const list = hits.length ? make("ol", {}, ...hits) : make("p", { class: "muted" }, none);
   return frame(run, times, [...decoded, list]);
 }
 
 function hit(item, rank, query, gallery, act) {
-  const label = gallery.classes[item.label];
+  const label = nameOf(gallery, item);
   const right = query.label === null ? null : item.label === query.label;
   const kind = right === null ? "" : right ? "ok" : "no";
   const said = right === null ? "" : right ? ", same class" : ", another class";
   const similarity = number(item.similarity, 3);
   return make("li", { class: kind },
-    make("button", { type: "button", class: "hit", title: item.id, onclick: () => act.search(item.row) },
+    make("button", { type: "button", class: "hit", title: item.id, onclick: () => act.search(item.row, item.version) },
       picture(gallery, item), make("span", { class: "similarity" }, similarity), " ", make("span", { class: "label" }, label),
       make("span", { class: "hidden" }, `${said}, number ${rank}: search from it`)));
 }
