@@ -34,6 +34,7 @@ SHORT = {  # a command's beginning: what is replaced in it, and what is added
     "run": ({}, FEW),
     "report": ({}, "--no-images"),
     "bench": ({}, "--set suite.quick.methods=pixels --set suite.quick.datasets=digits --set suite.quick.limit=100"),
+    "search shoe.jpg --gallery": ({}, "-m pixels"),
     "search": ({"RUN": "runs/pictures/holdout/arcface"}, ""),
     "choose": ({}, "--labels none --threads 1"),
     "serve": ({}, "--help"),
