@@ -16,6 +16,7 @@ from bench.cli.compare import compare
 from bench.cli.decode import decode
 from bench.cli.embed import embed
 from bench.cli.evaluate import evaluate
+from bench.cli.export import export
 from bench.cli.fetch import fetch
 from bench.cli.index import index
 from bench.cli.leaderboard import leaderboard
@@ -69,7 +70,7 @@ def cli() -> None:
 
 
 for command in (
-    run, bench, listing, fetch, leaderboard, check, tune, rerank, cache, search, embed, serve, decode, evaluate,
+    run, bench, listing, fetch, leaderboard, check, tune, rerank, cache, search, embed, serve, decode, evaluate, export,
     compare, index, robustness, report,
 ):  # fmt: skip
     cli.add_command(command)
