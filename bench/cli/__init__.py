@@ -18,6 +18,7 @@ from bench.cli.embed import embed
 from bench.cli.evaluate import evaluate
 from bench.cli.export import export
 from bench.cli.fetch import fetch
+from bench.cli.import_model import import_model
 from bench.cli.index import index
 from bench.cli.leaderboard import leaderboard
 from bench.cli.listing import listing
@@ -71,7 +72,7 @@ def cli() -> None:
 
 for command in (
     run, bench, listing, fetch, leaderboard, check, tune, rerank, cache, search, embed, serve, decode, evaluate, export,
-    compare, index, robustness, report,
+    compare, index, robustness, report, import_model,
 ):  # fmt: skip
     cli.add_command(command)
 
