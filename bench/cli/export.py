@@ -15,13 +15,23 @@ from bench.environment import cache_folder
 
 @click.command()
 @click.argument("run_folder", type=click.Path(path_type=Path))
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder to make.")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder to make; with --to, the file."
+)
+@click.option(
+    "--to",
+    "store",
+    type=click.Choice(["qdrant", "pgvector", "lancedb", "faiss"]),
+    help="Write the gallery's vectors alone, as this store takes them.",
+)
 @click.option("-d", "--dataset", metavar="NAME|PATH", help="The run's data set.  [default: by its name]")
 @hardware
 @data_root
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
 @configuration
-def export(*, run_folder: Path, out: Path, dataset: str | None, quiet: bool, given: Given, **flags: Any) -> None:
+def export(
+    *, run_folder: Path, out: Path, store: str | None, dataset: str | None, quiet: bool, given: Given, **flags: Any
+) -> None:
     """Write a finished run as one folder that others load without simbench: model, gallery, thresholds, card.
 
     model.onnx takes pictures in [0, 1] and gives the run's unit vectors. It embeds the run's queries again; where a
@@ -31,7 +41,11 @@ def export(*, run_folder: Path, out: Path, dataset: str | None, quiet: bool, giv
     \b
     simbench export runs/fashionmnist/loo/triplet -o winner
     simbench export RUN -o winner -d ~/pictures     a run on your own pictures
+    simbench export RUN --to pgvector -o gallery.sql
     """
+    if store is not None:
+        click.echo(_to_store(run_folder, store, out))
+        return
     import torch
 
     from bench.export.folder import export_run, require_packages
@@ -51,6 +65,16 @@ def export(*, run_folder: Path, out: Path, dataset: str | None, quiet: bool, giv
         f"{parity.largest_distance:.1e}, the same first 50 ({parity.swaps:,} places swapped within rounding), map "
         f"{parity.map_written:.4f} for {parity.map_kept:.4f}"
     )
+
+
+def _to_store(run_folder: Path, store: str, out: Path) -> str:
+    """Write a run's gallery for a store, and return what to say of it."""
+    from bench.export.stores import write_for_store
+    from bench.runs.loaded_run import find_run, gallery_of
+
+    gallery = gallery_of(find_run(run_folder))
+    hint = write_for_store(store, out, gallery)
+    return f"{out}: {len(gallery.ids):,} vectors of {gallery.vectors.shape[1]} dimensions; load it by\n  {hint}"
 
 
 def _licence(name: str) -> str:
