@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bench.cli.options import Given, configuration, data_root, hardware
+from bench.cli.options import Given, configuration, data_root, option
 from bench.cli.run import go_on_apart, machine, names_in
 from bench.cli.terminal import Terminal
 from bench.environment import cache_folder
@@ -25,7 +25,7 @@ from bench.environment import cache_folder
     help="Write the gallery's vectors alone, as this store takes them.",
 )
 @click.option("-d", "--dataset", metavar="NAME|PATH", help="The run's data set.  [default: by its name]")
-@hardware
+@option("--threads", type=int, help="Processors to use.  [default: all]")
 @data_root
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the result.")
 @configuration

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import runpy
 from copy import deepcopy
 from pathlib import Path
@@ -39,8 +38,7 @@ def write_backbone(folder: Path, method: object, network: UnitNetwork, samples: 
     sizes = {"input_size": (3, *backbone.input_size), "crop_pct": 1.0}
     model = deepcopy(backbone.model).to(memory_format=torch.contiguous_format)  # safetensors takes no other
     save_for_hf(model, str(folder), safe_serialization=True, model_config={"pretrained_cfg": sizes})
-    unit_features = "mean" in projection
-    save_file(projection, folder / PROJECTION, metadata={"unit_features": json.dumps(unit_features)})
+    save_file(projection, folder / PROJECTION)
     by_timm = runpy.run_path(str(folder / "load.py"))["embed_by_timm"]  # as those who have the folder will
     with torch.no_grad():
         apart = 1 - F.cosine_similarity(torch.from_numpy(by_timm(samples.numpy())), network(samples)).min()

@@ -120,3 +120,14 @@ def test_what_is_there_is_not_overwritten(small: Made, folder: Path) -> None:
 def test_a_method_without_a_network_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="pixels has no network to export"):
         export_run(*made(tmp_path, "pixels"), tmp_path / "winner", no_progress, threads=1)
+
+
+def test_timm_loads_the_backbone_and_the_projection_gives_the_vectors(tmp_path: Path) -> None:
+    run, data = made(tmp_path, "arcface", "encoder=timm/test_efficientnet", "weights=none", "embedding_dim=16")
+    where = tmp_path / "winner"
+    export_run(run, data, where, no_progress, threads=1)
+    card = (where / "README.md").read_text("utf-8")
+    assert "library_name: timm" in card, card
+    pixels = data.query.images.take(np.arange(4)).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    vectors = runpy.run_path(str(where / "load.py"))["embed_by_timm"](pixels)
+    assert vectors == pytest.approx(read_vectors(run.record)["query"][:4], abs=1e-4)
