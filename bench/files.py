@@ -72,6 +72,26 @@ def making_once(folder: Path, proof: str = ".") -> Iterator[Path | None]:
         lock.release()
 
 
+@contextmanager
+def making_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new folder to fill, which becomes ``folder`` if nothing was raised; else nothing is left of it.
+
+    Raises SimbenchError where something is there already, or nothing can be written.
+    """
+    if folder.exists():
+        raise SimbenchError(f"{folder} is there already; delete it, or give another")
+    partial = folder.with_name(_own_name(folder.name, "tmp"))
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        partial.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise SimbenchError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all. Raises SimbenchError in the user's words."""
     try:

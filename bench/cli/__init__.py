@@ -12,17 +12,18 @@ import click
 from bench.cli.bench import bench
 from bench.cli.cache import cache
 from bench.cli.check import check
-from bench.cli.choose import choose
+from bench.cli.choose import choose, proxies
 from bench.cli.compare import compare
 from bench.cli.decode import decode
 from bench.cli.distill import distill
 from bench.cli.embed import embed
 from bench.cli.evaluate import evaluate
+from bench.cli.export import export
 from bench.cli.fetch import fetch
+from bench.cli.import_model import import_model
 from bench.cli.index import index
 from bench.cli.leaderboard import leaderboard
 from bench.cli.listing import listing
-from bench.cli.proxies import proxies
 from bench.cli.report import report
 from bench.cli.rerank import rerank
 from bench.cli.robustness import robustness
@@ -75,7 +76,7 @@ def cli() -> None:
 
 for command in (
     run, choose, bench, listing, fetch, leaderboard, check, tune, rerank, cache, search, embed, serve, decode, distill,
-    evaluate, compare, threshold, proxies, index, robustness, report,
+    evaluate, compare, threshold, proxies, index, robustness, report, export, import_model,
 ):  # fmt: skip
     cli.add_command(command)
 

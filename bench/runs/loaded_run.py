@@ -144,14 +144,18 @@ class TrainedRun:
         return np.round(decoded.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
 
     def gallery(self) -> RunGallery:
-        """Read the gallery's vectors, labels and ids. Raises SimbenchError where the files are damaged."""
-        folder = self.record.folder
-        vectors = read_vectors(self.record)["gallery"]
-        kept = read_arrays(self.record, PER_QUERY, "gallery_labels", "gallery_ids", "classes")
-        labels, ids = kept["gallery_labels"], kept["gallery_ids"]
-        if not len(vectors) == len(labels) == len(ids):
-            raise SimbenchError(f"{folder}: {len(vectors)} vectors, but {len(ids)} ids; run it again (--force)")
-        return RunGallery(vectors, labels, ids, tuple(kept["classes"].tolist()))
+        """Read the gallery's vectors, labels and ids; see ``gallery_of``."""
+        return gallery_of(self.record)
+
+
+def gallery_of(record: RunRecord) -> RunGallery:
+    """Read a run's gallery: vectors, labels and ids. Raises SimbenchError where the files are damaged."""
+    vectors = read_vectors(record)["gallery"]
+    kept = read_arrays(record, PER_QUERY, "gallery_labels", "gallery_ids", "classes")
+    labels, ids = kept["gallery_labels"], kept["gallery_ids"]
+    if not len(vectors) == len(labels) == len(ids):
+        raise SimbenchError(f"{record.folder}: {len(vectors)} vectors, but {len(ids)} ids; run it again (--force)")
+    return RunGallery(vectors, labels, ids, tuple(kept["classes"].tolist()))
 
 
 def find_run(where: Path) -> RunRecord:

@@ -57,10 +57,20 @@ def openvino(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tu
 def onnx(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[str, Run]]:
     """ONNX Runtime on the CPU: float32 alone, as its CPU kernels have no bfloat16."""
     runtime = import_package("onnxruntime")
+    model = onnx_program(_ChannelsLast(network), _example(shape))
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors; its warnings are about its own choices
+    session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    yield "float32", _portioned(lambda pixels: session.run(None, {"pixels": pixels})[0], shape)
+
+
+def onnx_program(network: nn.Module, example: Tensor) -> bytes:
+    """Return a network as an ONNX file's bytes: ``pixels`` in, any number of what ``example`` has, ``vectors`` out."""
     with _quiet_tracing():
         program = torch.onnx.export(
-            _ChannelsLast(network).eval(),
-            (_example(shape),),
+            network.eval(),
+            (example,),
             dynamo=True,  # slower than the older exporter, but that one has no word for resizing with antialiasing
             verbose=False,
             input_names=["pixels"],
@@ -69,13 +79,8 @@ def onnx(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[
         )
     if program is None:
         raise RuntimeError("torch's exporter returned nothing")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors; its warnings are about its own choices
-    session = runtime.InferenceSession(
-        program.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    yield "float32", _portioned(lambda pixels: session.run(None, {"pixels": pixels})[0], shape)
+    content: bytes = program.model_proto.SerializeToString()
+    return content
 
 
 def import_package(package: str) -> Any:

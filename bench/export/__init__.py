@@ -1,0 +1,1 @@
+"""A finished run as files for those who do not use simbench: a model, its vectors, and the proof that they agree."""
