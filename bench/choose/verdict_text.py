@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from bench.choose.climb import LeftOut
@@ -42,8 +43,12 @@ def sentences(verdict: Verdict) -> list[tuple[str, str]]:
 
 def commands(verdict: Verdict, word: str) -> list[tuple[str, str]]:
     """Return what to type next as (heading, command) pairs."""
-    folder = str(verdict.winner.first.folder)
-    return [("Again", command(verdict, verdict.winner, word)), ("Next", f"simbench serve --run {folder}")]
+    record = verdict.winner.first
+    folder, costs = shlex.quote(str(record.folder)), record.result.costs
+    typed = [("Again", command(verdict, verdict.winner, word)), ("Next", f"simbench serve --run {folder}")]
+    if costs is not None and costs.n_parameters:
+        typed.append(("Take it home", f"simbench export {folder} -d {shlex.quote(word)} -o winner"))
+    return typed
 
 
 def tried(verdict: Verdict) -> list[list[str]]:
