@@ -97,7 +97,9 @@ def choose(
         whole = seconds(budget)
     except ValueError as error:
         raise UsageError(f"--budget: {error}") from error
-    checked = given.load({**flags, "protocol": "unseen" if new_classes else protocol})
+    from bench.data.splits.protocols import unseen
+
+    checked = given.load({**flags, "protocol": unseen.__name__ if new_classes else protocol})
     terminal = Terminal(quiet=quiet or as_json)
     climb, cells, limits = _prepared(pictures, checked, terminal, whole, max_latency=max_latency, max_bytes=max_bytes)
     try:

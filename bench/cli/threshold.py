@@ -89,7 +89,7 @@ def threshold(
 def _lines(record: RunRecord, found: Meaning, *, given_prior: bool) -> list[str]:
     run, seen = record.result, found.measured
     of = f"{run.method} on {run.dataset} ({run.protocol}), seed {run.seed}"
-    source = "given" if given_prior else "one in the classes of the gallery"
+    source = "as asked" if given_prior else "one in the classes of the gallery"
     lines = [
         f"{of}: similarity >= {seen.threshold:.4f}",
         *_of_the_fit(found),

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import run_simbench
+from programs import COMMAND, run_simbench
 
 from bench.runs.store import all_runs
 
 pytestmark = pytest.mark.slow
+
+QUICKLY = f"import bench.runs.costs; bench.runs.costs._PACE = 0.02; {COMMAND}"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_a_mistake_in_the_words_is_told_in_one_line(
 
 def test_an_answer_with_its_page_and_a_second_start_that_runs_nothing_again(tmp_path: Path) -> None:
     words = ("choose", "digits", "--labels", "none", "--limit", "60", "--budget", "10m", "--threads", "1")
-    first = run_simbench(words, tmp_path)
+    first = run_simbench(words, tmp_path, code=QUICKLY)
     assert first.returncode == 0, first.stderr
     assert "digits: 10 classes, 60 pictures to learn from" in first.stderr
     said = {line[:17].strip(): line[17:] for line in first.stdout.splitlines()}
@@ -48,7 +50,7 @@ def test_an_answer_with_its_page_and_a_second_start_that_runs_nothing_again(tmp_
     page = tmp_path / said["Page"]
     assert "Which method for digits?" in page.read_text(encoding="utf-8")
     made = {record.folder: record.result.provenance.date for record in all_runs(tmp_path / "runs")}
-    second = run_simbench((*words, "--json", "-q"), tmp_path)
+    second = run_simbench((*words, "--json", "-q"), tmp_path, code=QUICKLY)
     assert second.returncode == 0, second.stderr
     facts = json.loads(second.stdout)
     assert {record.folder: record.result.provenance.date for record in all_runs(tmp_path / "runs")} == made

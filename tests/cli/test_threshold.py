@@ -45,7 +45,7 @@ def test_a_rate_that_the_run_fitted_has_its_counts(simbench: Callable[..., Any],
     words = simbench("threshold", str(run), "--false-matches", "1e-2", "--prior", "1/500").out
     assert f"similarity >= {point.threshold:.4f}" in words
     assert f"FMR {point.fmr:.5f} ({point.false_matches:,} of {point.different:,} pairs" in words
-    assert "where it is 1/500 before (given)" in words
+    assert "where it is 1/500 before (as asked)" in words
 
 
 @pytest.mark.usefixtures("run")

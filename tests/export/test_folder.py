@@ -26,9 +26,9 @@ CPU = torch.device("cpu")
 Made = tuple[TrainedRun, Dataset]
 
 
-def made(root: Path, method: str, *words: str) -> Made:
+def made(root: Path, method: str, *words: str, epochs: float = 0.2) -> Made:
     """Return a small run on the digits, and its data."""
-    config = Config(Settings(protocol="loo", limit=120, epochs=0.2))
+    config = Config(Settings(protocol="loo", limit=120, epochs=epochs))
     collection = load_collection("digits", config, no_progress, root / "cache")
     cells = plan_cells([method], {"digits": collection}, config, words, "cpu")
     (record,) = run_cells(cells, Workplace(root, CPU, 1, no_progress, lambda line: None))
@@ -123,7 +123,12 @@ def test_a_method_without_a_network_is_refused_in_one_line(tmp_path: Path) -> No
 
 
 def test_timm_loads_the_backbone_and_the_projection_gives_the_vectors(tmp_path: Path) -> None:
-    run, data = made(tmp_path, "arcface", "encoder=timm/test_efficientnet", "weights=none", "embedding_dim=16")
+    run, data = made(
+        tmp_path,
+        "triplet",
+        *("encoder=timm/test_efficientnet", "weights=none", "embedding_dim=16", "batch_size=16"),
+        epochs=0.02,
+    )
     where = tmp_path / "winner"
     export_run(run, data, where, no_progress, threads=1)
     card = (where / "README.md").read_text("utf-8")
