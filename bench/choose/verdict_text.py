@@ -22,6 +22,7 @@ _NAMED = 3
 def data_in_words(facts: Facts) -> str:
     """Return what was looked at."""
     learnt = f"{many(facts.learnt, 'picture')} to learn from ({facts.a_class} of the middle class)"
+    learnt = learnt if facts.learnt else "none to learn from"
     same = facts.asked == facts.searched
     asked = f"{many(facts.asked, 'picture')} to test on"
     asked += ", each asking all others" if same else f", asking {facts.searched:,} others"

@@ -55,7 +55,8 @@ class Cells:
         if self._done(cell) is not None or (not rung.learns and self._is_small(cell)):
             return Prediction(source="runs")
         watch = self.watch(f"{rung.words}: a short trial", 0.0)
-        trials = Trials(self.config, self.place, Limits(seconds, self.memory), watch)
+        silent = Reporter(watch.show, lambda line: None)  # a trial that is done is no news
+        trials = Trials(self.config, self.place, Limits(seconds, self.memory), silent)
         return predict([cell], self.place, trials.cut, trials.run)[0]
 
     def run(self, rung: Rung, seed: int, expected: Prediction, seconds: float) -> RunRecord | str:
