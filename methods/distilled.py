@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -51,8 +52,9 @@ class Distilled(TrainedMethod[nn.Module]):
             raise ValueError(f"teacher must be {FROZEN!r} or the run.json of a finished run, got {self.teacher!r}")
 
     def fit(self, train: Split, validation: Split, run: RunContext) -> None:
-        taught = self._taught(train, "train", run)
-        held_out = self._taught(validation, "held-out", run) if len(validation) else taught[:0]
+        teacher = _Frozen(run) if self.teacher == FROZEN else _Run(self.teacher, run)
+        taught = _taught(teacher, train, "train", run)
+        held_out = _taught(teacher, validation, "held-out", run) if len(validation) else taught[:0]
         if taught.shape[1] > self.embedding_dim:
             axes = fit_components(taught, dims=self.embedding_dim, null=True)
             taught, held_out = axes(taught), axes(held_out)
@@ -74,44 +76,49 @@ class Distilled(TrainedMethod[nn.Module]):
         """Return unit vectors of this method's length: shorter ones end in zeros, which changes no similarity."""
         return F.normalize(F.pad(vectors, (0, self.embedding_dim - vectors.shape[1])), dim=1)
 
-    @torch.no_grad()
-    def _taught(self, split: Split, name: str, run: RunContext) -> Tensor:
-        """Return the teacher's unit vectors of a split, float32 ``(n, d)``; those from before a kill are kept."""
-        teacher = _Frozen(split, run) if self.teacher == FROZEN else _Run(self.teacher, split, run)
-        found = []
-        starts = range(0, len(split), _SAVED)
-        for start in run.progress(starts, total=len(starts), what="teacher"):
-            key = f"0-teacher-{name}-{start}"
-            saved = run.checkpoints.load(key)
-            rows = slice(start, min(start + _SAVED, len(split)))
-            vectors = saved[0]["vectors"] if saved else teacher(rows)
-            if saved is None:
-                run.checkpoints.save(key, {"vectors": vectors}, {})
-            found.append(vectors)
-        return torch.cat(found)
+
+class _Teacher(Protocol):
+    """Gives unit vectors, float32 ``(n, d)``, of some of a split's images, brought to its own size."""
+
+    def __call__(self, split: Split, rows: slice) -> Tensor: ...
+
+
+@torch.no_grad()
+def _taught(teacher: _Teacher, split: Split, name: str, run: RunContext) -> Tensor:
+    """Return the teacher's unit vectors of a split, float32 ``(n, d)``; those from before a kill are kept."""
+    found, starts = [], range(0, len(split), _SAVED)
+    for start in run.progress(starts, total=len(starts), what="teacher"):
+        key = f"0-teacher-{name}-{start}"
+        saved = run.checkpoints.load(key)
+        vectors = saved[0]["vectors"] if saved else teacher(split, slice(start, min(start + _SAVED, len(split))))
+        if saved is None:
+            run.checkpoints.save(key, {"vectors": vectors}, {})
+        found.append(vectors)
+    return torch.cat(found)
 
 
 class _Run:
-    """A finished run as the teacher of a split's images."""
+    """A finished run as the teacher."""
 
-    def __init__(self, file: str, split: Split, run: RunContext) -> None:
+    def __init__(self, file: str, run: RunContext) -> None:
         self._run = open_run(Path(file).parent, run.device.type)
-        shape = self._run.shape
-        self._images = split.at((shape.height, shape.width)).images
+        self._size = (self._run.shape.height, self._run.shape.width)
 
-    def __call__(self, rows: slice) -> Tensor:
-        return torch.from_numpy(self._run.embed(self._images.take(rows)))
+    def __call__(self, split: Split, rows: slice) -> Tensor:
+        return torch.from_numpy(self._run.embed(split.at(self._size).images.take(rows)))
 
 
 class _Frozen:
     """The network that `pretrained` uses, as it comes, as the teacher."""
 
-    def __init__(self, split: Split, run: RunContext) -> None:
+    def __init__(self, run: RunContext) -> None:
         self._device = run.device
-        self._images = split.at(backbone_size(_BACKBONE)).images
-        self._network = Backbone(_BACKBONE, self._images.shape).to(run.device).eval()
+        self._network: Backbone | None = None
 
-    def __call__(self, rows: slice) -> Tensor:
-        pixels = torch.from_numpy(self._images.take(rows))
+    def __call__(self, split: Split, rows: slice) -> Tensor:
+        images = split.at(backbone_size(_BACKBONE)).images
+        if self._network is None:
+            self._network = Backbone(_BACKBONE, images.shape).to(self._device).eval()
+        pixels = torch.from_numpy(images.take(rows))
         parts = [self._network(to_unit_float(some, self._device)) for some in torch.split(pixels, AT_ONCE)]
         return F.normalize(torch.cat(parts).float(), dim=1).cpu()
