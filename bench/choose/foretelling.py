@@ -34,6 +34,12 @@ class Foretold:
     correlation: Floats
     regret: Floats
 
+    @property
+    def loss(self) -> float:
+        """The mean regret over the tables of which it says anything; infinite where it says nothing of any."""
+        known = self.regret[~np.isnan(self.regret)]
+        return float(known.mean()) if len(known) else float("inf")
+
     def interval(self, values: Floats) -> tuple[float, float]:
         """Return the 95 % bootstrap interval of a mean over tables (BCa); NaN for fewer than three."""
         known = values[~np.isnan(values)]
@@ -59,7 +65,7 @@ def foretold(tables: Sequence[Table]) -> tuple[list[Foretold], list[str]]:
             values[name].append(_judged(guess, truth))
         values[CHANCE].append((0.0, float(truth.max() - truth.mean())))
     found = [Foretold(name, *np.array(pairs).T) for name, pairs in values.items()]
-    return sorted(found, key=lambda one: float(np.nanmean(one.regret))), [table.title for table, _ in measured]
+    return sorted(found, key=lambda one: one.loss), [table.title for table, _ in measured]
 
 
 def _samples(table: Table) -> Mapping[Row, Sample]:

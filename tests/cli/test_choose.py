@@ -57,3 +57,18 @@ def test_an_answer_with_its_page_and_a_second_start_that_runs_nothing_again(tmp_
     assert {"pixels", "pretrained"} <= {row["name"].split()[0] for row in facts["rows"]}
     assert facts["winner"]["runs"][0] in said["Next"]
     assert facts["left_out"] == []
+
+
+def test_proxies_are_compared_on_the_runs_that_are_there(simbench: Callable[..., Any]) -> None:
+    none = simbench("proxies")
+    assert (none.code, none.err.count("\n")) == (2, 1), none.err
+    assert simbench("run", "-m", "pixels", "-m", "random", "-d", "digits", "--limit", "60", "-q").code == 0
+    few = simbench("proxies")
+    assert few.code == 1
+    assert "no table with three rows that kept their vectors" in few.err
+    assert simbench("run", "-m", "pca", "-o", "embedding_dim=8", "-d", "digits", "--limit", "60", "-q").code == 0
+    told = simbench("proxies")
+    assert told.code == 0, told.err
+    rows = [line.split("|")[1].strip() for line in told.out.splitlines() if line.startswith("| ")]
+    assert {"two labels a class", "agreement", "effective rank", "chance"} <= set(rows)
+    assert "1 table: digits · holdout" in told.out
