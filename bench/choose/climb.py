@@ -58,7 +58,7 @@ class Workshop(Protocol):
 
 @dataclass
 class Climb:
-    """What has been tried so far. spent, budget: seconds."""
+    """What has been tried so far. budget: seconds; now: the clock."""
 
     budget: float
     workshop: Workshop
@@ -124,4 +124,4 @@ class Climb:
 
     def _leave_out(self, one: LeftOut) -> None:
         self.left_out.append(one)
-        self.tell(f"{one.rung.words}{f', seed {one.seed}' if one.seed else ''}: left out ({one.why})")
+        self.tell(f"{one.rung.named(one.seed)}: left out ({one.why})")

@@ -34,19 +34,19 @@ class Foretold:
     correlation: Floats
     regret: Floats
 
-    @property
-    def loss(self) -> float:
-        """The mean regret over the tables of which it says anything; infinite where it says nothing of any."""
-        known = self.regret[~np.isnan(self.regret)]
-        return float(known.mean()) if len(known) else float("inf")
 
-    def interval(self, values: Floats) -> tuple[float, float]:
-        """Return the 95 % bootstrap interval of a mean over tables (BCa); NaN for fewer than three."""
-        known = values[~np.isnan(values)]
-        if len(known) < _FEWEST or np.ptp(known) == 0:
-            return float("nan"), float("nan")
-        found = bootstrap((known,), np.mean, n_resamples=9_999, rng=np.random.default_rng(0))
-        return float(found.confidence_interval.low), float(found.confidence_interval.high)
+def mean_over_tables(values: Floats) -> tuple[float, float, float]:
+    """Return the mean over the tables of which something is said, and its 95 % bootstrap interval (BCa).
+
+    NaN where it is said of none; ends of NaN where it is of fewer than three, or always the same.
+    """
+    known, nan = values[~np.isnan(values)], float("nan")
+    if not len(known):
+        return nan, nan, nan
+    if len(known) < _FEWEST or np.ptp(known) == 0:
+        return float(known.mean()), nan, nan
+    ends = bootstrap((known,), np.mean, n_resamples=9_999, rng=np.random.default_rng(0)).confidence_interval
+    return float(known.mean()), float(ends.low), float(ends.high)
 
 
 def foretold(tables: Sequence[Table]) -> tuple[list[Foretold], list[str]]:
@@ -65,7 +65,9 @@ def foretold(tables: Sequence[Table]) -> tuple[list[Foretold], list[str]]:
             values[name].append(_judged(guess, truth))
         values[CHANCE].append((0.0, float(truth.max() - truth.mean())))
     found = [Foretold(name, *np.array(pairs).T) for name, pairs in values.items()]
-    return sorted(found, key=lambda one: one.loss), [table.title for table, _ in measured]
+    return sorted(found, key=lambda one: np.nan_to_num(mean_over_tables(one.regret)[0], nan=np.inf)), [
+        table.title for table, _ in measured
+    ]
 
 
 def _samples(table: Table) -> Mapping[Row, Sample]:
@@ -94,7 +96,7 @@ def _mean_place(row: Row, others: Sequence[Table]) -> float:
         1 - place / (len(table.rows) - 1)
         for table in others
         for place, other in enumerate(sorted(table.rows, key=lambda one: -one.merit))
-        if _of(other) == _of(row) and len(table.rows) > 1
+        if _of(other) == _of(row)
     ]
     return float(np.mean(places)) if places else float("nan")
 

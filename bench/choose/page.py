@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bench.report.html.rendering import rendered
 from bench.report.html.retrievals import KINDS, Question, questions
 from bench.report.html.thumbnails import Pictures, Sheet
 from bench.report.tables.groups import read_answers
+from bench.runs.store import RunRecord
 
 RULE = "What one run shows to be behind the best gets no more time; the others are trained with more seeds."
 
@@ -54,7 +56,7 @@ def _lines(verdict: Verdict) -> list[dict[str, Any]]:
     ]
 
 
-def _folders(records: Any) -> list[str]:
+def _folders(records: Iterable[RunRecord]) -> list[str]:
     return [str(record.folder) for record in records]
 
 

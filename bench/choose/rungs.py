@@ -28,6 +28,10 @@ class Rung:
     learns: bool = True
     epochs: float = EPOCHS
 
+    def named(self, seed: int) -> str:
+        """Return what it is, with the seed where it is not the first."""
+        return f"{self.words}, seed {seed}" if seed else self.words
+
     def longer(self) -> Rung:
         """Return the same with more training."""
         return replace(self, words=f"{self.words}, {LONGER:g} times as long", epochs=self.epochs * LONGER)

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.choose.climb import Climb, LeftOut, Result
 from bench.choose.rungs import Rung
-from bench.choose.workshop import answered, table_of
+from bench.choose.workshop import table_of
 from bench.contract import DataError, Dataset
 from bench.report.recommend.answers import Answer, Question, Training, answers_of, latency
 from bench.report.tables.groups import Row, Table, read_answers
@@ -103,7 +103,8 @@ def verdict_of(climb: Climb, data: Dataset, question: Question, limits: str) -> 
         why = f": {climb.left_out[0].rung.method}: {climb.left_out[0].why}" if climb.left_out else ""
         raise DataError(f"nothing finished within the budget{why}; give more time (--budget 30m)")
     table = table_of(climb.records)
-    best = answered(table, question)
+    found = answers_of(table, [question])
+    (best,) = found.answers
     winner = best.winner or table.rows[0]
     top = max(table.rows, key=lambda row: row.merit)
     return Verdict(
@@ -112,7 +113,7 @@ def verdict_of(climb: Climb, data: Dataset, question: Question, limits: str) -> 
         table,
         best,
         None if top is winner else top,
-        answers_of(table).training,
+        found.training,
         _mistakes(winner.first),
         _rungs(table, climb.results),
         tuple(climb.left_out),

@@ -17,6 +17,7 @@ from bench.report.tables.wording import many
 
 _FEW_LABELS = 20  # pictures of a class to learn from, below which more may well be worth having
 _NAMED = 3
+HEADS = ("#", "tried", "map", "hit@1", "ms", "bytes", "train s", "runs")
 
 
 def data_in_words(facts: Facts) -> str:
@@ -69,13 +70,14 @@ def tried(verdict: Verdict) -> list[list[str]]:
     ]
 
 
-HEADS = ("#", "tried", "map", "hit@1", "ms", "bytes", "train s", "runs")
-
-
 def left_out(verdict: Verdict) -> list[str]:
     """Return what has no result, and why: what there was no time for in one line, with the time that it takes."""
-    late = [f"{_named(one)}{f' ({duration(one.need)})' if one.need else ''}" for one in verdict.left_out if _late(one)]
-    failed = [f"{_named(one)}: {one.why}" for one in verdict.left_out if not _late(one)]
+    late = [
+        f"{one.rung.named(one.seed)}{f' ({duration(one.need)})' if one.need else ''}"
+        for one in verdict.left_out
+        if _late(one)
+    ]
+    failed = [f"{one.rung.named(one.seed)}: {one.why}" for one in verdict.left_out if not _late(one)]
     return [*([f"for want of time: {'; '.join(late)}"] if late else []), *failed]
 
 
@@ -83,8 +85,9 @@ def _late(one: LeftOut) -> bool:
     return one.need is not None
 
 
-def _named(one: LeftOut) -> str:
-    return f"{one.rung.words}{f', seed {one.seed}' if one.seed else ''}"
+def spent_in_words(verdict: Verdict) -> str:
+    """Return how much of the budget was spent."""
+    return f"Tried in {duration(verdict.spent)} of {duration(verdict.budget)}."
 
 
 def costs_in_words(row: Row) -> str:
@@ -166,7 +169,9 @@ def _changes(verdict: Verdict) -> list[str]:
         told.append("New classes: all that were asked for had been learnt from; --new-classes asks for others.")
     tied = [rival.found.detectable for rival in verdict.best.tied if rival.found is not None]
     if tied:
-        told.append(f"More pictures to test on: differences below {min(tied):.3f} of {_metric(verdict)} go unseen.")
+        told.append(
+            f"More pictures to test on: differences below {min(tied):.3f} of {verdict.table.metric.name} go unseen."
+        )
     rung = verdict.rungs[verdict.winner.slug]
     if rung.learns and rung.epochs < EPOCHS:
         told.append(f"More time: it was trained for {rung.epochs:g} of {EPOCHS:g} epochs (--budget).")
@@ -175,18 +180,9 @@ def _changes(verdict: Verdict) -> list[str]:
     return told
 
 
-def _metric(verdict: Verdict) -> str:
-    return verdict.table.metric.name
-
-
 def _score(row: Row, name: str) -> str:
     return _plain(row.mean(name), f"{{:.{describe(name).digits}f}}")
 
 
 def _plain(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
-
-
-def spent_in_words(verdict: Verdict) -> str:
-    """Return how much of the budget was spent."""
-    return f"Tried in {duration(verdict.spent)} of {duration(verdict.budget)}."

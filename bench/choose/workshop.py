@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 
 from bench.choose.rungs import Rung
 from bench.config import Config
-from bench.contract import Dataset, SimbenchError, Workplace
+from bench.contract import Dataset, Workplace
 from bench.executors.executor import Limits
 from bench.executors.process import LocalPool
-from bench.report.recommend.answers import Answer, Paired, Question, answer
+from bench.report.recommend.answers import Question, answers_of
 from bench.report.tables.frame import runs_frame
 from bench.report.tables.groups import Table, tables_of
 from bench.runs.run_plan import sized_for, spec_of
-from bench.runs.store import RunRecord, read_run
+from bench.runs.store import RunRecord
 from bench.suites.cell import CellProgram
 from bench.suites.cost_model import Prediction, predict, trial_limit
 from bench.suites.expansion import SuiteCell, made_with_options, side_of
-from bench.suites.planning import Trials
+from bench.suites.planning import Trials, is_done
 from bench.suites.runner import Reporter, Runner
 
 # Who is told of a run: what it is, with how many seconds are expected of it.
@@ -52,7 +52,7 @@ class Cells:
         Nothing where it is done, or so small that it is its own trial.
         """
         cell = self.cell(rung, seed)
-        if self._done(cell) is not None or (not rung.learns and self._is_small(cell)):
+        if is_done(cell, self.place.root) or (not rung.learns and self._is_small(cell)):
             return Prediction(source="runs")
         watch = self.watch(f"{rung.words}: a short trial", 0.0)
         silent = Reporter(watch.show, lambda line: None)  # a trial that is done is no news
@@ -64,14 +64,16 @@ class Cells:
         cell = self.cell(rung, seed)
         limits = Limits(max(1.0, seconds), self.memory)
         pool = LocalPool(CellProgram(self.place, self.config.datasets), limits)
-        watch = self.watch(f"{rung.words}{f', seed {seed}' if seed else ''}", expected.seconds)
+        watch = self.watch(rung.named(seed), expected.seconds)
         outcome = Runner([cell], self.place, pool, limits, watch).run()[0]
         return outcome.record if outcome.done and outcome.record is not None else outcome.why
 
     def in_question(self, records: Sequence[RunRecord]) -> list[RunRecord]:
         """Return the first runs of the best row and of those that cannot be told from it, the best first."""
-        found = answered(table_of(records), self.question) if records else None
-        if found is None or found.winner is None:
+        if not records:
+            return []
+        (found,) = answers_of(table_of(records), [self.question]).answers
+        if found.winner is None:
             return []
         return [row.first for row in (found.winner, *(rival.row for rival in found.tied))]
 
@@ -80,20 +82,7 @@ class Cells:
         most = trial_limit(cell)
         return len(self.data.train) <= most and len(self.data.query) + len(self.data.gallery) <= 2 * most
 
-    def _done(self, cell: SuiteCell) -> RunRecord | None:
-        try:
-            record = read_run(cell.folder(self.place.root))
-        except SimbenchError:  # not ours to judge: the runner says so
-            return None
-        return record if record is not None and record.status == "done" else None
-
 
 def table_of(records: Sequence[RunRecord]) -> Table:
     """Return the table of runs that were all asked the same."""
     return tables_of(records, runs_frame(records))[0]
-
-
-def answered(table: Table, question: Question) -> Answer:
-    """Return the best row that fulfils a question, and how sure that is."""
-    rows = sorted(table.rows, key=lambda row: (-row.merit, row.slug))
-    return answer(question, rows, Paired(rows))

@@ -18,9 +18,8 @@ from bench.cli.decode import decode
 from bench.cli.distill import distill
 from bench.cli.embed import embed
 from bench.cli.evaluate import evaluate
-from bench.cli.export import export
+from bench.cli.exchange import export, import_model
 from bench.cli.fetch import fetch
-from bench.cli.import_model import import_model
 from bench.cli.index import index
 from bench.cli.leaderboard import leaderboard
 from bench.cli.listing import listing

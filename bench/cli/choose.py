@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import closing
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.options import Given, configuration, data_places, folders, hardware, option
-from bench.cli.run import machine
-from bench.cli.terminal import CLEAR, Terminal, fitted, terminal_width
+from bench.cli.run import go_on_apart, machine
+from bench.cli.terminal import StatusLine, Terminal, fitted, terminal_width
 from bench.config import duration, seconds
 from bench.contract import UsageError
 from bench.environment import cache_folder
@@ -79,9 +80,10 @@ def choose(
     """Try the sensible methods on your pictures within a time, and say which to use, how sure that is, what it costs.
 
     Tried are the pixels, frozen features, heads on them, a network with its last stages trained, and networks from
-    scratch, in this order; what would not fit into the time left is left out. One rule ends what is hopeless: what one
-    run shows to be behind the best gets no more time. What is in question is trained with two more seeds. Ctrl-C leaves
-    what was found; a second start goes on, with a budget of its own. Writes one page and choice.json.
+    scratch, in this order, small pictures from scratch before stages are trained; what would not fit into the time left
+    is left out. One rule ends what is hopeless: what one run shows to be behind the best gets no more time. What is in
+    question is trained with two more seeds. Ctrl-C leaves what was found; a second start goes on, with a budget of its
+    own. Writes one page and choice.json.
 
     \b
     simbench choose ~/pictures                                one subfolder a class
@@ -97,13 +99,18 @@ def choose(
         whole = seconds(budget)
     except ValueError as error:
         raise UsageError(f"--budget: {error}") from error
+    go_on_apart(given, [pictures, protocol or ""])
     from bench.data.splits.protocols import unseen
 
     checked = given.load({**flags, "protocol": unseen.__name__ if new_classes else protocol})
     terminal = Terminal(quiet=quiet or as_json)
-    climb, cells, limits = _prepared(pictures, checked, terminal, whole, max_latency=max_latency, max_bytes=max_bytes)
+    line = StatusLine(Path(checked.settings.runs), {}, 1, quiet=terminal.quiet)
+    climb, cells, limits = _prepared(
+        pictures, checked, terminal, line, whole, max_latency=max_latency, max_bytes=max_bytes
+    )
     try:
-        _climb(climb, cells, max_bytes, labels)
+        with closing(line):
+            _climb(climb, cells, max_bytes, labels)
     except KeyboardInterrupt:
         if climb.results:
             _tell(climb, cells, limits, checked, as_json=as_json)
@@ -115,6 +122,7 @@ def _prepared(
     word: str,
     config: Config,
     terminal: Terminal,
+    line: StatusLine,
     whole: float,
     *,
     max_latency: float | None,
@@ -140,9 +148,9 @@ def _prepared(
     terminal.log(data_in_words(Facts.of(data)))
     question, limits = within(max_latency, max_bytes)
     place = terminal.workplace(settings.runs, device, threads)
-    board = _Board(terminal.quiet, lambda: climb.left)
+    board = _Board(line, lambda: climb.left)
     cells = Cells(word, data, config, place, question, board.watch)
-    climb = Climb(whole - (time.monotonic() - began), cells, board.tell)
+    climb = Climb(whole - (time.monotonic() - began), cells, line.tell)
     return climb, cells, limits
 
 
@@ -189,30 +197,25 @@ def _indented(heading: str, text: str) -> str:
 class _Board:
     """Says what is under way, how long it has taken of what is expected, and how much of the budget is left."""
 
-    def __init__(self, quiet: bool, left: Callable[[], float]) -> None:
-        self._quiet, self._left = quiet, left
-        self._line = not quiet and sys.stderr.isatty()
-
-    def tell(self, line: str) -> None:
-        if not self._quiet:
-            click.echo(f"{CLEAR if self._line else ''}{line}", err=True)
+    def __init__(self, line: StatusLine, left: Callable[[], float]) -> None:
+        self._line, self._left = line, left
 
     def watch(self, what: str, expected: float) -> Reporter:
         """Return who is told of one run. expected: its seconds, 0 where nobody knows."""
         from bench.suites.runner import Reporter
 
         of = f" of about {duration(expected)}" if expected else ""
-        if not self._line and of:
-            self.tell(f"{what}: about {duration(expected)}; {duration(max(0.0, self._left()))} left of the budget")
+        if not self._line.shown and of:
+            self._line.tell(f"{what}: about {duration(expected)}; {self._budget()}")
 
         def show(progress: SuiteProgress) -> None:
-            if self._line:
-                spent, said = next(((spent, said) for _, spent, said in progress.running), (0.0, ""))
-                left = duration(max(0.0, self._left()))
-                words = f"{what}: {duration(spent)}{of}, {left} left of the budget | {said}"
-                click.echo(f"{CLEAR}{words[: shutil.get_terminal_size().columns - 1]}", err=True, nl=False)
+            spent, said = next(((spent, said) for _, spent, said in progress.running), (0.0, ""))
+            self._line.write(f"{what}: {duration(spent)}{of}, {self._budget()} | {said}")
 
-        return Reporter(show, self.tell)
+        return Reporter(show, self._line.tell)
+
+    def _budget(self) -> str:
+        return f"{duration(max(0.0, self._left()))} left of the budget"
 
 
 @click.command()
@@ -230,7 +233,7 @@ def proxies(*, given: Given, **flags: Any) -> None:
     simbench proxies
     simbench proxies --runs /shared/runs
     """
-    from bench.choose.foretelling import foretold
+    from bench.choose.foretelling import foretold, mean_over_tables
     from bench.contract import DataError
     from bench.report.tables.entries import require_runs, table_runs
     from bench.report.tables.frame import runs_frame
@@ -244,7 +247,7 @@ def proxies(*, given: Given, **flags: Any) -> None:
     if not titles:
         raise DataError(f"{runs}: no table with three rows that kept their vectors; run more methods on one data set")
     rows = [
-        [one.name, *_mean(one.correlation, one.interval(one.correlation)), *_mean(one.regret, one.interval(one.regret))]
+        [one.name, *(part for values in (one.correlation, one.regret) for part in _in_words(*mean_over_tables(values)))]
         for one in found
     ]
     heads = ["proxy", "rank correlation", "95 %", "regret", "95 %"]
@@ -252,9 +255,5 @@ def proxies(*, given: Given, **flags: Any) -> None:
     click.echo(f"\n{many(len(titles), 'table')}: {'; '.join(titles)}")
 
 
-def _mean(values: Any, ends: tuple[float, float]) -> list[str]:
-    import numpy as np
-
-    known = values[~np.isnan(values)]
-    mean = f"{known.mean():.3f}" if len(known) else "-"
-    return [mean, "-" if np.isnan(ends[0]) else f"{ends[0]:.3f} to {ends[1]:.3f}"]
+def _in_words(mean: float, low: float, high: float) -> list[str]:
+    return ["-" if isnan(mean) else f"{mean:.3f}", "-" if isnan(low) else f"{low:.3f} to {high:.3f}"]

@@ -11,7 +11,7 @@ import click
 
 from bench.cli import options
 from bench.cli.options import Given, option
-from bench.cli.run import machine
+from bench.cli.run import go_on_apart, machine, names_in
 from bench.cli.terminal import Terminal, leaderboard_text
 from bench.contract import SimbenchError, UsageError
 from bench.environment import cache_folder, user_path
@@ -61,17 +61,19 @@ def distill(
     from bench.report.tables.frame import runs_frame
     from bench.runs.loaded_run import find_run, settings_of
     from bench.runs.run_plan import load_collection, plan_cells, run_cells
+    from bench.runs.store import RUN_FILE
 
     terminal = Terminal(quiet=quiet)
     record = find_run(user_path(teacher))
     spec = record.result.spec
+    go_on_apart(given, [*names_in([record]), dataset or "", encoder or "", *words])
     checked = given.load(flags)
     asked = checked.settings
     chosen = replace(
         settings_of(spec, asked), epochs=asked.epochs, budget=asked.budget, seeds=(seed,), runs=asked.runs, ks=spec.ks
     )
     config = replace(checked, settings=chosen)
-    said = [f"teacher={(record.folder / 'run.json').absolute()}", *([f"encoder={encoder}"] if encoder else []), *words]
+    said = [f"teacher={(record.folder / RUN_FILE).absolute()}", *([f"encoder={encoder}"] if encoder else []), *words]
     word, (device, threads) = dataset or spec.dataset, machine(asked)
     collection = load_collection(word, config, terminal.progress, cache_folder())
     (cell,) = plan_cells([_METHOD], {word: collection}, config, said, device.type, cache=cache_folder())
@@ -87,10 +89,12 @@ def distill(
 
 def _kept(teacher: RunRecord, student: RunRecord) -> str:
     """Return what the student keeps of the teacher's map, and what it gains."""
+    from bench.report.tables.pooled_latency import POOLED
+
     was, now = teacher.result, student.result
     told = f"The student keeps {now.scores['map'] / was.scores['map']:.1%} of the teacher's map"
     told += f" ({now.scores['map']:.3f} of {was.scores['map']:.3f})"
-    name = "embed_1_median_ms"
+    name = POOLED[0]
     if was.latency.get(name) and now.latency.get(name):
         before, after = was.latency[name], now.latency[name]
         told += f"; an image is embedded in {after:.1f} ms instead of {before:.1f}, {before / after:.1f} times as fast"

@@ -51,7 +51,7 @@ def open_method(
     from bench.config import options_for
     from bench.runs.run_plan import chosen_methods
     from bench.runs.untrained import UntrainedMethod
-    from bench.search.untrained import open_untrained
+    from bench.search.fitted_on_folder import open_untrained
 
     found = chosen_methods([method or METHOD])
     if len(found) > 1:

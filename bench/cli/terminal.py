@@ -149,31 +149,36 @@ def _shortened(cell: str, kept: int) -> str:
     return f" {text if len(text) <= kept else f'{text[: kept - 1]}…':{kept}} "
 
 
-CLEAR = "\r\x1b[K"
+_CLEAR = "\r\x1b[K"
 
 
 class StatusLine:
     """Tells events on stderr, and, where that is a terminal, keeps a line below them with what runs and what is left.
 
-    expected: what is known of each cell's time, by its folder under ``root``; slots: cells that run at once.
+    expected: what is known of each cell's time, by its folder under ``root``; slots: cells that run at once; shown:
+    whether there is such a line.
     """
 
     def __init__(self, root: Path, expected: Mapping[Path, Prediction], slots: int, *, quiet: bool) -> None:
         self._root, self._expected, self._slots, self._quiet = root, expected, slots, quiet
-        self._line = not quiet and sys.stderr.isatty()
+        self.shown = not quiet and sys.stderr.isatty()
 
     def tell(self, line: str) -> None:
         if not self._quiet:
-            click.echo(f"{CLEAR if self._line else ''}{line}", err=True)
+            click.echo(f"{_CLEAR if self.shown else ''}{line}", err=True)
 
     def show(self, progress: SuiteProgress) -> None:
-        if self._line:
-            width = shutil.get_terminal_size().columns - 1
-            click.echo(f"{CLEAR}{self.words(progress)[:width]}", err=True, nl=False)
+        if self.shown:
+            self.write(self.words(progress))
+
+    def write(self, words: str) -> None:
+        """Put words in the line, where there is one."""
+        if self.shown:
+            click.echo(f"{_CLEAR}{words[: shutil.get_terminal_size().columns - 1]}", err=True, nl=False)
 
     def close(self) -> None:
-        if self._line:
-            click.echo(CLEAR, err=True, nl=False)
+        if self.shown:
+            click.echo(_CLEAR, err=True, nl=False)
 
     def words(self, progress: SuiteProgress) -> str:
         """Return the line: cells done, failed, running, left, the time left, and what the first one running says."""

@@ -12,11 +12,12 @@ import torch
 
 from bench.contract import Dataset, Progress, to_jsonable
 from bench.environment import require_package
+from bench.evaluation.inference.compile import onnx_call
 from bench.evaluation.inference.embed import to_floats
 from bench.export.card import model_card
 from bench.export.gallery_files import write_faiss, write_parquet
 from bench.export.onnx_network import unit_network, write_onnx
-from bench.export.parity import EXTRA, SECONDS, Parity, measure_parity, onnx_embed
+from bench.export.parity import EXTRA, SECONDS, Parity, measure_parity
 from bench.export.timm_folder import write_backbone
 from bench.files import making_folder, write_bytes, write_json
 from bench.runs.loaded_run import TrainedRun
@@ -42,7 +43,7 @@ def export_run(
     network, result = unit_network(run), run.record.result
     with making_folder(folder) as partial:
         write_onnx(network, run.shape, partial / "model.onnx")
-        parity = measure_parity(run.record, data, onnx_embed(partial / "model.onnx", threads), progress)
+        parity = measure_parity(run.record, data, onnx_call(str(partial / "model.onnx"), threads), progress)
         parity.require("model.onnx")
         facts = {**asdict(parity), "map_difference": parity.map_difference, "seconds_allowed": SECONDS}
         write_json(partial / "parity.json", facts)

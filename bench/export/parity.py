@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from bench.contract import Dataset, Progress, SimbenchError
-from bench.environment import require_package
 from bench.evaluation.evaluate import evaluate
 from bench.evaluation.inference.embed import batches, to_floats
 from bench.evaluation.ranking.arrays import Vectors
@@ -63,20 +61,6 @@ class Parity:
                 f"{what} does not give this run's vectors ({'; '.join(wrong)}; at most {MOST_APART:g} is allowed, on "
                 f"{self.images:,} queries); nothing was written"
             )
-
-
-def onnx_embed(path: Path, threads: int) -> Embed:
-    """Return what embeds by an ONNX file, with onnxruntime on the CPU."""
-    runtime = require_package("onnxruntime", "simbench export", "onnxruntime", EXTRA)
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, 3
-    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-    def embed(pixels: Vectors) -> Vectors:
-        found: Vectors = session.run(None, {session.get_inputs()[0].name: pixels})[0]
-        return found
-
-    return embed
 
 
 def measure_parity(record: RunRecord, data: Dataset, embed: Embed, progress: Progress) -> Parity:

@@ -103,7 +103,7 @@ class _Server:
                 if str(error) != told:  # and not told anew at every look
                     logger.warning("%s: looked at again, but %s", folder.root, error)
                 told = str(error)
-            except Exception:
+            except Exception:  # a method may raise anything, and what is served already must stay
                 logger.exception("%s: what is new could not be embedded; it is served as it was", folder.root)
             else:
                 told = ""

@@ -60,7 +60,7 @@ class Plan:
 
     def finished(self, root: Path) -> list[bool]:
         """Return for each cell whether it is done already."""
-        return [_is_done(cell, root) for cell in self.cells]
+        return [is_done(cell, root) for cell in self.cells]
 
     def seconds_left(self, root: Path, jobs: int) -> float:
         """Return the predicted wall seconds of what is not done; cells of which nothing is known count nothing."""
@@ -112,7 +112,7 @@ def _fitted(
     path = place.root / PLANS / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.json"
     fits = _planned(path)
     if fits is None:
-        left = [cell for cell in cells if not _is_done(cell, place.root)]
+        left = [cell for cell in cells if not is_done(cell, place.root)]
         fits = fitted_epochs(predict(left, place, trials.cut, trials.run), room, asked.jobs, epochs)
         if fits != epochs:  # other epochs are other cells: those that are done must be run again, and count as well
             fits = fitted_epochs(predict(cells, place, trials.cut, trials.run), room, asked.jobs, epochs)
@@ -144,7 +144,8 @@ def _planned(path: Path) -> float | None:
         raise SimbenchError(f"the plan of a budget, {path}: {reason_of(error)}; delete it to plan again") from error
 
 
-def _is_done(cell: SuiteCell, root: Path) -> bool:
+def is_done(cell: SuiteCell, root: Path) -> bool:
+    """Whether a cell's run is finished."""
     try:
         record = read_run(cell.folder(root))
     except SimbenchError:  # a file that is not ours; the runner says so

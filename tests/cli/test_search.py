@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fake_runs import change_run, record_in
 from PIL import Image
+from pixel_runs import copy_of_pixels
 from sklearn.datasets import load_digits
 
 from bench.contract import Point
@@ -25,13 +26,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(simbench: Callable[..., Any], runs: Path, tmp_path: Path) -> Path:
-    """A copy of a run of pixels, made for the first test that asks for it."""
-    if not runs.exists():
-        done = simbench("run", "-m", "pixels", "--limit", "200", "--threads", "1", "-q", "--runs", str(runs))
-        assert done.code == 0, done.err
-    shutil.copytree(runs, tmp_path / "runs")
-    (folder,) = tmp_path.glob("runs/digits/holdout/pixels/*/seed0")
-    return Path(folder)
+    return copy_of_pixels(simbench, runs, tmp_path, "--limit", "200")
 
 
 @pytest.fixture

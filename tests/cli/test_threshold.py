@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_runs import change_run, record_in
+from pixel_runs import copy_of_pixels
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +20,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(simbench: Callable[..., Any], runs: Path, tmp_path: Path) -> Path:
-    """A copy of a run of pixels, made for the first test that asks for it."""
-    if not runs.exists():
-        done = simbench("run", "-m", "pixels", "--protocol", "loo", "--threads", "1", "-q", "--runs", str(runs))
-        assert done.code == 0, done.err
-    shutil.copytree(runs, tmp_path / "runs")
-    (folder,) = tmp_path.glob("runs/digits/loo/pixels/*/seed0")
-    return Path(folder)
+    return copy_of_pixels(simbench, runs, tmp_path, "--protocol", "loo")
 
 
 def test_a_rate_that_the_run_fitted_has_its_counts(simbench: Callable[..., Any], run: Path) -> None:

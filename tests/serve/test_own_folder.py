@@ -18,7 +18,7 @@ from programs import Program, run_simbench
 
 from bench.contract import DataError, Workplace
 from bench.runs.untrained import UntrainedMethod
-from bench.search.untrained import open_untrained
+from bench.search.fitted_on_folder import open_untrained
 
 pytest.importorskip("starlette")
 httpx = pytest.importorskip("httpx")

@@ -56,13 +56,23 @@ def openvino(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tu
 @engine("onnxruntime", "onnx", "onnxscript")
 def onnx(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[str, Run]]:
     """ONNX Runtime on the CPU: float32 alone, as its CPU kernels have no bfloat16."""
+    call = onnx_call(onnx_program(_ChannelsLast(network), _example(shape)), threads)
+    yield "float32", _portioned(call, shape)
+
+
+def onnx_call(model: bytes | str, threads: int) -> Callable[[Vectors], Vectors]:
+    """Return what runs an ONNX file that ``onnx_program`` made, its bytes or its path, by ONNX Runtime on the CPU."""
     runtime = import_package("onnxruntime")
-    model = onnx_program(_ChannelsLast(network), _example(shape))
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors; its warnings are about its own choices
     session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    yield "float32", _portioned(lambda pixels: session.run(None, {"pixels": pixels})[0], shape)
+
+    def call(pixels: Vectors) -> Vectors:
+        found: Vectors = session.run(None, {"pixels": pixels})[0]
+        return found
+
+    return call
 
 
 def onnx_program(network: nn.Module, example: Tensor) -> bytes:

@@ -176,11 +176,11 @@ class TableAnswers:
     training: Training | None
 
 
-def answers_of(table: Table) -> TableAnswers:
-    """Return what a table answers. Reads the per-query values of its runs."""
+def answers_of(table: Table, questions: Sequence[Question] | None = None) -> TableAnswers:
+    """Return what a table answers, of the usual questions or others. Reads the per-query values of its runs."""
     rows = sorted(table.rows, key=lambda row: (-row.merit, row.slug))
     paired = Paired(rows)
-    answers = tuple(answer(question, rows, paired) for question in QUESTIONS)
+    answers = tuple(_answer(question, rows, paired) for question in questions or QUESTIONS)
     asked = None if paired.queries is None else len(paired.queries.ids)
     return TableAnswers(table, asked, answers, _training(rows, paired))
 
@@ -193,8 +193,7 @@ def latency(row: Row) -> float | None:
     return row.mean("query_ms")
 
 
-def answer(question: Question, rows: Sequence[Row], paired: Paired) -> Answer:
-    """Return the best row that a question allows, and what can be told of the others. rows: the best first."""
+def _answer(question: Question, rows: Sequence[Row], paired: Paired) -> Answer:
     fitting = [row for row in rows if question.fits(row)]
     if not fitting:
         return Answer(question, None, nearest=_nearest(question, rows))

@@ -13,8 +13,8 @@ from PIL import Image
 
 from bench.contract import DataError, UsageError, Workplace
 from bench.runs.untrained import UntrainedMethod
+from bench.search.fitted_on_folder import open_untrained
 from bench.search.gallery import OwnGallery, open_gallery
-from bench.search.untrained import open_untrained
 from bench.training.checkpoints import DAMAGED, verified_checkpoint
 
 CPU = torch.device("cpu")
