@@ -62,7 +62,7 @@ def list_kept(folder: Path) -> None:
 def verify(folder: Path) -> int:
     """Compare what is kept with the checksums that were taken when it was written; exit code 1 if one differs.
 
-    Images decoded, or unpacked from archives and tables, audits, and vectors of own pictures.
+    Images decoded, or unpacked from archives and tables, audits, features, and vectors of own pictures.
     """
     from bench.data.decoding.cache_admin import cache_items
 
@@ -83,10 +83,10 @@ def _problem_of(item: CacheItem) -> str | None:
         from bench.data.audit.duplicates import verified_copies
 
         return _problem_in([item.folder], verified_copies, DAMAGED_ARRAYS)
-    if item.folder.suffix == ".fitted":
+    if item.kind == "features" or item.folder.suffix == ".fitted":
         from bench.training import checkpoints
 
-        files = item.folder.glob("*.safetensors")
+        files = [item.folder] if item.folder.is_file() else item.folder.glob("*.safetensors")
         return _problem_in(files, checkpoints.verified_checkpoint, checkpoints.DAMAGED)
     if item.kind == "gallery":
         from bench.search.gallery_index import DAMAGED, verified_index

@@ -87,6 +87,7 @@ class RunContext:
         history: The training curve, a row an epoch.
         progress: Wraps an iterable in a bar.
         log: Told one line at a time how the training goes on.
+        shared: Tensors that other runs make too, by the digest of what they are made of; None where none are kept.
     """
 
     seed: int
@@ -98,6 +99,7 @@ class RunContext:
     history: History
     progress: Progress
     log: Callable[[str], None]
+    shared: Checkpoints | None = None
 
 
 # What is no part of a run's key at its default: keys stayed as they were when there came to be a choice.

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from bench.contract import DataError, Dataset, Method, RunContext, RunSpec, SimbenchError, Split, Workplace, uses_labels
+from bench.data.decoding.cache import FEATURES
 from bench.environment import blas_threads, require_package
 from bench.naming import canonical
 from bench.options import build
@@ -53,6 +54,7 @@ def fit_method(
             history=history,
             progress=place.progress,
             log=place.log,
+            shared=None if place.cache is None else FolderCheckpoints(place.cache / FEATURES),
         )
         method.fit(train, validation, context)
     return method, history

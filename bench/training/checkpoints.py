@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,8 @@ class FolderCheckpoints:
             return None
         try:
             tensors, content = verified_checkpoint(path)
+            with suppress(OSError):  # of what others keep
+                os.utime(path)  # what was not used for long is pruned first
             if (content["owner"], content["name"]) != (self._owner, name):
                 raise SimbenchError(f"{path}: the checkpoint of another run or phase")
         except DAMAGED as error:

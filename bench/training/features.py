@@ -1,16 +1,18 @@
 """Features of a backbone that never moves: every image, and some augmented views of it, computed once and kept.
 
-What is behind the backbone is then trained on them as it would be behind it, in seconds instead of minutes.
+What is behind the backbone is then trained on them as it would be behind it, in seconds instead of minutes. Other runs
+on the same pixels, such as the trials of tuning and other losses' heads, take them from the user's cache folder.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,11 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from bench.contract import RunContext, Split
+from bench.contract import RunContext, SimbenchError, Split
 from bench.environment import images_at_once
 from bench.training.augment import UNCHANGED, Augmentation
 from bench.training.batches import Features, to_unit_float
-from bench.training.precision import Precision, mixed_precision
+from bench.training.checkpoints import digest_of_tensors
+from bench.training.precision import Precision, mixed_precision, number_type
 
 if TYPE_CHECKING:
     from bench.contract import Labels
@@ -32,6 +35,7 @@ FEATURES = "0-features"  # of the history: what they cost belongs to the trainin
 AT_ONCE = images_at_once(224, 224, "cpu")  # whatever the size: a backbone enlarges what is smaller
 _SAVED = 128 * AT_ONCE  # images between checkpoints: about a minute on a CPU
 _VALIDATED = 256  # validation images at once
+_SHARED = 2**14  # bytes an image: vectors, not maps of a picture, which take more room than the picture
 _LARGEST = 2**30  # bytes of 32-bit numbers, from where on 16 bits of each are kept
 
 
@@ -81,6 +85,7 @@ class Extraction:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     _quick: nn.Module | None = None
+    _backbone_digest: str = ""
 
     def frozen(self, head: nn.Module, train: Split, validation: Split, views: Sequence[View]) -> FrozenFeatures:
         """Return the features of all that is learnt from, with the head to train; what they took is in the history."""
@@ -114,23 +119,58 @@ class Extraction:
         self.run.history.add({"phase": FEATURES, "epoch": 0, "step": 0, **spent})
 
     def _piece(self, key: str, split: Split, rows: Labels, view: View) -> Tensor:
-        """Return the features of some images in one view, from the run's checkpoints where they are there."""
-        saved = self.run.checkpoints.load(key)
+        """Return the features of some images in one view: this run's, another run's, or computed now and kept.
+
+        What they took is counted, whoever computed them: a row's cost must not depend on what was run before it.
+        """
+        shared = None if self.run.shared is None else self._digest(split, rows, view)
+        saved = self.run.checkpoints.load(key) or self._from_others(shared, split, rows, view)
         if saved is None:
             began = time.perf_counter(), time.process_time()
-            tensors = {"features": self._compute(split, rows, view)}
+            found = self._compute(split, rows, view)
             facts = {"seconds": time.perf_counter() - began[0], "cpu_seconds": time.process_time() - began[1]}
-            self.run.checkpoints.save(key, tensors, facts)
+            self._keep(key, shared, found, facts)
         else:
-            tensors, facts = saved
+            found, facts = saved[0]["features"], saved[1]
         self.seconds += facts["seconds"]
         self.cpu_seconds += facts["cpu_seconds"]
-        return tensors["features"]
+        return found
+
+    def _from_others(
+        self, shared: str | None, split: Split, rows: Labels, view: View
+    ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return what another run has computed, if this backbone gives the same for the first images, to the last bit.
+
+        So no other version of a library, number of threads or device can stand behind a run's scores than its own.
+        """
+        saved = None if shared is None or self.run.shared is None else self.run.shared.load(shared)
+        if saved is None:
+            return None
+        sample = self._compute(split, rows[:AT_ONCE], view)
+        return saved if torch.equal(sample, saved[0]["features"][:AT_ONCE]) else None
+
+    def _keep(self, key: str, shared: str | None, found: Tensor, facts: dict[str, float]) -> None:
+        """Keep features for all runs, where they are no larger than vectors are, else until this run is finished."""
+        if shared is not None and self.run.shared is not None and found[0].nbytes <= _SHARED:
+            try:
+                return self.run.shared.save(shared, {"features": found}, facts)
+            except SimbenchError as error:  # such as a cache that is full: this run can do without
+                self.run.log(f"features are not kept for other runs: {error}")
+        return self.run.checkpoints.save(key, {"features": found}, facts)
+
+    def _digest(self, split: Split, rows: Labels, view: View) -> str:
+        """Return the digest of the backbone and of the pixels that it is shown: equal for equal features."""
+        if not self._backbone_digest:
+            facts = {"network": repr(self.backbone), "numbers": str(number_type(self.precision, self.run.device))}
+            self._backbone_digest = digest_of_tensors(facts, _on_cpu(self.backbone))
+        digest = hashlib.sha256(self._backbone_digest.encode())
+        for chunk in _chunks(rows):
+            digest.update(view.of(split, chunk).contiguous().numpy().data)
+        return digest.hexdigest()[:40]
 
     @torch.no_grad()
     def _compute(self, split: Split, rows: Labels, view: View) -> Tensor:
-        chunks = np.split(rows, range(AT_ONCE, len(rows), AT_ONCE))
-        found = []
+        chunks, found = _chunks(rows), []
         for chunk in self.run.progress(chunks, total=len(chunks), what="features"):
             pixels = to_unit_float(view.of(split, chunk), self.run.device)
             with mixed_precision(self.run.device, self.precision):
@@ -138,6 +178,14 @@ class Extraction:
                     self._quick = quicker(self.backbone.eval(), pixels)
                 found.append(self._quick(pixels).cpu())
         return torch.cat(found)
+
+
+def _chunks(rows: Labels) -> list[Labels]:
+    return np.split(rows, range(AT_ONCE, len(rows), AT_ONCE))
+
+
+def _on_cpu(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
 
 
 def quicker(network: nn.Module, pixels: Tensor) -> nn.Module:

@@ -249,6 +249,70 @@ def test_a_killed_extraction_goes_on_where_it_stopped_and_counts_its_time(
     assert again.seconds > 0
 
 
+def sharing(folder: Path, run: str) -> RunContext:
+    """A run of its own that shares features with others."""
+    return replace(context(folder / run), shared=FolderCheckpoints(folder / "features"))
+
+
+@pytest.fixture
+def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.training.features._SAVED", 32)
+    monkeypatch.setattr("bench.training.features.AT_ONCE", 8)
+
+
+@pytest.mark.usefixtures("_few_at_once")
+def test_runs_take_each_others_features_of_the_same_pixels_and_count_their_time(tmp_path: Path) -> None:
+    split, views = made(100), views_of(2, LIGHT, seed=3)
+    first = Extraction(Counting(), sharing(tmp_path, "first"))
+    whole = first.of(split, "train", views)
+    backbone = Counting()
+    second = Extraction(backbone, sharing(tmp_path, "second"))
+    assert torch.equal(second.of(split, "anything", views).views, whole.views)
+    assert backbone.seen == 2 * (8 + 8 + 8 + 4)  # a few of each piece, to see that they are what was kept
+    assert (second.seconds, second.cpu_seconds) == (first.seconds, first.cpu_seconds)
+    assert not (tmp_path / "second").exists(), "nothing is kept twice"
+    backbone = Counting()
+    other = Extraction(backbone, sharing(tmp_path, "third")).of(split, "train", views_of(2, LIGHT, seed=4))
+    assert torch.equal(other.plain(), whole.plain())
+    assert backbone.seen == 28 + 100  # the images as they are were there, other draws of augmentation were not
+
+
+@pytest.mark.usefixtures("_few_at_once")
+def test_features_of_other_pixels_or_another_network_are_not_taken(tmp_path: Path) -> None:
+    class Louder(Counting):
+        def forward(self, pixels: Tensor) -> Tensor:
+            return 2 * super().forward(pixels)
+
+        def __repr__(self) -> str:
+            return repr(Counting())
+
+    split = made(40)
+    whole = Extraction(Counting(), sharing(tmp_path, "first")).of(split, "train").plain()
+    assert not torch.equal(Extraction(Counting(), sharing(tmp_path, "b")).of(made(40, seed=1), "train").plain(), whole)
+    louder = Louder()  # the same weights, and other code
+    assert torch.equal(Extraction(louder, sharing(tmp_path, "c")).of(split, "train").plain(), 2 * whole)
+    assert louder.seen == 40 + 8 + 8
+    torch.manual_seed(0)
+    shape = ImageShape(12, 12, 3)
+    one, other = (Backbone("test_efficientnet", shape, weights="none") for _ in range(2))
+    vectors = [Extraction(net, sharing(tmp_path, str(id(net)))).of(split, "train").plain() for net in (one, other)]
+    assert not torch.equal(*vectors)
+
+
+@pytest.mark.usefixtures("_few_at_once")
+def test_features_are_kept_for_the_run_alone_where_they_are_large_or_cannot_be_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "features").write_text("in the way")
+    Extraction(Counting(), sharing(tmp_path, "first")).of(made(20), "train")
+    assert [path.name for path in (tmp_path / "first").iterdir()] == [f"{FEATURES}-train-0-0.safetensors"]
+    (tmp_path / "features").unlink()
+    monkeypatch.setattr("bench.training.features._SHARED", 11)
+    Extraction(Counting(), sharing(tmp_path, "second")).of(made(20), "train")
+    assert (tmp_path / "second").is_dir()
+    assert not (tmp_path / "features").exists()
+
+
 def test_the_first_view_is_the_image_and_others_are_augmented_by_draws_of_their_own() -> None:
     split, rows = made(16, side=40), np.arange(16, dtype=np.int64)
     plain, one, two, again = (view.of(split, rows) for view in [*views_of(3, LIGHT, 5), View(2, LIGHT, 5)])

@@ -39,7 +39,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DECODED, UNPACKED, BY_FILES, UNDER_WAY = "decoded", "unpacked", "by-files", "under-way"
-AUDITS, EXTRACTED, GALLERIES = "audits", "extracted", "galleries"  # written by others, looked after here
+AUDITS, EXTRACTED, FEATURES, GALLERIES = (
+    "audits",
+    "extracted",
+    "features",
+    "galleries",
+)  # written by others, looked after here
 PACKED_IMAGES = "images.bin"  # of what was taken out of a table
 PIXELS, ENTRY = "pixels.npy", "entry.json"
 SUMS = ".sums"  # a hidden folder in one that was filled from an archive: its entry.json has every file's checksum

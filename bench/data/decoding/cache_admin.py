@@ -20,6 +20,7 @@ from bench.data.decoding.cache import (
     DECODED,
     ENTRY,
     EXTRACTED,
+    FEATURES,
     GALLERIES,
     PIXELS,
     SUMS,
@@ -31,7 +32,7 @@ from bench.data.decoding.cache import (
     read_facts,
 )
 
-Kind = Literal["decoded", "unpacked", "under way", "extracted", "audit", "gallery"]
+Kind = Literal["decoded", "unpacked", "under way", "extracted", "audit", "features", "gallery"]
 STEP = 4 << 20  # bytes read at a time
 
 
@@ -56,9 +57,9 @@ class CacheItem:
 
 
 def cache_items(cache: Path) -> list[CacheItem]:
-    """Return all that is decoded, unpacked, under way, extracted from archives, audited, or embedded to be searched.
+    """Return all that is decoded, unpacked, under way, extracted from archives, audited, or embedded; last used first.
 
-    The last used comes first.
+    Embedded are pictures to learn from (features), and those to be searched (galleries).
     """
     places: tuple[tuple[Kind, Path], ...] = (
         ("decoded", cache / DECODED),
@@ -68,6 +69,7 @@ def cache_items(cache: Path) -> list[CacheItem]:
     found = [_item(kind, folder) for kind, place in places for folder in _folders(place)]
     found += [_plain_item("extracted", folder) for folder in _folders(cache / EXTRACTED)]
     found += [_plain_item("audit", file) for file in (cache / AUDITS).glob("*.npz")]
+    found += [_plain_item("features", file) for file in (cache / FEATURES).glob("*.safetensors")]
     # Indexes, those that were stopped, and methods fitted on a folder where there is no run.
     for pattern in ("*.safetensors", "*.shards", "*.fitted"):
         found += [_plain_item("gallery", path) for path in (cache / GALLERIES).glob(pattern)]
@@ -106,9 +108,9 @@ def _plain_item(kind: Kind, place: Path) -> CacheItem:
 def problem_of(item: CacheItem) -> str | None:
     """Return what is wrong with a folder's files, or None if every checksum holds.
 
-    Audits and galleries have digests of their own, which those who write them compare.
+    Audits, features and galleries have digests of their own, which those who write them compare.
     """
-    if item.kind in ("under way", "audit", "gallery"):  # the first is checked where it is resumed
+    if item.kind in ("under way", "audit", "features", "gallery"):  # the first is checked where it is resumed
         return None
     if item.kind == "extracted":  # without any: compared with what was published when it is read
         return (problem_of_sums(item.folder) or None) if (item.folder / SUMS).is_dir() else None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from filelock import FileLock
 
@@ -21,6 +22,7 @@ from bench.data.decoding.cache_admin import cache_items, problem_of, remove
 from bench.data.decoding.decode import DecodeRecipe, decode_files
 from bench.data.formats.archives import unpack_archive
 from bench.search.gallery_index import Index, write_index
+from bench.training.checkpoints import FolderCheckpoints
 
 Paint = Callable[..., Path]
 
@@ -125,7 +127,7 @@ def test_an_empty_cache_is_no_error(tmp_path: Path) -> None:
     assert run("verify", "--cache", str(tmp_path / "none")).endswith("exit 0")
 
 
-def test_extracted_archives_audits_and_galleries_are_listed_and_pruned_too(tmp_path: Path) -> None:
+def test_extracted_archives_audits_features_and_galleries_are_listed_and_pruned_too(tmp_path: Path) -> None:
     (tmp_path / "extracted" / "cats" / "inner").mkdir(parents=True)
     (tmp_path / "extracted" / "cats" / "inner" / "1.jpg").write_bytes(b"12345")
     (tmp_path / "audits").mkdir()
@@ -134,8 +136,11 @@ def test_extracted_archives_audits_and_galleries_are_listed_and_pruned_too(tmp_p
     (tmp_path / "galleries" / "abc.safetensors").write_bytes(b"12")
     (tmp_path / "galleries" / "def.shards" / "0").mkdir(parents=True)
     (tmp_path / "galleries" / "def.shards" / "0" / "vectors.safetensors").write_bytes(b"1234")
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "123.safetensors").write_bytes(b"123456")
     found = cache_items(tmp_path)
     assert {(one.kind, one.bytes, one.images) for one in found} == {
+        ("features", 6, 0),
         ("extracted", 5, 1),
         ("audit", 3, 0),
         ("gallery", 2, 0),
@@ -156,13 +161,21 @@ def test_verify_names_a_changed_audit_index_and_unpacked_file(tmp_path: Path) ->
     unpacked = unpack_archive(tmp_path / "cats.tar", tmp_path, lambda _: True) / "1.jpg"
     audit, index = tmp_path / "audits" / "abc-v1.npz", tmp_path / "galleries" / "abc.safetensors"
     shard = tmp_path / "galleries" / "def.shards" / "0" / "vectors.safetensors"
+    FolderCheckpoints(tmp_path / "features").save("ghi", {"features": torch.ones(8, 8)}, {"seconds": 1.0})
+    features = tmp_path / "features" / "ghi.safetensors"
     none = np.zeros(0, np.int64)
     save_copies(audit, Copies(np.arange(5), none, none, none.astype(bool)))
     for path in (index, shard):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_index(path, Index(["1.png"], np.ones((1, 3), np.int64), [""], np.ones((1, 2), np.float32)))
     assert run("verify", "--cache", str(tmp_path)).endswith("exit 0")
-    shown = {unpacked: unpacked.parent.name, audit: audit.name, index: index.name, shard: "def.shards"}
+    shown = {
+        unpacked: unpacked.parent.name,
+        audit: audit.name,
+        index: index.name,
+        shard: "def.shards",
+        features: features.name,
+    }
     for path, name in shown.items():
         whole = path.read_bytes()
         middle = len(whole) // 2
