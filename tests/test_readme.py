@@ -8,15 +8,13 @@ targets of ``make`` are looked up: .ci/run makes them.
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from page_commands import FEW, StandIns, blocks, commands, make_home, shortened
 from programs import run_simbench
 
 import bench
@@ -24,11 +22,8 @@ import bench
 pytestmark = pytest.mark.slow
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(console|python)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-COMMANDS = [text for kind, text in BLOCKS if kind == "console"]
-PYTHON = [text for kind, text in BLOCKS if kind == "python"]
-FEW = "--epochs 0.005 --limit 100 --threads 1"
-SHORT = {  # a command's beginning: what is replaced in it, and what is added
+COMMANDS, PYTHON = blocks(README, "console"), blocks(README, "python")
+SHORT: StandIns = {  # a command's beginning: what is replaced in it, and what is added
     "run -m '*'": ({"'*'": "pixels", "fashionmnist": "digits", "0,1,2": "0"}, FEW),
     "run -m arcface -o": ({"5m": "1s"}, "--limit 100 --threads 1 --phases 1"),
     "run": ({}, FEW),
@@ -43,32 +38,9 @@ SHORT = {  # a command's beginning: what is replaced in it, and what is added
 }
 
 
-def commands(block: str) -> list[str]:
-    return [shlex.join(shlex.split(line.removeprefix("$ "), comments=True)) for line in block.splitlines()]
-
-
-def shortened(command: str) -> list[str]:
-    words = command.removeprefix("simbench ")
-    replaced, added = next((how for start, how in SHORT.items() if words.startswith(start)), ({}, ""))
-    for old, new in replaced.items():
-        assert old in words
-        words = words.replace(old, new)
-    return [os.path.expanduser(word) for word in shlex.split(f"{words} {added}")]
-
-
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, which is the home folder too: pictures of two classes, and one to search for."""
-    rng = np.random.default_rng(0)
-    for name, low in (("dark", 0), ("light", 120)):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
-        for number in range(20):
-            pixels = rng.integers(low, low + 120, (12, 12), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{number}.png")
-    Image.fromarray(pixels).save(tmp_path / "shoe.jpg")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+    make_home(tmp_path, monkeypatch)
     return tmp_path
 
 
@@ -99,7 +71,7 @@ def test_the_commands_of_a_block_run_in_their_order(block: str, home: Path) -> N
         pytest.importorskip("optuna")
     for command in commands(block):
         assert command.startswith("simbench ")
-        done = run_simbench(shortened(command), home, {"OMP_NUM_THREADS": "1"})
+        done = run_simbench(shortened(command, SHORT), home, {"OMP_NUM_THREADS": "1"})
         assert done.returncode == 0, (command, done.stderr)
     assert "found.png" not in block or (home / "found.png").is_file()
 
@@ -126,5 +98,5 @@ def test_the_whole_file_of_a_method_passes_the_check_and_runs(home: Path, checko
     (home / "colour-1.dist-info" / "METADATA").write_text("Name: colour\nVersion: 1\n")
     (home / "colour-1.dist-info" / "entry_points.txt").write_text("[simbench.methods]\ncolour = colour\n")
     for command in commands(block):
-        done = run_simbench(shortened(command), home, {"PYTHONPATH": str(home)})
+        done = run_simbench(shortened(command, SHORT), home, {"PYTHONPATH": str(home)})
         assert done.returncode == 0, (command, done.stderr)
