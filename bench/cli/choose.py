@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import closing
 from math import isnan
 from pathlib import Path
@@ -16,10 +17,10 @@ import click
 
 from bench.cli.options import Given, configuration, data_places, folders, hardware, option
 from bench.cli.run import go_on_apart, machine
-from bench.cli.terminal import StatusLine, Terminal, fitted, terminal_width
-from bench.config import duration, seconds
+from bench.cli.terminal import BudgetBoard, StatusLine, Terminal, fitted, terminal_width
+from bench.config import seconds
 from bench.contract import UsageError
-from bench.environment import cache_folder
+from bench.environment import cache_folder, user_path
 
 if TYPE_CHECKING:
     from bench.choose.climb import Climb
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from bench.choose.verdict import Verdict
     from bench.choose.workshop import Cells
     from bench.config import Config
-    from bench.suites.runner import Reporter, SuiteProgress
 
 _HEADING = 17  # characters before a sentence
 _MS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)?", re.ASCII)
@@ -90,6 +90,7 @@ def choose(
     simbench choose ~/pictures --budget 2h --new-classes      for classes that come later
     simbench choose list.csv --max-latency 20ms --max-bytes 512
     simbench choose grocery --data-root ~/datasets --budget 10m
+    simbench choose ~/flat --labels none                      no class folders: do changed copies find their originals?
     """
     if sys.platform == "win32":
         raise UsageError("simbench choose needs Linux or macOS; use simbench run")
@@ -100,8 +101,18 @@ def choose(
     except ValueError as error:
         raise UsageError(f"--budget: {error}") from error
     go_on_apart(given, [pictures, protocol or ""])
+    from bench.data.layouts.folder import is_flat
     from bench.data.splits.protocols import unseen
 
+    if is_flat(user_path(pictures)):
+        if labels != "none":
+            raise UsageError(
+                f"{pictures}: there are no class folders in it; put the images of each class into a folder of its own, "
+                "or compare methods by changed copies, without labels: --labels none"
+            )
+        given_too = {"max-latency": max_latency, "max-bytes": max_bytes, "protocol": protocol, "limit": flags["limit"]}
+        _choose_without_labels(user_path(pictures), whole, given_too, given.load(flags), quiet=quiet, as_json=as_json)
+        return
     checked = given.load({**flags, "protocol": unseen.__name__ if new_classes else protocol})
     terminal = Terminal(quiet=quiet or as_json)
     line = StatusLine(Path(checked.settings.runs), {}, 1, quiet=terminal.quiet)
@@ -116,6 +127,42 @@ def choose(
             _tell(climb, cells, limits, checked, as_json=as_json)
         raise
     _tell(climb, cells, limits, checked, as_json=as_json)
+
+
+def _choose_without_labels(
+    folder: Path, budget: float, others: Mapping[str, object], config: Config, *, quiet: bool, as_json: bool
+) -> None:
+    """Compare methods on a flat folder by changed copies, write copies.json, and print the answer."""
+    import torch
+
+    from bench.choose.copies import find_copies_by
+    from bench.choose.copies_text import HEADS, copies_commands, copies_facts, copies_in_words, copies_rows
+    from bench.choose.copies_text import copies_sentences as sentences
+    from bench.choose.rungs import rungs
+    from bench.files import ensure_writable, write_json
+    from bench.naming import slug
+    from bench.report.tables.wording import markdown_table
+
+    unasked = [f"--{name}" for name, value in others.items() if value is not None]
+    if unasked:
+        raise UsageError(f"{', '.join(unasked)}: nothing that a folder without labels has; leave it out")
+    out = config.settings.report / "choose" / slug(f"{folder.resolve().name}-copies") / "copies.json"
+    ensure_writable(out.parent)
+    device, threads = machine(config.settings)
+    torch.set_num_threads(threads)
+    terminal = Terminal(quiet=quiet or as_json)
+    place = terminal.workplace(config.settings.runs, device, threads)
+    tried = rungs(small=False, labels="none")
+    found = find_copies_by(tried, folder, place, lambda name: config.methods.get(name, {}), budget=budget)
+    facts = copies_facts(found)
+    write_json(out, facts)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    table = fitted(markdown_table(HEADS, copies_rows(found), "llr"), terminal_width())
+    typed = [f"{heading:{_HEADING}}{line}" for heading, line in [*copies_commands(found), ("Written", str(out))]]
+    told = [_indented(heading, text) for heading, text in [("Looked at", copies_in_words(found)), *sentences(found)]]
+    click.echo("\n".join([*told, "", table, "", *typed]))
 
 
 def _prepared(
@@ -148,7 +195,7 @@ def _prepared(
     terminal.log(data_in_words(Facts.of(data)))
     question, limits = within(max_latency, max_bytes)
     place = terminal.workplace(settings.runs, device, threads)
-    board = _Board(line, lambda: climb.left)
+    board = BudgetBoard(line, lambda: climb.left)
     cells = Cells(word, data, config, place, question, board.watch)
     climb = Climb(whole - (time.monotonic() - began), cells, line.tell)
     return climb, cells, limits
@@ -192,30 +239,6 @@ def _text(verdict: Verdict, word: str) -> str:
 def _indented(heading: str, text: str) -> str:
     lines = textwrap.wrap(text, max(40, terminal_width() - _HEADING), break_long_words=False, break_on_hyphens=False)
     return "\n".join(f"{heading if at == 0 else '':{_HEADING}}{line}" for at, line in enumerate(lines))
-
-
-class _Board:
-    """Says what is under way, how long it has taken of what is expected, and how much of the budget is left."""
-
-    def __init__(self, line: StatusLine, left: Callable[[], float]) -> None:
-        self._line, self._left = line, left
-
-    def watch(self, what: str, expected: float) -> Reporter:
-        """Return who is told of one run. expected: its seconds, 0 where nobody knows."""
-        from bench.suites.runner import Reporter
-
-        of = f" of about {duration(expected)}" if expected else ""
-        if not self._line.shown and of:
-            self._line.tell(f"{what}: about {duration(expected)}; {self._budget()}")
-
-        def show(progress: SuiteProgress) -> None:
-            spent, said = next(((spent, said) for _, spent, said in progress.running), (0.0, ""))
-            self._line.write(f"{what}: {duration(spent)}{of}, {self._budget()} | {said}")
-
-        return Reporter(show, self._line.tell)
-
-    def _budget(self) -> str:
-        return f"{duration(max(0.0, self._left()))} left of the budget"
 
 
 @click.command()

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bench.contract import Workplace
     from bench.suites.cost_model import Prediction
     from bench.suites.expansion import SuiteCell
-    from bench.suites.runner import SuiteProgress
+    from bench.suites.runner import Reporter, SuiteProgress
 
 T = TypeVar("T")
 
@@ -214,3 +214,27 @@ class StatusLine:
         same_method = [o for o in same_data if o.cell.spec.method == cell.spec.method]
         likest = same_method or same_data or timed
         return fmean(outcome.seconds for outcome in likest) if likest else None
+
+
+class BudgetBoard:
+    """Says what is under way, how long it has taken of what is expected, and how much of the budget is left."""
+
+    def __init__(self, line: StatusLine, left: Callable[[], float]) -> None:
+        self._line, self._left = line, left
+
+    def watch(self, what: str, expected: float) -> Reporter:
+        """Return who is told of one run. expected: its seconds, 0 where nobody knows."""
+        from bench.suites.runner import Reporter
+
+        of = f" of about {duration(expected)}" if expected else ""
+        if not self._line.shown and of:
+            self._line.tell(f"{what}: about {duration(expected)}; {self._budget()}")
+
+        def show(progress: SuiteProgress) -> None:
+            spent, said = next(((spent, said) for _, spent, said in progress.running), (0.0, ""))
+            self._line.write(f"{what}: {duration(spent)}{of}, {self._budget()} | {said}")
+
+        return Reporter(show, self._line.tell)
+
+    def _budget(self) -> str:
+        return f"{duration(max(0.0, self._left()))} left of the budget"
