@@ -68,7 +68,8 @@ class Recovered:
     @property
     def merit(self) -> Floats:
         """The mean reciprocal rank of each picture's copies, float64 ``(asked,)``: what methods are compared by."""
-        return np.mean(list(self.reciprocal.values()), axis=0)
+        merit: Floats = np.mean(list(self.reciprocal.values()), axis=0)
+        return merit
 
     @property
     def measured(self) -> Measured:

@@ -2,6 +2,11 @@
 
 None works everywhere (42,000 experiments with 23 such scores, arXiv 2503.18528): `bench.choose.foretelling` measures
 how well each does on finished runs.
+
+``consistency`` is not among ``PROXIES``: it needs vectors of changed copies, which a run's folder does not keep, and
+whoever embeds them anew with every run may as well ask `simbench choose FLAT --labels none`, which shows it. It chooses
+badly across kinds of methods: on both folders of photographs where it was measured it put pixels first, whose map is
+the last or the last but one (docs/reference/measured.md).
 """
 
 from __future__ import annotations
@@ -79,7 +84,8 @@ def consistency(copies: Vectors, same: Ints, vectors: Vectors, groups: Ints) -> 
     own = same[:, None] == groups
     a, b = (np.where(chosen, distances, np.inf).min(axis=1) for chosen in (own, ~own))
     larger = np.maximum(a, b)
-    return np.divide(b - a, larger, out=np.zeros_like(larger), where=larger > 0)
+    silhouettes: Floats = np.divide(b - a, larger, out=np.zeros_like(larger), where=larger > 0)
+    return silhouettes
 
 
 def few_labels(sample: Sample, per_class: int, seed: int = 0) -> float:

@@ -11,6 +11,7 @@ Labels = Literal["all", "few", "none"]
 
 EPOCHS = 3.0  # of every training, each of 200 steps at least, as in the recorded suite `photographs`
 LONGER = 3.0  # times as many for the best, where there is time left
+LONGER_WORDS = f", {LONGER:g} times as long"
 _FLOAT, _DIM = 4, 128  # bytes of a number, and dimensions of trained vectors where nobody says how many
 _BACKBONE = {"encoder": "timm/tf_efficientnet_lite0", "freeze_fraction": 1.0}
 
@@ -34,7 +35,7 @@ class Rung:
 
     def longer(self) -> Rung:
         """Return the same with more training."""
-        return replace(self, words=f"{self.words}, {LONGER:g} times as long", epochs=self.epochs * LONGER)
+        return replace(self, words=f"{self.words}{LONGER_WORDS}", epochs=self.epochs * LONGER)
 
 
 _FLOOR = Rung("the pixels themselves", "pixels", learns=False)

@@ -100,7 +100,7 @@ def compare(
     if across:
         if len(entries) != 2:
             raise UsageError(f"--across takes two runs, the old and the new one, got {len(entries)}")
-        pair = compare_across(*entries, metric, changed=changed)
+        pair = compare_across(entries[0], entries[1], metric, changed=changed)
         _tell(asdict(pair) if as_json else across_text(pair), wide=wide)
         return
     found = compare_entries(entries, metric, changed=changed)

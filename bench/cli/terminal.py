@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NARROW = 100  # characters: up to here the leaderboard has its seven columns and no more
+HEADING = 17  # characters before a sentence
 _KEPT = 7  # columns that a table keeps while its widest names can be cut
 _NAME = 12  # characters that such a name keeps
 
@@ -150,6 +151,18 @@ def _shortened(cell: str, kept: int) -> str:
 
 
 _CLEAR = "\r\x1b[K"
+
+
+def headed(told: Sequence[tuple[str, str]], table: str, typed: Sequence[tuple[str, str]]) -> str:
+    """Return sentences and what to type under their headings, a table between them."""
+    lines = [f"{heading:{HEADING}}{line}" for heading, line in typed]
+    return "\n".join([*(indented(*one) for one in told), "", fitted(table, terminal_width()), "", *lines])
+
+
+def indented(heading: str, text: str) -> str:
+    """Return a sentence under its heading, wrapped beside it."""
+    lines = textwrap.wrap(text, max(40, terminal_width() - HEADING), break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"{heading if at == 0 else '':{HEADING}}{line}" for at, line in enumerate(lines))
 
 
 class StatusLine:

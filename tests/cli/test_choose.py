@@ -91,3 +91,24 @@ def test_a_flat_folder_is_compared_by_copies_where_no_labels_are_asked_for(
     assert "Which method finds other pictures of the same kind" in told.out
     facts = json.loads((pictures.parent / "runs/report/choose/dark-copies/copies.json").read_text(encoding="utf-8"))
     assert facts["pictures"] == 20
+
+
+def test_a_folder_that_has_changed_is_chosen_for_anew_only_where_it_may_matter(pictures: Path, tmp_path: Path) -> None:
+    few = "import bench.choose.rungs as r; r.find_spec = lambda name: None; "
+    few += "r._FROZEN = r.Rung('few components', 'pca', {'embedding_dim': 8}, learns=False); "
+    words = ("choose", "pictures", "--labels", "none", "--threads", "1", "--protocol", "loo")
+    first = run_simbench(words, tmp_path, code=few + QUICKLY)
+    assert first.returncode == 0, first.stderr
+    before = {record.folder for record in all_runs(tmp_path / "runs")}
+    same = run_simbench((*words, "--update"), tmp_path, code=few + QUICKLY)
+    assert same.stdout.startswith("Nothing has changed since, and nothing was run; the answer stands:")
+    assert {record.folder for record in all_runs(tmp_path / "runs")} == before
+    (pictures / "dark" / "0.png").unlink()
+    (pictures / "dark" / "1.png").rename(pictures / "light" / "new.png")
+    second = run_simbench((*words, "--update"), tmp_path, code=few + QUICKLY)
+    assert second.returncode == 0, second.stderr
+    told = " ".join(second.stdout.split())
+    assert "38 pictures kept, 1 new (light/new.png), 0 changed, 2 gone (dark/0.png, dark/1.png)" in told
+    assert "The answer " in told
+    made = {record.folder for record in all_runs(tmp_path / "runs")} - before
+    assert 1 <= len(made) <= len(before)
