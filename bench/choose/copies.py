@@ -46,7 +46,7 @@ _BLOCK = 32  # pictures whose copies are embedded at once
 
 @dataclass(frozen=True)
 class Recovered:
-    """What one method made of the copies. By kind of change, float64 ``(asked,)`` each, in one order of pictures:
+    """What one method made of the copies; by kind of change, float64 ``(asked,)``, all in one order of pictures.
 
     hits: 1 where the original comes first; reciprocal: 1 over its rank; near: the copy's ``proxies.consistency``.
     ms: to embed a picture and search for it, median of one at a time; dimensions: of a vector, float32.

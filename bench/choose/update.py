@@ -160,14 +160,18 @@ class Update:
         told = (
             f"The answer has changed: then {old['tried']} ({metric} {was:.3f}), now {winner.words} ({place.score:.3f})."
         )
+        if _plainly(old["tried"]) not in map(_plainly, (rung.words for rung in verdict.rungs.values())):
+            return (
+                f"Whether the answer stands is not known: {old['tried']} was the best then and was not run anew; of "
+                f"what was, the best is {winner.words} ({metric} {place.score:.3f})."
+            )
         tied = [_plainly(verdict.rungs[rival.row.slug].words) for rival in verdict.best.tied]
         return f"{told} The two cannot be told apart." if _plainly(old["tried"]) in tied else told
 
     @property
     def _winner(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = next(
-            row for row in self.old["rows"] if row["runs"] == self.old["winner"]["runs"]
-        )  # a choice has its winner among its rows
+        """The row of then that was chosen."""
+        found: Mapping[str, Any] = next(row for row in self.old["rows"] if row["runs"] == self.old["winner"]["runs"])
         return found
 
     def _rows_of(self, rung: Rung) -> list[Mapping[str, Any]]:

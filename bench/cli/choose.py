@@ -117,6 +117,7 @@ def choose(
             )
         given_too = {
             "update": update or None,
+            "new-classes": new_classes or None,
             "max-latency": max_latency,
             "max-bytes": max_bytes,
             "protocol": protocol,
@@ -219,7 +220,8 @@ def _prepared(
 
 def _as_it_was(since: Update) -> str:
     told = [indented(heading, text) for heading, text in since.old["says"].items()]
-    return "\n".join(["Nothing has changed since, and nothing was run; the answer stands:", *told])
+    head = "Nothing has changed since, and nothing was run; the answer stands (leave out --update to try more):"
+    return "\n".join([head, *told])
 
 
 def _climb(climb: Climb, cells: Cells, most_bytes: int | None, labels: Labels, since: Update | None) -> None:

@@ -101,7 +101,7 @@ def test_a_folder_that_has_changed_is_chosen_for_anew_only_where_it_may_matter(p
     assert first.returncode == 0, first.stderr
     before = {record.folder for record in all_runs(tmp_path / "runs")}
     same = run_simbench((*words, "--update"), tmp_path, code=few + QUICKLY)
-    assert same.stdout.startswith("Nothing has changed since, and nothing was run; the answer stands:")
+    assert same.stdout.startswith("Nothing has changed since, and nothing was run; the answer stands")
     assert {record.folder for record in all_runs(tmp_path / "runs")} == before
     (pictures / "dark" / "0.png").unlink()
     (pictures / "dark" / "1.png").rename(pictures / "light" / "new.png")
