@@ -35,7 +35,7 @@ MAY_IMPORT["export"] = FINISHED_RUNS | {"training", "principal_components"}
 MAY_IMPORT["serve"] = FINISHED_RUNS | {"search"}
 MANY_RUNS = MAY_IMPORT["runs"] | {"runs", "executors"}
 MAY_IMPORT["suites"] = MAY_IMPORT["tuning"] = MAY_IMPORT["conformance"] = MANY_RUNS
-MAY_IMPORT["choose"] = MANY_RUNS | {"suites", "report"}
+MAY_IMPORT["choose"] = MANY_RUNS | {"suites", "report", "search"}
 MAY_IMPORT["session"] = MANY_RUNS | {"search", "report"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"session"}
 FACE = {"contract", "plugins", "registry", "training", "evaluation", "options", "session", "environment"}
@@ -171,7 +171,7 @@ def test_a_circle_is_found_and_told() -> None:
 
 def test_the_house_stays_small_enough_to_take_in(checkout: Path) -> None:
     files = [path for path in (checkout / "bench").rglob("*.py") if path.name != "__init__.py"]
-    assert len(files) <= 246  # 220; choosing, distilling; thresholds, search without a run; export and import
+    assert len(files) <= 250  # 220; choosing, distilling; thresholds; export and import; folders that change
     assert [str(path) for path in files if len(path.read_text("utf-8").splitlines()) > 300] == []
     full = {path.parent for path in files if sum(other.parent == path.parent for other in files) > 26}
     assert full == set()

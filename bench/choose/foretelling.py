@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from bench.choose.proxies import PROXIES, Sample
 from bench.contract import DataError
 from bench.evaluation.ranking.arrays import Floats
 from bench.report.tables.groups import Row, Table, read_answers
+from bench.report.tables.wording import markdown_table
 from bench.runs.artifacts import read_vectors
 
 PRIOR = "prior: the order on other data"
@@ -70,6 +72,15 @@ def foretold(tables: Sequence[Table]) -> tuple[list[Foretold], list[str]]:
     ]
 
 
+def foretold_table(found: Sequence[Foretold]) -> str:
+    """Return what proxies foretell as a Markdown table: means over tables with their intervals."""
+    rows = [
+        [one.name, *(part for values in (one.correlation, one.regret) for part in _in_words(*mean_over_tables(values)))]
+        for one in found
+    ]
+    return markdown_table(["proxy", "rank correlation", "95 %", "regret", "95 %"], rows, "lr")
+
+
 def _samples(table: Table) -> Mapping[Row, Sample]:
     """Return each row's sample of its first run's gallery, without rows of another gallery or without vectors."""
     found: dict[Row, Sample] = {}
@@ -117,3 +128,7 @@ def _judged(guess: Floats, truth: Floats) -> tuple[float, float]:
     varied = np.ptp(guess[known]) > 0 and np.ptp(truth[known]) > 0
     correlation = float(spearmanr(guess[known], truth[known]).statistic) if varied else float("nan")
     return correlation, float(truth.max() - chosen)
+
+
+def _in_words(mean: float, low: float, high: float) -> list[str]:
+    return ["-" if isnan(mean) else f"{mean:.3f}", "-" if isnan(low) else f"{low:.3f} to {high:.3f}"]

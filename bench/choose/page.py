@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.choose.update import CHOICE, Known
 from bench.choose.verdict import Verdict
 from bench.choose.verdict_text import HEADS, commands, data_in_words, left_out, sentences, spent_in_words, tried
 from bench.contract import DataError, Dataset
@@ -20,10 +21,13 @@ from bench.runs.store import RunRecord
 RULE = "What one run shows to be behind the best gets no more time; the others are trained with more seeds."
 
 
-def write_choice(verdict: Verdict, data: Dataset, word: str, folder: Path) -> Path:
-    """Write ``index.html`` and ``choice.json`` into a folder, and return the page.
+def write_choice(
+    verdict: Verdict, data: Dataset, word: str, folder: Path, before: Sequence[tuple[str, str]] = ()
+) -> Path:
+    """Write ``index.html`` and ``choice.json`` into a folder, and return the page; also which pictures these were.
 
-    data: at any size; its pictures are shown as the winner was given them. Raises SimbenchError where the folder cannot
+    before: (heading, sentence) pairs that come first, such as what has changed since the last choice. data: at any
+    size; its pictures are shown as the winner was given them. Raises SimbenchError where the folder cannot
     be written.
     """
     sheet = Sheet(verdict.table.slug)
@@ -32,7 +36,7 @@ def write_choice(verdict: Verdict, data: Dataset, word: str, folder: Path) -> Pa
         title=verdict.facts.name,
         data=data_in_words(verdict.facts),
         spent=spent_in_words(verdict),
-        sentences=sentences(verdict),
+        sentences=[*before, *sentences(verdict)],
         rule=RULE,
         heads=HEADS[2:],
         lines=_lines(verdict),
@@ -45,7 +49,10 @@ def write_choice(verdict: Verdict, data: Dataset, word: str, folder: Path) -> Pa
         with_files=False,
     )
     write_bytes(folder / "index.html", page.encode(errors="backslashreplace"))
-    write_json(folder / "choice.json", _facts(verdict, word))
+    known = Known.of(data)
+    if known is not None:
+        known.write(folder)
+    write_json(folder / CHOICE, _facts(verdict, word, before))
     return folder / "index.html"
 
 
@@ -72,7 +79,7 @@ def _asked(verdict: Verdict, data: Dataset, sheet: Sheet) -> list[Question]:
     return questions({row: answers}, pictures if pictures.fit(answers) else None, KINDS[:0:-1])
 
 
-def _facts(verdict: Verdict, word: str) -> dict[str, Any]:
+def _facts(verdict: Verdict, word: str, before: Sequence[tuple[str, str]]) -> dict[str, Any]:
     winner = verdict.winner
     return {
         "data": word,
@@ -86,7 +93,7 @@ def _facts(verdict: Verdict, word: str) -> dict[str, Any]:
             "runs": _folders(winner.records),
         },
         "tied": [_folders(rival.row.records) for rival in verdict.best.tied],
-        "says": dict(sentences(verdict)),
+        "says": dict([*before, *sentences(verdict)]),
         "rows": [
             {**dict(zip(HEADS, cells, strict=True)), "name": row.name, "runs": _folders(row.records)}
             for row, cells in zip(verdict.table.rows, tried(verdict), strict=True)

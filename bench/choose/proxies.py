@@ -2,6 +2,11 @@
 
 None works everywhere (42,000 experiments with 23 such scores, arXiv 2503.18528): `bench.choose.foretelling` measures
 how well each does on finished runs.
+
+``consistency`` is not among ``PROXIES``: it needs vectors of changed copies, which a run's folder does not keep, and
+whoever embeds them anew with every run may as well ask `simbench choose FLAT --labels none`, which shows it. It chooses
+badly across kinds of methods: on both folders of photographs where it was measured it put pixels first, whose map is
+the last or the last but one (docs/reference/measured.md).
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.evaluation.ranking.arrays import Ints, Vectors
+from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
 
 _NEAREST = 10  # neighbours that hubness and agreement look at
 _DRAWS = 10  # of few labelled images
@@ -64,6 +69,23 @@ def agreement(sample: Sample, others: Sequence[Sample]) -> float:
     if not others:
         return float("nan")
     return float(np.mean([_in_common(sample.nearest, other.nearest) for other in others]))
+
+
+def consistency(copies: Vectors, same: Ints, vectors: Vectors, groups: Ints) -> Floats:
+    """Return the simplified silhouette of pictures' changed copies, float64 ``(n,)`` in [-1, 1].
+
+    (b - a) / max(a, b), a: the cosine distance of a copy to its original, b: to the nearest other picture; 0 where both
+    are 0. Above 0 the copy is nearest to its original. Free of scale, so that methods compare however wide they spread.
+    copies: unit float32 ``(n, d)``; vectors: all pictures', ``(N, d)``; same, groups: int64 ``(n,)`` and ``(N,)``,
+    equal where an item is an original of the copy; each copy has one, and another picture beside it.
+    Silhouette: Rousseeuw, J. Comput. Appl. Math. 20, 1987; its simplified form: Hruschka et al., 2004.
+    """
+    distances = 1.0 - (copies @ vectors.T).astype(np.float64).clip(-1, 1)
+    own = same[:, None] == groups
+    a, b = (np.where(chosen, distances, np.inf).min(axis=1) for chosen in (own, ~own))
+    larger = np.maximum(a, b)
+    silhouettes: Floats = np.divide(b - a, larger, out=np.zeros_like(larger), where=larger > 0)
+    return silhouettes
 
 
 def few_labels(sample: Sample, per_class: int, seed: int = 0) -> float:

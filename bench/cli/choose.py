@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +15,19 @@ import click
 
 from bench.cli.options import Given, configuration, data_places, folders, hardware, option
 from bench.cli.run import go_on_apart, machine
-from bench.cli.terminal import StatusLine, Terminal, fitted, terminal_width
-from bench.config import duration, seconds
+from bench.cli.terminal import HEADING, BudgetBoard, StatusLine, Terminal, fitted, headed, indented, terminal_width
+from bench.config import seconds
 from bench.contract import UsageError
-from bench.environment import cache_folder
+from bench.environment import cache_folder, user_path
 
 if TYPE_CHECKING:
     from bench.choose.climb import Climb
     from bench.choose.rungs import Labels
-    from bench.choose.verdict import Verdict
+    from bench.choose.update import Update
+    from bench.choose.verdict import Facts, Verdict
     from bench.choose.workshop import Cells
     from bench.config import Config
-    from bench.suites.runner import Reporter, SuiteProgress
 
-_HEADING = 17  # characters before a sentence
 _MS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)?", re.ASCII)
 
 
@@ -56,6 +54,9 @@ def _milliseconds(_: click.Context, parameter: click.Parameter, text: str | None
     default="all",
     help="What to learn from; few: no network is trained. Whatever it is, labels say what is right.",
 )
+@click.option(
+    "--update", is_flag=True, help="Choose again after pictures were added or removed: run only what may win."
+)
 @option("--limit", type=int, help="Use at most so many images of train and of test.")
 @hardware
 @data_places
@@ -72,6 +73,7 @@ def choose(
     new_classes: bool,
     protocol: str | None,
     labels: Labels,
+    update: bool,
     as_json: bool,
     quiet: bool,
     given: Given,
@@ -90,6 +92,8 @@ def choose(
     simbench choose ~/pictures --budget 2h --new-classes      for classes that come later
     simbench choose list.csv --max-latency 20ms --max-bytes 512
     simbench choose grocery --data-root ~/datasets --budget 10m
+    simbench choose ~/pictures --update                       pictures were added or removed: does the answer stand?
+    simbench choose ~/flat --labels none                      no class folders: do changed copies find their originals?
     """
     if sys.platform == "win32":
         raise UsageError("simbench choose needs Linux or macOS; use simbench run")
@@ -100,22 +104,82 @@ def choose(
     except ValueError as error:
         raise UsageError(f"--budget: {error}") from error
     go_on_apart(given, [pictures, protocol or ""])
+    from bench.choose.update import Update
+    from bench.choose.verdict import Facts
+    from bench.data.layouts.folder import is_flat
     from bench.data.splits.protocols import unseen
 
+    if is_flat(user_path(pictures)):
+        if labels != "none":
+            raise UsageError(
+                f"{pictures}: there are no class folders in it; put the images of each class into a folder of its own, "
+                "or compare methods by changed copies, without labels: --labels none"
+            )
+        given_too = {
+            "update": update or None,
+            "new-classes": new_classes or None,
+            "max-latency": max_latency,
+            "max-bytes": max_bytes,
+            "protocol": protocol,
+            "limit": flags["limit"],
+        }
+        _choose_without_labels(user_path(pictures), whole, given_too, given.load(flags), quiet=quiet, as_json=as_json)
+        return
     checked = given.load({**flags, "protocol": unseen.__name__ if new_classes else protocol})
     terminal = Terminal(quiet=quiet or as_json)
     line = StatusLine(Path(checked.settings.runs), {}, 1, quiet=terminal.quiet)
     climb, cells, limits = _prepared(
         pictures, checked, terminal, line, whole, max_latency=max_latency, max_bytes=max_bytes
     )
+    since = Update.since(_folder(checked, Facts.of(cells.data)), cells.data, limits) if update else None
+    if since is not None and since.nothing:
+        click.echo(json.dumps(since.old, indent=2) if as_json else _as_it_was(since))
+        return
+    if since is not None:
+        terminal.log(f"since then: {since.in_words}")
     try:
         with closing(line):
-            _climb(climb, cells, max_bytes, labels)
+            _climb(climb, cells, max_bytes, labels, since)
     except KeyboardInterrupt:
         if climb.results:
-            _tell(climb, cells, limits, checked, as_json=as_json)
+            _tell(climb, cells, limits, checked, since, as_json=as_json)
         raise
-    _tell(climb, cells, limits, checked, as_json=as_json)
+    _tell(climb, cells, limits, checked, since, as_json=as_json)
+
+
+def _choose_without_labels(
+    folder: Path, budget: float, others: Mapping[str, object], config: Config, *, quiet: bool, as_json: bool
+) -> None:
+    """Compare methods on a flat folder by changed copies, write copies.json, and print the answer."""
+    import torch
+
+    from bench.choose.copies import find_copies_by
+    from bench.choose.copies_text import HEADS, copies_commands, copies_facts, copies_in_words, copies_rows
+    from bench.choose.copies_text import copies_sentences as sentences
+    from bench.choose.rungs import rungs
+    from bench.files import ensure_writable, write_json
+    from bench.naming import slug
+    from bench.report.tables.wording import markdown_table
+
+    unasked = [f"--{name}" for name, value in others.items() if value is not None]
+    if unasked:
+        raise UsageError(f"{', '.join(unasked)}: nothing that a folder without labels has; leave it out")
+    out = config.settings.report / "choose" / slug(f"{folder.resolve().name}-copies") / "copies.json"
+    ensure_writable(out.parent)
+    device, threads = machine(config.settings)
+    torch.set_num_threads(threads)
+    terminal = Terminal(quiet=quiet or as_json)
+    place = terminal.workplace(config.settings.runs, device, threads)
+    tried = rungs(small=False, labels="none")
+    found = find_copies_by(tried, folder, place, lambda name: config.methods.get(name, {}), budget=budget)
+    facts = copies_facts(found)
+    write_json(out, facts)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    told = [("Looked at", copies_in_words(found)), *sentences(found)]
+    table = markdown_table(HEADS, copies_rows(found), "llr")
+    click.echo(headed(told, table, [*copies_commands(found), ("Written", str(out))]))
 
 
 def _prepared(
@@ -148,74 +212,60 @@ def _prepared(
     terminal.log(data_in_words(Facts.of(data)))
     question, limits = within(max_latency, max_bytes)
     place = terminal.workplace(settings.runs, device, threads)
-    board = _Board(line, lambda: climb.left)
+    board = BudgetBoard(line, lambda: climb.left)
     cells = Cells(word, data, config, place, question, board.watch)
     climb = Climb(whole - (time.monotonic() - began), cells, line.tell)
     return climb, cells, limits
 
 
-def _climb(climb: Climb, cells: Cells, most_bytes: int | None, labels: Labels) -> None:
+def _as_it_was(since: Update) -> str:
+    told = [indented(heading, text) for heading, text in since.old["says"].items()]
+    head = "Nothing has changed since, and nothing was run; the answer stands (leave out --update to try more):"
+    return "\n".join([head, *told])
+
+
+def _climb(climb: Climb, cells: Cells, most_bytes: int | None, labels: Labels, since: Update | None) -> None:
     from bench.choose.rungs import rungs
 
     files = cells.data.query.images.files
     known: Labels = labels if len(cells.data.train) else "none"
-    climb.all(rungs(small=files is None or files.own, labels=known, most_bytes=most_bytes))
+    tried = rungs(small=files is None or files.own, labels=known, most_bytes=most_bytes)
+    if since is not None:
+        tried, rest = since.to_run(tried)
+        climb.left_out += rest
+    climb.all(tried)
 
 
-def _tell(climb: Climb, cells: Cells, limits: str, config: Config, *, as_json: bool) -> None:
+def _folder(config: Config, facts: Facts) -> Path:
+    from bench.naming import slug
+
+    return config.settings.report / "choose" / slug(f"{facts.name}-{facts.protocol}")
+
+
+def _tell(climb: Climb, cells: Cells, limits: str, config: Config, since: Update | None, *, as_json: bool) -> None:
     """Write the page, and print the answer."""
     from bench.choose.page import write_choice
     from bench.choose.verdict import verdict_of
-    from bench.naming import slug
 
     verdict = verdict_of(climb, cells.data, cells.question, limits)
-    folder = config.settings.report / "choose" / slug(f"{verdict.facts.name}-{verdict.facts.protocol}")
-    page = write_choice(verdict, cells.data, cells.word, folder)
+    folder = _folder(config, verdict.facts)
+    before = [] if since is None else [("Since then", f"{since.in_words}."), ("Answer", since.outcome(verdict))]
+    page = write_choice(verdict, cells.data, cells.word, folder, before)
     if as_json:
         click.echo((folder / "choice.json").read_text(encoding="utf-8"))
     else:
-        click.echo(_text(verdict, cells.word))
-        click.echo(f"{'Page':{_HEADING}}{page}")
+        click.echo(_text(verdict, cells.word, before))
+        click.echo(f"{'Page':{HEADING}}{page}")
 
 
-def _text(verdict: Verdict, word: str) -> str:
+def _text(verdict: Verdict, word: str, before: Sequence[tuple[str, str]]) -> str:
     from bench.choose.verdict_text import HEADS, commands, left_out, sentences, spent_in_words, tried
     from bench.report.tables.wording import markdown_table
 
     out = [("Left out", f"{line}.") for line in left_out(verdict)]
-    told = [_indented(heading, text) for heading, text in [*sentences(verdict), *out]]
-    table = fitted(markdown_table(HEADS, tried(verdict), "rlr"), terminal_width())
-    typed = [f"{heading:{_HEADING}}{line}" for heading, line in commands(verdict, word)]
-    return "\n".join([*told, "", table, "", spent_in_words(verdict), "", *typed])
-
-
-def _indented(heading: str, text: str) -> str:
-    lines = textwrap.wrap(text, max(40, terminal_width() - _HEADING), break_long_words=False, break_on_hyphens=False)
-    return "\n".join(f"{heading if at == 0 else '':{_HEADING}}{line}" for at, line in enumerate(lines))
-
-
-class _Board:
-    """Says what is under way, how long it has taken of what is expected, and how much of the budget is left."""
-
-    def __init__(self, line: StatusLine, left: Callable[[], float]) -> None:
-        self._line, self._left = line, left
-
-    def watch(self, what: str, expected: float) -> Reporter:
-        """Return who is told of one run. expected: its seconds, 0 where nobody knows."""
-        from bench.suites.runner import Reporter
-
-        of = f" of about {duration(expected)}" if expected else ""
-        if not self._line.shown and of:
-            self._line.tell(f"{what}: about {duration(expected)}; {self._budget()}")
-
-        def show(progress: SuiteProgress) -> None:
-            spent, said = next(((spent, said) for _, spent, said in progress.running), (0.0, ""))
-            self._line.write(f"{what}: {duration(spent)}{of}, {self._budget()} | {said}")
-
-        return Reporter(show, self._line.tell)
-
-    def _budget(self) -> str:
-        return f"{duration(max(0.0, self._left()))} left of the budget"
+    table = markdown_table(HEADS, tried(verdict), "rlr")
+    typed = [("Time", spent_in_words(verdict)), *commands(verdict, word)]
+    return headed([*before, *sentences(verdict), *out], table, typed)
 
 
 @click.command()
@@ -233,12 +283,12 @@ def proxies(*, given: Given, **flags: Any) -> None:
     simbench proxies
     simbench proxies --runs /shared/runs
     """
-    from bench.choose.foretelling import foretold, mean_over_tables
+    from bench.choose.foretelling import foretold, foretold_table
     from bench.contract import DataError
     from bench.report.tables.entries import require_runs, table_runs
     from bench.report.tables.frame import runs_frame
     from bench.report.tables.groups import tables_of
-    from bench.report.tables.wording import many, markdown_table
+    from bench.report.tables.wording import many
 
     runs = Path(given.load(flags).settings.runs)
     records = table_runs(runs)
@@ -246,14 +296,5 @@ def proxies(*, given: Given, **flags: Any) -> None:
     found, titles = foretold(tables_of(records, runs_frame(records)))
     if not titles:
         raise DataError(f"{runs}: no table with three rows that kept their vectors; run more methods on one data set")
-    rows = [
-        [one.name, *(part for values in (one.correlation, one.regret) for part in _in_words(*mean_over_tables(values)))]
-        for one in found
-    ]
-    heads = ["proxy", "rank correlation", "95 %", "regret", "95 %"]
-    click.echo(fitted(markdown_table(heads, rows, "lr"), terminal_width()))
+    click.echo(fitted(foretold_table(found), terminal_width()))
     click.echo(f"\n{many(len(titles), 'table')}: {'; '.join(titles)}")
-
-
-def _in_words(mean: float, low: float, high: float) -> list[str]:
-    return ["-" if isnan(mean) else f"{mean:.3f}", "-" if isnan(low) else f"{low:.3f} to {high:.3f}"]

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     help="Compare all runs with those of OLD: a folder of runs, a published set, or a commit of this repository.",
 )
 @click.option(
+    "--across",
+    is_flag=True,
+    help="Pair what two runs on different states of a folder were both asked, by id: what changed, and no test.",
+)
+@click.option(
     "--metric", "--rank-by", "metric", default="map", metavar="NAME", help="Any metric with per-query values."
 )
 @click.option(
@@ -44,6 +49,7 @@ def compare(
     *,
     words: Sequence[str],
     against: str | None,
+    across: bool,
     metric: str,
     changed: int,
     wide: bool,
@@ -60,14 +66,19 @@ def compare(
     are run folders; a published set, or a commit (its set standard; COMMIT:results/NAME for another), is compared by
     the values in its table.
 
+    With --across, the runs are an old and a new one on a folder that has changed in between: the queries that both were
+    asked, which of them got better and worse most, and what the galleries have in common. It is not a fair test.
+
     \b
     simbench compare triplet arcface supcon
     simbench compare runs/digits/holdout/hog runs/digits/holdout/pixels --metric hit@1
     simbench compare runs/digits/loo/arcface/1781976899/seed0 runs/digits/loo/arcface/1781976899/seed1 --json
+    simbench compare --across runs/shoes/loo/hog/OLD runs/shoes/loo/hog/NEW
     simbench compare --against HEAD~3
     simbench compare --against results/unseen
     simbench compare --against ../before/runs --runs runs --metric map@10
     """
+    from bench.report.compare.across import across_text, compare_across
     from bench.report.compare.compared import compare_entries, compared_text
     from bench.report.compare.regressions import against_text
     from bench.report.tables.entries import find_entry
@@ -75,7 +86,7 @@ def compare(
     go_on_apart(given, [])
     root = given.load({"runs": runs}).settings.runs
     if against is not None:
-        if words:
+        if words or across:
             raise UsageError("--against compares all runs; leave out the names, or compare two folders without it")
         trees = _compare_trees(against, root, metric, changed)
         _tell(asdict(trees) if as_json else against_text(trees), wide=wide)
@@ -85,7 +96,14 @@ def compare(
             "give two runs or methods to compare, or more: the first is what the others are compared with "
             "(or --against OLD, for all runs)"
         )
-    found = compare_entries([find_entry(word, Path(root)) for word in words], metric, changed=changed)
+    entries = [find_entry(word, Path(root)) for word in words]
+    if across:
+        if len(entries) != 2:
+            raise UsageError(f"--across takes two runs, the old and the new one, got {len(entries)}")
+        pair = compare_across(entries[0], entries[1], metric, changed=changed)
+        _tell(asdict(pair) if as_json else across_text(pair), wide=wide)
+        return
+    found = compare_entries(entries, metric, changed=changed)
     _tell(asdict(found) if as_json else compared_text(found), wide=wide)
 
 

@@ -87,9 +87,10 @@ def embed(
     place = terminal.workplace(cache_folder(), device, threads)
     own = embed_folder(folder, record, place, pools, size=shard, label_from=label_from)
     written = write_gallery(out, own, record)
-    (rows, dimensions), seen = own.items.vectors.shape, own.changes
-    news = f"{seen.added + seen.changed:,} new or changed, {seen.unchanged:,} as before, {len(own.broken):,} unreadable"
-    click.echo(f"{rows:,} vectors of {dimensions:,} dimensions; pictures: {news}")
+    rows, dimensions = own.items.vectors.shape
+    click.echo(
+        f"{rows:,} vectors of {dimensions:,} dimensions; pictures: {own.changes}, {len(own.broken):,} unreadable"
+    )
     click.echo(f"written: {', '.join(str(path) for path in written)}")
 
 

@@ -71,6 +71,7 @@ def evaluate(
         dialect_scores,
         judge_vectors,
         paired,
+        refuse_two_makers,
         save_judged,
         vectors_in,
     )
@@ -80,6 +81,7 @@ def evaluate(
         raise UsageError("give --query and --query-labels")
     if gallery is None and files["gallery_ids"] is not None:
         raise UsageError("--gallery-ids without --gallery")
+    refuse_two_makers({name: files[name] for name in ("query", "gallery", "validation", "train")})
     check_dialects(dialects)  # and the like before hours of ranking
     if save is not None:
         ensure_writable(Path(save))

@@ -125,10 +125,8 @@ def _embedded(
 
 def _tell(own: OwnGallery, gallery: str, terminal: Terminal) -> None:
     """Say what has changed among own pictures, and what of them could not be read."""
-    seen = own.changes
-    if seen.any:
-        news = f"{seen.added:,} added, {seen.changed:,} changed, {seen.deleted:,} deleted, {seen.unchanged:,} as before"
-        terminal.log(f"{gallery}: {news}")
+    if own.changes.any:
+        terminal.log(f"{gallery}: {own.changes}")
     if own.broken:
         named = first_few([f"{readable(name)} ({reason})" for name, reason in own.broken])
         terminal.log(f"{gallery}: {len(own.broken):,} pictures left out, as they cannot be read: {named}")

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from bench.contract import Workplace
     from bench.suites.cost_model import Prediction
     from bench.suites.expansion import SuiteCell
-    from bench.suites.runner import SuiteProgress
+    from bench.suites.runner import Reporter, SuiteProgress
 
 T = TypeVar("T")
 
 NARROW = 100  # characters: up to here the leaderboard has its seven columns and no more
+HEADING = 17  # characters before a sentence
 _KEPT = 7  # columns that a table keeps while its widest names can be cut
 _NAME = 12  # characters that such a name keeps
 
@@ -152,6 +153,18 @@ def _shortened(cell: str, kept: int) -> str:
 _CLEAR = "\r\x1b[K"
 
 
+def headed(told: Sequence[tuple[str, str]], table: str, typed: Sequence[tuple[str, str]]) -> str:
+    """Return sentences and what to type under their headings, a table between them."""
+    lines = [f"{heading:{HEADING}}{line}" for heading, line in typed]
+    return "\n".join([*(indented(*one) for one in told), "", fitted(table, terminal_width()), "", *lines])
+
+
+def indented(heading: str, text: str) -> str:
+    """Return a sentence under its heading, wrapped beside it."""
+    lines = textwrap.wrap(text, max(40, terminal_width() - HEADING), break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"{heading if at == 0 else '':{HEADING}}{line}" for at, line in enumerate(lines))
+
+
 class StatusLine:
     """Tells events on stderr, and, where that is a terminal, keeps a line below them with what runs and what is left.
 
@@ -214,3 +227,27 @@ class StatusLine:
         same_method = [o for o in same_data if o.cell.spec.method == cell.spec.method]
         likest = same_method or same_data or timed
         return fmean(outcome.seconds for outcome in likest) if likest else None
+
+
+class BudgetBoard:
+    """Says what is under way, how long it has taken of what is expected, and how much of the budget is left."""
+
+    def __init__(self, line: StatusLine, left: Callable[[], float]) -> None:
+        self._line, self._left = line, left
+
+    def watch(self, what: str, expected: float) -> Reporter:
+        """Return who is told of one run. expected: its seconds, 0 where nobody knows."""
+        from bench.suites.runner import Reporter
+
+        of = f" of about {duration(expected)}" if expected else ""
+        if not self._line.shown and of:
+            self._line.tell(f"{what}: about {duration(expected)}; {self._budget()}")
+
+        def show(progress: SuiteProgress) -> None:
+            spent, said = next(((spent, said) for _, spent, said in progress.running), (0.0, ""))
+            self._line.write(f"{what}: {duration(spent)}{of}, {self._budget()} | {said}")
+
+        return Reporter(show, self._line.tell)
+
+    def _budget(self) -> str:
+        return f"{duration(max(0.0, self._left()))} left of the budget"

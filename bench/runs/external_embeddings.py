@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.contract import Control, DataError, Thresholds, UsageError, to_jsonable
-from bench.data.formats.vector_files import read_names, read_vectors
+from bench.data.formats.vector_files import maker_of, read_names, read_vectors
 from bench.evaluation.evaluate import Evaluation, evaluate_set
 from bench.evaluation.metrics.conventions import DIALECTS, translate
 from bench.evaluation.ranking.relevance import as_names
@@ -57,6 +57,26 @@ class Judged:
             "controls": to_jsonable(self.controls),
             "thresholds": to_jsonable(self.thresholds),
         }
+
+
+def refuse_two_makers(files: Mapping[str, str | None]) -> None:
+    """Raise DataError where two of these files of vectors say that two runs made them. files: by their option's name.
+
+    A file that says nothing may be of any.
+    """
+    known = {name: maker for name, word in files.items() if word and (maker := maker_of(word))}
+    first = next(iter(known.items()), None)
+    for name, maker in known.items():
+        if first is not None and not _one_maker(maker, first[1]):
+            raise DataError(
+                f"--{name} was made by run {maker}, --{first[0]} by run {first[1]}: vectors of two models cannot be "
+                "compared; embed both with one run (simbench embed)"
+            )
+
+
+def _one_maker(one: str, other: str) -> bool:
+    """Whether two files' makers are one run: files of former versions do not tell it from the same run made anew."""
+    return f"{one} ".startswith(f"{other} ") or f"{other} ".startswith(f"{one} ")
 
 
 def vectors_in(word: str, what: str) -> Real:

@@ -29,6 +29,10 @@ class Changes:
     changed: int
     deleted: int
 
+    def __str__(self) -> str:
+        words = f"{self.unchanged:,} kept, {self.added:,} new, {self.changed:,} changed, {self.deleted:,} gone"
+        return f"{words}; {self.added + self.changed:,} embedded"
+
     @property
     def any(self) -> bool:
         return bool(self.added or self.changed or self.deleted)

@@ -6,6 +6,7 @@ next start too. So nothing depends on where a folder was cut, and whatever is ki
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 import safetensors.numpy
 
 from bench.contract import RunSpec, SimbenchError, Workplace
+from bench.data.formats.vector_files import MADE_BY, MODEL
 from bench.data.layouts.folder import LabelFrom
 from bench.executors.executor import LOG, TOLD, Ended, Limits, Pool, from_outside, why_ended
 from bench.executors.process import last_line
@@ -170,7 +172,7 @@ def write_gallery(out: Path, own: OwnGallery, record: RunRecord) -> Sequence[Pat
     if own.broken:
         write_rows(unread, [{"id": _line(name), "reason": reason} for name, reason in own.broken])
     vectors = np.ascontiguousarray(own.items.vectors)
-    write_bytes(out, safetensors.numpy.save({KEY: vectors}, metadata={"run": _run(record)}))
+    write_bytes(out, safetensors.numpy.save({KEY: vectors}, metadata={MADE_BY: _run(record), MODEL: _model(record)}))
     return [out, names, *([unread] if own.broken else [])]
 
 
@@ -178,6 +180,11 @@ def _run(record: RunRecord) -> str:
     """Return which run made the vectors, as its folder under ``runs/`` is called."""
     run = record.result
     return f"{run.dataset}/{run.protocol}/{run.method}/{run.key}/seed{run.seed}"
+
+
+def _model(record: RunRecord) -> str:
+    """Return what tells the run's vectors from those of the same run made anew."""
+    return hashlib.sha256(record.identity.encode()).hexdigest()[:16]
 
 
 def _line(name: str) -> str:

@@ -106,7 +106,7 @@ def test_small_pictures_are_tried_from_scratch_before_a_large_network_is_tuned()
 
 
 def test_without_labels_only_what_needs_none_is_tried() -> None:
-    assert {one.method for one in rungs(small=False, labels="none")} == {"pixels", "pretrained"}
+    assert {one.method for one in rungs(small=False, labels="none")} == {"pixels", "hog", "pretrained"}
 
 
 def test_with_few_labels_no_network_is_trained() -> None:

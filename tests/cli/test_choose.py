@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from programs import COMMAND, run_simbench
 
+import bench.choose.rungs as rungs_module
 from bench.runs.store import all_runs
 
 pytestmark = pytest.mark.slow
@@ -72,3 +73,42 @@ def test_proxies_are_compared_on_the_runs_that_are_there(simbench: Callable[...,
     rows = [line.split("|")[1].strip() for line in told.out.splitlines() if line.startswith("| ")]
     assert {"two labels a class", "agreement", "effective rank", "chance"} <= set(rows)
     assert "1 table: digits · holdout" in told.out
+
+
+def test_a_flat_folder_is_compared_by_copies_where_no_labels_are_asked_for(
+    simbench: Callable[..., Any], pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flat = str(pictures / "dark")
+    assert "compare methods by changed copies, without labels: --labels none" in simbench("choose", flat).err
+    refused = simbench("choose", flat, "--labels", "none", "--max-bytes", "64")
+    assert (refused.code, "--max-bytes: nothing that a folder without labels has" in refused.err) == (2, True)
+    monkeypatch.setattr("bench.choose.rungs._FROZEN", rungs_module._EDGES)
+    monkeypatch.setattr("bench.choose.rungs.find_spec", lambda name: None)
+    monkeypatch.setattr("bench.choose.copies._SECONDS", 0.01)
+    told = simbench("choose", flat, "--labels", "none", "--threads", "1")
+    assert told.code == 0, told.err
+    assert "| pixels" in told.out
+    assert "Which method finds other pictures of the same kind" in told.out
+    facts = json.loads((pictures.parent / "runs/report/choose/dark-copies/copies.json").read_text(encoding="utf-8"))
+    assert facts["pictures"] == 20
+
+
+def test_a_folder_that_has_changed_is_chosen_for_anew_only_where_it_may_matter(pictures: Path, tmp_path: Path) -> None:
+    few = "import bench.choose.rungs as r; r.find_spec = lambda name: None; "
+    few += "r._FROZEN = r.Rung('few components', 'pca', {'embedding_dim': 8}, learns=False); "
+    words = ("choose", "pictures", "--labels", "none", "--threads", "1", "--protocol", "loo")
+    first = run_simbench(words, tmp_path, code=few + QUICKLY)
+    assert first.returncode == 0, first.stderr
+    before = {record.folder for record in all_runs(tmp_path / "runs")}
+    same = run_simbench((*words, "--update"), tmp_path, code=few + QUICKLY)
+    assert same.stdout.startswith("Nothing has changed since, and nothing was run; the answer stands")
+    assert {record.folder for record in all_runs(tmp_path / "runs")} == before
+    (pictures / "dark" / "0.png").unlink()
+    (pictures / "dark" / "1.png").rename(pictures / "light" / "new.png")
+    second = run_simbench((*words, "--update"), tmp_path, code=few + QUICKLY)
+    assert second.returncode == 0, second.stderr
+    told = " ".join(second.stdout.split())
+    assert "38 pictures kept, 1 new (light/new.png), 0 changed, 2 gone (dark/0.png, dark/1.png)" in told
+    assert "The answer " in told
+    made = {record.folder for record in all_runs(tmp_path / "runs")} - before
+    assert 1 <= len(made) <= len(before)

@@ -206,3 +206,60 @@ def test_a_method_with_runs_of_several_settings_asks_for_one(simbench: Callable[
     outcome = simbench("compare", "pixels", "pca")
     assert outcome.code == USAGE
     assert "pca has runs of 2 settings; give the folder of one" in outcome.err
+
+
+def write_state(root: Path, names: list[str], vectors: NDArray[Any], fingerprint: str, **spec: Any) -> Path:
+    """Write a run on a state of a folder: these digits, by their numbers, each asking all the others."""
+    rows = [int(name.partition(".")[0]) for name in names]
+    labels = load_digits().target[rows]
+    found = evaluate(vectors[rows], labels, vectors[rows], labels, query_ids=names, gallery_ids=names, threads=1)
+    result = fake_result(fake_spec(dataset="folder", fingerprint=fingerprint * 64, **spec), scores=found.scores)
+    folder = write_fake(root, result)
+    ids = np.array(names)
+    kept = {"ids": ids, "gallery_ids": ids, "labels": labels, "classes": np.array([str(d) for d in range(10)])}
+    write_beside(folder, "per_query.npz", {**kept, **found.per_query})
+    return folder
+
+
+def test_across_pairs_the_queries_of_both_by_id_and_is_no_test(simbench: Callable[..., Any], tmp_path: Path) -> None:
+    pixels = load_digits().data + 0.1
+    before = [f"{row}.png" for row in range(60)]
+    after = [f"{row}.png" for row in [*range(90, 99), *range(10, 60)]]
+    old, new = (write_state(tmp_path / "runs", *one) for one in ((before, pixels, "a"), (after, pixels, "b")))
+    refused = simbench("compare", str(old), str(new))
+    assert refused.code == USAGE
+    assert "--across tells what changed for the queries that both were asked" in refused.err
+    found = json.loads(simbench("compare", "--across", str(old), str(new), "--json").out)
+    assert found["queries"] == found["gallery"] == {"kept": 50, "new": 9, "gone": 10}
+    values = [dict(zip(names, per_query(one), strict=True)) for names, one in ((before, old), (after, new))]
+    both = [name for name in before if name in after]
+    changes = {name: values[1][name] - values[0][name] for name in both}
+    assert found["old"] == pytest.approx(np.mean([values[0][name] for name in both]))
+    assert found["up"] == sum(change > 0 for change in changes.values())
+    assert found["worse"][0]["value"] - found["worse"][0]["reference"] == pytest.approx(min(changes.values()))
+    assert found["better"][0]["value"] - found["better"][0]["reference"] == pytest.approx(max(changes.values()))
+    told = simbench("compare", "--across", str(old), str(new)).out
+    assert "not a fair comparison" in told
+    assert not {"verdict", "Holm p", "ci95"} & set(told.split())
+
+
+def per_query(folder: Path) -> Any:
+    with np.load(folder / "per_query.npz") as kept:
+        return kept["map"]
+
+
+def test_across_refuses_what_has_nothing_in_common(simbench: Callable[..., Any], tmp_path: Path) -> None:
+    pixels, root = load_digits().data + 0.1, tmp_path / "runs"
+    names = [f"{row}.png" for row in range(40)]
+    one = write_state(root, names, pixels, "a")
+    other = write_state(root, [f"{row}.png" for row in range(50, 90)], pixels, "b")
+    same = write_state(root, names, pixels, "a", method="hog")
+    protocol = write_state(root, names, pixels, "c", protocol="holdout")
+    for words, code, complaint in (
+        ((one, other), FAILURE, "have no query in common"),
+        ((one, same), USAGE, "both runs are on the same data"),
+        ((one, protocol), USAGE, "protocol holdout, not loo"),
+        ((one, other, same), USAGE, "--across takes two runs"),
+    ):
+        refused = simbench("compare", "--across", *map(str, words))
+        assert (refused.code, complaint in refused.err) == (code, True), refused.err

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from sklearn.datasets import load_digits
 
 import bench
@@ -131,3 +132,22 @@ def test_a_mistake_is_told_in_one_line(
     assert outcome.code == code, outcome.err
     assert len([line for line in outcome.err.splitlines() if complaint in line]) == 1, outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_vectors_of_two_runs_are_not_mixed(simbench: Call, files: dict[str, np.ndarray], tmp_path: Path) -> None:
+    def save(name: str, **facts: str) -> None:
+        vectors = np.ascontiguousarray(files[name], np.float32)
+        safetensors.numpy.save_file({"vectors": vectors}, tmp_path / f"{name}.safetensors", metadata=facts)
+
+    asked = ("evaluate", "--query", "q.safetensors", "--query-labels", "qy.npy", *GALLERY, "--threads", "1")
+    words = [word.replace("g.npy", "g.safetensors") if word == "g.npy" else word for word in asked]
+    save("q", run="shoes/loo/hog/1/seed0", model="aa")
+    for facts in ({"run": "shoes/loo/lda/2/seed0", "model": "bb"}, {"run": "shoes/loo/hog/1/seed0", "model": "bb"}):
+        save("g", **facts)
+        refused = simbench(*words)
+        assert (refused.code, refused.err.count("\n")) == (1, 1), refused.err
+        assert "--gallery was made by run" in refused.err
+        assert "vectors of two models cannot be compared" in refused.err
+    for facts in ({"run": "shoes/loo/hog/1/seed0", "model": "aa"}, {"run": "shoes/loo/hog/1/seed0"}, {}):
+        save("g", **facts)
+        assert simbench(*words).code == 0

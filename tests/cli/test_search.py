@@ -51,7 +51,7 @@ def test_own_pictures_are_searched_kept_and_drawn(
     assert "[3]" in lines[0]
     assert [line.split()[0] for line in lines[1:5]] == ["1", "2", "3", "4"]
     assert "3/3.png" not in "".join(lines[1:5])
-    assert "30 added, 0 changed, 0 deleted" in done.err
+    assert "0 kept, 30 new, 0 changed, 0 gone; 30 embedded" in done.err
     assert Image.open(tmp_path / "found.png").format == "PNG"
 
     shutil.copy(own / "3" / "3.png", own / "copy.png")

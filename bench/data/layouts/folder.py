@@ -67,6 +67,14 @@ def list_folder(
     return Listing(slug(root.resolve().name), root, parts, left_out, _like_an_album(labels), by_class=by_class)
 
 
+def is_flat(folder: Path) -> bool:
+    """Whether a folder has pictures directly in it and no folder: nothing that could be a class."""
+    if not folder.is_dir():
+        return False
+    inside = visible(folder, ordered=False)
+    return not any(map(_is_folder, inside)) and any(is_image(entry.name) for entry in inside)
+
+
 def read_classes(
     folder: Path, root: Path, *, part: bool = False, label_from: LabelFrom = "outer"
 ) -> tuple[Part, Counter[str]]:

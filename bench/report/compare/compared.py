@@ -106,6 +106,8 @@ def _same_queries(entries: Sequence[Entry]) -> Queries:
     for entry in entries[1:]:
         pairs = zip(("data set", "protocol", "data", "ties"), first.where, entry.where, strict=True)
         apart = [f"{what} {b[:12]}, not {a[:12]}" for what, a, b in pairs if a != b]
+        if entry.where[0] == first.where[0] and apart and apart[0].startswith("data "):
+            apart[0] += "; --across tells what changed for the queries that both were asked"
         if apart or not entry.queries().same_as(asked):
             raise UsageError(
                 f"cannot compare {entry.name} with {first.name}: {apart[0] if apart else 'other queries'} "
