@@ -72,6 +72,7 @@ def _say_plugins(kind: Kind, *, verbose: bool) -> None:
             _options(kind, plugin.name)
     if kind is DATASET:
         click.echo("  or a path: a folder with one subfolder a class, a CSV manifest, or a folder with JSON manifests")
+        click.echo("  or NAME:VARIANT, where a data set has variants; a bare NAME is the first of them")
         click.echo("  or hf:<owner>/<name> of Hugging Face's Hub, or torchvision:<Class>")
 
 

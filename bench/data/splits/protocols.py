@@ -81,9 +81,9 @@ def build_dataset(
 ) -> Dataset:
     """Cut a collection by a protocol.
 
-    protocol: a name, or "auto" for ``given`` where the collection names its own queries, else ``holdout``. split_seed:
-    of every choice here; "first" is seed 0, with the classes to test on not drawn but the second half in their order.
-    subset: what of the collection is used.
+    protocol: a name, or "auto" for the collection's own, else ``given`` where it names its queries, else ``holdout``.
+    split_seed: of every choice here; "first" is seed 0, with the classes to test on not drawn but the second half in
+    their order. subset: what of the collection is used.
     Raises UsageError for an unknown protocol, and for "first" where no classes are drawn; DataError where the
     collection does not fit the protocol.
     """
@@ -113,6 +113,7 @@ def build_dataset(
         fingerprint=fingerprint(collection.classes, parts),
         notes=(*collection.notes, *notes),
         collection_digest=collection.digest,
+        ks=collection.ks,
         **parts,
     )
 
@@ -137,7 +138,7 @@ def obstacles(collection: Collection) -> dict[str, str]:
 
 def _default_of(collection: Collection) -> str:
     """Return the protocol that "auto" stands for."""
-    return holdout.__name__ if collection.query is None else given.__name__
+    return collection.protocol or (holdout if collection.query is None else given).__name__
 
 
 def _cut(collection: Collection, chosen: EvaluationProtocol, draw: Draw) -> Collection:
