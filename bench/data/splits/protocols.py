@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.contract import FIRST, Collection, DataError, Dataset, Draw, EvaluationProtocol, Split, UsageError
 from bench.data.splits.fingerprint import fingerprint
-from bench.data.splits.splits import some_of, stratified_cut, validation_cut
+from bench.data.splits.splits import at_most, some_of, stratified_cut, validation_cut
 from bench.data.splits.subsets import Subset, fewer_to_learn, limited, pooled, reordered, with_classes
 from bench.plugins import PROTOCOL, protocol
 from bench.registry import find_plugins, get_protocol
@@ -39,6 +39,15 @@ def loo(collection: Collection, seed: int) -> Collection:
     """Leave-one-out: every test image is a query, and all the others are the gallery."""
     del seed
     return replace(collection, query=collection.test, gallery=collection.test)
+
+
+@protocol("test")
+def single_shot(collection: Collection, seed: int) -> Collection:
+    """One test image of each class, drawn by the split seed, is the gallery; all the others are the queries."""
+    test = collection.parts()["test"]
+    taken = at_most(test.labels, 1, seed)
+    rest = np.setdiff1d(np.arange(len(test)), taken)
+    return replace(collection, query=test.subset(rest), gallery=test.subset(taken))
 
 
 @protocol("test", gallery_is_train=True)

@@ -11,6 +11,7 @@ SOURCES = {
     "unicom": "https://github.com/deepglint/unicom at ae71411",
     "oml": "https://github.com/OML-Team/open-metric-learning at 6be182e2, its zoo",
     "mteb": "https://github.com/embeddings-benchmark/results at f4cc6c8b, for MIEB",
+    "fastreid": "https://github.com/JDAI-CV/fast-reid at c9bc3ce, its zoo",
     "amstertime": "https://github.com/seyrankhademi/AmsterTime at ec9af09",
 }
 
