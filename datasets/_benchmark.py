@@ -60,6 +60,7 @@ class Benchmark:
 
     def collect(
         self,
+        home: Path,
         place: DataPlace,
         parts: Mapping[str, Part],
         *,
@@ -68,7 +69,7 @@ class Benchmark:
         variant: str = "",
         mirror: bool = True,
     ) -> Collection:
-        """Return a variant's parts as a collection: leave-one-out where it has a test part.
+        """Return the parts of a variant, of files below home, as a collection: leave-one-out where it has a test part.
 
         published: the images that upstream has in each part; a warning and a note say where these are others. Either
         none of the test part's classes is in train, which a note says, or all are.
@@ -78,7 +79,7 @@ class Benchmark:
         warnings = (f"not the published images ({', '.join(others)})",) if counts != dict(published) else ()
         listing = Listing(
             f"{self.name}-{variant}" if variant else self.name,
-            self.home(place),
+            home,
             parts,
             warnings=warnings,
             by_class=_by_class(parts),

@@ -62,7 +62,7 @@ class Amstertime:
         other = "new" if self.variant == "old" else "old"
         asked = {"query": parts[self.variant], "gallery": parts[other]}
         return BENCHMARK.collect(
-            place, asked, resize=self.resize, published=PUBLISHED, variant=self.variant, mirror=False
+            home, place, asked, resize=self.resize, published=PUBLISHED, variant=self.variant, mirror=False
         )
 
 

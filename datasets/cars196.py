@@ -94,12 +94,12 @@ class Cars196:
             found["train" if learnt else "test"].append((path, names[number - 1], one.inner))
         published = PUBLISHED[self.variant]
         parts = {part: Part.of(found[part]) for part in published}
-        return BENCHMARK.collect(place, parts, resize=self.resize, published=published, variant=self.variant)
+        return BENCHMARK.collect(home, place, parts, resize=self.resize, published=published, variant=self.variant)
 
 
 def _read(home: Path) -> tuple[list[str], Iterator[Picture]]:
     """Return the classes' names and the pictures, in whichever layout they are here."""
-    if (home / ONE_FILE).exists():
+    if (home / ONE_FILE).exists() and (home / "car_ims").exists():
         return mat_values(home / ONE_FILE, "class_names"), _from_one_file(home / ONE_FILE)
     if (home / META).exists():
         return mat_values(home / META, "class_names"), _from_devkit(home)

@@ -69,7 +69,7 @@ class Cub200:
             found["train" if learnt else "test"].append((path, name, inner))
         published = PUBLISHED[self.variant]
         parts = {part: Part.of(found[part]) for part in published}
-        return BENCHMARK.collect(place, parts, resize=self.resize, published=published, variant=self.variant)
+        return BENCHMARK.collect(home, place, parts, resize=self.resize, published=published, variant=self.variant)
 
 
 def _of(values: dict[str, tuple[int, str]], key: str, source: Path, what: str) -> str:

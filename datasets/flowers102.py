@@ -54,7 +54,7 @@ class Flowers102:
         home = BENCHMARK.home(place)
         labels = mat_values(home / LABELS, "labels")
         parts = {part: Part.of(_read(home, name, labels)) for part, name in PARTS.items()}
-        return BENCHMARK.collect(place, parts, resize=self.resize, published=PUBLISHED)
+        return BENCHMARK.collect(home, place, parts, resize=self.resize, published=PUBLISHED)
 
 
 def _read(home: Path, name: str, labels: list[str]) -> list[tuple[str, str, str]]:

@@ -53,7 +53,7 @@ class Food101:
     def load(self, place: DataPlace) -> Collection:
         home = BENCHMARK.home(place)
         parts = {part: Part.of(_read(home, home / name)) for part, name in LISTS.items()}
-        return BENCHMARK.collect(place, parts, resize=self.resize, published=PUBLISHED)
+        return BENCHMARK.collect(home, place, parts, resize=self.resize, published=PUBLISHED)
 
 
 def _read(home: Path, source: Path) -> Iterator[tuple[str, str, str]]:

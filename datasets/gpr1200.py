@@ -56,4 +56,4 @@ class Gpr1200:
         if unnamed:
             raise DataError(f"{home / 'images'}: {unnamed[0]} does not begin with the number of a class and _")
         part = Part.of((str(home / "images" / name), name.partition("_")[0], f"images/{name}") for name in names)
-        return BENCHMARK.collect(place, {"test": part}, resize=self.resize, published=PUBLISHED)
+        return BENCHMARK.collect(home, place, {"test": part}, resize=self.resize, published=PUBLISHED)

@@ -69,4 +69,4 @@ class Inshop:
                 raise DataError(f"{source}: line {line}: a part called {part!r}; it is train, query or gallery")
             found[part].append((listed_picture(pictures, inner, source, line), piece, inner))
         parts = {part: Part.of(some) for part, some in found.items()}
-        return BENCHMARK.collect(place, parts, resize=self.resize, published=PUBLISHED)
+        return BENCHMARK.collect(home, place, parts, resize=self.resize, published=PUBLISHED)

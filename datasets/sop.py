@@ -59,7 +59,7 @@ class Sop:
         if self.variant == "mieb":
             parts = _asked_once(parts["train"], parts["test"])
         published = PUBLISHED[self.variant]
-        return BENCHMARK.collect(place, parts, resize=self.resize, published=published, variant=self.variant)
+        return BENCHMARK.collect(home, place, parts, resize=self.resize, published=published, variant=self.variant)
 
 
 def _read(home: Path, source: Path) -> Part:

@@ -64,7 +64,7 @@ class Vehicleid:
         lists = {"train": TRAIN, "test": TEST.format(TESTED[self.variant])}
         parts = {part: Part.of(_read(home, home / name)) for part, name in lists.items()}
         published = PUBLISHED[self.variant]
-        found = BENCHMARK.collect(place, parts, resize=self.resize, published=published, variant=self.variant)
+        found = BENCHMARK.collect(home, place, parts, resize=self.resize, published=published, variant=self.variant)
         return replace(found, protocol="single_shot")
 
 

@@ -131,7 +131,7 @@ def _counted(summary: Summary, notes: Sequence[str]) -> Iterator[str]:
     if summary.thin:
         yield f"  too few images to test on in: {first_few(summary.thin, 10)}"
     for protocol, obstacle in summary.obstacles.items():
-        yield f"  protocol {protocol:10} {'possible' if not obstacle else 'not possible: ' + obstacle}"
+        yield f"  protocol {protocol:11} {'possible' if not obstacle else 'not possible: ' + obstacle}"
 
 
 def _audited(found: Audit, protocol: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -509,6 +509,26 @@ def test_a_missing_or_changed_file_is_told_in_one_line(  # noqa: PLR0917 - fixtu
     with pytest.raises(DataError, match=complaint) as caught:
         case.load(place)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("case", {case.name: case for case in CASES}.values(), ids=str)
+def test_without_a_copy_it_says_what_to_get_and_which_folder_to_name(case: Case, place: DataPlace) -> None:
+    told = f"not found under {place.root}, {place.cache}, and simbench does not download it. Get "
+    with pytest.raises(DataError, match=re.escape(told)) as caught:
+        case.load(place)
+    assert str(caught.value).endswith("/ lies in with --data-root or SIMBENCH_DATA")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_data_root_may_be_upstreams_folder_itself_but_none_of_another_name(
+    place: DataPlace, tmp_path: Path, png: Callable[[int], bytes]
+) -> None:
+    GPR.put(tmp_path / "root", png)
+    (gpr,) = [case for case in CASES if case.name == "gpr1200"]
+    assert gpr.load(replace(place, root=tmp_path / "root" / "GPR1200")).test is not None
+    (tmp_path / "root" / "GPR1200").rename(tmp_path / "root" / "holiday")
+    with pytest.raises(DataError, match="gpr1200: not found"):
+        gpr.load(replace(place, root=tmp_path / "root" / "holiday"))
 
 
 VARIED = [name for name in plugin_names(DATASET) if variants_of(name)]
