@@ -72,5 +72,5 @@ def _read(home: Path, source: Path) -> Part:
 def _asked_once(train: Part, test: Part) -> dict[str, Part]:
     """Return all images as the gallery, and the first of each product as a query."""
     every = Part(train.paths + test.paths, train.labels + test.labels, train.ids + test.ids)
-    first = {label: row for row, label in reversed(list(enumerate(every.labels)))}
+    first = dict(zip(reversed(every.labels), reversed(range(len(every))), strict=True))
     return {"query": every.only(sorted(first.values())), "gallery": every}
