@@ -30,14 +30,14 @@ class Settings:
     """How to run, whatever the method and the data: the ``[run]`` section of bench.toml and the flags of the same name.
 
     budget: a duration such as ``90s``, ``5m``, ``2h``; limit: images kept of train and of test; ks: cut-offs of the
-    metrics; threads: None for all processors; image_size: ``64`` or ``64x48`` (height x width) for own images;
-    classes, per_class, labels_per_class, balance, limit, drop_leaks: what of the data is used; split_seed: of every
-    choice of images, apart from the seeds of training, or ``first`` (see `bench.data.splits.protocols`); split_seeds:
-    several of them in its place, each with all seeds of training; broken: see DataPlace; engine: what computes the
-    vectors of a fitted method; mirror_test: whether each vector is the mean of an image's and its mirror image's, of
-    every method, where the data may be mirrored; deterministic: whether runs give the same bits each time, whatever the
-    number of threads (they use one); report_dir: where tables and the page go, None for ``report`` in the
-    folder of the runs.
+    metrics, None for the data set's own; threads: None for all processors; image_size: ``64`` or ``64x48`` (height x
+    width) for own images; classes, per_class, labels_per_class, balance, limit, drop_leaks: what of the data is used;
+    split_seed: of every choice of images, apart from the seeds of training, or ``first`` (see
+    `bench.data.splits.protocols`); split_seeds: several of them in its place, each with all seeds of training; broken:
+    see DataPlace; engine: what computes the vectors of a fitted method; mirror_test: whether each vector is the mean of
+    an image's and its mirror image's, of every method, where the data may be mirrored; deterministic: whether runs give
+    the same bits each time, whatever the number of threads (they use one); report_dir: where tables and the page go,
+    None for ``report`` in the folder of the runs.
     """
 
     protocol: str = "auto"
@@ -54,7 +54,7 @@ class Settings:
     split_seed: Draw = 0
     split_seeds: tuple[Draw, ...] = ()
     broken: Literal["few", "none", "any"] = "few"
-    ks: tuple[int, ...] = (1, 10, 50)
+    ks: tuple[int, ...] | None = None
     ties: Literal["pessimistic", "optimistic", "mean"] = "pessimistic"
     device: str = "auto"
     engine: str = "torch"
@@ -76,7 +76,7 @@ class Settings:
             raise ValueError("give epochs or a budget, not both")
         if not self.seeds or min(self.seeds) < 0 or max(self.seeds) >= _LARGEST_SEED:
             raise ValueError(f"seeds must be whole numbers from 0, of at most 18 digits, got {list(self.seeds)}")
-        if not self.ks or min(self.ks) < 1:
+        if self.ks is not None and (not self.ks or min(self.ks) < 1):
             raise ValueError(f"ks must be whole numbers from 1, got {list(self.ks)}")
         for name in ("threads", "limit", "per_class", "labels_per_class"):
             value = getattr(self, name)

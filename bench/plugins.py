@@ -58,7 +58,7 @@ PROTOCOL = Kind(
     "protocol",
     "protocols",
     "bench.data.splits.protocols",
-    standing=(("auto", "given where the data name queries, else holdout."),),
+    standing=(("auto", "The data set's own, else given where the data name queries, else holdout."),),
 )
 KINDS = (METHOD, DATASET, PROTOCOL, ENCODER, ENGINE, INDEX)
 

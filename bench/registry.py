@@ -21,7 +21,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from bench.contract import EvaluationProtocol, Loader, Method, MethodError, SimbenchError, UsageError
 from bench.environment import folders_named_by, user_path
@@ -165,6 +165,12 @@ def get_dataset(name: str) -> type[Loader]:
     """Import one data set and return its loader class. Raises UsageError with the likeliest name if there is none."""
     cls: type[Loader] = get_plugin(DATASET, name)
     return cls
+
+
+def variants_of(name: str) -> tuple[str, ...]:
+    """Import one data set and return the values of its option ``variant``, nothing where it has none."""
+    wanted = get_type_hints(get_dataset(name)).get("variant")
+    return get_args(wanted) if get_origin(wanted) is Literal else ()
 
 
 def get_protocol(name: str) -> EvaluationProtocol:

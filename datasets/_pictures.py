@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from bench import DataPlace
+from bench import DataError, DataPlace
 from bench.data.formats.archives import is_archive, members, unpack_archive
 from bench.data.layouts.folder import cut, is_image, walk
 from bench.data.layouts.listing import Part, suffix_of, with_test
@@ -85,6 +85,14 @@ def sort_pictures(
         for name, (paths, labels) in found.items()
     }
     return parts, left_out
+
+
+def listed_picture(home: Path, inner: str, source: Path, line: int) -> str:
+    """Return the path of a picture that a list names. Raises DataError where it is not there, or not below the home."""
+    path = os.path.join(home, inner)
+    if ".." in PurePosixPath(inner).parts or os.path.isabs(inner) or not os.path.lexists(path):
+        raise DataError(f"{source}: line {line}: no such picture below {home}: {inner}")
+    return path
 
 
 def tested(parts: Mapping[str, Part], source: Path) -> tuple[dict[str, Part], str]:

@@ -7,7 +7,6 @@ too, of which the 81 iconic pictures are the gallery: a shopper asks a shop's ca
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
@@ -19,7 +18,7 @@ from bench.data.download.hub import GitHubCommit, fetch_commit
 from bench.data.formats.csv_table import read_cells, read_csv
 from bench.data.layouts.listing import Listing, Part, collect
 
-from ._pictures import as_folder, find_copy
+from ._pictures import as_folder, find_copy, listed_picture
 
 UPSTREAM = GitHubCommit(  # the last one, of 2023-09-08; the pictures are those of 2019-11-07
     dataset="grocery",
@@ -100,7 +99,7 @@ def _products(home: Path, column: str) -> tuple[dict[str, str], Part]:
         raise DataError(f"{table.source}: line 1: no column {absent[0]!r}; it is another data set's file")
     names = {cell[NUMBER]: cell[column] for _, cell in table.rows}
     return names, Part.of(
-        (_picture(home, cell[PICTURE].lstrip("/"), table.source, line), cell[column], cell[PICTURE].lstrip("/"))
+        (listed_picture(home, cell[PICTURE].lstrip("/"), table.source, line), cell[column], cell[PICTURE].lstrip("/"))
         for line, cell in table.rows
     )
 
@@ -111,13 +110,5 @@ def _photographs(home: Path, source: Path, names: dict[str, str]) -> Part:
     for line, cells in read_cells(source):
         if len(cells) != 3 or cells[1] not in names:
             raise DataError(f"{source}: line {line}: not a path, the number of a product in {CLASSES}, and its kind's")
-        rows.append((_picture(home, cells[0], source, line), names[cells[1]], cells[0]))
+        rows.append((listed_picture(home, cells[0], source, line), names[cells[1]], cells[0]))
     return Part.of(rows)
-
-
-def _picture(home: Path, inner: str, source: Path, line: int) -> str:
-    """Return the path of a picture that a list names. Raises DataError where it is not there, or not below the list."""
-    path = os.path.join(home, inner)
-    if ".." in PurePosixPath(inner).parts or os.path.isabs(inner) or not os.path.lexists(path):
-        raise DataError(f"{source}: line {line}: no such picture below {home}: {inner}")
-    return path

@@ -32,6 +32,14 @@ _COMMANDS = """# Commands
 What `simbench COMMAND --help` says, of every command. Each option that takes a value can be given as an environment
 variable too ([environment](environment.md)).
 """
+_PUBLISHED = """# Published figures
+
+What others have published on the field's benchmarks, to set beside a run here. None of it was run by simbench; the
+sources score by code of their own, with other rules for ties. *Frozen*: the network was not trained on the data set;
+*trained*: on its train part. What papers call Recall@k is hit@k. Figures of two variants of a data set answer two
+questions and are not to be compared ([what each asks](datasets.md)). The best three stand in a line under a table that
+asked all of a benchmark's queries. The page is made from `bench/report/tables/published.csv`.
+"""
 
 
 def pages() -> dict[str, str]:
@@ -39,7 +47,7 @@ def pages() -> dict[str, str]:
     from bench.cli import cli  # noqa: PLC0415 - the site is built without simbench's own packages
 
     cards = CliRunner().invoke(cli, ["list", "datasets", "--markdown"], catch_exceptions=False).output
-    made = {"reference/cli.md": commands(cli), "reference/datasets.md": cards}
+    made = {"reference/cli.md": commands(cli), "reference/datasets.md": cards, "reference/published.md": figures()}
     return {"index.md": index(made), **made}
 
 
@@ -56,6 +64,21 @@ def index(made: Mapping[str, str]) -> str:
 def commands(group: click.Group) -> str:
     """Return the help of a group and of all commands below it."""
     return _COMMANDS + "".join(_helps(group, _context(group, "simbench")))
+
+
+def figures() -> str:
+    """Return the page of published figures: a table for each variant of a data set, then the sources."""
+    from bench.report.tables.published import SOURCES, published  # noqa: PLC0415 - as in `pages`
+
+    text, before = _PUBLISHED, ""
+    for one in published():
+        if one.dataset != before:
+            text += f"\n## {one.dataset}\n\nProtocol `{one.protocol}`, {one.queries:,} queries.\n\n"
+            text += "| method | | metric | figure | source |\n|---|---|---|---|---|\n"
+            before = one.dataset
+        said = ", ".join(filter(None, [one.learnt, one.note]))
+        text += f"| {one.method} | {said} | `{one.metric}` | {one.value} | {one.source} |\n"
+    return f"{text}\n## Sources\n\n" + "".join(f"- {name}: {where}\n" for name, where in SOURCES.items())
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:

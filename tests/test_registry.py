@@ -159,7 +159,9 @@ def test_one_new_file_in_methods_is_a_method_without_any_other_edit(
     copy = tmp_path / "bench_copy"
     for folder in ("bench", "methods", "datasets"):
         target = copy / "bench" / folder if folder != "bench" else copy / "bench"
-        for path in (path for ending in ("py", "pyi", "toml") for path in (checkout / folder).rglob(f"*.{ending}")):
+        for path in (
+            path for ending in ("py", "pyi", "toml", "csv") for path in (checkout / folder).rglob(f"*.{ending}")
+        ):
             place = target / path.relative_to(checkout / folder)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(path.read_bytes())

@@ -98,7 +98,6 @@ def bench(
     if sys.platform == "win32":
         raise UsageError("simbench bench needs Linux or macOS; use simbench run")
     require_executor(executor, address)
-    check_depth(rank_by, checked.settings.ks, lambda ks: f"--set run.ks={','.join(map(str, ks))}")
     from bench.files import ensure_writable
     from bench.suites.cell import CellProgram
     from bench.suites.planning import Asked, plan_suite
@@ -112,6 +111,8 @@ def bench(
     asked = Asked(jobs, budget, cell_time, cell_memory, predicted=dry_run, here=executor == "local")
     with closing(StatusLine(place.root, {}, 1, quiet=quiet)) as trials:
         plan = plan_suite(name, checked, place, asked, Reporter(trials.show, trials.tell))
+    for cell in plan.cells:
+        check_depth(rank_by, cell.spec.ks, lambda ks: f"--set run.ks={','.join(map(str, ks))}")
     for line in [*(f"skipped: {line}" for line in plan.skipped), *([plan.note] if plan.note else [])]:
         terminal.log(line)
     if dry_run:

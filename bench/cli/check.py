@@ -43,6 +43,8 @@ def check(targets: Sequence[str], *, as_json: bool, given: Given, **flags: Any) 
     simbench check ~/pictures
     simbench check fashionmnist --protocol loo --json
     """
+    from bench.data.layouts.locate import plugin_of
+
     go_on_apart(given, [*targets, flags["protocol"] or ""])
     settings = given.load(chosen_data(flags))
     good, found = True, []
@@ -55,7 +57,7 @@ def check(targets: Sequence[str], *, as_json: bool, given: Given, **flags: Any) 
                 fine, facts = _check_promises(kind, target, quiet=as_json)
                 good &= fine
                 found.append(facts)
-        elif name in known[DATASET] or Path(target).exists() or any(mark in target for mark in "/:"):
+        elif plugin_of(target) is not None or Path(target).exists() or any(mark in target for mark in "/:"):
             found.append(_check_data(target, settings, quiet=as_json))
         else:
             names = list(dict.fromkeys(one for some in known.values() for one in some))
@@ -129,7 +131,7 @@ def _counted(summary: Summary, notes: Sequence[str]) -> Iterator[str]:
     if summary.thin:
         yield f"  too few images to test on in: {first_few(summary.thin, 10)}"
     for protocol, obstacle in summary.obstacles.items():
-        yield f"  protocol {protocol:10} {'possible' if not obstacle else 'not possible: ' + obstacle}"
+        yield f"  protocol {protocol:11} {'possible' if not obstacle else 'not possible: ' + obstacle}"
 
 
 def _audited(found: Audit, protocol: str) -> Iterator[str]:

@@ -15,11 +15,12 @@ from bench.registry import get_plugin, list_plugins
 PREFACE = """
 Made by `simbench list datasets --markdown` from the cards in `datasets/*.py`; a test compares it with them.
 
-Give a data set by its name (`-d cifar10`), a set of Hugging Face's Hub as `-d hf:<owner>/<name>`, one of torchvision's
-as `-d torchvision:<Class>`, your own images by their path. Options are set with `--set datasets.NAME.OPTION=VALUE` or
-in bench.toml. Files are looked for under `--data-root` (or `SIMBENCH_DATA`), then in our cache, then where an operating
-system's package puts them, and are downloaded last; `simbench fetch NAME` does only that. What was published with a
-checksum is compared with it.
+Give a data set by its name (`-d cifar10`), one of its variants, where it has any, by both (`-d cub200:mieb`), a set of
+Hugging Face's Hub as `-d hf:<owner>/<name>`, one of torchvision's as `-d torchvision:<Class>`, your own images by their
+path. Options are set with `--set datasets.NAME.OPTION=VALUE` or in bench.toml. Files are looked for under `--data-root`
+(or `SIMBENCH_DATA`), then in our cache, then where an operating system's package puts them, and are downloaded last,
+where the source allows it; `simbench fetch NAME` does only that. What was published with a checksum is compared with
+it.
 """
 
 _KINDS = {kind.group.removeprefix("simbench."): kind for kind in KINDS}
@@ -72,6 +73,7 @@ def _say_plugins(kind: Kind, *, verbose: bool) -> None:
             _options(kind, plugin.name)
     if kind is DATASET:
         click.echo("  or a path: a folder with one subfolder a class, a CSV manifest, or a folder with JSON manifests")
+        click.echo("  or NAME:VARIANT, where a data set has variants; a bare NAME is the first of them")
         click.echo("  or hf:<owner>/<name> of Hugging Face's Hub, or torchvision:<Class>")
 
 

@@ -212,7 +212,7 @@ data_choices = together(
     option(
         "--protocol",
         metavar="NAME",
-        help="One of `simbench list protocols`.  [default: given where the data names its queries, else holdout]",
+        help="One of `simbench list protocols`.  [default: the data set's own, else holdout]",
     ),
     option("--limit", type=int, help="Use at most so many images of train and of test."),
     option(

@@ -37,14 +37,21 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
     "--dataset",
     "datasets",
     multiple=True,
-    metavar="NAME|PATH",
+    metavar="NAME[:VARIANT]|PATH",
     help="Data set, or a folder or manifest of your own; repeatable.  [default: digits]",
 )
 @options.training
 @option("--lr", type=float, help="Peak learning rate: the option lr of every method that trains.")
 @option("--weight-decay", type=float, help="Their option weight_decay.")
 @option("--augment", metavar="NAME", help="Their option augment: none, light, trivial or rand.")
-@option("-k", "--k", "ks", type=int, multiple=True, help="Cut-off of the metrics; repeatable.  [default: 1, 10, 50]")
+@option(
+    "-k",
+    "--k",
+    "ks",
+    type=int,
+    multiple=True,
+    help="Cut-off of the metrics; repeatable.  [default: 1, 10, 50, or the data set's own]",
+)
 @option("--labels-per-class", type=int, metavar="N", help="Train on N labelled images a class, validation included.")
 @option("--quick", is_flag=True, help="A look in seconds: --limit 1000 --epochs 1. Not for conclusions.")
 @options.hardware
@@ -91,6 +98,7 @@ def run(
     simbench run -m '*' -d fashionmnist --seeds 0,1,2 --budget 5m
     simbench run -m pretrained -d fashionmnist --protocol unseen --split-seeds 0..9
     simbench run -m arcface -d ~/pictures                           one subfolder a class
+    simbench run -m pretrained -d cub200:dml -d cub200:mieb         two variants of a benchmark, two tables
     simbench run -m arcface -o margin=0.4 -o arcface.scale=20 --dry-run
     simbench run -m triplet -d digits --protocol loo --labels-per-class 5
     simbench run -m triplet -o encoder=timm/wide_resnet50_2 --augment trivial --lr 3e-4
@@ -106,11 +114,12 @@ def run(
     settings = checked.settings
     if settings.split_seeds and flags.get("split_seed") is not None:
         raise UsageError("give --split-seed or --split-seeds, not both")
-    check_depth(rank_by, settings.ks, lambda ks: " ".join(f"-k {k}" for k in ks))
     device, threads = machine(settings)
     cache = cache_folder()
     chosen = datasets or (DEFAULT_DATASET,)
     collections = {name: load_collection(name, checked, terminal.progress, cache) for name in chosen}
+    for data in collections.values():
+        check_depth(rank_by, settings.ks or data.ks, lambda ks: " ".join(f"-k {k}" for k in ks))
     cells = plan_cells(names, collections, checked, words, device.type, cache=cache)
     if dry_run:
         _say_plan(cells, Path(settings.runs))

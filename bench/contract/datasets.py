@@ -30,6 +30,8 @@ class Collection:
         notes: What a reader of the results must know of how the images came to be these: files left out, and why. For
             people only: no code reads them.
         digest: Hex digest of all of it, which stays what it was when parts are cut; empty where nobody worked it out.
+        protocol: The one that "auto" stands for; empty for ``given`` where it names queries, else ``holdout``.
+        ks: The depths k of metrics@k where nobody asks for others: those that its papers report.
 
     Raises:
         DataError: There is nothing to test on, or parts differ in shape, or have an id twice or a label of no class.
@@ -45,6 +47,8 @@ class Collection:
     mirror: bool = False
     notes: tuple[str, ...] = ()
     digest: str = ""
+    protocol: str = ""
+    ks: tuple[int, ...] = (1, 10, 50)
 
     def __post_init__(self) -> None:
         if (self.query is None) != (self.gallery is None):
@@ -99,7 +103,7 @@ class Dataset:
     """A collection cut by a protocol: what a method learns from, and what it is asked about.
 
     Attributes:
-        name: Of the collection, as are ``classes``, ``mirror`` and ``notes``.
+        name: Of the collection, as are ``classes``, ``mirror``, ``notes`` and ``ks``.
         protocol: What it was cut by.
         train: What is learnt from; it may be empty.
         validation: What chooses epochs and thresholds, never trained on.
@@ -121,6 +125,7 @@ class Dataset:
     fingerprint: str
     notes: tuple[str, ...] = ()
     collection_digest: str = ""
+    ks: tuple[int, ...] = (1, 10, 50)
 
     @property
     def shape(self) -> ImageShape:

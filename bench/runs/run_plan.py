@@ -69,19 +69,17 @@ def chosen_methods(patterns: Sequence[str]) -> list[str]:
 
 
 def loader_for(name: str, options: Mapping[str, Mapping[str, Any]]) -> Loader:
-    """Return the loader of a ``--dataset`` word: a plugin's name, ``hf:`` or ``torchvision:`` with one, or a path.
+    """Return the loader of a ``--dataset`` word: a name (see ``plugin_of``), or a path.
 
     options: what bench.toml says of each data set by name. Raises UsageError for a word that is neither.
     """
-    known = plugin_names(DATASET)
-    elsewhere = plugin_of(name)
-    if elsewhere is not None:
-        plugin, own = elsewhere
-    elif canonical(name) in known:
-        plugin, own = canonical(name), {}
+    named = plugin_of(name)
+    if named is not None:
+        plugin, own = named
     elif Path(name).exists() or any(mark in name for mark in "/\\.~"):
         plugin, own = loader_for_path(name)
     else:
+        known = plugin_names(DATASET)
         raise UsageError(
             f"unknown data set {name!r}{did_you_mean(canonical(name), known)} (known: {', '.join(known)}; "
             "or a path to a folder of images or a manifest)"
@@ -97,7 +95,8 @@ def load_collection(name: str, config: Config, progress: Progress, cache: Path) 
     except (SimbenchError, OSError, MemoryError):
         raise
     except Exception as error:
-        plugin = find_plugins(DATASET).get(canonical(name))
+        named = plugin_of(name)
+        plugin = find_plugins(DATASET)[named[0]] if named else None
         if plugin is None or plugin.own:
             raise
         what = f"data set {plugin.name} of {plugin.brought_by}"
@@ -201,7 +200,7 @@ def spec_of(method: str, options: Mapping[str, Any], data: Dataset, settings: Se
         budget=Budget(settings.epochs, seconds(settings.budget) if settings.budget else None, settings.phases),
         resize=data.resize,
         device=device,
-        ks=settings.ks,
+        ks=settings.ks or data.ks,
         ties=settings.ties,
         data=data_choices(settings),
         engine=settings.engine,

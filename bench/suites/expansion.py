@@ -13,10 +13,7 @@ from bench.contract import Collection, DataError, Method, Progress, UsageError, 
 from bench.data.layouts.locate import plugin_of
 from bench.environment import user_path
 from bench.evaluation.inference.engines import require_engine
-from bench.naming import canonical
 from bench.options import values_of
-from bench.plugins import DATASET
-from bench.registry import plugin_names
 from bench.runs.run_plan import Cell, chosen_data, load_collection, loader_for, made_method, sized_for, spec_of
 from bench.runs.store import run_folder
 from bench.suites.suite import Suite, combinations
@@ -149,7 +146,7 @@ def made_with_options(name: str, given: Mapping[str, Any]) -> tuple[Method | Non
 
 def _located(word: str, config: Config) -> str | None:
     """Return what ``--dataset`` would be given for a suite's word; None for a path where nothing is."""
-    if plugin_of(word) is not None or canonical(word) in plugin_names(DATASET):
+    if plugin_of(word) is not None:
         return word
     path, root = user_path(word), config.settings.data_root
     for there in (path, *([user_path(root) / path] if root else [])):

@@ -129,7 +129,7 @@ def test_a_check_of_own_pictures_counts_them_and_names_the_protocols(
     outcome = simbench("check", str(pictures))
     assert outcome.code == 0, outcome.err
     assert "2 classes, images 12x12x1" in outcome.out
-    assert "protocol holdout    possible" in outcome.out
+    assert "protocol holdout     possible" in outcome.out
 
 
 def test_a_check_tells_leaks_and_a_run_records_them_until_they_are_dropped(

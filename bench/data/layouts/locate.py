@@ -1,4 +1,4 @@
-"""Where a data set named by a word lies: a path, a folder below the data root, ``hf:<owner>/<name>``."""
+"""What a ``--dataset`` word stands for: a data set's name, with a variant or without, ``hf:<owner>/<name>``, a path."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 from bench.contract import DataPlace, UsageError
 from bench.data.layouts.json_layout import TRAIN_INFO
 from bench.environment import user_path
-from bench.naming import did_you_mean
+from bench.naming import canonical, did_you_mean
+from bench.plugins import DATASET
+from bench.registry import plugin_names, variants_of
 
 TABLES = (".csv", ".parquet", ".pq")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar")
@@ -60,6 +62,32 @@ PREFIXES = {"hf": "hf", "torchvision": "torchvision_set"}  # before the colon: t
 
 
 def plugin_of(word: str) -> tuple[str, dict[str, str]] | None:
-    """Return the plugin and its options that a prefixed word stands for, or None for any other word."""
-    prefix, colon, rest = word.partition(":")
-    return (PREFIXES[prefix], {"name": rest}) if colon and prefix in PREFIXES else None
+    """Return the plugin that a word names and the options it gives it, or None for a word that can only be a path.
+
+    A word is a data set's name; NAME:VARIANT, or NAME-VARIANT as tables have it, for the option ``variant``; or one of
+    the prefixes. Raises UsageError for a variant that there is not, unless there is a file or folder of that name.
+    """
+    first, colon, rest = word.partition(":")
+    if colon and first in PREFIXES:
+        return PREFIXES[first], {"name": rest}
+    known, name = plugin_names(DATASET), canonical(first)
+    if not colon:
+        return (name, {}) if name in known else _as_in_tables(name, known)
+    if name not in known or any(mark in rest for mark in "/\\"):
+        return None
+    variants, variant = variants_of(name), canonical(rest)
+    if variant in variants:
+        return name, {"variant": variant}
+    if Path(word).exists():
+        return None
+    has = f"it has: {', '.join(variants)}" if variants else "it has none"
+    raise UsageError(f"data set {name} has no variant {rest!r}{did_you_mean(variant, variants)} ({has})")
+
+
+def _as_in_tables(name: str, known: list[str]) -> tuple[str, dict[str, str]] | None:
+    """Return the plugin and the variant that a name of a table has in one, or None where it does not."""
+    for plugin in known:
+        variant = name.removeprefix(f"{plugin}_")
+        if variant != name and variant in variants_of(plugin):
+            return plugin, {"variant": variant}
+    return None

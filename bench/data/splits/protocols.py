@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.contract import FIRST, Collection, DataError, Dataset, Draw, EvaluationProtocol, Split, UsageError
 from bench.data.splits.fingerprint import fingerprint
-from bench.data.splits.splits import some_of, stratified_cut, validation_cut
+from bench.data.splits.splits import at_most, some_of, stratified_cut, validation_cut
 from bench.data.splits.subsets import Subset, fewer_to_learn, limited, pooled, reordered, with_classes
 from bench.plugins import PROTOCOL, protocol
 from bench.registry import find_plugins, get_protocol
@@ -39,6 +39,15 @@ def loo(collection: Collection, seed: int) -> Collection:
     """Leave-one-out: every test image is a query, and all the others are the gallery."""
     del seed
     return replace(collection, query=collection.test, gallery=collection.test)
+
+
+@protocol("test")
+def single_shot(collection: Collection, seed: int) -> Collection:
+    """One test image of each class, drawn by the split seed, is the gallery; all the others are the queries."""
+    test = collection.parts()["test"]
+    taken = at_most(test.labels, 1, seed)
+    rest = np.setdiff1d(np.arange(len(test)), taken)
+    return replace(collection, query=test.subset(rest), gallery=test.subset(taken))
 
 
 @protocol("test", gallery_is_train=True)
@@ -81,9 +90,9 @@ def build_dataset(
 ) -> Dataset:
     """Cut a collection by a protocol.
 
-    protocol: a name, or "auto" for ``given`` where the collection names its own queries, else ``holdout``. split_seed:
-    of every choice here; "first" is seed 0, with the classes to test on not drawn but the second half in their order.
-    subset: what of the collection is used.
+    protocol: a name, or "auto" for the collection's own, else ``given`` where it names its queries, else ``holdout``.
+    split_seed: of every choice here; "first" is seed 0, with the classes to test on not drawn but the second half in
+    their order. subset: what of the collection is used.
     Raises UsageError for an unknown protocol, and for "first" where no classes are drawn; DataError where the
     collection does not fit the protocol.
     """
@@ -113,6 +122,7 @@ def build_dataset(
         fingerprint=fingerprint(collection.classes, parts),
         notes=(*collection.notes, *notes),
         collection_digest=collection.digest,
+        ks=collection.ks,
         **parts,
     )
 
@@ -137,7 +147,7 @@ def obstacles(collection: Collection) -> dict[str, str]:
 
 def _default_of(collection: Collection) -> str:
     """Return the protocol that "auto" stands for."""
-    return holdout.__name__ if collection.query is None else given.__name__
+    return collection.protocol or (holdout if collection.query is None else given).__name__
 
 
 def _cut(collection: Collection, chosen: EvaluationProtocol, draw: Draw) -> Collection:

@@ -9,6 +9,8 @@ import pandas as pd
 
 from bench.contract import Baseline
 from bench.data.splits.protocols import unseen
+from bench.naming import first_few
+from bench.report.tables.published import published_for
 from bench.report.tables.wording import days, many, plain, queries_in_words
 
 
@@ -47,6 +49,7 @@ def below(group: pd.DataFrame) -> list[str]:
         *(f"**Ranks**: {text}." for text in ranks(group)),
         *_leaks(group),
         *_seen_classes(group),
+        *_published(group),
         *timed,
         *mixed,
         made(group),
@@ -112,6 +115,19 @@ def _seen_classes(group: pd.DataFrame) -> list[str]:
         f"{named}, a plain classifier's features, is the row to beat; protocol `{unseen.__name__}` asks for new "
         "classes."
     ]
+
+
+_FIGURES = 3  # of those published, the best
+
+
+def _published(group: pd.DataFrame) -> list[str]:
+    """Return the best figures that others published on a table's question, or nothing."""
+    first = group.iloc[0]
+    found = published_for(first["dataset"], first["protocol"], {int(count) for count in group["queries"].dropna()})
+    if not found:
+        return []
+    told = first_few([str(one) for one in found], _FIGURES)
+    return [f"**Published, not run here**: {told}; sources in docs/reference/published.md."]
 
 
 def made(group: pd.DataFrame) -> str:

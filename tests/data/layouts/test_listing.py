@@ -33,7 +33,7 @@ def test_parts_classes_shape_and_imbalance_are_counted(make_collection: MakeColl
 
 def test_the_possible_protocols_are_told_and_why_the_others_are_not(make_collection: MakeCollection) -> None:
     summary = summarise(make_collection(train=[0, 1], test=[0, 0, 1, 1]))
-    assert summary.protocols == ("holdout", "loo", "database")
+    assert summary.protocols == ("holdout", "loo", "single_shot", "database")
     assert "needs a query and a gallery part" in summary.obstacles["given"]
 
 

@@ -46,6 +46,25 @@ def test_holdout_asks_with_a_fifth_of_the_test_part_and_searches_the_rest(plain:
     assert not ids(data.query) & ids(data.gallery)
 
 
+def test_single_shot_searches_one_image_of_each_class_by_all_the_others(plain: Collection) -> None:
+    data = build_dataset(plain, "single_shot")
+    assert plain.test is not None
+    assert per_class(data.gallery) == {0: 1, 1: 1, 2: 1}
+    assert per_class(data.query) == {0: 9, 1: 19, 2: 29}
+    assert ids(data.query) | ids(data.gallery) == ids(plain.test)
+    galleries = {tuple(sorted(ids(build_dataset(plain, "single_shot", split_seed=seed).gallery))) for seed in range(10)}
+    assert len(galleries) > 5
+
+
+def test_auto_is_the_collections_own_protocol_before_any_other(plain: Collection) -> None:
+    assert build_dataset(plain).protocol.name == "holdout"
+    assert build_dataset(replace(plain, protocol="loo")).protocol.name == "loo"
+    assert build_dataset(replace(plain, protocol="loo"), "database").protocol.name == "database"
+    asking = replace(plain, query=plain.test, gallery=plain.train)
+    assert build_dataset(asking).protocol.name == "given"
+    assert build_dataset(replace(asking, protocol="loo")).protocol.name == "loo"
+
+
 def test_validation_is_a_tenth_of_train_and_the_rest_is_trained_on(plain: Collection) -> None:
     data = build_dataset(plain, "holdout")
     assert per_class(data.validation) == {0: 2, 1: 4, 2: 6}
