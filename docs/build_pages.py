@@ -24,8 +24,8 @@ _WIDTH = 100  # of the commands' help
 _HEAD = """# Documentation
 
 *Start* is for the first hour, *guides* say how to do one thing, *reference* says what a name means, *design* says why.
-In a hurry: [install](start/install.md), [first run](start/first-run.md), [your own images](start/own-images.md). By what you want to know:
-[an engineer](start/for-engineers.md), [a researcher](start/for-researchers.md), [a student](start/for-students.md).
+In a hurry: [install](start/install.md), [first run](start/first-run.md), [your own images](start/own-images.md).
+By what you want to know: [an engineer](start/for-engineers.md), [a researcher](start/for-researchers.md), [a student](start/for-students.md).
 """
 _COMMANDS = """# Commands
 
