@@ -179,10 +179,15 @@ def find_run(where: Path) -> RunRecord:
 def open_run(where: Path, device: torch.device) -> TrainedRun:
     """Open a finished run's folder (see `find_run`) and restore its method on a device.
 
-    Raises SimbenchError where the run kept no weights, or the method has changed since.
+    Raises SimbenchError where the run kept no weights, its vectors were made elsewhere, or the method has changed.
     """
     record = find_run(where)
     name, data = record.result.method, record.result.data
+    if record.result.spec.given_vectors:
+        raise SimbenchError(
+            f"{record.folder}: the vectors of this run were made elsewhere; there is no model here that embeds another "
+            "picture"
+        )
     try:
         method: Method = build(get_method(name), record.result.spec.options, owner=f"method {name}")
     except UsageError as error:
