@@ -107,8 +107,9 @@ def import_model(*, source: str, words: Sequence[str], name: str, ids: str | Non
     """Make a row of what was made elsewhere, a model or vectors, beside the methods: same evaluation, same controls.
 
     A model is an ONNX or TorchScript file that takes (n, channels, height, width), pixels in [0, 1], and gives (n, d);
-    otherwise see -o scale=bytes, -o mean=, -o std=. It is copied to --into as a method, which every other command finds
-    there by --methods. All further options are those of simbench run.
+    otherwise see -o scale=bytes, -o mean=, -o std=. Or it is a folder of timm's, config.json and model.safetensors, as
+    simbench export writes it. It is copied to --into as a method, which every other command finds there by --methods.
+    All further options are those of simbench run.
 
     Vectors are npy, npz, safetensors or parquet (PATH:KEY names one array of several), with the data set's ids of their
     pictures: inside, in a list of the same name beside (.csv, .txt), or in --ids. There is no latency and no training
@@ -118,6 +119,7 @@ def import_model(*, source: str, words: Sequence[str], name: str, ids: str | Non
     simbench import model.onnx -d ~/pictures
     simbench import model.onnx --name ours -d fashionmnist --protocol loo -m pretrained
     simbench import model.pt -d digits -o mean=0.5 -o std=0.5
+    simbench import winner -d ~/pictures                         a folder of timm's
     simbench import vectors.parquet -d grocery --protocol loo
     simbench import vectors.npy --ids ids.txt -d ~/pictures --name theirs
     simbench search shoe.jpg --run RUN --methods imported
@@ -149,19 +151,27 @@ def _require_free(name: str, *, own: bool) -> None:
         raise UsageError(f"--name {name}: there is a method of this name; give another")
 
 
-def _copy_model(model: Path, name: str, into: Path) -> None:
-    """Copy a model's file into a folder of methods, with the file that makes it one."""
+def _copy_model(source: Path, name: str, into: Path) -> None:
+    """Copy a model, a file or timm's folder, into a folder of methods, with the file that makes it one."""
     from bench.files import write_bytes
-    from bench.training.imported import plugin_source
+    from bench.training.imported import ImportedModel, plugin_source
 
-    try:
-        content = model.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{model}: cannot be read ({error.strerror or error})") from error
-    copy = into / f"{name}{model.suffix}"
-    if copy.resolve() != model.resolve():
-        write_bytes(copy, content)
-    write_bytes(into / f"{name}.py", plugin_source(name, copy).encode())
+    if source.is_dir():
+        from bench.training.imported_backbone import ImportedBackbone, folder_files
+
+        kind: type = ImportedBackbone
+        files = {option: (path, f"{name}/{path.name}") for option, path in folder_files(source).items()}
+    else:
+        kind, files = ImportedModel, {"file": (source, f"{name}{source.suffix}")}
+    for path, copy in files.values():
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
+        if (into / copy).resolve() != path.resolve():
+            write_bytes(into / copy, content)
+    copies = {option: copy for option, (_, copy) in files.items()}
+    write_bytes(into / f"{name}.py", plugin_source(name, kind, copies).encode())
 
 
 @click.command(add_help_option=False)

@@ -51,8 +51,10 @@ class GivenVectors:
         zero, as many ids as there are not vectors, and an id that is there twice.
         """
         vectors = normalize_rows(as_vectors(read_vectors(word), word), f"{word}: vectors", DataError)
-        named = as_names(read_ids(word, ids), len(vectors), "ids").astype(np.str_).tolist()
-        names = tuple(tidied(name) for name in named)
+        named = read_ids(word, ids)
+        if named.shape != (len(vectors),):
+            raise DataError(f"{word}: {len(vectors):,} vectors, but {len(named):,} ids; each vector needs its own")
+        names = tuple(tidied(name) for name in as_names(named, len(vectors), "ids").astype(np.str_).tolist())
         if problem := next(filter(None, map(why_no_name, names)), ""):
             raise DataError(f"{word}: {problem} among its ids")
         twice = [name for name, times in Counter(names).items() if times > 1]
@@ -72,9 +74,9 @@ class GivenVectors:
     def _rows(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.ids)}
 
-    def missing(self, ids: Ids) -> list[str]:
+    def missing(self, ids: Sequence[str]) -> list[str]:
         """Return the ids that have no vector."""
-        return [name for name in ids.tolist() if tidied(name) not in self._rows]
+        return [name for name in ids if tidied(name) not in self._rows]
 
     def of(self, ids: Ids) -> Vectors:
         """Return the vectors of ids that all have one, in their order."""
@@ -91,14 +93,12 @@ class GivenVectors:
         Those of validation are there where all have one; else it is told that there will be no thresholds. Raises
         DataError where a query or an item of the gallery has none.
         """
-        wanted = {part: getattr(dataset, part).ids for part in ("query", "gallery")}
-        lacks = {part: missing for part, ids in wanted.items() if (missing := self.missing(ids))}
-        if lacks:
-            said = " and ".join(
-                f"{_counted(lacks[part], wanted[part], f'{part} ids')} without a vector" for part in lacks
-            )
-            more = f"; {_counted(unknown, self.ids, 'ids of the file')} not {dataset.name}'s" if unknown else ""
-            raise DataError(f"{self.source}: of {dataset.name} ({dataset.protocol}), {said}{more}")
+        wanted = list(dict.fromkeys([*dataset.query.ids.tolist(), *dataset.gallery.ids.tolist()]))
+        missing = self.missing(wanted)
+        if missing:
+            said = _counted(missing, wanted, "ids of queries and gallery")
+            more = f"; {_counted(unknown, self.ids, 'ids of the file')} in no part of it" if unknown else ""
+            raise DataError(f"{self.source}: {dataset.name} ({dataset.protocol}): {said} without a vector{more}")
         gallery = query = self.of(dataset.gallery.ids)
         if dataset.query is not dataset.gallery:
             query = self.of(dataset.query.ids)
@@ -107,14 +107,14 @@ class GivenVectors:
     def _of_sample(self, sample: Split | None) -> Vectors | None:
         if sample is None:
             return None
-        missing = self.missing(sample.ids)
+        missing = self.missing(sample.ids.tolist())
         if missing:
-            said = _counted(missing, sample.ids, "validation ids")
+            said = _counted(missing, sample.ids, "ids of validation")
             logger.warning("%s: %s without a vector: no thresholds are fitted", self.source, said)
         return None if missing else self.of(sample.ids)
 
 
-def _counted(some: Sequence[str], of: Sequence[object] | Ids, what: str = "ids") -> str:
+def _counted(some: Sequence[str], of: Sequence[str] | Ids, what: str = "ids") -> str:
     """Return how many of some names there are, and the first, with the verb."""
     return f"{len(some):,} of {len(of):,} {what} (the first {some[0]!r}) {'is' if len(some) == 1 else 'are'}"
 
@@ -130,7 +130,7 @@ def score_given(
     matched = [(dataset, settings, given.matched(dataset, unknown)) for dataset, settings in cuts]
     if unknown:
         said = _counted(unknown, given.ids)
-        logger.warning("%s: %s not %s's: left out", given.source, said, collection.name)
+        logger.warning("%s: %s in no part of %s, and left out", given.source, said, collection.name)
     return [
         record_run(_spec(given, name, dataset, settings), _SEED, dataset, place, partial(_made, vectors=vectors))
         for dataset, settings, vectors in matched
