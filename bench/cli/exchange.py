@@ -25,8 +25,8 @@ from bench.naming import canonical
 @click.option(
     "--to",
     "store",
-    type=click.Choice(["qdrant", "pgvector", "lancedb", "faiss"]),
-    help="Write the gallery's vectors alone, as this store takes them.",
+    type=click.Choice(["qdrant", "pgvector", "lancedb", "faiss", "parquet", "hdf5"]),
+    help="Write vectors alone, as this store takes them; parquet and hdf5 have the queries', too.",
 )
 @click.option("-d", "--dataset", metavar="NAME|PATH", help="The run's data set.  [default: by its name]")
 @option("--threads", type=int, help="Processors to use.  [default: all]")
@@ -46,6 +46,7 @@ def export(
     simbench export runs/fashionmnist/loo/triplet -o winner
     simbench export RUN -o winner -d ~/pictures     a run on your own pictures
     simbench export RUN --to pgvector -o gallery.sql
+    simbench export RUN --to hdf5 -o run.hdf5       for ann-benchmarks
     """
     if store is not None:
         click.echo(_to_store(run_folder, store, out))
@@ -72,13 +73,16 @@ def export(
 
 
 def _to_store(run_folder: Path, store: str, out: Path) -> str:
-    """Write a run's gallery for a store, and return what to say of it."""
+    """Write a run's vectors for a store, and return what to say of it."""
     from bench.export.stores import write_for_store
-    from bench.runs.loaded_run import find_run, gallery_of
+    from bench.runs.loaded_run import find_run, gallery_of, queries_of
 
-    gallery = gallery_of(find_run(run_folder))
-    hint = write_for_store(store, out, gallery)
-    return f"{out}: {len(gallery.ids):,} vectors of {gallery.vectors.shape[1]} dimensions; load it by\n  {hint}"
+    record = find_run(run_folder)
+    gallery = gallery_of(record)
+    hint = write_for_store(store, out, gallery, queries_of(record))
+    return (
+        f"{out}: a gallery of {len(gallery.ids):,} vectors of {gallery.vectors.shape[1]} dimensions; load by\n  {hint}"
+    )
 
 
 def _licence(name: str) -> str:

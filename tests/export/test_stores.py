@@ -23,7 +23,7 @@ def gallery(d: int = 6) -> RunGallery:
 
 def test_qdrant_points_have_whole_numbers_as_ids(tmp_path: Path) -> None:
     own, path = gallery(), tmp_path / "points.jsonl"
-    assert str(path) in write_for_store("qdrant", path, own)
+    assert str(path) in write_for_store("qdrant", path, own, own)
     points = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert [point["id"] for point in points] == [0, 1, 2, 3, 4]
     assert np.array_equal(np.array([point["vector"] for point in points], np.float32), own.vectors)
@@ -34,7 +34,7 @@ def test_qdrant_points_have_whole_numbers_as_ids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("d", "kind"), [(6, "vector"), (2_001, "halfvec")])
 def test_pgvector_copies_every_row_as_it_is(tmp_path: Path, d: int, kind: str) -> None:
     own, path = gallery(d), tmp_path / "gallery.sql"
-    write_for_store("pgvector", path, own)
+    write_for_store("pgvector", path, own, own)
     text = path.read_text("utf-8")
     assert f"vector {kind}({d})" in text
     assert f"USING hnsw (vector {kind}_ip_ops)" in text
@@ -47,14 +47,14 @@ def test_pgvector_copies_every_row_as_it_is(tmp_path: Path, d: int, kind: str) -
 
 def test_pgvector_refuses_more_dimensions_than_it_indexes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at most 4,000 dimensions"):
-        write_for_store("pgvector", tmp_path / "gallery.sql", gallery(4_001))
+        write_for_store("pgvector", tmp_path / "gallery.sql", gallery(4_001), gallery(4_001))
     assert not (tmp_path / "gallery.sql").exists()
 
 
 def test_lancedb_takes_parquet_with_lists_of_one_size(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     own, path = gallery(), tmp_path / "gallery.parquet"
-    write_for_store("lancedb", path, own)
+    write_for_store("lancedb", path, own, own)
     table = parquet.read_table(path)
     assert table.schema.field("vector").type.list_size == 6
     assert np.array_equal(np.array(table["vector"].to_pylist(), np.float32), own.vectors)
@@ -63,7 +63,7 @@ def test_lancedb_takes_parquet_with_lists_of_one_size(tmp_path: Path) -> None:
 def test_faiss_finds_each_item_and_the_ids_lie_beside(tmp_path: Path) -> None:
     faiss = pytest.importorskip("faiss")
     own, path = gallery(), tmp_path / "gallery.faiss"
-    write_for_store("faiss", path, own)
+    write_for_store("faiss", path, own, own)
     assert faiss.read_index(str(path)).search(own.vectors, 1)[1][:, 0].tolist() == [0, 1, 2, 3, 4]
     lines = (tmp_path / "gallery.faiss.ids").read_text("utf-8").splitlines()
     assert [json.loads(line) for line in lines] == own.ids.tolist()
