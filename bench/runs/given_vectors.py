@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from bench.data.formats.vector_files import read_vectors
 from bench.data.formats.vector_ids import read_ids
 from bench.evaluation.ranking.relevance import as_names
 from bench.evaluation.ranking.vectors import as_vectors, normalize_rows
+from bench.files import digest_of_arrays
 from bench.naming import tidied, why_no_name
 from bench.runs.recording import Attempt, record_run
 from bench.runs.run_plan import data_choices
@@ -48,7 +48,7 @@ class GivenVectors:
         """Read a file of vectors, ``PATH`` or ``PATH:KEY``. ids: the file of theirs, see ``read_ids``.
 
         Raises UsageError where there are no ids, and DataError for vectors that are not ``(n, d)``, not finite or all
-        zero, as many ids as there are not vectors, and an id that is there twice.
+        zero, another number of ids than of vectors, and an id that is there twice.
         """
         vectors = normalize_rows(as_vectors(read_vectors(word), word), f"{word}: vectors", DataError)
         named = read_ids(word, ids)
@@ -66,9 +66,7 @@ class GivenVectors:
     def digest(self) -> str:
         """SHA-256 of ids and vectors, in hex: the same whatever kind of file they came in, and in which order."""
         order = np.argsort(np.array(self.ids))
-        found = hashlib.sha256("\0".join(self.ids[row] for row in order).encode())
-        found.update(np.ascontiguousarray(self.vectors[order]).data)
-        return found.hexdigest()
+        return digest_of_arrays({"ids": [self.ids[row] for row in order]}, {"vectors": self.vectors[order]})
 
     @cached_property
     def _rows(self) -> dict[str, int]:

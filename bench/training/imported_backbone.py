@@ -53,6 +53,9 @@ class ImportedBackbone:
         backbone = FolderBackbone(content)
         load_weights(backbone.model, read_weights(user_path(self.weights)), self.weights)
         kept = {} if self.projection == _NOWHERE else read_weights(user_path(self.projection))
+        strange = sorted(set(kept) - set(_PROJECTED))
+        if strange:
+            raise DataError(f"{self.projection}: {strange[0]!r} in it is none of {', '.join(_PROJECTED)}")
         self._start(content, ProjectedBackbone(backbone, kept), run.device)
         height, width = backbone.input_size
         run.log(f"{self.config}: {backbone.features} features of {height}x{width} pixels{', projected' * bool(kept)}")

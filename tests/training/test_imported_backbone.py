@@ -88,6 +88,7 @@ def test_a_run_keeps_all_of_it_and_needs_the_folder_no_more(folder: Path) -> Non
 
 
 def test_folders_that_are_none_of_timms_are_refused_in_one_line(folder: Path, tmp_path: Path) -> None:
+    described = (folder / "config.json").read_text("utf-8")
     for content, said in (
         ("{", "timm cannot make a model"),
         ("{}", "timm cannot make a model"),
@@ -102,6 +103,10 @@ def test_folders_that_are_none_of_timms_are_refused_in_one_line(folder: Path, tm
         with pytest.raises(SimbenchError, match=said) as raised:
             fitted(folder)
         assert "\n" not in str(raised.value)
+    save_file({"axes": torch.rand(2, 2)}, folder / "projection.safetensors")
+    (folder / "config.json").write_text(described, "utf-8")
+    with pytest.raises(DataError, match="'axes' in it is none of mean, weight, bias"):
+        fitted(folder)
     (folder / "model.safetensors").unlink()
     (folder / "model.onnx").write_bytes(b"")
     with pytest.raises(UsageError, match=r"there is no model\.safetensors in it; import its model\.onnx"):
