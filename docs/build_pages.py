@@ -25,7 +25,8 @@ _HEAD = """# Documentation
 
 *Start* is for the first hour, *guides* say how to do one thing, *reference* says what a name means, *design* says why.
 In a hurry: [install](start/install.md), [first run](start/first-run.md), [your own images](start/own-images.md).
-By what you want to know: [an engineer](start/for-engineers.md), [a researcher](start/for-researchers.md), [a student](start/for-students.md).
+From a question: [engineer](start/for-engineers.md), [researcher](start/for-researchers.md),
+[student](start/for-students.md).
 """
 _COMMANDS = """# Commands
 

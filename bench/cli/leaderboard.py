@@ -12,6 +12,7 @@ from bench.cli import options
 from bench.cli.options import Given
 from bench.cli.run import go_on_apart
 from bench.cli.terminal import leaderboard_text
+from bench.contract import UsageError
 
 
 @click.command()
@@ -59,7 +60,7 @@ def leaderboard(
 
     go_on_apart(given, [])
     settings = given.load(flags).settings
-    target = options.published_target(publish, force=force)
+    target = published_target(publish, force=force)
     board = board_of(Path(settings.runs), rank_by, columns)
     require_runs(board.records, Path(settings.runs))
     folder = target or settings.report
@@ -72,3 +73,12 @@ def leaderboard(
         click.echo(leaderboard_text(board.frame, overall_section(board.overall), wide=wide, columns=columns))
     more = "" if wide or as_json else "; all columns: --wide"
     click.echo(f"\nwritten: {', '.join(map(str, written))}{more}", err=as_json)
+
+
+def published_target(name: str | None, *, force: bool) -> Path | None:
+    """Return the folder that ``--publish`` names, None without it. Raises UsageError for --force alone, or a path."""
+    from bench.report.write import published_folder
+
+    if name is None and force:
+        raise UsageError("--force drops rows of a published set; give --publish NAME too")
+    return None if name is None else published_folder(name)

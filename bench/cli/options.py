@@ -147,6 +147,15 @@ shown_columns = option(
     callback=_columns,
     help="Columns to show, such as map,hit@1,ms.  [default: the usual, and every depth asked for with -k]",
 )
+depths = option(
+    "-k",
+    "--k",
+    "ks",
+    type=int,
+    multiple=True,
+    help="Cut-off of the metrics; repeatable.  [default: 1, 10, 50, or the data set's own]",
+)
+ties = option("--ties", metavar="RULE", help="pessimistic, optimistic or mean.  [default: pessimistic]")
 training = together(
     option(
         "-o",
@@ -173,7 +182,7 @@ training = together(
         help="Embed every image with its mirror image, whatever the method: the mean of both vectors, twice the time; "
         "not where the data may not be mirrored.  [default: off, of every method]",
     ),
-    option("--ties", metavar="RULE", help="pessimistic, optimistic or mean.  [default: pessimistic]"),
+    ties,
 )
 _device = option("--device", metavar="NAME", help="auto, cpu, cuda or mps.  [default: auto]")
 hardware = together(_device, option("--threads", type=int, help="Processors to use.  [default: all]"))
@@ -289,12 +298,3 @@ def chosen_data(flags: dict[str, Any]) -> dict[str, Any]:
     if strict or skip:
         flags["broken"] = "none" if strict else "any"
     return {name: value for name, value in flags.items() if value is not None and value is not False and value != ()}
-
-
-def published_target(name: str | None, *, force: bool) -> Path | None:
-    """Return the folder that ``--publish`` names, None without it. Raises UsageError for --force alone, or a path."""
-    from bench.report.write import published_folder
-
-    if name is None and force:
-        raise UsageError("--force drops rows of a published set; give --publish NAME too")
-    return None if name is None else published_folder(name)

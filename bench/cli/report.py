@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli import options
+from bench.cli.leaderboard import published_target
 from bench.cli.options import Given
 from bench.cli.run import go_on_apart
 from bench.cli.terminal import Terminal
@@ -97,7 +98,7 @@ def _published(name: str | None, runs: Path, *, force: bool) -> Path | None:
     from bench.report.tables.frame import runs_frame
     from bench.report.write import refuse_to_drop
 
-    folder = options.published_target(name, force=force)
+    folder = published_target(name, force=force)
     if folder is not None and not force:
         records = table_runs(runs)
         require_runs(records, runs)

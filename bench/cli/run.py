@@ -20,7 +20,7 @@ from bench.registry import find_plugins
 
 if TYPE_CHECKING:
     from bench.config import Config, Settings
-    from bench.contract import Workplace
+    from bench.contract import Collection, Progress, Workplace
     from bench.runs.run_plan import Cell
     from bench.runs.store import RunRecord
 
@@ -44,14 +44,7 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
 @option("--lr", type=float, help="Peak learning rate: the option lr of every method that trains.")
 @option("--weight-decay", type=float, help="Their option weight_decay.")
 @option("--augment", metavar="NAME", help="Their option augment: none, light, trivial or rand.")
-@option(
-    "-k",
-    "--k",
-    "ks",
-    type=int,
-    multiple=True,
-    help="Cut-off of the metrics; repeatable.  [default: 1, 10, 50, or the data set's own]",
-)
+@options.depths
 @option("--labels-per-class", type=int, metavar="N", help="Train on N labelled images a class, validation included.")
 @option("--quick", is_flag=True, help="A look in seconds: --limit 1000 --epochs 1. Not for conclusions.")
 @options.hardware
@@ -104,22 +97,18 @@ def run(
     simbench run -m triplet -o encoder=timm/wide_resnet50_2 --augment trivial --lr 3e-4
     """
     from bench.config import DEFAULT_DATASET, DEFAULT_METHOD
-    from bench.runs.run_plan import chosen_methods, load_collection, plan_cells, run_cells
+    from bench.runs.run_plan import chosen_methods, plan_cells, run_cells
 
     terminal = Terminal(quiet=quiet or as_json)
     names = chosen_methods(methods or (DEFAULT_METHOD,))
     words = [*words, *_training_words(flags)]
     apart = go_on_apart(given, [*names, *words, *datasets, flags["engine"] or "", flags["protocol"] or ""])
-    checked = given.load(_flags(flags, quick=quick))
+    checked = checked_settings(given, _flags(flags, quick=quick))
     settings = checked.settings
-    if settings.split_seeds and flags.get("split_seed") is not None:
-        raise UsageError("give --split-seed or --split-seeds, not both")
     device, threads = machine(settings)
     cache = cache_folder()
     chosen = datasets or (DEFAULT_DATASET,)
-    collections = {name: load_collection(name, checked, terminal.progress, cache) for name in chosen}
-    for data in collections.values():
-        check_depth(rank_by, settings.ks or data.ks, lambda ks: " ".join(f"-k {k}" for k in ks))
+    collections = {name: ranked_collection(name, rank_by, checked, terminal.progress, cache) for name in chosen}
     cells = plan_cells(names, collections, checked, words, device.type, cache=cache)
     if dry_run:
         _say_plan(cells, Path(settings.runs))
@@ -137,8 +126,27 @@ def run(
         records = _run_apart(cells, {data.name: word for word, data in collections.items()}, checked, place)
     else:
         records = list(run_cells(cells, place))
-    _report(records, settings, rank_by, columns, as_json=as_json, wide=wide)
-    return int(any(record.status != "done" for record in records))
+    return report_runs(records, settings, rank_by, columns, as_json=as_json, wide=wide)
+
+
+def checked_settings(given: Given, flags: dict[str, Any]) -> Config:
+    """Return the configuration of runs, by the settings given on the command line.
+
+    Raises UsageError for what does not go together.
+    """
+    checked = given.load(flags)
+    if checked.settings.split_seeds and flags.get("split_seed") is not None:
+        raise UsageError("give --split-seed or --split-seeds, not both")
+    return checked
+
+
+def ranked_collection(word: str, rank_by: str, checked: Config, progress: Progress, cache: Path) -> Collection:
+    """Return the data set of a word. Raises UsageError where the table's metric has a depth that is not asked for."""
+    from bench.runs.run_plan import load_collection
+
+    collection = load_collection(word, checked, progress, cache)
+    check_depth(rank_by, checked.settings.ks or collection.ks, lambda ks: " ".join(f"-k {k}" for k in ks))
+    return collection
 
 
 def go_on_apart(given: Given, texts: Sequence[str] | None = None) -> bool:
@@ -253,22 +261,24 @@ def check_depth(rank_by: str, ks: Sequence[int], asking: Callable[[Sequence[int]
         raise UsageError(f"--rank-by {rank_by} needs the depth {depth}: add {asking(sorted({*ks, int(depth)}))}")
 
 
-def _report(
+def report_runs(
     records: Sequence[RunRecord], settings: Settings, rank_by: str, columns: Sequence[str], *, as_json: bool, wide: bool
-) -> None:
+) -> int:
+    """Rebuild the tables of all runs, print these, and return the exit code: 1 where one failed."""
     from bench.report.tables.frame import runs_frame
     from bench.report.write import board_of, write_board
 
     runs, folder = Path(settings.runs), settings.report
     write_board(board_of(runs, rank_by, columns), folder)
+    failed = [record for record in records if record.status != "done"]
     if as_json:
         click.echo(
             json.dumps([{"folder": str(record.folder), **record.result.to_json()} for record in records], indent=2)
         )
-        return
+        return int(bool(failed))
     click.echo(leaderboard_text(runs_frame(records, rank_by), wide=wide, columns=columns))
     click.echo(f"\nleaderboard: {folder / 'leaderboard.md'}   runs: {runs}{'' if wide else '   all columns: --wide'}")
-    for record in records:
-        if record.status != "done":
-            click.echo(f"simbench: {record.result.method} failed: {record.result.reason}", err=True)
+    for record in failed:
+        click.echo(f"simbench: {record.result.method} failed: {record.result.reason}", err=True)
     sys.stdout.flush()
+    return int(bool(failed))

@@ -66,6 +66,7 @@ from bench.contract.results import Digests as Digests
 from bench.contract.results import EngineFacts as EngineFacts
 from bench.contract.results import Provenance as Provenance
 from bench.contract.results import RunResult as RunResult
+from bench.contract.runs import GIVEN as GIVEN
 from bench.contract.runs import Budget as Budget
 from bench.contract.runs import Checkpoints as Checkpoints
 from bench.contract.runs import History as History

@@ -113,6 +113,9 @@ _SILENT: dict[str, Any] = {
 }
 
 
+GIVEN = "vectors"  # in a run's sources: the digest of vectors that were made elsewhere
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """Everything that decides what a run computes, its seed apart.
@@ -125,7 +128,7 @@ class RunSpec:
     vectors, once the method is fitted; mirror_test: whether a vector is the mean of an image's and its mirror image's;
     deterministic: whether all is computed on one thread, by operations that give the same bits each time; sources:
     digests of the code that the run is of, by who brings it and file, and of the files that its options name, by
-    ``-o OPTION`` (see `bench.runs.sources`).
+    ``-o OPTION`` (see `bench.runs.sources`); or of vectors that were made elsewhere, by ``GIVEN``, and of nothing else.
     """
 
     dataset: str
@@ -143,6 +146,11 @@ class RunSpec:
     mirror_test: bool = False
     deterministic: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def given_vectors(self) -> bool:
+        """Whether its vectors were made elsewhere: there is no method that could embed another picture."""
+        return GIVEN in self.sources
 
     @property
     def marks(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A run's gallery in the form that a vector store takes."""
+"""A run's vectors in the form that a vector store or another tool takes."""
 
 from __future__ import annotations
 
@@ -6,29 +6,41 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from bench.contract import UsageError
-from bench.export.gallery_files import write_faiss, write_parquet
+from bench.export.gallery_files import write_all_parquet, write_faiss, write_hdf5, write_parquet
 from bench.files import write_bytes
 from bench.runs.loaded_run import RunGallery
 
 _MOST_INDEXED = {"vector": 2_000, "halfvec": 4_000}  # dimensions that pgvector's HNSW takes
 
 
+Write: TypeAlias = Callable[[Path, RunGallery, RunGallery], None]  # of a path, a gallery and its queries
+
+
 @dataclass(frozen=True)
 class Store:
     """write: makes the file of a path; hint: how it is loaded, with the path for ``{}``."""
 
-    write: Callable[[Path, RunGallery], None]
+    write: Write
     hint: str
 
 
-def write_for_store(store: str, path: Path, gallery: RunGallery) -> str:
-    """Write a gallery for a store (a key of ``STORES``) and return how to load it. Raises SimbenchError."""
-    STORES[store].write(path, gallery)
+def write_for_store(store: str, path: Path, gallery: RunGallery, queries: RunGallery) -> str:
+    """Write a gallery, and its queries where it takes them, for a store (a key of ``STORES``).
+
+    Returns how to load it. Raises SimbenchError.
+    """
+    STORES[store].write(path, gallery, queries)
     return STORES[store].hint.format(path)
+
+
+def _alone(write: Callable[[Path, RunGallery], None]) -> Write:
+    """Return what writes the gallery alone as one that is given the queries too."""
+    return lambda path, gallery, _: write(path, gallery)
 
 
 def _label_of_each(gallery: RunGallery) -> list[str]:
@@ -83,8 +95,12 @@ def _faiss(path: Path, gallery: RunGallery) -> None:
 
 
 STORES = {
-    "qdrant": Store(_qdrant, "client.upsert(name, [PointStruct(**json.loads(line)) for line in open('{}')])"),
-    "pgvector": Store(_pgvector, "psql -v ON_ERROR_STOP=1 -f '{}'"),
-    "lancedb": Store(write_parquet, "lancedb.connect('db').create_table('gallery', pyarrow.parquet.read_table('{}'))"),
-    "faiss": Store(_faiss, "faiss.read_index('{0}'); '{0}.ids' has the id of each row, a line each, as JSON"),
+    "qdrant": Store(_alone(_qdrant), "client.upsert(name, [PointStruct(**json.loads(line)) for line in open('{}')])"),
+    "pgvector": Store(_alone(_pgvector), "psql -v ON_ERROR_STOP=1 -f '{}'"),
+    "lancedb": Store(
+        _alone(write_parquet), "lancedb.connect('db').create_table('gallery', pyarrow.parquet.read_table('{}'))"
+    ),
+    "faiss": Store(_alone(_faiss), "faiss.read_index('{0}'); '{0}.ids' has the id of each row, a line each, as JSON"),
+    "parquet": Store(write_all_parquet, "simbench import '{0}' -d DATA, or pyarrow.parquet.read_table('{0}')"),
+    "hdf5": Store(write_hdf5, "h5py.File('{}'): train, test, neighbors and distances, as ann-benchmarks has them"),
 }

@@ -78,7 +78,7 @@ def settings_of(spec: RunSpec, settings: Settings) -> Settings:
 
 @dataclass(frozen=True)
 class RunGallery:
-    """What a run's queries were ranked against.
+    """What a run's queries were ranked against; or, in the same form, the queries.
 
     vectors: unit float32 ``(n, d)``; labels: int64 ``(n,)``, numbers into ``classes``; ids: str ``(n,)``.
     """
@@ -150,12 +150,22 @@ class TrainedRun:
 
 def gallery_of(record: RunRecord) -> RunGallery:
     """Read a run's gallery: vectors, labels and ids. Raises SimbenchError where the files are damaged."""
-    vectors = read_vectors(record)["gallery"]
-    kept = read_arrays(record, PER_QUERY, "gallery_labels", "gallery_ids", "classes")
-    labels, ids = kept["gallery_labels"], kept["gallery_ids"]
-    if not len(vectors) == len(labels) == len(ids):
-        raise SimbenchError(f"{record.folder}: {len(vectors)} vectors, but {len(ids)} ids; run it again (--force)")
-    return RunGallery(vectors, labels, ids, tuple(kept["classes"].tolist()))
+    return _side_of(record, "gallery", labels="gallery_labels", ids="gallery_ids")
+
+
+def queries_of(record: RunRecord) -> RunGallery:
+    """Read a run's queries: vectors, labels and ids. Raises SimbenchError where the files are damaged."""
+    return _side_of(record, "query", labels="labels", ids="ids")
+
+
+def _side_of(record: RunRecord, side: str, *, labels: str, ids: str) -> RunGallery:
+    vectors = read_vectors(record)[side]
+    kept = read_arrays(record, PER_QUERY, labels, ids, "classes")
+    if not len(vectors) == len(kept[labels]) == len(kept[ids]):
+        raise SimbenchError(
+            f"{record.folder}: {len(vectors)} vectors, but {len(kept[ids])} ids; run it again (--force)"
+        )
+    return RunGallery(vectors, kept[labels], kept[ids], tuple(kept["classes"].tolist()))
 
 
 def find_run(where: Path) -> RunRecord:
@@ -179,10 +189,15 @@ def find_run(where: Path) -> RunRecord:
 def open_run(where: Path, device: torch.device) -> TrainedRun:
     """Open a finished run's folder (see `find_run`) and restore its method on a device.
 
-    Raises SimbenchError where the run kept no weights, or the method has changed since.
+    Raises SimbenchError where the run kept no weights, its vectors were made elsewhere, or the method has changed.
     """
     record = find_run(where)
     name, data = record.result.method, record.result.data
+    if record.result.spec.given_vectors:
+        raise SimbenchError(
+            f"{record.folder}: the vectors of this run were made elsewhere; there is no model here that embeds another "
+            "picture"
+        )
     try:
         method: Method = build(get_method(name), record.result.spec.options, owner=f"method {name}")
     except UsageError as error:

@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.contract import Audit, Control, DataError, Digests, Fitted, RunResult, Thresholds
-from bench.evaluation.inference.embed import embed_images
+from bench.contract import Audit, Control, DataError, Digests, RunResult, Thresholds
 from bench.evaluation.sanity.checks import check_evaluation, failures
 from bench.evaluation.thresholds.operating_points import MOST_IMAGES, fit_thresholds, measure_thresholds
 from bench.runs.artifacts import read_history
 from bench.runs.store import RunRecord
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
-    from bench.contract import Dataset, Method
+    from bench.contract import Dataset, Split
     from bench.evaluation.evaluate import Evaluation
     from bench.evaluation.ranking.arrays import Vectors
     from bench.evaluation.ranking.retrieval_set import RetrievalSet
@@ -40,26 +38,25 @@ class Judgement:
 
 
 def judge_run(
-    embedder: Method,
+    validation: Vectors | None,
     dataset: Dataset,
     data: RetrievalSet,
     evaluation: Evaluation,
     *,
     audit: Audit,
     ties: str,
-    device: torch.device,
     threads: int,
     seed: int,
 ) -> Judgement:
-    """Check a run's vectors and ranking, and fit thresholds on its validation split.
+    """Check a run's vectors and ranking, and fit thresholds.
 
-    data: the unit vectors that were ranked. At most 1,000 images of the validation split are embedded; with fewer than
-    two there are no thresholds.
+    validation: unit vectors of ``validation_sample``, None for no thresholds; data: the unit vectors that were ranked.
     """
     copies = next((leak.found / leak.images for leak in audit.leaks if leak.part == "query"), 0.0)
     controls = check_evaluation(evaluation, data, ties=ties, threads=threads, seed=seed, train_copies=copies)
-    fitted = _fit(embedder, dataset, device, seed)
-    thresholds = None
+    sample, fitted, thresholds = validation_sample(dataset, seed), None, None
+    if validation is not None and sample is not None:
+        fitted = fit_thresholds(validation, sample.labels, normalize=False, seed=seed)
     if fitted is not None:
         thresholds = Thresholds(fitted, measure_thresholds(fitted, data, seed=seed))
     digest = digests(data.query.source, data.gallery.source, evaluation.per_query)
@@ -91,14 +88,13 @@ def threshold_lines(thresholds: Thresholds) -> list[str]:
     return lines
 
 
-def _fit(embedder: Method, dataset: Dataset, device: torch.device, seed: int) -> Fitted | None:
+def validation_sample(dataset: Dataset, seed: int) -> Split | None:
+    """Return what thresholds are fitted on: at most 1,000 images of validation, None where it has fewer than two."""
     validation = dataset.validation
     if len(validation) < 2:
         return None
     rng = np.random.default_rng((seed, 9))
-    rows = np.sort(rng.permutation(len(validation))[:MOST_IMAGES]).astype(np.int64)
-    vectors = embed_images(embedder, validation.images.subset(rows), device=device)
-    return fit_thresholds(vectors, validation.labels[rows], normalize=False, seed=seed)
+    return validation.subset(np.sort(rng.permutation(len(validation))[:MOST_IMAGES]).astype(np.int64))
 
 
 FEWEST_VALUES = 20  # different values among the queries' scores: with fewer, two good methods agree by chance

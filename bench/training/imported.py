@@ -6,7 +6,6 @@ import io
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -187,12 +186,14 @@ def _torchscript(content: bytes, file: str, device: torch.device) -> Embed:
     return found
 
 
-def plugin_source(name: str, model: Path) -> str:
-    """Return the file of a method ``name`` that is a model lying beside it."""
+def plugin_source(name: str, kind: type, files: Mapping[str, str]) -> str:
+    """Return the file of a method ``name`` that is a class of ours with files lying below it, by option."""
+    fields = "".join(
+        f'    {option}: str = file_option(str(Path(__file__).parent / "{file}"))\n' for option, file in files.items()
+    )
     return (
-        f'"""{name}: a model that was trained elsewhere, {model.name}."""\n\n'
+        f'"""{name}: a model that was trained elsewhere, {next(iter(files.values()))}."""\n\n'
         "from dataclasses import dataclass\nfrom pathlib import Path\n\n"
-        "from bench import file_option, method\nfrom bench.training.imported import ImportedModel\n\n\n"
-        "@method\n@dataclass\nclass Imported(ImportedModel):\n"
-        f'    file: str = file_option(str(Path(__file__).with_name("{model.name}")))\n'
+        f"from bench import file_option, method\nfrom {kind.__module__} import {kind.__name__}\n\n\n"
+        f"@method\n@dataclass\nclass Imported({kind.__name__}):\n{fields}"
     )

@@ -6,6 +6,7 @@ import json
 import runpy
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from bench.export.folder import export_run
 from bench.runs.artifacts import read_vectors
 from bench.runs.loaded_run import TrainedRun, open_run
 from bench.runs.run_plan import chosen_data, load_collection, plan_cells, run_cells
+from bench.training.imported_backbone import ImportedBackbone, folder_files
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -136,3 +138,9 @@ def test_timm_loads_the_backbone_and_the_projection_gives_the_vectors(tmp_path: 
     pixels = data.query.images.take(np.arange(4)).transpose(0, 3, 1, 2).astype(np.float32) / 255
     vectors = runpy.run_path(str(where / "load.py"))["embed_by_timm"](pixels)
     assert vectors == pytest.approx(read_vectors(run.record)["query"][:4], abs=1e-4)
+    files = {option: str(path) for option, path in folder_files(where).items()}
+    again = ImportedBackbone(**files)
+    again.fit(data.train, data.validation, Mock(device=CPU))
+    with torch.no_grad():
+        found = torch.nn.functional.normalize(again.embed(torch.from_numpy(pixels))).numpy()
+    assert found == pytest.approx(vectors, abs=1e-5)

@@ -134,12 +134,29 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _split(word: str, kinds: Sequence[str]) -> tuple[Path, str]:
-    """Return (path, key); the key is empty where none is given."""
-    path, key = user_path(word), ""
+def path_and_key(word: str) -> tuple[Path, str]:
+    """Return what ``PATH`` or ``PATH:KEY`` names; the key is empty where none is given."""
+    path = user_path(word)
     if not path.exists() and ":" in word:
         name, _, key = word.rpartition(":")
-        path, key = (user_path(name), key) if len(name) > 1 else (path, "")  # else: a drive's letter
+        return (user_path(name), key) if len(name) > 1 else (path, "")  # else: a drive's letter
+    return path, ""
+
+
+def has_names(path: Path) -> bool:
+    """Whether an npz or Parquet file holds something that ``read_names`` can read. Raises DataError as it does."""
+    if path.suffix.lower() == ".parquet":
+        return bool(_plain_columns(path))
+    if path.suffix.lower() != ".npz":
+        return False
+    with _read(path, lambda: zipfile.ZipFile(path)) as archive:
+        shapes = _read(path, lambda: _shapes(archive))
+    return any(len(shape) == 1 for shape in shapes.values())
+
+
+def _split(word: str, kinds: Sequence[str]) -> tuple[Path, str]:
+    """Return (path, key) of a file of one of these kinds."""
+    path, key = path_and_key(word)
     if not path.is_file():
         raise DataError(f"no such file: {path}")
     if path.suffix.lower() not in kinds:
@@ -234,9 +251,7 @@ def _vectors_from_parquet(path: Path, key: str) -> NDArray[Any]:
 
 
 def _names_from_parquet(path: Path, key: str, usual: str) -> NDArray[Any]:
-    schema = _schema(path)
-    plain = [name for name in schema.names if _is_plain(schema.field(name).type)]
-    chosen = _choose(path, key, plain, usual)
+    chosen = _choose(path, key, _plain_columns(path), usual)
     values = texts_of(path, chosen, _column(path, chosen))
     return np.array(values, dtype=object if values and isinstance(values[0], str) else None)
 
@@ -255,6 +270,11 @@ def _column(path: Path, name: str) -> Any:
     if column.null_count:
         raise DataError(f"{path}: column {name!r} has {column.null_count} empty rows")
     return column
+
+
+def _plain_columns(path: Path) -> list[str]:
+    schema = _schema(path)
+    return [name for name in schema.names if _is_plain(schema.field(name).type)]
 
 
 def _is_plain(kind: Any) -> bool:

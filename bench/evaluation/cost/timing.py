@@ -130,7 +130,7 @@ def fixed_threads(threads: int) -> Iterator[None]:
 
 
 class StageTimer:
-    """Wall seconds of each stage of a run, as ``<stage>_seconds``, and of all since it was made."""
+    """Wall seconds of each stage of a run, as ``<stage>_seconds``, added up, and of all since it was made."""
 
     def __init__(self) -> None:
         self.stages: dict[str, float] = {}
@@ -140,7 +140,8 @@ class StageTimer:
     def stage(self, name: str) -> Iterator[None]:
         began = time.perf_counter()
         yield
-        self.stages[f"{name}_seconds"] = round(time.perf_counter() - began, 4)
+        seconds = self.stages.get(f"{name}_seconds", 0.0) + time.perf_counter() - began
+        self.stages[f"{name}_seconds"] = round(seconds, 4)
 
     def elapsed(self) -> float:
         return round(time.perf_counter() - self._began, 3)

@@ -213,9 +213,13 @@ def _nearest(question: Question, rows: Sequence[Row]) -> str:
 
 
 def _training(rows: Sequence[Row], paired: Paired) -> Training | None:
-    """Return the best trained row against the best of frozen features, else the best that trains nothing."""
-    trained = [row for row in rows if row.trained]
-    plain = [row for row in rows if not row.trained]
+    """Return the best trained row against the best of frozen features, else the best that trains nothing.
+
+    Of vectors that were made elsewhere nobody knows which they are.
+    """
+    known = [row for row in rows if not row.first.result.spec.given_vectors]
+    trained = [row for row in known if row.trained]
+    plain = [row for row in known if not row.trained]
     frozen = [row for row in plain if row.baseline is Baseline.FROZEN] or plain
     if not trained or not frozen:
         return None

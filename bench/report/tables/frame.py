@@ -201,7 +201,12 @@ def _row(run: RunResult, rank_group: Mapping[str, Any], alarmed: Sequence[str]) 
 
 
 def input_of(run: RunResult) -> str:
-    """Return the size of the pictures that a method was given, height x width, and how they came to it if not cut."""
+    """Return the size of the pictures that a method was given, height x width, and how they came to it if not cut.
+
+    A dash where vectors were made elsewhere.
+    """
+    if run.spec.given_vectors:
+        return "-"
     shape, resize = run.data.shape, run.spec.resize
     words = [f"{shape.height}x{shape.width}"]
     if resize is not None and resize.mode != "crop":

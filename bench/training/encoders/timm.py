@@ -138,16 +138,20 @@ class Backbone(nn.Module):
         config = timm.get_pretrained_cfg(name) or PretrainedCfg()
         fixed = bool(config.fixed_input_size)
         self.input_size = _input_size(backbone_size(name), shape, size, fixed=fixed)
-        self.mode = "bilinear" if config.interpolation == "bilinear" else "bicubic"
-        self.crop, self.squash = float(config.crop_pct), config.crop_mode == "squash"
-        for buffer, values in (("mean", config.mean), ("std", config.std)):
-            self.register_buffer(buffer, torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1))
+        self._show_as(config)
         source = _find_weights(name, weights)  # before the model is built: what is not there is known at once
         self.model = _build(name, self.input_size if fixed else None)
         if source is not None:
             load_weights(self.model, *source)
         self.features = self._measure(name)
         self.to(memory_format=torch.channels_last)
+
+    def _show_as(self, config: PretrainedCfg) -> None:
+        """Keep how pixels are resized, cut and standardised."""
+        self.mode = "bilinear" if config.interpolation == "bilinear" else "bicubic"
+        self.crop, self.squash = float(config.crop_pct), config.crop_mode == "squash"
+        for buffer, values in (("mean", config.mean), ("std", config.std)):
+            self.register_buffer(buffer, torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
         out: Tensor = self.model(self.prepare(pixels))
