@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.contract.errors import DataError
 from bench.contract.images import ImageShape, Resize, Size, Split
+from bench.contract.relevance import Relevance
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Collection:
         train: What may be learnt from; it may be empty.
         validation: What chooses epochs and thresholds; cut from train where there is none.
         test: What a protocol cuts into query and gallery.
-        query: For sources that name their own, together with ``gallery``.
+        query: For sources that name their own, together with ``gallery``. It alone may have ``relevance``.
         gallery: Likewise.
         mirror: Whether a mirrored image still shows the same class (true for photographs, false for digits); only then
             do methods mirror images in training, and only then has ``mirror_test`` a meaning.
@@ -32,7 +33,8 @@ class Collection:
         digest: Hex digest of all of it, which stays what it was when parts are cut; empty where nobody worked it out.
 
     Raises:
-        DataError: There is nothing to test on, or parts differ in shape, or have an id twice or a label of no class.
+        DataError: There is nothing to test on; parts differ in shape, or have an id twice or a label of no class; or
+            relevance names an item that is not in the gallery, or stands where nobody reads it.
     """
 
     name: str
@@ -64,6 +66,19 @@ class Collection:
             if len(set(part.ids.tolist())) < len(part):
                 twice = next(one for one, count in Counter(part.ids.tolist()).items() if count > 1)
                 raise DataError(f"{self.name}: its {name} part has the id {twice!r} twice")
+            if part.relevance is not None:
+                self._check_relevance(name, part, part.relevance)
+
+    def _check_relevance(self, name: str, part: Split, relevance: Relevance) -> None:
+        if name != "query" or self.gallery is None:
+            raise DataError(f"{self.name}: its {name} part has relevance; only the query part says what it looks for")
+        if part.groups is not None and relevance.positives is not None:
+            raise DataError(
+                f"{self.name}: its query part has groups and positives; list what is ignored in their place"
+            )
+        unknown = relevance.named - set(self.gallery.ids.tolist())
+        if unknown:
+            raise DataError(f"{self.name}: its relevance names {min(unknown)!r}, which is not in the gallery")
 
     def parts(self) -> dict[str, Split]:
         """Return the parts that exist, by name."""

@@ -12,8 +12,9 @@ from PIL import Image
 
 import bench.data.audit.audit
 from bench.contract import Collection, DataError, Images, Split
-from bench.data.audit.audit import audit, relevant_items, without_leaks
+from bench.data.audit.audit import audit, without_leaks
 from bench.data.decoding.cache import AUDITS
+from bench.data.splits.answers import relevant_items
 from bench.data.splits.protocols import build_dataset
 
 Pixels = NDArray[np.uint8]
@@ -116,5 +117,5 @@ def test_queries_with_something_to_find_are_counted_as_plain_loops_count_them(pr
         sum(label == one and name != other for other, one in gallery)
         for name, label in zip(data.query.ids, data.query.labels, strict=True)
     ]
-    assert relevant_items(data).tolist() == found
+    assert relevant_items(data.query, data.gallery).tolist() == found
     assert (audit(data).scored, audit(data).queries) == (sum(count > 0 for count in found), len(found))
