@@ -28,7 +28,10 @@ def plain_count(query: Split, gallery: Split, row: int) -> int:
     count = 0
     for item, one in enumerate(gallery.ids):
         same = query.labels[row] == gallery.labels[item]
-        group = query.groups is not None and query.groups[row] != "" and query.groups[row] == gallery.groups[item]
+        groups = (
+            ("", "") if query.groups is None or gallery.groups is None else (query.groups[row], gallery.groups[item])
+        )
+        group = groups[0] != "" and groups[0] == groups[1]
         hidden = one == query.ids[row] or one in ignored or (same and group)
         count += (same if positives is None else one in positives[row]) and not hidden
     return count

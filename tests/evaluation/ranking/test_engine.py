@@ -88,7 +88,7 @@ def test_blocks_and_threads_agree_on_unit_vectors_too() -> None:
 def test_holding_fewer_ranks_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     query, gallery, _, _, layout = problem(3)
     reference = everything(query, gallery, layout)
-    monkeypatch.setattr("bench.evaluation.ranking.backend._PART_RANKS", 30)
+    monkeypatch.setattr("bench.evaluation.ranking.whole_rows._PART_RANKS", 30)
     assert everything(query, gallery, layout) == reference
 
 
@@ -173,7 +173,7 @@ def test_excluded_columns_are_found_by_id_on_both_sides_of_the_class_border() ->
     assert layout.labels.tolist() == [0, 0, 1, 1]
     assert layout.relevant.tolist() == [1, 1]
     assert layout.items.tolist() == [2, 3]
-    row, column = layout.excluded_of(slice(0, 2))
+    row, column = layout.excluded.rows(slice(0, 2))
     assert list(zip(row.tolist(), column.tolist(), strict=True)) == [(0, 0), (0, 2), (1, 1)]
 
 
