@@ -30,6 +30,7 @@ class Collection:
             do methods mirror images in training, and only then has ``mirror_test`` a meaning.
         notes: What a reader of the results must know of how the images came to be these: files left out, and why. For
             people only: no code reads them.
+        metrics: Names of metrics that its benchmark reports and that are not worked out elsewhere, such as "mp@k".
         digest: Hex digest of all of it, which stays what it was when parts are cut; empty where nobody worked it out.
 
     Raises:
@@ -46,6 +47,7 @@ class Collection:
     gallery: Split | None = None
     mirror: bool = False
     notes: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     digest: str = ""
 
     def __post_init__(self) -> None:
@@ -114,7 +116,7 @@ class Dataset:
     """A collection cut by a protocol: what a method learns from, and what it is asked about.
 
     Attributes:
-        name: Of the collection, as are ``classes``, ``mirror`` and ``notes``.
+        name: Of the collection, as are ``classes``, ``mirror``, ``notes`` and ``metrics``.
         protocol: What it was cut by.
         train: What is learnt from; it may be empty.
         validation: What chooses epochs and thresholds, never trained on.
@@ -135,6 +137,7 @@ class Dataset:
     mirror: bool
     fingerprint: str
     notes: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     collection_digest: str = ""
 
     @property

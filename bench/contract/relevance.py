@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection as Ids
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from bench.contract.errors import DataError
+from bench.contract.errors import DataError, UsageError
 
 IdLists: TypeAlias = tuple[tuple[str, ...], ...]
+_KINDS = ("easy", "hard", "junk")
+_ANSWER = {"easy": ("easy",), "medium": ("easy", "hard"), "hard": ("hard",)}
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,38 @@ class Relevance:
             if both:
                 raise DataError(f"query {row}: {min(both)!r} is both positive and ignored; it can be one of them")
 
+    @classmethod
+    def revisited(
+        cls, ground_truth: Sequence[Mapping[str, Sequence[int]]], names: Sequence[str], difficulty: str
+    ) -> Relevance:
+        """Return what revisited Oxford and Paris ask at a difficulty.
+
+        Easy: the easy ones answer, and the hard ones and junk are ignored. Medium: easy and hard ones answer, junk is
+        ignored. Hard: the hard ones answer, easy ones and junk are ignored. Source: Radenović et al., Revisiting Oxford
+        and Paris, CVPR 2018.
+
+        Args:
+            ground_truth: For each query the lists ``easy``, ``hard`` and ``junk``, numbers into ``names``.
+            names: The gallery's ids.
+            difficulty: "easy", "medium" or "hard".
+
+        Raises:
+            UsageError: Another difficulty.
+            DataError: A list is missing, or a number is no image's.
+        """
+        if difficulty not in _ANSWER:
+            raise UsageError(f"unknown difficulty {difficulty!r} (known: {', '.join(_ANSWER)})")
+        answer = _ANSWER[difficulty]
+        passed = [kind for kind in _KINDS if kind not in answer]
+        positives, ignored = (
+            tuple(
+                tuple(name for kind in kinds for name in _named(row, truth, kind, names))
+                for row, truth in enumerate(ground_truth)
+            )
+            for kinds in (answer, passed)
+        )
+        return cls(positives, ignored)
+
     def __len__(self) -> int:
         return len(self._given[0])
 
@@ -70,3 +104,13 @@ class Relevance:
     @property
     def _given(self) -> list[IdLists]:
         return [lists for lists in (self.positives, self.ignored) if lists is not None]
+
+
+def _named(row: int, truth: Mapping[str, Sequence[int]], kind: str, names: Sequence[str]) -> list[str]:
+    """Return the ids of one list of the ground truth."""
+    if kind not in truth:
+        raise DataError(f"ground truth of query {row}: no list {kind!r} (needed: {', '.join(_KINDS)})")
+    strange = [number for number in truth[kind] if not 0 <= number < len(names)]
+    if strange:
+        raise DataError(f"ground truth of query {row}: {kind} has {strange[0]}, but there are {len(names)} images")
+    return [names[number] for number in truth[kind]]

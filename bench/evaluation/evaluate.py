@@ -15,6 +15,7 @@ from bench.contract import UsageError
 from bench.environment import blas_threads
 from bench.evaluation.metrics import collapse, ranking
 from bench.evaluation.metrics.metric import TIES
+from bench.evaluation.metrics.registry import extra
 from bench.evaluation.metrics.ties import score_with_ties, tied_queries
 from bench.evaluation.metrics.verification import pair_metrics
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
@@ -89,6 +90,7 @@ def evaluate(
     positives: ListsLike | None = None,
     ignore: ListsLike | None = None,
     ks: Sequence[int] = (1, 10, 50),
+    metrics: Sequence[str] = (),
     normalize: bool = True,
     ties: str = "pessimistic",
     full: bool = True,
@@ -114,6 +116,7 @@ def evaluate(
             ``macro``, no ``ci95_other_classes``, no ``knn_accuracy@k``.
         ignore: What is excluded for each query, neither an answer nor a mistake; in the same form.
         ks: Cutoffs of ``map@k``, ``hit@k`` and the like.
+        metrics: Beside the usual ones: "map_trapezoid", "minp", "mp@k" (at each of ``ks``).
         normalize: Whether each row is scaled to unit length, so that similarities are cosines.
         ties: How equal similarities count: "pessimistic", "mean" (the expected value) or "optimistic".
         full: False leaves out what needs more than the first max(ks) items of a ranking (map, map@r, r_precision, mrr,
@@ -129,8 +132,8 @@ def evaluate(
     Raises:
         DataError: Vectors, labels, ids, groups or lists do not fit or cannot be ranked; a list names what is not in
             the gallery, or one item is both positive and ignored to a query; or no query has anything relevant.
-        UsageError: Wrong ``ks``, ``ties`` or ``threads``; ids or groups on one side only; labels beside positives, or
-            neither.
+        UsageError: Wrong ``ks``, ``metrics``, ``ties`` or ``threads``; ids or groups on one side only; both labels and
+            positives, or neither.
 
     Examples:
         Each of four images asks the other three; the third is nearest to an image of another class.
@@ -148,6 +151,7 @@ def evaluate(
         ([1.0, 1.0], [2, 1])
     """
     _check_options(ks, ties=ties, full=full, threads=threads)  # before any vector is read
+    extra(metrics)
     data = RetrievalSet.of(
         query,
         query_labels,
@@ -161,13 +165,14 @@ def evaluate(
         ignore=ignore,
         normalize=normalize,
     )
-    return evaluate_set(data, ks=ks, ties=ties, full=full, threads=threads, device=device, seed=seed)
+    return evaluate_set(data, ks=ks, metrics=metrics, ties=ties, full=full, threads=threads, device=device, seed=seed)
 
 
 def evaluate_set(
     data: RetrievalSet,
     *,
     ks: Sequence[int] = (1, 10, 50),
+    metrics: Sequence[str] = (),
     ties: str = "pessimistic",
     full: bool = True,
     threads: int | None = None,
@@ -182,7 +187,7 @@ def evaluate_set(
     cutoffs, workers = _check_options(ks, ties=ties, full=full, threads=threads)
     layout, labels, size = data.layout, data.query_labels, len(data.gallery)
     shown = max(_FEWEST_NEIGHBORS, *cutoffs)
-    score = partial(_score_block, ks=cutoffs, ties=ties, labelled=data.labelled)
+    score = partial(_score_block, ks=cutoffs, ties=ties, asked=extra(metrics), labelled=data.labelled)
 
     def reduce(block: RankedBlock) -> _Part:
         return _Part(score(block, labels[block.rows]), block.neighbors, block.similarities)
@@ -255,10 +260,10 @@ class _Part:
 
 
 def _score_block(
-    block: RankedBlock, labels: Ints, *, ks: tuple[int, ...], ties: str, labelled: bool
+    block: RankedBlock, labels: Ints, *, ks: tuple[int, ...], ties: str, asked: tuple[str, ...], labelled: bool
 ) -> dict[str, Floats]:
     """Return every per-query metric of a block. labels: int64 ``(queries,)``, those of its queries, if ``labelled``."""
-    values = score_with_ties(block.pessimistic, block.optimistic, ks, ties)
+    values = score_with_ties(block.pessimistic, block.optimistic, ks, ties, asked)
     for k in ks if labelled else ():
         values[f"knn_accuracy@{k}"] = ranking.knn_accuracy_at(
             block.neighbor_labels, block.similarities, labels, block.pessimistic.relevant, k

@@ -114,6 +114,7 @@ def build_dataset(
         mirror=collection.mirror,
         fingerprint=fingerprint(collection.classes, parts),
         notes=(*collection.notes, *notes),
+        metrics=collection.metrics,
         collection_digest=collection.digest,
         **parts,
     )
