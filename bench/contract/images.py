@@ -224,6 +224,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def listed(self) -> bool:
+        """Whether lists say what answers each image, and labels do not."""
+        return self.relevance is not None and self.relevance.positives is not None
+
     def at(self, size: Size) -> Split:
         """Return the split with its images at a (height, width); see ``Images.at``."""
         return replace(self, images=self.images.at(size))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,6 @@ from bench.evaluation.inference.embed import embed_images, with_views
 from bench.evaluation.inference.engines import on_engine
 from bench.evaluation.metrics.reconstruction import score_decoding
 from bench.evaluation.ranking.arrays import Vectors
-from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.statistics.estimates import intervals, macro_means
 from bench.evaluation.statistics.jackknife import Replicates
 from bench.files import packed_rows, sweep_leftovers
@@ -48,6 +47,7 @@ from bench.runs.costs import PICTURES_TIMED, counted_costs, latency_columns, mea
 from bench.runs.fitting import MemoryHistory, failure_reason, fit_method, same_bits
 from bench.runs.integrity import DamagedError, FileWriter
 from bench.runs.provenance import provenance
+from bench.runs.ranked import kept_lists, ranked_parts
 from bench.runs.sanity_checks import Judgement, judge_run
 from bench.runs.store import (
     CHECKPOINTS,
@@ -144,12 +144,12 @@ class _Run:
         embedder = with_views(one_view, mirror_test=spec.mirror_test)
         with timer.stage("embed"):
             query, gallery = self._embed(embedder)
-        evaluation, judged = self._evaluate(embedder, query, gallery, audited)
+        evaluation, judged, lists = self._evaluate(embedder, query, gallery, audited)
         with timer.stage("decode"):
             decoding = self._decode(embedder, query, decoder_of(method))
         with timer.stage("latency"):
             latency, load, costs = self._costs(method, embedder, query, gallery)
-        save_per_query(self.files, dataset, evaluation, decoding)
+        save_per_query(self.files, dataset, evaluation, decoding | lists)
         save_vectors(self.files, query, gallery)
         if history.rows():
             self.files.write(HISTORY, packed_rows(history.rows()))
@@ -163,7 +163,7 @@ class _Run:
             provenance=self.made_by,
             data=DataFacts.of(dataset),
             scores={**evaluation.scores, **scores},
-            macro={**evaluation.macro, **macro},
+            macro={} if dataset.query.listed else {**evaluation.macro, **macro},
             ci95={**evaluation.ci95, **intervals(scores, left_out.these_classes)},
             ci95_other_classes={**evaluation.ci95_other_classes, **intervals(scores, left_out.other_classes)},
             flags=(*evaluation.flags, *judged.flags, *history.events(), *_unchosen(history, dataset)),
@@ -226,20 +226,15 @@ class _Run:
 
     def _evaluate(
         self, embedder: Method, query: Vectors, gallery: Vectors, audited: Audit
-    ) -> tuple[Evaluation, Judgement]:
+    ) -> tuple[Evaluation, Judgement, dict[str, NDArray[Any]]]:
+        """Rank, score and check; return also the lists that say who answers whom, where there are any."""
         dataset, place = self.dataset, self.place
         with self.timer.stage("evaluate"):
-            data = RetrievalSet.of(
-                query,
-                dataset.query.labels,
-                gallery,
-                dataset.gallery.labels,
-                query_ids=dataset.query.ids,
-                gallery_ids=dataset.gallery.ids,
-                normalize=False,  # they are unit vectors already
-            )
+            data = ranked_parts(query, dataset.query, gallery, dataset.gallery)
             spec, threads = self.spec, place.threads
-            evaluation = evaluate_set(data, ks=spec.ks, ties=spec.ties, threads=threads, seed=self.seed)
+            evaluation = evaluate_set(
+                data, ks=spec.ks, metrics=dataset.metrics, ties=spec.ties, threads=threads, seed=self.seed
+            )
         with self.timer.stage("control"):
             judged = judge_run(
                 embedder,
@@ -252,7 +247,7 @@ class _Run:
                 threads=threads,
                 seed=self.seed,
             )
-        return evaluation, judged
+        return evaluation, judged, kept_lists(data, dataset)
 
     def _decode(self, method: Method, query: Vectors, decoder: Decodes | None) -> dict[str, NDArray[np.float64]]:
         """Return what decoding scores for every query, nothing where the method does not decode."""

@@ -125,7 +125,7 @@ def _of_relevance(query: Split) -> tuple[str, ...]:
     notes = []
     if query.groups is not None:
         notes.append("an item of a query's own class and group is ignored")
-    if query.relevance is not None and query.relevance.positives is not None:
+    if query.listed:
         notes.append(
             "lists say what answers a query: there are no scores that need labels (means of classes, intervals over "
             "other classes, knn_accuracy, and how vectors of classes lie)"
@@ -223,11 +223,10 @@ def _check(what: str, query: Split, gallery: Split, *, inside: bool) -> None:
         raise DataError(f"{what}: {len(query)} queries and {len(gallery)} gallery images; neither may be empty")
     if (query.groups is None) != (gallery.groups is None):
         raise DataError(f"{what}: queries and gallery both have groups, or neither; a part lacks them")
-    listed = query.relevance is not None and query.relevance.positives is not None
-    if not listed and len(np.unique(gallery.labels)) < 2:
+    if not query.listed and len(np.unique(gallery.labels)) < 2:
         raise DataError(f"{what}: the gallery has one class only, so that any ranking would score 1; add a second")
     if not relevant_items(query, gallery).any():
-        whose = "of its positives" if listed else "image of its class"
+        whose = "of its positives" if query.listed else "image of its class"
         unseen = "" if query.groups is None else " outside of its group"
         raise DataError(f"{what}: no query has another {whose} in the gallery{unseen}; nothing can be found")
     if inside and not np.isin(query.ids, gallery.ids).all():

@@ -167,14 +167,14 @@ class ExpectedRanks:
     @property
     def last_inverse(self) -> Floats:
         """Expected 1 / rank of the last relevant item."""
-        return self._of_last(lambda rank, _: 1.0 / rank)
+        return self._of_last(lambda rank, _: np.reciprocal(rank))
 
     def precision_to_last(self, k: int) -> Floats:
         """Expected hits in the first k over k, or over the rank of the last relevant item where that is less."""
         found = self._of_last(lambda rank, relevant: np.where(rank < k, relevant / rank - relevant / k, 0.0))
         return self.hits(k) / k + found
 
-    def _of_last(self, value: Callable[[Floats, Floats | int], Floats]) -> Floats:
+    def _of_last(self, value: Callable[[Floats, Any], NDArray[Any]]) -> Floats:
         """Return the expectation of a value of the last relevant item's rank and R; NaN where R = 0.
 
         Within its run it stands as the first does, counted from the end.
@@ -182,10 +182,10 @@ class ExpectedRanks:
         groups = self.groups
         runs = np.flatnonzero((groups.found + groups.relevant == self.relevant[groups.query]) & (groups.relevant > 0))
         query, end = groups.query[runs], (groups.before + groups.size)[runs].astype(np.float64)
-        found = self._by_query(query, value(end, self.relevant[query].astype(np.float64)))
+        found = self._by_query(query, value(end, self.relevant[query]))
         for run in runs[groups.others[runs] > 0]:
             chance = _first_place(int(groups.relevant[run]), int(groups.others[run]))
-            rank = float(groups.before[run] + groups.size[run]) - np.arange(len(chance))
+            rank = (groups.before[run] + groups.size[run] - np.arange(len(chance))).astype(np.float64)
             owner = groups.query[run]
             found[owner] = (chance * value(rank, int(self.relevant[owner]))).sum()
         return found

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bench.contract import Baseline, DataError
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
+from bench.evaluation.ranking.lists import Lists
 from bench.report.tables.draws import undrawn_specs
 from bench.report.tables.entries import entry_of
 from bench.report.tables.footnotes import busy, queries, shared_notes, threads
@@ -23,6 +24,7 @@ from bench.report.tables.frame import mean_over, merit, metric_of, row_interval
 from bench.report.tables.leaderboard import groups_of, ranked_rows
 from bench.report.tables.wording import row_labels
 from bench.runs.artifacts import PER_QUERY, SAMPLES, read_arrays
+from bench.runs.ranked import read_lists
 from bench.runs.store import RunRecord
 
 
@@ -32,7 +34,8 @@ class Answers:
 
     ids ``(q,)``, labels int64 ``(q,)``, precision float64 ``(q,)``: average precision, NaN where nothing is relevant;
     neighbors int32 and similarities float32 ``(q, K)``: gallery positions best first, -1 past the end; gallery_ids and
-    gallery_labels ``(n,)``; classes: the names that labels stand for.
+    gallery_labels ``(n,)``; classes: the names that labels stand for. positives: where lists say what answers a query,
+    each one's gallery positions; None: labels say it.
     """
 
     ids: NDArray[Any]
@@ -43,6 +46,14 @@ class Answers:
     gallery_ids: NDArray[Any]
     gallery_labels: Ints
     classes: tuple[str, ...]
+    positives: Lists | None = None
+
+    def right(self, queries: Ints, items: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return which items answer which queries, pair by pair, bool ``(k,)``."""
+        if self.positives is not None:
+            return self.positives.place(queries, items) >= 0
+        same: NDArray[np.bool_] = self.labels[queries] == self.gallery_labels[items]
+        return same
 
     def same_questions(self, other: Answers) -> bool:
         """Whether both were asked the same queries in the same order, of the same gallery."""
@@ -71,6 +82,7 @@ def read_answers(record: RunRecord) -> Answers:
         gallery_ids=kept["gallery_ids"],
         gallery_labels=kept["gallery_labels"].astype(np.int64),
         classes=tuple(str(name) for name in kept["classes"]),
+        positives=read_lists(record).get("positives"),
     )
 
 

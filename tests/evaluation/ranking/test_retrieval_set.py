@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from bench.contract import DataError, UsageError
 from bench.evaluation.evaluate import evaluate, evaluate_set
-from bench.evaluation.ranking.arrays import Ints
 from bench.evaluation.ranking.lists import Lists
 from bench.evaluation.ranking.relevance import Layout, build_layout
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
@@ -91,7 +90,7 @@ def test_the_layout_of_some_queries_is_that_of_a_set_with_only_them(seed: int, q
     some = np.flatnonzero(rng.random(q) < 0.6)
     lists = [Lists.of_cells(rng.random((q, n)) < share) for share in (0.3, 0.2)]
 
-    def parts(layout: Layout) -> list[Ints]:
+    def parts(layout: Layout) -> list[Any]:
         listed = [] if layout.positives is None else [layout.positives.columns, layout.positives.offsets]
         hidden = [layout.excluded.columns, layout.excluded.offsets]
         return [layout.order, layout.start, layout.stop, *hidden, *listed, layout.relevant, layout.items]
