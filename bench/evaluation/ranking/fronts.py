@@ -6,7 +6,9 @@ front of the row, in the order of the list, and are -inf in their places; ties t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -48,18 +50,32 @@ class Front:
 
     def ranked(self, problem: Problem, layout: Layout) -> RankedBlock:
         """Rank the block. layout: the problem's, or the same with some columns left out, which score -inf."""
-        row, column = self.lists.rows(self.rows)
-        listed = self.scores[row, self.most + column]
-        self.scores[:, : self.most] = -np.inf
-        self.scores[row, place_in_list(self.lists, self.rows)] = listed
-        self.scores[row, self.most + column] = -np.inf
+        self._bring()
         start = np.zeros_like(self.sizes)
         nearest, similarities = nearest_columns(self.scores, start, self.sizes, problem.keep)
         ranks = None
         if problem.full:
             ranks = count_block(self.scores, start, self.sizes, relevant_offsets(layout, self.rows))
-        self.scores[row, self.most + column] = listed
+        self._put_back()
         return ranked_block(layout, self.rows, self._columns(nearest), similarities, ranks)
+
+    def _bring(self) -> None:
+        """Write the listed scores in front, -inf behind the last and in their places; row by row, each in the cache."""
+        for line, columns in self._lines():
+            places = line[self.most :]
+            line[: len(columns)] = places[columns]
+            line[len(columns) : self.most] = -np.inf
+            places[columns] = -np.inf
+
+    def _put_back(self) -> None:
+        for line, columns in self._lines():
+            line[self.most :][columns] = line[: len(columns)]
+
+    def _lines(self) -> Iterator[tuple[Scores, Neighbors]]:
+        """Yield each query's row of scores and the columns on its list."""
+        ends = self.lists.offsets[self.rows.start : self.rows.stop + 1].tolist()
+        for line, (first, last) in zip(self.scores, pairwise(ends), strict=True):
+            yield line, self.lists.columns[first:last]
 
     def _columns(self, nearest: Neighbors) -> Neighbors:
         """Return the gallery's columns of columns that are counted from the front on, -1 for none."""
