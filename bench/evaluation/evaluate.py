@@ -15,6 +15,7 @@ from bench.contract import UsageError
 from bench.environment import blas_threads
 from bench.evaluation.metrics import collapse, ranking
 from bench.evaluation.metrics.metric import TIES
+from bench.evaluation.metrics.pooled import pooled_scores
 from bench.evaluation.metrics.registry import extra
 from bench.evaluation.metrics.ties import score_with_ties, tied_queries
 from bench.evaluation.metrics.verification import pair_metrics
@@ -103,7 +104,8 @@ def evaluate(
     Args:
         query: Real numbers ``(q, d)``: array, memory map, torch tensor or lists; compared as float32.
         query_labels: Whole numbers or text ``(q,)``. An item is relevant if its label is the query's. None, as the
-            gallery's, where ``positives`` say what is.
+            gallery's, where ``positives`` say what is. Or several a picture on both sides: lists, or boolean matrices
+            ``(n, labels)``; an item is relevant then if it shares one, as if it were listed.
         gallery: ``(N, d)``, likewise.
         gallery_labels: ``(N,)``, likewise.
         query_ids: Whole numbers or text ``(q,)``, given together with ``gallery_ids``.
@@ -116,7 +118,7 @@ def evaluate(
             ``macro``, no ``ci95_other_classes``, no ``knn_accuracy@k``.
         ignore: What is excluded for each query, neither an answer nor a mistake; in the same form.
         ks: Cutoffs of ``map@k``, ``hit@k`` and the like.
-        metrics: Beside the usual ones: "map_trapezoid", "minp", "mp@k" (at each of ``ks``).
+        metrics: Beside the usual: "map_trapezoid", "minp", "mp@k" (at each of ``ks``), "micro_ap", "recall_at_p90".
         normalize: Whether each row is scaled to unit length, so that similarities are cosines.
         ties: How equal similarities count: "pessimistic", "mean" (the expected value) or "optimistic".
         full: False leaves out what needs more than the first max(ks) items of a ranking (map, map@r, r_precision, mrr,
@@ -203,7 +205,7 @@ def evaluate_set(
     left_out = _replicates(ranked, workers, wanted=replicates)
     means = {name: float(np.nanmean(values)) for name, values in per_query.items()}
     return Evaluation(
-        scores=means | _whole(data, state, seed),
+        scores=means | _whole(data, state, seed) | pooled_scores(data, metrics),
         macro=macro_means(per_query, labels) if data.labelled else {},
         ci95=intervals(means, left_out.these_classes),
         ci95_other_classes=intervals(means, left_out.other_classes),

@@ -21,6 +21,14 @@ _OF_RANKINGS = (
     Metric("map_optimistic", "higher", "map with ties counted for the method", shown="asked", per_query=True),
     Metric("tied_queries", None, "share of queries where ties change a rank", shown="asked", per_query=True),
     Metric(
+        "micro_ap", "higher", "average precision of all pairs of queries and items in one ranking",
+        ties=("pessimistic",), extra=True,
+    ),
+    Metric(
+        "recall_at_p90", "higher", "recall of the pairs above the lowest threshold with precision 0.9", digits=4,
+        ties=("pessimistic",), extra=True,
+    ),
+    Metric(
         "queries_without_relevant", None, "queries left out because nothing in the gallery is relevant", shown="asked"
     ),
 )  # fmt: skip

@@ -47,6 +47,47 @@ def as_lists(value: ListsLike, what: str, queries: int, gallery: Names | int) ->
     return _of_ids(names, what, offsets, gallery)
 
 
+def several(labels: Any) -> bool:
+    """Whether labels are several a picture: a boolean matrix ``(n, labels)``, sparse or not, or a list for each."""
+    if labels is None or issparse(labels):
+        return labels is not None
+    if isinstance(labels, np.ndarray):
+        return labels.ndim == 2 and labels.dtype == np.bool_
+    return not hasattr(labels, "dtype") and len(labels) > 0 and isinstance(labels[0], list | tuple | set | frozenset)
+
+
+def sharing(labels: tuple[Any, Any], sizes: tuple[int, int]) -> Lists:
+    """Return the gallery items that share a label with each query. labels: of both sides, several a picture."""
+    if not all(map(several, labels)):
+        raise DataError("labels are several a picture on one side only; give both as lists or as boolean matrices")
+    query, gallery = _label_matrices(labels)
+    for side, matrix, n in (("query", query, sizes[0]), ("gallery", gallery, sizes[1])):
+        if matrix.shape[0] != n:
+            raise DataError(f"{n} {side} vectors, but {side} labels of {matrix.shape[0]} pictures")
+    if query.shape[1] != gallery.shape[1]:
+        raise DataError(f"query labels are {query.shape[1]} columns, gallery labels {gallery.shape[1]}")
+    shared = query @ gallery.T
+    return Lists.of(shared.indices, shared.indptr.astype(np.int64, copy=False))
+
+
+def _label_matrices(labels: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Return both sides as sparse boolean matrices ``(n, labels)`` with the same columns, and no cell that is false."""
+    matrices = [issparse(one) or isinstance(one, np.ndarray) for one in labels]
+    if all(matrices):
+        return tuple(csr_array(one != 0) for one in labels)
+    if any(matrices):
+        raise DataError("labels are a matrix on one side and lists on the other; give both in one form")
+    lists = [[list(one) for one in side] for side in labels]
+    names = [as_names(flat, len(flat), "labels") for flat in ([name for one in side for name in one] for side in lists)]
+    numbers = number_names(names[0], names[1], "labels")
+    width = int(max(side.max(initial=-1) for side in numbers)) + 1
+    found = []
+    for side, cells in zip(lists, numbers, strict=True):
+        offsets = offsets_of(np.array([len(one) for one in side]))
+        found.append(Lists.of(cells, offsets).matrix(width))
+    return found[0], found[1]
+
+
 def _of_matrix(value: Any, what: str, shape: tuple[int, int]) -> Lists:
     if value.shape != shape:
         raise DataError(f"{what} must be of shape {shape}, a row a query and a column an item, got {value.shape}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.contract import UsageError
 from bench.evaluation.ranking.arrays import Ints, Names
-from bench.evaluation.ranking.given_lists import as_lists, refuse_both
+from bench.evaluation.ranking.given_lists import as_lists, refuse_both, several, sharing
 from bench.evaluation.ranking.lists import Lists
 from bench.evaluation.ranking.relevance import Layout, as_names, build_layout, number_names
 
@@ -51,6 +51,8 @@ class Known:
         known = number_names(*names, "ids") if names is not None else NOTHING
         gallery = sizes[1] if names is None else names[1]
         listed = None if positives is None else as_lists(positives, "positives", sizes[0], gallery)
+        if listed is None and any(map(several, labels)):
+            listed, labels = sharing(labels, sizes), NOTHING
         ignored = None if ignore is None else as_lists(ignore, "ignore", sizes[0], gallery)
         if listed is not None and ignored is not None:
             refuse_both(listed, ignored)

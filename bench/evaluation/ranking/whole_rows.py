@@ -41,14 +41,14 @@ class WholeRows:
 
     def ranked(self, rows: slice) -> Iterator[RankedBlock]:
         """Yield the block's queries, in parts whose ranks fit in a small memory."""
-        yield from self._ranked(self._visible(rows), rows, self._problem.layout)
+        yield from self._ranked(self.visible(rows), rows, self._problem.layout)
 
     def ranked_without(self, rows: slice, layouts: Sequence[Layout]) -> Iterator[tuple[int, RankedBlock]]:
         """Yield the block's queries as each layout has them, by its place; the scores are made once.
 
         layouts: the problem's own with some columns left out.
         """
-        scores = self._visible(rows)
+        scores = self.visible(rows)
         for place, layout in enumerate(layouts):
             seen = scores[:, layout.left_out]
             scores[:, layout.left_out] = -np.inf
@@ -56,7 +56,7 @@ class WholeRows:
                 yield place, block
             scores[:, layout.left_out] = seen
 
-    def _visible(self, rows: slice) -> Scores:
+    def visible(self, rows: slice) -> Scores:
         """Return the scores of a block of queries, float32 ``(rows, N)``, -inf for what a query may not see."""
         one, layout = self._problem, self._problem.layout
         scores = self._scores(one.queries.take(rows))[:, : layout.columns]
