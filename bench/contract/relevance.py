@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection as Ids
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -92,7 +91,7 @@ class Relevance:
         rows = [int(row) for row in queries]
         return Relevance(*(lists and tuple(lists[row] for row in rows) for lists in (self.positives, self.ignored)))
 
-    def among(self, gallery: Ids[str]) -> Relevance:
+    def among(self, gallery: Container[str]) -> Relevance:
         """Return the lists without the items that are not in a gallery."""
         return Relevance(
             *(

@@ -59,7 +59,10 @@ def audit(dataset: Dataset, cache: Path | None = None, progress: Progress | None
         leaks.append(_overlap(copies, ("gallery", gallery), ("train", learnt), itself=True))
         overlaps.append(_overlap(copies, ("gallery", gallery), ("gallery", gallery)))
     overlaps.append(_overlap(copies, ("query", query), ("gallery", gallery)))
-    conflicts, examples = _conflicts(dataset, view, copies)
+    listed = (
+        dataset.query.listed
+    )  # then labels of queries and gallery say nothing: they neither disagree nor are missed
+    conflicts, examples = (0, ()) if listed else _conflicts(dataset, view, copies)
     asked = np.isin(np.arange(len(dataset.classes)), dataset.query.labels)
     there = np.isin(np.arange(len(dataset.classes)), dataset.gallery.labels)
     return Audit(
@@ -69,7 +72,7 @@ def audit(dataset: Dataset, cache: Path | None = None, progress: Progress | None
         overlaps=tuple(overlap for overlap in overlaps if overlap.found),
         conflicts=conflicts,
         examples=examples,
-        unasked=tuple(dataset.classes[number] for number in np.flatnonzero(there & ~asked)),
+        unasked=() if listed else tuple(dataset.classes[number] for number in np.flatnonzero(there & ~asked)),
     )
 
 

@@ -13,6 +13,7 @@ from bench.contract import DataError
 from bench.evaluation.ranking.arrays import Ints, Names
 from bench.evaluation.ranking.lists import Lists, offsets_of
 from bench.evaluation.ranking.relevance import as_names, matches, number_names
+from bench.evaluation.ranking.vectors import as_array
 
 if TYPE_CHECKING:
     from scipy.sparse import sparray, spmatrix
@@ -27,6 +28,10 @@ def as_lists(value: ListsLike, what: str, queries: int, gallery: Names | int) ->
     what: its name in errors. gallery: the ids, ``(N,)``; or N: then the lists are of positions.
     """
     items = gallery if isinstance(gallery, int) else len(gallery)
+    if hasattr(value, "dtype") and not issparse(value):
+        value = as_array(value, floating=False)
+        if value.shape == (queries, items) and value.dtype != np.bool_:
+            raise DataError(f"{what} of shape {value.shape} must be boolean to be a matrix, got {value.dtype}")
     if issparse(value) or (isinstance(value, np.ndarray) and value.dtype == np.bool_ and value.ndim == 2):
         return _of_matrix(value, what, (queries, items))
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix
 from without_intervals import evaluate_values
@@ -151,7 +152,7 @@ def test_lists_of_one_label_are_the_label(digits_like: tuple[NDArray[np.float32]
     asked: dict[str, Any] = {"query_ids": ids, "gallery_ids": ids, "ks": [5]}
     plain = evaluate(vectors, labels, vectors, labels, **asked)
     listed = [np.flatnonzero(line) for line in alike]
-    for positives in (listed, alike, csr_matrix(alike), csr_array(alike.astype(np.float32))):
+    for positives in (listed, alike, torch.from_numpy(alike), csr_matrix(alike), csr_array(alike.astype(np.float32))):
         found = evaluate(vectors, None, vectors, None, positives=positives, **asked)
         for name in found.per_query:
             np.testing.assert_array_equal(found.per_query[name], plain.per_query[name], err_msg=name)
@@ -188,6 +189,7 @@ def test_an_item_of_the_own_label_and_group_is_not_ranked() -> None:
         ({"positives": [0, 1]}, DataError, "positives must hold a list for each query"),
         ({"positives": [["a"], []]}, DataError, "positives must be gallery positions, as there are no gallery_ids"),
         ({"positives": [[0.5], []]}, DataError, "positives must be whole numbers or text"),
+        ({"positives": np.ones((2, 3), int)}, DataError, r"positives of shape \(2, 3\) must be boolean to be a matrix"),
         ({"positives": np.ones((3, 2), bool)}, DataError, r"of shape \(2, 3\), a row a query .*, got \(3, 2\)"),
         ({"positives": [[], []]}, DataError, "none of the 2 queries has a relevant item"),
         (
