@@ -115,6 +115,8 @@ def test_what_reads_a_run_of_lists_goes_by_them(simbench: Callable[..., Any], ta
     pairs = draw_pairs(answers, count=200)
     assert np.array_equal(answers.right(pairs.query, pairs.item), pairs.same)
     assert pairs.same.sum() == 200
+    assert answers.seen(pairs.query, pairs.item).all()
+    assert not answers.seen(query, item)[kinds[query] == kinds[QUERIES + item]].all()
     shown = questions({None: answers}, None)  # type: ignore[dict-item] # its row is only passed on
     hits = [found.right for found in shown[0].answers[0].found]
     assert hits == answers.right(np.full(8, shown[0].position), answers.neighbors[shown[0].position, :8]).tolist()

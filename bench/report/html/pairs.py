@@ -70,7 +70,6 @@ def draw_pairs(answers: Answers, *, count: int = DRAWN, seed: int = 0) -> Pairs:
     rng = np.random.default_rng((seed, 11))
     order = np.argsort(answers.gallery_labels, kind="stable")
     ordered = answers.gallery_labels[order]
-    own = answers.own_items()
     parts = []
     for same in (True, False):
         query = rng.integers(0, len(answers.labels), count)
@@ -88,7 +87,7 @@ def draw_pairs(answers: Answers, *, count: int = DRAWN, seed: int = 0) -> Pairs:
                 tried = order[np.minimum(place, len(order) - 1)]
             else:
                 tried = rng.integers(0, len(order), len(open_))
-            fits = (answers.right(query[open_], tried) == same) & (tried != own[query[open_]])
+            fits = (answers.right(query[open_], tried) == same) & answers.seen(query[open_], tried)
             item[open_[fits]] = tried[fits]
         there = item >= 0
         parts.append(Pairs(query[there], item[there], np.full(int(there.sum()), same)))

@@ -35,7 +35,7 @@ class Answers:
     ids ``(q,)``, labels int64 ``(q,)``, precision float64 ``(q,)``: average precision, NaN where nothing is relevant;
     neighbors int32 and similarities float32 ``(q, K)``: gallery positions best first, -1 past the end; gallery_ids and
     gallery_labels ``(n,)``; classes: the names that labels stand for. positives: where lists say what answers a query,
-    each one's gallery positions; None: labels say it.
+    each one's gallery positions; None: labels say it. hidden: what a query does not see, if more than itself.
     """
 
     ids: NDArray[Any]
@@ -47,6 +47,12 @@ class Answers:
     gallery_labels: Ints
     classes: tuple[str, ...]
     positives: Lists | None = None
+    hidden: Lists | None = None
+
+    def seen(self, queries: Ints, items: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return which items are ranked for which queries, pair by pair, bool ``(k,)``; a query's own image is not."""
+        ranked: NDArray[np.bool_] = items != self.own_items()[queries]
+        return ranked if self.hidden is None else ranked & (self.hidden.place(queries, items) < 0)
 
     def right(self, queries: Ints, items: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Return which items answer which queries, pair by pair, bool ``(k,)``."""
@@ -73,6 +79,7 @@ def read_answers(record: RunRecord) -> Answers:
     kept = read_arrays(record, PER_QUERY, *names)
     if not _fit(kept):
         raise DataError(f"cannot read {record.folder / PER_QUERY}: its arrays do not fit each other")
+    lists = read_lists(record)
     return Answers(
         ids=kept["ids"],
         labels=kept["labels"].astype(np.int64),
@@ -82,7 +89,8 @@ def read_answers(record: RunRecord) -> Answers:
         gallery_ids=kept["gallery_ids"],
         gallery_labels=kept["gallery_labels"].astype(np.int64),
         classes=tuple(str(name) for name in kept["classes"]),
-        positives=read_lists(record).get("positives"),
+        positives=lists.get("positives"),
+        hidden=lists.get("hidden"),
     )
 
 
