@@ -6,6 +6,7 @@ from bench.contract import DataPlace as DataPlace
 from bench.contract import Dataset as Dataset
 from bench.contract import Images as Images
 from bench.contract import ImageShape as ImageShape
+from bench.contract import Relevance as Relevance
 from bench.contract import RunContext as RunContext
 from bench.contract import SimbenchError as SimbenchError
 from bench.contract import Split as Split

@@ -156,6 +156,8 @@ def _mistakes(record: RunRecord) -> Mistakes | None:
         found = read_answers(record)
     except DataError:
         return None
+    if found.positives is not None:  # labels are no mistakes there
+        return None
     nearest = found.neighbors[:, 0]
     known = (nearest >= 0) & ~np.isnan(found.precision)
     asked, given = found.labels[known], found.gallery_labels[nearest[known]]

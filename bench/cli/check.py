@@ -22,7 +22,7 @@ from bench.registry import plugin_names
 if TYPE_CHECKING:
     from bench.config import Config
     from bench.contract import Audit, Overlap
-    from bench.data.layouts.listing import Summary
+    from bench.data.layouts.summary import Summary
 
 
 @click.command()
@@ -85,7 +85,7 @@ def _check_promises(kind: Kind, name: str, *, quiet: bool) -> tuple[bool, dict[s
 def _check_data(target: str, config: Config, *, quiet: bool) -> dict[str, Any]:
     from bench.contract import DataError
     from bench.data.audit.audit import audit
-    from bench.data.layouts.listing import summarise
+    from bench.data.layouts.summary import summarise
     from bench.runs.run_plan import chosen_data as cut
     from bench.runs.run_plan import load_collection
 

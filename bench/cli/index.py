@@ -56,8 +56,9 @@ def index(
     """
     from bench.evaluation.indexes.sweep import Sweep, mark_front
     from bench.files import ensure_writable
-    from bench.report.curves.index_frontier import draw, ranked_set, tables, write_points
+    from bench.report.curves.index_frontier import draw, tables, write_points
     from bench.runs.loaded_run import find_run
+    from bench.runs.ranked import ranked_set
 
     families = [word.strip() for word in (only or "").split(",") if word.strip()]
     record, terminal = find_run(run_folder), Terminal(quiet=quiet)

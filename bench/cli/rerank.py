@@ -41,10 +41,10 @@ def rerank(*, run_folder: Path, chains: tuple[str, ...], k: int, depth: int, thr
     """
     from bench.environment import blas_threads
     from bench.evaluation.cost.timing import fixed_threads
-    from bench.report.curves.index_frontier import ranked_set
     from bench.report.curves.reranked import as_table
     from bench.report.curves.reranked import rerank as measure
     from bench.runs.loaded_run import find_run
+    from bench.runs.ranked import ranked_set
 
     data = ranked_set(find_run(run_folder))
     with fixed_threads(threads), blas_threads(threads):

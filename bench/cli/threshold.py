@@ -68,8 +68,8 @@ def threshold(
     simbench threshold RUN --false-matches 1e-2 --prior 1/500
     simbench threshold RUN --similarity 0.83 --json
     """
-    from bench.report.curves.index_frontier import ranked_set
     from bench.runs.loaded_run import find_run
+    from bench.runs.ranked import ranked_set
     from bench.search.threshold import meaning_of, threshold_at
 
     if false_matches is not None and similarity is not None:

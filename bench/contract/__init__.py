@@ -59,6 +59,7 @@ from bench.contract.methods import pair_scorer_of as pair_scorer_of
 from bench.contract.methods import parameters_of as parameters_of
 from bench.contract.methods import saver_of as saver_of
 from bench.contract.methods import uses_labels as uses_labels
+from bench.contract.relevance import Relevance as Relevance
 from bench.contract.results import SCHEMA as SCHEMA
 from bench.contract.results import Costs as Costs
 from bench.contract.results import DataFacts as DataFacts

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.contract.errors import DataError
 from bench.contract.images import ImageShape, Resize, Size, Split
+from bench.contract.relevance import Relevance
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,20 @@ class Collection:
         train: What may be learnt from; it may be empty.
         validation: What chooses epochs and thresholds; cut from train where there is none.
         test: What a protocol cuts into query and gallery.
-        query: For sources that name their own, together with ``gallery``.
+        query: For sources that name their own, together with ``gallery``. It alone may have ``relevance``.
         gallery: Likewise.
         mirror: Whether a mirrored image still shows the same class (true for photographs, false for digits); only then
             do methods mirror images in training, and only then has ``mirror_test`` a meaning.
         notes: What a reader of the results must know of how the images came to be these: files left out, and why. For
             people only: no code reads them.
+        metrics: Names of metrics that its benchmark reports and that are not worked out elsewhere, such as "mp@k".
         digest: Hex digest of all of it, which stays what it was when parts are cut; empty where nobody worked it out.
         protocol: The one that "auto" stands for; empty for ``given`` where it names queries, else ``holdout``.
         ks: The depths k of metrics@k where nobody asks for others: those that its papers report.
 
     Raises:
-        DataError: There is nothing to test on, or parts differ in shape, or have an id twice or a label of no class.
+        DataError: There is nothing to test on; parts differ in shape, or have an id twice or a label of no class; or
+            relevance names an item that is not in the gallery, or stands where nobody reads it.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Collection:
     gallery: Split | None = None
     mirror: bool = False
     notes: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     digest: str = ""
     protocol: str = ""
     ks: tuple[int, ...] = (1, 10, 50)
@@ -68,6 +72,19 @@ class Collection:
             if len(set(part.ids.tolist())) < len(part):
                 twice = next(one for one, count in Counter(part.ids.tolist()).items() if count > 1)
                 raise DataError(f"{self.name}: its {name} part has the id {twice!r} twice")
+            if part.relevance is not None:
+                self._check_relevance(name, part, part.relevance)
+
+    def _check_relevance(self, name: str, part: Split, relevance: Relevance) -> None:
+        if name != "query" or self.gallery is None:
+            raise DataError(f"{self.name}: its {name} part has relevance; only the query part says what it looks for")
+        if part.groups is not None and relevance.positives is not None:
+            raise DataError(
+                f"{self.name}: its query part has groups and positives; list what is ignored in their place"
+            )
+        unknown = relevance.named - set(self.gallery.ids.tolist())
+        if unknown:
+            raise DataError(f"{self.name}: its relevance names {min(unknown)!r}, which is not in the gallery")
 
     def parts(self) -> dict[str, Split]:
         """Return the parts that exist, by name."""
@@ -103,7 +120,7 @@ class Dataset:
     """A collection cut by a protocol: what a method learns from, and what it is asked about.
 
     Attributes:
-        name: Of the collection, as are ``classes``, ``mirror``, ``notes`` and ``ks``.
+        name: Of the collection, as are ``classes``, ``mirror``, ``notes``, ``metrics`` and ``ks``.
         protocol: What it was cut by.
         train: What is learnt from; it may be empty.
         validation: What chooses epochs and thresholds, never trained on.
@@ -124,6 +141,7 @@ class Dataset:
     mirror: bool
     fingerprint: str
     notes: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     collection_digest: str = ""
     ks: tuple[int, ...] = (1, 10, 50)
 

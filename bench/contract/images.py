@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from bench.contract.errors import DataError
+from bench.contract.relevance import Relevance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -195,14 +196,19 @@ class Split:
         labels: int64 ``(n,)``, numbers into the data set's ``classes``.
         ids: str ``(n,)``; the same id in query and gallery means the same image. That they are unique within a part,
             and labels numbers of classes, is checked where a ``Collection`` is made of it.
+        groups: str ``(n,)``, such as the camera: a query does not see items of its own label and its own group. The
+            empty text is no group; None: there are none.
+        relevance: What each image looks for, where it is a query and its label alone does not say it.
 
     Raises:
-        DataError: Labels or ids have another type or length.
+        DataError: Labels, ids, groups or relevance have another type or length.
     """
 
     images: Images
     labels: Labels
     ids: Ids
+    groups: Ids | None = None
+    relevance: Relevance | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -210,13 +216,34 @@ class Split:
             raise DataError(f"{n} images, but labels {self.labels.shape} and ids {self.ids.shape}")
         if self.labels.dtype.name != "int64" or self.ids.dtype.kind != "U":
             raise DataError(f"labels must be int64 and ids text, got {self.labels.dtype} and {self.ids.dtype}")
+        if self.groups is not None and (self.groups.shape != (n,) or self.groups.dtype.kind != "U"):
+            raise DataError(f"groups must be text ({n},), got {self.groups.dtype} {self.groups.shape}")
+        if self.relevance is not None and len(self.relevance) != n:
+            raise DataError(f"{n} images, but relevance of {len(self.relevance)} queries")
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def listed(self) -> bool:
+        """Whether lists say what answers each image, and labels do not."""
+        return self.relevance is not None and self.relevance.positives is not None
 
     def at(self, size: Size) -> Split:
         """Return the split with its images at a (height, width); see ``Images.at``."""
         return replace(self, images=self.images.at(size))
 
     def subset(self, index: Labels) -> Split:
-        return Split(self.images.subset(index), self.labels[index], self.ids[index])
+        return Split(
+            self.images.subset(index),
+            self.labels[index],
+            self.ids[index],
+            None if self.groups is None else self.groups[index],
+            None if self.relevance is None else self.relevance.subset(index),
+        )
+
+    def answered_by(self, gallery: Ids) -> Split:
+        """Return the split with relevance that names no item outside of a gallery. gallery: str ``(N,)``."""
+        if self.relevance is None:
+            return self
+        return replace(self, relevance=self.relevance.among(set(gallery.tolist())))

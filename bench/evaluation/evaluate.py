@@ -15,6 +15,8 @@ from bench.contract import UsageError
 from bench.environment import blas_threads
 from bench.evaluation.metrics import collapse, ranking
 from bench.evaluation.metrics.metric import TIES
+from bench.evaluation.metrics.pooled import pooled_scores
+from bench.evaluation.metrics.registry import extra
 from bench.evaluation.metrics.ties import score_with_ties, tied_queries
 from bench.evaluation.metrics.verification import pair_metrics
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
@@ -27,6 +29,7 @@ from bench.evaluation.statistics.estimates import intervals, macro_means
 from bench.evaluation.statistics.jackknife import Replicates, groups_of_classes, groups_of_images
 
 if TYPE_CHECKING:
+    from bench.evaluation.ranking.given_lists import ListsLike
     from bench.evaluation.ranking.relevance import NamesLike
     from bench.evaluation.ranking.vectors import VectorsLike
 
@@ -43,9 +46,9 @@ class Evaluation:
     Attributes:
         scores: Metric name -> mean over the queries that have something to find; also ``queries_without_relevant`` (a
             count), ``pair_auc``, ``pair_eer``, and of the gallery ``effective_rank`` and ``mean_pairwise_cosine``.
-        macro: Metric name -> mean of the per-class means.
+        macro: Metric name -> mean of the per-class means; nothing where lists say who is relevant.
         ci95: Metric name -> 95 % interval of the mean, over other images of the same classes.
-        ci95_other_classes: The same over other classes; nothing where there are fewer than three.
+        ci95_other_classes: The same over other classes; nothing where there are fewer than three, or no labels.
         replicates: The scores with groups of images, and of classes, left out: what both intervals are made of.
         per_query: Metric name -> float64 ``(q,)`` in the caller's order, NaN where a query has nothing to find; also
             ``relevant`` (R, how many items are relevant) and ``items`` (N, how many were ranked), int64 ``(q,)``.
@@ -77,13 +80,18 @@ class Evaluation:
 
 def evaluate(
     query: VectorsLike,
-    query_labels: NamesLike,
+    query_labels: NamesLike | None,
     gallery: VectorsLike,
-    gallery_labels: NamesLike,
+    gallery_labels: NamesLike | None,
     *,
     query_ids: NamesLike | None = None,
     gallery_ids: NamesLike | None = None,
+    query_groups: NamesLike | None = None,
+    gallery_groups: NamesLike | None = None,
+    positives: ListsLike | None = None,
+    ignore: ListsLike | None = None,
     ks: Sequence[int] = (1, 10, 50),
+    metrics: Sequence[str] = (),
     normalize: bool = True,
     ties: str = "pessimistic",
     full: bool = True,
@@ -95,13 +103,22 @@ def evaluate(
 
     Args:
         query: Real numbers ``(q, d)``: array, memory map, torch tensor or lists; compared as float32.
-        query_labels: Whole numbers or text ``(q,)``. An item is relevant if its label is the query's.
+        query_labels: Whole numbers or text ``(q,)``. An item is relevant if its label is the query's. None, as the
+            gallery's, where ``positives`` say what is. Or several a picture on both sides: lists, or boolean matrices
+            ``(n, labels)``; an item is relevant then if it shares one, as if it were listed.
         gallery: ``(N, d)``, likewise.
         gallery_labels: ``(N,)``, likewise.
         query_ids: Whole numbers or text ``(q,)``, given together with ``gallery_ids``.
         gallery_ids: ``(N,)``. Every gallery item with the query's id is excluded for that query, be it one or several;
             an id found on one side only excludes nothing.
+        query_groups: Whole numbers or text ``(q,)``, such as the camera, given together with ``gallery_groups``.
+        gallery_groups: ``(N,)``. An item of the query's label *and* group is excluded for it; the empty text is none.
+        positives: What answers each query: q lists of gallery ids, of gallery positions where no ids are given; or a
+            boolean matrix ``(q, N)``, such as a sparse one of SciPy. There are no scores then that need labels: no
+            ``macro``, no ``ci95_other_classes``, no ``knn_accuracy@k``.
+        ignore: What is excluded for each query, neither an answer nor a mistake; in the same form.
         ks: Cutoffs of ``map@k``, ``hit@k`` and the like.
+        metrics: Beside the usual: "map_trapezoid", "minp", "mp@k" (at each of ``ks``), "micro_ap", "recall_at_p90".
         normalize: Whether each row is scaled to unit length, so that similarities are cosines.
         ties: How equal similarities count: "pessimistic", "mean" (the expected value) or "optimistic".
         full: False leaves out what needs more than the first max(ks) items of a ranking (map, map@r, r_precision, mrr,
@@ -115,8 +132,10 @@ def evaluate(
         The scores, per-query values and nearest neighbours.
 
     Raises:
-        DataError: Vectors, labels or ids do not fit or cannot be ranked, or no query has anything relevant.
-        UsageError: Wrong ``ks``, ``ties`` or ``threads``, or ids on one side only.
+        DataError: Vectors, labels, ids, groups or lists do not fit or cannot be ranked; a list names what is not in
+            the gallery, or one item is both positive and ignored to a query; or no query has anything relevant.
+        UsageError: Wrong ``ks``, ``metrics``, ``ties`` or ``threads``; ids or groups on one side only; both labels and
+            positives, or neither.
 
     Examples:
         Each of four images asks the other three; the third is nearest to an image of another class.
@@ -126,18 +145,36 @@ def evaluate(
         >>> found = evaluate(vectors, labels, vectors, labels, query_ids=ids, gallery_ids=ids, ks=[1])
         >>> round(found.scores["map"], 4), found.scores["hit@1"]
         (0.8333, 0.75)
+
+        Lists in place of labels, by position; what the second query ignores is not ranked for it.
+
+        >>> found = evaluate(vectors[:2], None, vectors[2:], None, positives=[[0], [1]], ignore=[[], [0]], ks=[1])
+        >>> found.per_query["map"].tolist(), found.per_query["items"].tolist()
+        ([1.0, 1.0], [2, 1])
     """
     _check_options(ks, ties=ties, full=full, threads=threads)  # before any vector is read
+    extra(metrics)
     data = RetrievalSet.of(
-        query, query_labels, gallery, gallery_labels, query_ids=query_ids, gallery_ids=gallery_ids, normalize=normalize
+        query,
+        query_labels,
+        gallery,
+        gallery_labels,
+        query_ids=query_ids,
+        gallery_ids=gallery_ids,
+        query_groups=query_groups,
+        gallery_groups=gallery_groups,
+        positives=positives,
+        ignore=ignore,
+        normalize=normalize,
     )
-    return evaluate_set(data, ks=ks, ties=ties, full=full, threads=threads, device=device, seed=seed)
+    return evaluate_set(data, ks=ks, metrics=metrics, ties=ties, full=full, threads=threads, device=device, seed=seed)
 
 
 def evaluate_set(
     data: RetrievalSet,
     *,
     ks: Sequence[int] = (1, 10, 50),
+    metrics: Sequence[str] = (),
     ties: str = "pessimistic",
     full: bool = True,
     threads: int | None = None,
@@ -152,7 +189,7 @@ def evaluate_set(
     cutoffs, workers = _check_options(ks, ties=ties, full=full, threads=threads)
     layout, labels, size = data.layout, data.query_labels, len(data.gallery)
     shown = max(_FEWEST_NEIGHBORS, *cutoffs)
-    score = partial(_score_block, ks=cutoffs, ties=ties)
+    score = partial(_score_block, ks=cutoffs, ties=ties, asked=extra(metrics), labelled=data.labelled)
 
     def reduce(block: RankedBlock) -> _Part:
         return _Part(score(block, labels[block.rows]), block.neighbors, block.similarities)
@@ -168,8 +205,8 @@ def evaluate_set(
     left_out = _replicates(ranked, workers, wanted=replicates)
     means = {name: float(np.nanmean(values)) for name, values in per_query.items()}
     return Evaluation(
-        scores=means | _whole(data, state, seed),
-        macro=macro_means(per_query, labels),
+        scores=means | _whole(data, state, seed) | pooled_scores(data, metrics),
+        macro=macro_means(per_query, labels) if data.labelled else {},
         ci95=intervals(means, left_out.these_classes),
         ci95_other_classes=intervals(means, left_out.other_classes),
         replicates=left_out,
@@ -185,7 +222,7 @@ def _replicates(ranked: Ranked, threads: int, *, wanted: bool) -> Replicates:
     data = ranked.data
     labels = data.query_labels, data.gallery_labels
     these = groups_of_images(labels, data.images)
-    others = groups_of_classes(labels)
+    others = groups_of_classes(labels) if data.labelled else None
     if not wanted:
         return Replicates({}, {}, these, others)
     return Replicates(
@@ -224,10 +261,12 @@ class _Part:
     similarities: Scores
 
 
-def _score_block(block: RankedBlock, labels: Ints, *, ks: tuple[int, ...], ties: str) -> dict[str, Floats]:
-    """Return every per-query metric of a block. labels: int64 ``(queries,)``, those of its queries."""
-    values = score_with_ties(block.pessimistic, block.optimistic, ks, ties)
-    for k in ks:
+def _score_block(
+    block: RankedBlock, labels: Ints, *, ks: tuple[int, ...], ties: str, asked: tuple[str, ...], labelled: bool
+) -> dict[str, Floats]:
+    """Return every per-query metric of a block. labels: int64 ``(queries,)``, those of its queries, if ``labelled``."""
+    values = score_with_ties(block.pessimistic, block.optimistic, ks, ties, asked)
+    for k in ks if labelled else ():
         values[f"knn_accuracy@{k}"] = ranking.knn_accuracy_at(
             block.neighbor_labels, block.similarities, labels, block.pessimistic.relevant, k
         )

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from bench.contract import Dataset, Progress, SimbenchError
-from bench.evaluation.evaluate import evaluate
+from bench.evaluation.evaluate import evaluate_set
 from bench.evaluation.inference.embed import batches, to_floats
 from bench.evaluation.ranking.arrays import Vectors
 from bench.runs.artifacts import read_vectors
+from bench.runs.ranked import ranked_parts
 from bench.runs.store import RunRecord
 
 SECONDS = 120.0  # that embedding the queries may take; where all would take longer, a sample is embedded
@@ -103,16 +104,8 @@ def _ranked(
 ) -> tuple[float, np.ndarray[tuple[int, ...], np.dtype[np.int32]]]:
     """Return the map of some queries against the kept gallery, and their first items."""
     query = data.query.subset(rows)
-    found = evaluate(
-        vectors,
-        query.labels,
-        gallery,
-        data.gallery.labels,
-        query_ids=query.ids,
-        gallery_ids=data.gallery.ids,
-        ks=[_TOP],
-        ties=ties,
-    )
+    ranked = ranked_parts(vectors, query, gallery, data.gallery, normalize=True)
+    found = evaluate_set(ranked, ks=[_TOP], ties=ties, replicates=False)
     return found.scores["map"], found.neighbors[:, :_TOP]
 
 

@@ -28,12 +28,13 @@ _SAMPLES = 16
 
 
 def save_per_query(
-    files: FileWriter, dataset: Dataset, evaluation: Evaluation, extra: Mapping[str, NDArray[np.float64]]
+    files: FileWriter, dataset: Dataset, evaluation: Evaluation, extra: Mapping[str, NDArray[Any]]
 ) -> None:
     """Write ``per_query.npz``: one row a query.
 
     ids, labels; every metric under its name (float64, NaN where the query has nothing relevant); ``neighbors`` int32
-    ``(n, 50)``, positions in ``gallery_ids`` (-1 past the end), and their ``similarities`` float32.
+    ``(n, 50)``, positions in ``gallery_ids`` (-1 past the end), and their ``similarities`` float32. extra: of what is
+    decoded, and lists.
     """
     arrays = {
         "ids": dataset.query.ids,

@@ -29,6 +29,7 @@ from bench.runs.artifacts import PER_QUERY, arrays_in, read_arrays, read_vectors
 from bench.runs.integrity import DamagedError, FileWriter, check_seal, read_json, verify, write_sealed
 from bench.runs.loaded_run import TrainedRun, open_run
 from bench.runs.provenance import provenance
+from bench.runs.ranked import ranked_set
 from bench.runs.store import RunRecord, locked
 
 if TYPE_CHECKING:
@@ -154,16 +155,7 @@ class _Sweep:
                 f"{record.folder}: the method does not embed clean queries as it did when the run was scored (cosine "
                 f"{cosines.min():.4f}); run it again (--force)"
             )
-        gallery = run.gallery()
-        data = RetrievalSet.of(
-            vectors,
-            query.labels,
-            gallery.vectors,
-            gallery.labels,
-            query_ids=query.ids,  # the clean original is no answer to its corrupted copy
-            gallery_ids=gallery.ids,
-            normalize=False,
-        )
+        data = ranked_set(record, normalize=False)  # by id, the clean original is no answer to its corrupted copy
         return cls(run, query, data, {metric: kept[metric] for metric in METRICS}, threads)
 
     @property

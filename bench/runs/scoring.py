@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench.contract import Audit, Costs, DataFacts, RunResult
 from bench.data.audit.audit import audit
 from bench.evaluation.evaluate import Evaluation, evaluate_set
-from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.statistics.estimates import intervals, macro_means
 from bench.runs.artifacts import save_per_query, save_replicates, save_vectors
+from bench.runs.ranked import kept_lists, ranked_parts
 from bench.runs.sanity_checks import Judgement, judge_run
 
 if TYPE_CHECKING:
@@ -44,12 +44,16 @@ class SetVectors:
 
 @dataclass(frozen=True)
 class Scored:
-    """What a data set's vectors are worth, and whether to believe it."""
+    """What a data set's vectors are worth, and whether to believe it.
+
+    lists: which say who answers whom, as a run keeps them; empty where labels do.
+    """
 
     vectors: SetVectors
     audit: Audit
     evaluation: Evaluation
     judged: Judgement
+    lists: Mapping[str, NDArray[Any]]
 
 
 def audited(run: Attempt) -> Audit:
@@ -66,16 +70,10 @@ def score_vectors(run: Attempt, vectors: SetVectors, checked: Audit) -> Scored:
     """Rank, score and check the vectors of a run. checked: what ``audited`` returned of its data."""
     dataset, spec, threads = run.dataset, run.spec, run.place.threads
     with run.timer.stage("evaluate"):
-        data = RetrievalSet.of(
-            vectors.query,
-            dataset.query.labels,
-            vectors.gallery,
-            dataset.gallery.labels,
-            query_ids=dataset.query.ids,
-            gallery_ids=dataset.gallery.ids,
-            normalize=False,  # they are unit vectors already
+        data = ranked_parts(vectors.query, dataset.query, vectors.gallery, dataset.gallery)
+        evaluation = evaluate_set(
+            data, ks=spec.ks, metrics=dataset.metrics, ties=spec.ties, threads=threads, seed=run.seed
         )
-        evaluation = evaluate_set(data, ks=spec.ks, ties=spec.ties, threads=threads, seed=run.seed)
     with run.timer.stage("control"):
         judged = judge_run(
             vectors.validation,
@@ -87,7 +85,7 @@ def score_vectors(run: Attempt, vectors: SetVectors, checked: Audit) -> Scored:
             threads=threads,
             seed=run.seed,
         )
-    return Scored(vectors, checked, evaluation, judged)
+    return Scored(vectors, checked, evaluation, judged, kept_lists(data, dataset))
 
 
 def save_scored(
@@ -99,7 +97,7 @@ def save_scored(
     """
     evaluation, judged, vectors = scored.evaluation, scored.judged, scored.vectors
     scores, macro, left_out = _averaged(beside, run.dataset.query.labels, evaluation.replicates)
-    save_per_query(run.files, run.dataset, evaluation, beside)
+    save_per_query(run.files, run.dataset, evaluation, {**beside, **scored.lists})
     save_vectors(run.files, vectors.query, vectors.gallery)
     save_replicates(run.files, evaluation.replicates.joined(left_out))
     return RunResult(
@@ -110,7 +108,7 @@ def save_scored(
         provenance=run.made_by,
         data=DataFacts.of(run.dataset),
         scores={**evaluation.scores, **scores},
-        macro={**evaluation.macro, **macro},
+        macro={} if run.dataset.query.listed else {**evaluation.macro, **macro},
         ci95={**evaluation.ci95, **intervals(scores, left_out.these_classes)},
         ci95_other_classes={**evaluation.ci95_other_classes, **intervals(scores, left_out.other_classes)},
         flags=(*evaluation.flags, *judged.flags, *flags),

@@ -70,11 +70,15 @@ def meaning_of(record: RunRecord, data: RetrievalSet, similarity: float, *, prio
 
 
 def prior_of(data: RetrievalSet) -> float:
-    """Return one in so many classes as the gallery has: two pictures of classes drawn evenly. Raises DataError for one.
+    """Return one in so many classes as the gallery has: two pictures of classes drawn evenly.
+
+    Raises DataError for one class, and where lists and no classes say who is relevant.
 
     The share of pairs of one class in test would be another prior; it is a fact of how many pictures of each class
     somebody collected.
     """
+    if not data.labelled:
+        raise DataError("lists say what answers a query here, and no classes: give --prior")
     classes = len(np.unique(data.gallery_labels))
     if classes < 2:
         raise DataError("the gallery has one class: two pictures are always of one; give --prior")

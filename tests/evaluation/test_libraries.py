@@ -95,6 +95,26 @@ def test_trec_eval_agrees_after_translation(problem: Problem, ours: Evaluation) 
         np.testing.assert_allclose(mine[our_name], values, rtol=1e-9, err_msg=our_name)
 
 
+def test_lists_are_scored_as_by_trec_eval(problem: Problem) -> None:
+    """What is ignored is not in the ranking that trec_eval is given; a query without positives is left out by both."""
+    rng = np.random.default_rng(4)
+    kinds = rng.choice(3, size=problem.scores.shape, p=[0.8, 0.1, 0.1])  # other, positive, ignored
+    kinds[5] = 0
+    found = evaluate(
+        problem.query, None, problem.gallery, None, positives=kinds == 1, ignore=kinds == 2, ks=KS, threads=1
+    )
+    judged, ranked = {}, {}
+    for row, line in enumerate(kinds):
+        judged[str(row)] = {str(item): 1 for item in np.flatnonzero(line == 1)}
+        ranked[str(row)] = {str(item): float(problem.scores[row, item]) for item in np.flatnonzero(line != 2)}
+    theirs = pytrec_eval.RelevanceEvaluator({k: v for k, v in judged.items() if v}, {"map", "ndcg_cut.10"}).evaluate(
+        ranked
+    )
+    for name, theirs_name in (("map", "map"), ("ndcg@10", "ndcg_cut_10")):
+        expected = [theirs[str(row)][theirs_name] if row != 5 else np.nan for row in range(len(kinds))]
+        np.testing.assert_allclose(found.per_query[name], expected, rtol=1e-9)
+
+
 def test_neighbors_are_those_of_a_full_sort(problem: Problem, ours: Evaluation) -> None:
     order = np.argsort(-problem.scores, axis=1)[:, :100]
     np.testing.assert_array_equal(ours.neighbors, order)

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 def evaluate_values(
     query: VectorsLike,
-    query_labels: NamesLike,
+    query_labels: NamesLike | None,
     gallery: VectorsLike,
-    gallery_labels: NamesLike,
-    *,
-    query_ids: NamesLike | None = None,
-    gallery_ids: NamesLike | None = None,
-    normalize: bool = True,
+    gallery_labels: NamesLike | None,
     **options: Any,
 ) -> Evaluation:
     """Return what ``bench.evaluate`` does of the same arguments, without intervals and replicates."""
-    data = RetrievalSet.of(
-        query, query_labels, gallery, gallery_labels, query_ids=query_ids, gallery_ids=gallery_ids, normalize=normalize
-    )
+    of_pairs = {name: options.pop(name) for name in _OF_PAIRS & set(options)}
+    data = RetrievalSet.of(query, query_labels, gallery, gallery_labels, **of_pairs)
     return evaluate_set(data, replicates=False, **options)
+
+
+_OF_PAIRS = {
+    "query_ids", "gallery_ids", "query_groups", "gallery_groups", "positives", "ignore", "normalize",
+}  # fmt: skip

@@ -15,6 +15,7 @@ import numpy as np
 from bench.contract import Audit, DataError, Dataset, Images, Overlap
 from bench.data.audit.duplicates import VERSION, Copies, find_copies, load_copies, save_copies
 from bench.data.decoding.cache import AUDITS
+from bench.data.splits.answers import relevant_items
 from bench.data.splits.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -58,29 +59,21 @@ def audit(dataset: Dataset, cache: Path | None = None, progress: Progress | None
         leaks.append(_overlap(copies, ("gallery", gallery), ("train", learnt), itself=True))
         overlaps.append(_overlap(copies, ("gallery", gallery), ("gallery", gallery)))
     overlaps.append(_overlap(copies, ("query", query), ("gallery", gallery)))
-    conflicts, examples = _conflicts(dataset, view, copies)
+    listed = (
+        dataset.query.listed
+    )  # then labels of queries and gallery say nothing: they neither disagree nor are missed
+    conflicts, examples = (0, ()) if listed else _conflicts(dataset, view, copies)
     asked = np.isin(np.arange(len(dataset.classes)), dataset.query.labels)
     there = np.isin(np.arange(len(dataset.classes)), dataset.gallery.labels)
     return Audit(
         queries=len(dataset.query),
-        scored=int((relevant_items(dataset) > 0).sum()),
+        scored=int((relevant_items(dataset.query, dataset.gallery) > 0).sum()),
         leaks=tuple(leak for leak in leaks if leak.found),
         overlaps=tuple(overlap for overlap in overlaps if overlap.found),
         conflicts=conflicts,
         examples=examples,
-        unasked=tuple(dataset.classes[number] for number in np.flatnonzero(there & ~asked)),
+        unasked=() if listed else tuple(dataset.classes[number] for number in np.flatnonzero(there & ~asked)),
     )
-
-
-def relevant_items(dataset: Dataset) -> Labels:
-    """Return how many gallery items each query can find, int64 ``(q,)``: of its label, and not of its own id."""
-    query, gallery = dataset.query, dataset.gallery
-    classes = len(dataset.classes)
-    alike = np.bincount(gallery.labels, minlength=classes)[query.labels]
-    _, number = np.unique(np.concatenate((query.ids, gallery.ids)), return_inverse=True)
-    asked, there = np.split(number * classes + np.concatenate((query.labels, gallery.labels)), [len(query)])
-    own = np.bincount(there, minlength=int(number.max() + 1) * classes)[asked]
-    return (alike - own).astype(np.int64)
 
 
 def without_leaks(dataset: Dataset, cache: Path | None = None, progress: Progress | None = None) -> Dataset:

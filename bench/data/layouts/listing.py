@@ -12,90 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.contract import Collection, DataError, DataPlace, Images, ImageShape, LazyPixels, Split
+from bench.contract import Collection, DataError, DataPlace, Images, LazyPixels, Relevance, Split
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.decoding.decode_image import HEIC_EXTRA, HEIC_SUFFIXES, PICTURES, SUFFIXES, highest_value
 from bench.data.decoding.file_pixels import FilePixels
 from bench.data.decoding.image_source import Source
-from bench.data.splits.protocols import obstacles
 from bench.naming import first_few, naturally
 
 if TYPE_CHECKING:
     from bench.contract.images import Pixels
-
-
-@dataclass(frozen=True)
-class PartSummary:
-    """Counts of one part; smallest, median and largest are of images a class, over the classes that are in it."""
-
-    images: int
-    classes: int
-    smallest: int
-    median: float
-    largest: int
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a collection holds.
-
-    shape: of its images; any_size: whether they are files of any size, which were brought to it to be looked at.
-    imbalance: images of the largest class of train over those of its smallest, 1 where all are equal.
-    thin: classes with fewer than two images to test on, which can be neither found nor missed; where there is no test
-    part, those with no image in the gallery.
-    obstacles: for each protocol, why it is not possible, or nothing where it is.
-    """
-
-    name: str
-    shape: ImageShape
-    any_size: bool
-    classes: tuple[str, ...]
-    parts: Mapping[str, PartSummary]
-    imbalance: float
-    thin: tuple[str, ...]
-    obstacles: Mapping[str, str]
-
-    @property
-    def protocols(self) -> tuple[str, ...]:
-        """The protocols that are possible."""
-        return tuple(name for name, obstacle in self.obstacles.items() if not obstacle)
-
-
-def summarise(collection: Collection) -> Summary:
-    """Count a collection. No pixel is read."""
-    images = collection.train.images
-    counts = {name: _counts(part, len(collection.classes)) for name, part in collection.parts().items()}
-    train = counts["train"][counts["train"] > 0]
-    thin = counts["test"] < 2 if "test" in counts else (counts["query"] > 0) & (counts["gallery"] == 0)
-    if "test" in counts and not ((counts["train"] > 0) & (counts["test"] > 0)).any():
-        thin = counts["test"] == 1  # split by class: the others are not to be tested on
-    return Summary(
-        name=collection.name,
-        shape=images.shape,
-        any_size=images.files is not None and not images.files.own,
-        classes=collection.classes,
-        parts={name: _part(count) for name, count in counts.items()},
-        imbalance=float(train.max() / train.min()) if len(train) else 1.0,
-        thin=tuple(collection.classes[number] for number in np.flatnonzero(thin)),
-        obstacles=obstacles(collection),
-    )
-
-
-def _counts(part: Split, classes: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.bincount(part.labels, minlength=classes).astype(np.int64)
-
-
-def _part(counts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> PartSummary:
-    there = counts[counts > 0]
-    if not len(there):
-        return PartSummary(0, 0, 0, 0.0, 0)
-    return PartSummary(
-        images=int(there.sum()),
-        classes=len(there),
-        smallest=int(there.min()),
-        median=float(np.median(there)),
-        largest=int(there.max()),
-    )
 
 
 logger = logging.getLogger(__name__)
@@ -103,11 +28,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Part:
-    """Image files with a class name and an id each. Paths are plain text: a `Path` takes 200 bytes more."""
+    """Image files with a class name and an id each. Paths are plain text: a `Path` takes 200 bytes more.
+
+    groups: of each, or nothing; relevance: what each looks for, where they are queries that say so.
+    """
 
     paths: tuple[Source, ...]
     labels: tuple[str, ...]
     ids: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    relevance: Relevance | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -120,7 +50,10 @@ class Part:
 
     def only(self, rows: Iterable[int]) -> Part:
         """Return the part's chosen rows."""
-        return Part.of((self.paths[row], self.labels[row], self.ids[row]) for row in rows)
+        chosen = list(rows)
+        part = Part.of((self.paths[row], self.labels[row], self.ids[row]) for row in chosen)
+        groups = tuple(self.groups[row] for row in chosen) if self.groups else ()
+        return replace(part, groups=groups, relevance=self.relevance and self.relevance.subset(chosen))
 
 
 @dataclass(frozen=True)
@@ -145,7 +78,7 @@ class Listing:
         classes = self.classes
         if not classes:
             raise DataError(f"{self.source}: no images in it")
-        if len(classes) < 2:
+        if len(classes) < 2 and not self.listed:
             raise DataError(f"{self.source}: one class only ({first_few(classes)}), so that nothing can be told apart")
         tested = "query" if "query" in self.parts else "test"
         if not self.parts.get(tested):
@@ -164,6 +97,12 @@ class Listing:
                         f"{self.source}: classes in the {name} part that are not in train: {first_few(unseen)}. Add "
                         "images of them to train, or name query and gallery images in a manifest to test on new classes"
                     )
+
+    @property
+    def listed(self) -> bool:
+        """Whether lists say what answers a query, and labels do not."""
+        query = self.parts.get("query")
+        return query is not None and query.relevance is not None and query.relevance.positives is not None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -224,14 +163,19 @@ def _splits(listing: Listing, rows: Mapping[Source, int], pixels: LazyPixels) ->
     The train part is always there, if empty.
     """
     numbers = {name: number for number, name in enumerate(listing.classes)}
-    return {
+    splits = {
         name: Split(
             Images(pixels, np.array([rows[path] for path in part.paths], np.int64)),
             np.array([numbers[label] for label in part.labels], np.int64),
             np.array(part.ids, np.str_),
+            np.array(part.groups, np.str_) if part.groups else None,
+            part.relevance,
         )
         for name, part in {"train": Part((), (), ()), **listing.parts}.items()
     }
+    if "query" in splits:
+        splits["query"] = splits["query"].answered_by(splits["gallery"].ids)  # of files left out, nothing is asked
+    return splits
 
 
 def suffix_of(path: str) -> str:

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.contract import DataError, UsageError
 from bench.data.decoding.image_source import Box, Crop, Source, on_disk
 from bench.data.formats.csv_table import read_csv
 from bench.data.formats.parquet import read_parquet
+from bench.data.layouts.answer_columns import (
+    ANSWERS,
+    Asked,
+    check_answers,
+    group_of,
+    lists_of,
+    refuse_lists,
+    relevance_of,
+)
 from bench.data.layouts.folder import cut
 from bench.data.layouts.json_layout import TRAIN_INFO, list_json_layout
 from bench.data.layouts.listing import Listing, Part, with_test
@@ -26,7 +35,7 @@ PARQUET = (".parquet", ".pq")
 FLAGS = ("is_query", "is_gallery")
 BOX = ("x_1", "y_1", "x_2", "y_2")  # left, top, right, bottom: of the picture's part that the row is about
 SEQUENCE = "sequence"  # pictures of one are no answers to each other
-OPTIONAL = (*FLAGS, *BOX, SEQUENCE)
+OPTIONAL = (*FLAGS, *BOX, SEQUENCE, *ANSWERS)
 TRUE = frozenset(("1", "1.0", "true", "t", "yes", "y"))
 GAPS = frozenset(("", "nan", "none", "null"))  # as pandas writes them
 FALSE = GAPS.union(("0", "0.0", "false", "f", "no", "n"))
@@ -34,7 +43,7 @@ FALSE = GAPS.union(("0", "0.0", "false", "f", "no", "n"))
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a manifest."""
+    """One line of a manifest. name: its path as it is written; lists: its cells that name other rows."""
 
     line: int
     path: Source
@@ -44,6 +53,14 @@ class Row:
     is_query: bool
     is_gallery: bool
     sequence: str = ""
+    group: str = ""
+    name: str = ""
+    lists: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> Asked:
+        """The row as one that may ask and be asked for."""
+        return Asked(self.line, self.id, self.name, self.lists)
 
 
 @dataclass(frozen=True)
@@ -77,8 +94,10 @@ def list_manifest(source: Path, cache: Path, reading: Reading | None = None) -> 
     if source.suffix.lower() in PARQUET:
         rows, unread, is_cut = _table_rows(source, cache, reading)
         if not is_cut:
-            parts, by_class = cut(_part(rows), reading.test_fraction, reading.split_seed)
+            whole = _part(rows, grouped=_grouped(rows))
+            parts, by_class = cut(whole, reading.test_fraction, reading.split_seed)
             _refuse_sequences(source, rows, rows)
+            refuse_lists(source, (row.asked for row in rows), queries=False)
             return Listing(name, source, parts, warnings=_unread(unread), by_class=by_class)
     else:
         rows, unread = _csv_rows(source, reading.label_column)
@@ -89,7 +108,7 @@ def list_manifest(source: Path, cache: Path, reading: Reading | None = None) -> 
 def _table_rows(source: Path, cache: Path, reading: Reading) -> tuple[list[Row], list[str], bool]:
     """Return the rows of a Parquet file, the columns that nothing reads, and whether the rows say their part."""
     table = read_parquet(source, cache, reading.label_column, others=OPTIONAL)
-    _check_columns(source, table.cells)
+    _check_columns(source, table.cells, reading.label_column)
     named = None not in table.paths and len(set(table.paths)) == len(table.paths)
     rows = []
     for number, (image, path) in enumerate(zip(table.images, table.paths, strict=True)):
@@ -127,15 +146,30 @@ def _parts(source: Path, rows: list[Row]) -> dict[str, Part]:
                 raise DataError(f"{source}: no row has is_{name} set, though others are queries or gallery images")
     asked, searched = (parts["query"], parts["gallery"]) if flagged else (parts["test"], parts["test"])
     _refuse_sequences(source, asked, searched)
-    return {name: _part(chosen) for name, chosen in parts.items() if chosen or name == "train"}
+    no_queries = [row.asked for row in rows if not row.is_query]
+    refuse_lists(source, no_queries, queries=flagged)
+    grouped = _grouped(rows)
+    made = {name: _part(chosen, grouped=grouped) for name, chosen in parts.items() if chosen or name == "train"}
+    if flagged:
+        lists = relevance_of(source, [row.asked for row in asked], [row.asked for row in searched])
+        made["query"] = replace(made["query"], relevance=lists)
+        if lists is not None:
+            made.pop("test", None)  # a protocol that cuts it anew would pass the lists over
+    return made
+
+
+def _grouped(rows: Iterable[Row]) -> bool:
+    return any(row.group for row in rows)
 
 
 def _is_flagged(row: Row) -> bool:
     return row.is_query or row.is_gallery
 
 
-def _part(rows: Iterable[Row]) -> Part:
-    return Part.of((row.path, row.label, row.id) for row in rows)
+def _part(rows: Iterable[Row], *, grouped: bool = False) -> Part:
+    chosen = list(rows)
+    part = Part.of((row.path, row.label, row.id) for row in chosen)
+    return replace(part, groups=tuple(row.group for row in chosen)) if grouped else part
 
 
 def _refuse_sequences(source: Path, asked: Iterable[Row], searched: Iterable[Row]) -> None:
@@ -162,7 +196,7 @@ def _csv_rows(source: Path, label_column: str) -> tuple[list[Row], list[str]]:
                 f"{source}: line 1: no column {column!r}{did_you_mean(column, table.header)} "
                 f"(needed: {', '.join(needed)}; found: {', '.join(table.header) or 'nothing'}){table.separator_hint}"
             )
-    _check_columns(source, table.header)
+    _check_columns(source, table.header, label_column)
     labels: dict[str, str] = {}
     rows, folders = [], dict[str, dict[str, str]]()
     for line, cell in table.rows:
@@ -176,9 +210,10 @@ def _csv_rows(source: Path, label_column: str) -> tuple[list[Row], list[str]]:
     return rows, [column for column in table.header if column not in (*needed, *OPTIONAL)]
 
 
-def _check_columns(source: Path, columns: Iterable[str]) -> None:
-    """Refuse columns that only mean something together, where one is missing."""
+def _check_columns(source: Path, columns: Iterable[str], label_column: str) -> None:
+    """Refuse columns that only mean something together, where one is missing, and those that mean the same."""
     there = set(columns)
+    check_answers(source, there, label_column)
     if len(there & set(FLAGS)) == 1:
         raise DataError(f"{source}: line 1: is_query and is_gallery go together; only one of the columns is there")
     if 0 < len(there & set(BOX)) < len(BOX):
@@ -191,6 +226,7 @@ def _check_columns(source: Path, columns: Iterable[str]) -> None:
 def _row(source: Path, line: int, cell: dict[str, str], label_column: str, *, path: Source, one: str) -> Row:
     if not cell[label_column]:
         raise _wrong(source, line, label_column, "empty")
+    name = cell.get("path", one)
     split = SPLIT_NAMES.get(cell["split"].lower())
     if split is None:
         raise _wrong(source, line, "split", f"{cell['split']!r} is not one of train, validation, test, query, gallery")
@@ -209,7 +245,9 @@ def _row(source: Path, line: int, cell: dict[str, str], label_column: str, *, pa
         path, one = Crop(path, box), f"{one}#{','.join(map(str, box))}"
     sequence = cell.get(SEQUENCE, "")
     sequence = "" if sequence.lower() in GAPS else sequence
-    return Row(line, path, one, cell[label_column], split, flags[0], flags[1], sequence)
+    known = {column: "" if text.lower() in GAPS else text for column, text in cell.items() if column != label_column}
+    group, lists = group_of(known), lists_of(known)
+    return Row(line, path, one, cell[label_column], split, flags[0], flags[1], sequence, group, name, lists)
 
 
 def _box(source: Path, line: int, cell: dict[str, str]) -> Box | None:

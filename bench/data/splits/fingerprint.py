@@ -19,6 +19,7 @@ CHUNK = 8 << 20  # bytes of pixels hashed at a time, so that a memory map is nev
 def fingerprint(classes: Sequence[str], parts: Mapping[str, Split]) -> str:
     """Return the sha256 hex digest of the classes, and of each part's name, images, labels and ids, in their order.
 
+    Groups and relevance are part of it where there are any, whatever order a query's list is in.
     Of images in files it is the files' bytes, at whatever size they are looked at; of an array the pixels, whether they
     lie in memory or in a map, and in which rows.
     """
@@ -45,6 +46,12 @@ def _digest(part: Split) -> bytes:
         digest.update(np.ascontiguousarray(files.contents[part.images.rows]).data)
     digest.update(part.labels.astype("<i8").tobytes())
     _add_texts(digest, part.ids.tolist())
+    if part.groups is not None:
+        _add_texts(digest, ["groups", *part.groups.tolist()])
+    if part.relevance is not None:
+        for name, lists in (("positives", part.relevance.positives), ("ignored", part.relevance.ignored)):
+            for ids in lists or ():
+                _add_texts(digest, [name, *sorted(set(ids))])
     return digest.digest()
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.contract import FIRST, Collection, DataError, Dataset, Draw, EvaluationProtocol, Split, UsageError
+from bench.data.splits.answers import relevant_items
 from bench.data.splits.fingerprint import fingerprint
 from bench.data.splits.splits import at_most, some_of, stratified_cut, validation_cut
 from bench.data.splits.subsets import Subset, fewer_to_learn, limited, pooled, reordered, with_classes
@@ -113,6 +114,7 @@ def build_dataset(
     if not len(train):
         notes += (_NOTHING_LEARNT,)
     asked = collection.parts()
+    notes += _of_relevance(asked["query"])
     parts = {"train": train, "validation": validation, "query": asked["query"], "gallery": asked["gallery"]}
     return Dataset(
         name=collection.name,
@@ -121,10 +123,27 @@ def build_dataset(
         mirror=collection.mirror,
         fingerprint=fingerprint(collection.classes, parts),
         notes=(*collection.notes, *notes),
+        metrics=collection.metrics,
         collection_digest=collection.digest,
         ks=collection.ks,
         **parts,
     )
+
+
+def _of_relevance(query: Split) -> tuple[str, ...]:
+    """Return notes on who answers a query where its label alone does not say it."""
+    notes = []
+    if query.groups is not None:
+        notes.append("an item of a query's own class and group is ignored")
+    if query.listed:
+        notes.append(
+            "lists say what answers a query: there are no scores that need labels (means of classes, intervals over "
+            "other classes, knn_accuracy, and how vectors of classes lie)"
+        )
+    if query.relevance is not None and query.relevance.ignored is not None:
+        count = sum(map(len, query.relevance.ignored))
+        notes.append(f"{count:,} pairs of a query and an item are ignored: neither answers nor mistakes")
+    return tuple(notes)
 
 
 def seed_of(draw: Draw) -> int:
@@ -212,12 +231,13 @@ def _of_first(part: Split, classes: int) -> Split:
 def _check(what: str, query: Split, gallery: Split, *, inside: bool) -> None:
     if not len(query) or not len(gallery):
         raise DataError(f"{what}: {len(query)} queries and {len(gallery)} gallery images; neither may be empty")
-    in_gallery = len(np.unique(gallery.labels))
-    if in_gallery < 2:
+    if (query.groups is None) != (gallery.groups is None):
+        raise DataError(f"{what}: queries and gallery both have groups, or neither; a part lacks them")
+    if not query.listed and len(np.unique(gallery.labels)) < 2:
         raise DataError(f"{what}: the gallery has one class only, so that any ranking would score 1; add a second")
-    counts = np.bincount(gallery.labels, minlength=int(query.labels.max()) + 1)
-    others = counts[query.labels] - np.isin(query.ids, gallery.ids)  # an image is no answer to itself
-    if not (others > 0).any():
-        raise DataError(f"{what}: no query has another image of its class in the gallery; nothing can be found")
+    if not relevant_items(query, gallery).any():
+        whose = "of its positives" if query.listed else "image of its class"
+        unseen = "" if query.groups is None else " outside of its group"
+        raise DataError(f"{what}: no query has another {whose} in the gallery{unseen}; nothing can be found")
     if inside and not np.isin(query.ids, gallery.ids).all():
         raise DataError(f"{what}: it says that every query is in the gallery under its own id, and some are not")

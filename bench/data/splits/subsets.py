@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.contract import Collection, Images, Split, UsageError
+from bench.contract import Collection, DataError, Images, Split, UsageError
 from bench.data.splits.splits import at_most, some_of, stratified_limit
 from bench.naming import did_you_mean, tidied
 
@@ -85,8 +85,16 @@ def reordered(collection: Collection, order: Labels) -> Collection:
         some = part.subset(np.flatnonzero(number[part.labels] >= 0))
         return replace(some, labels=number[some.labels])
 
-    parts = {name: kept(part) for name, part in collection.parts().items()}
-    return replace(collection, classes=tuple(collection.classes[at] for at in order), **parts)  # type: ignore[arg-type] # parts are splits
+    classes = tuple(collection.classes[at] for at in order)
+    return replace(collection, classes=classes, **_each(collection, kept))  # type: ignore[arg-type] # parts are splits
+
+
+def _each(collection: Collection, cut: Callable[[Split], Split]) -> dict[str, Split]:
+    """Return every part with fewer images, and the queries' relevance without what left the gallery."""
+    parts = {name: cut(part) for name, part in collection.parts().items()}
+    if "query" in parts:
+        parts["query"] = parts["query"].answered_by(parts["gallery"].ids)
+    return parts
 
 
 def pooled(parts: Sequence[Split]) -> Split:
@@ -101,13 +109,17 @@ def pooled(parts: Sequence[Split]) -> Split:
     else:
         images = Images(np.concatenate([part.images.take(slice(None)) for part in parts]))
     ids = np.concatenate([part.ids for part in parts])
-    whole = Split(images, np.concatenate([part.labels for part in parts]), ids)
+    groups = [part.groups for part in parts if part.groups is not None]
+    if len(groups) not in (0, len(parts)):
+        raise DataError("some parts have groups and others none: they cannot be pooled")
+    labels = np.concatenate([part.labels for part in parts])
+    whole = Split(images, labels, ids, np.concatenate(groups) if groups else None)
     return whole.subset(np.sort(np.unique(ids, return_index=True)[1]).astype(np.int64))
 
 
 def limited(collection: Collection, limit: int, seed: int) -> Collection:
     """Return at most so many images of each part, stratified."""
-    parts = {name: part.subset(stratified_limit(part.labels, limit, seed)) for name, part in collection.parts().items()}
+    parts = _each(collection, lambda part: part.subset(stratified_limit(part.labels, limit, seed)))
     note = f"at most {limit} images a part, split seed {seed}"
     return replace(collection, **parts, notes=(*collection.notes, note))  # type: ignore[arg-type] # as above
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.metrics.registry import describe
@@ -17,8 +18,9 @@ from bench.evaluation.metrics.ties import ExpectedRanks, score_with_ties
 from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
 from bench.evaluation.ranking.backend import RankedBlock
 from bench.evaluation.ranking.engine import rank_gallery
+from bench.evaluation.ranking.lists import Lists
 from bench.evaluation.ranking.ranks import Ranks
-from bench.evaluation.ranking.relevance import build_layout
+from bench.evaluation.ranking.relevance import Layout, build_layout
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.ranking.vectors import check_vectors
 
@@ -32,7 +34,8 @@ class Sample:
     """Some queries and items, and who is who among them.
 
     query ``(m, d)``, gallery ``(n, d)``: float32. Labels and images: int64 numbers; one image number on both sides is
-    one image, which is excluded for itself.
+    one image, which is excluded for itself. listed: where lists say who is relevant, bool ``(2, m, n)``: the pairs that
+    are, and those excluded, images too.
     """
 
     query: Vectors
@@ -41,6 +44,16 @@ class Sample:
     gallery_labels: Ints
     query_images: Ints
     gallery_images: Ints
+    listed: NDArray[np.bool_] | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """Who is relevant to whom."""
+        labels = self.query_labels, self.gallery_labels
+        if self.listed is None:
+            return build_layout(*labels, self.query_images, self.gallery_images)
+        positives, ignored = map(Lists.of_cells, self.listed)
+        return build_layout(*labels, positives=positives, ignored=ignored)
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,8 @@ def draw_sample(data: RetrievalSet, *, seed: int) -> Sample:
     rng = np.random.default_rng((seed, 4))
     labels, images = (data.query_labels, data.gallery_labels), data.images
     usable = np.flatnonzero(data.layout.relevant)
+    if data.layout.positives is not None:
+        return _listed_sample(data, data.layout.positives, _some(usable, _QUERIES, rng), rng)
     known = np.unique(labels[0][usable])
     classes = rng.permutation(known)[:_CLASSES]
     query = _some(usable[np.isin(labels[0][usable], classes)], _QUERIES, rng)
@@ -98,9 +113,27 @@ def draw_sample(data: RetrievalSet, *, seed: int) -> Sample:
     return Sample(*vectors, labels[0][query], labels[1][item], images[0][query], images[1][item])
 
 
+def _listed_sample(data: RetrievalSet, lists: Lists, query: Ints, rng: np.random.Generator) -> Sample:
+    """Return queries with 512 columns, up to half of them such that they look for."""
+    found = _some(np.unique(lists.subset(query).columns).astype(np.int64), _ITEMS // 2, rng)
+    others = np.setdiff1d(np.arange(data.layout.columns), found)
+    column = np.sort(np.concatenate((found, _some(others, _ITEMS - len(found), rng))))
+    cells = np.repeat(query, len(column)), np.tile(column, len(query))
+    shape = len(query), len(column)
+    listed = np.stack([(one.place(*cells) >= 0).reshape(shape) for one in (lists, data.layout.excluded)])
+    item = data.layout.order[column]
+    none = np.zeros(len(query), dtype=np.int64), np.zeros(len(item), dtype=np.int64)
+    return Sample(data.query.take(query), data.gallery.take(item), *none, *none, listed)
+
+
 def shuffled_labels(sample: Sample, *, ties: str, seed: int, threads: int = 1) -> AgainstChance:
-    """Rank the sample's own vectors with the labels of its images shuffled."""
+    """Rank the sample's own vectors with the labels of its images shuffled, or the items that lists name."""
     rng = np.random.default_rng((seed, 5))
+    if sample.listed is not None:
+        positives, ignored = sample.listed
+        turns = (rng.permutation(positives.shape[1]) for _ in range(TURNS))
+        mixed = (replace(sample, listed=np.stack((positives[:, turn] & ~ignored, ignored))) for turn in turns)
+        return _against_chance(mixed, ties, threads)
     images, first = np.unique(np.concatenate((sample.query_images, sample.gallery_images)), return_index=True)
     labels = np.concatenate((sample.query_labels, sample.gallery_labels))[first]
     query, gallery = (np.searchsorted(images, side) for side in (sample.query_images, sample.gallery_images))
@@ -128,7 +161,7 @@ def _against_chance(draws: Iterator[Sample], ties: str, threads: int) -> Against
 
 def _map_and_chance(sample: Sample, ties: str, threads: int) -> tuple[float, float] | None:
     """Return the mean map of a sample and its chance level, or None where no query has anything relevant."""
-    layout = build_layout(sample.query_labels, sample.gallery_labels, sample.query_images, sample.gallery_images)
+    layout = sample.layout
     if not layout.relevant.any():
         return None
 

@@ -37,6 +37,7 @@ class Metric:
         ties: The rules for ties that it has a value under.
         formula: From an order of the gallery (see ``ranking.Order``; and from k, where the name ends in it) to float64
             ``(q,)``; None where it does not follow from the ranks of the relevant items.
+        extra: Whether it is worked out only where it is asked for, by name or by the data set.
         depth: The k that tables show unless other depths were asked for; of one metric at a depth: that depth.
     """
 
@@ -54,6 +55,7 @@ class Metric:
     ties: tuple[str, ...] = ()
     formula: Callable[..., Floats] | None = None
     depth: int | None = None
+    extra: bool = False
 
     @property
     def arrow(self) -> str:

@@ -8,7 +8,7 @@ items. Where k > N the ranking simply ends at N. P@j is the number of hits in th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -56,6 +56,17 @@ class Order(Protocol):
     @property
     def first_inverse(self) -> Floats:
         """1 over that rank."""
+
+    @property
+    def trapezoids(self) -> Floats:
+        """The sum over relevant ranks j of the mean of P@(j - 1), which is 1 at j = 1, and P@j."""
+
+    @property
+    def last_inverse(self) -> Floats:
+        """1 over the rank of the last relevant item."""
+
+    def precision_to_last(self, k: int) -> Floats:
+        """Return the hits in the first k, over k or the rank of the last relevant item if that is less."""
 
 
 @ranking_metric(
@@ -154,15 +165,52 @@ def mean_rank_norm(ranks: Order) -> Floats:
     return known(ranks, np.where(others > 0, excess / np.maximum(others, 1), 0.0))
 
 
-def score_ranks(ranks: Order, ks: Sequence[int]) -> dict[str, Floats]:
-    """Return every declared metric of an order, by the name it has in files; float64 ``(q,)`` each.
+@ranking_metric(
+    "map_trapezoid", "higher", "mean average precision by trapezoids, as revisited Oxford and Paris have it", extra=True
+)
+def average_precision_trapezoid(ranks: Order) -> Floats:
+    """1/R times the sum over relevant ranks j of (P@(j - 1) + P@j) / 2, where P@0 = 1.
 
-    Where the ranks are known up to a depth only, these are the metrics of the first k.
+    It is the area under the curve of precision and recall, by trapezoids. Source: compute_ap of Radenović et al.,
+    Revisiting Oxford and Paris, CVPR 2018, after Philbin et al. 2007; likewise Market-1501's own evaluation.
     """
-    whole = [metric for metric in RANKING.values() if not metric.general]
+    return per_relevant(ranks, ranks.trapezoids)
+
+
+@ranking_metric(
+    "minp", "higher", "mean inverse negative penalty: R over the rank of the last relevant item", extra=True
+)
+def inverse_negative_penalty(ranks: Order) -> Floats:
+    """R over the rank of the last relevant item, the hardest one to find.
+
+    Source: Ye et al., Deep Learning for Person Re-identification: A Survey and Outlook, TPAMI 2021.
+    """
+    return known(ranks, ranks.relevant * ranks.last_inverse)
+
+
+@ranking_metric(
+    "mp@k", "higher", "precision of the first k, or of fewer where the last relevant item stands before", depth=10,
+    extra=True,
+)  # fmt: skip
+def precision_to_last_at(ranks: Order, k: int) -> Floats:
+    """Hits in the first kq, over kq = min(k, rank of the last relevant item).
+
+    Source: compute_map of Radenović et al., Revisiting Oxford and Paris, CVPR 2018 (mP@k).
+    """
+    return known(ranks, ranks.precision_to_last(k))
+
+
+def score_ranks(ranks: Order, ks: Sequence[int], extra: Collection[str] = ()) -> dict[str, Floats]:
+    """Return the declared metrics of an order, by the name they have in files; float64 ``(q,)`` each.
+
+    extra: which of those that are worked out only where they are asked for. Where the ranks are known up to a depth
+    only, these are the metrics of the first k.
+    """
+    wanted = [metric for metric in RANKING.values() if not metric.extra or metric.name in extra]
+    whole = [metric for metric in wanted if not metric.general]
     scores = {metric.name: metric.of(ranks) for metric in whole} if ranks.depth is None else {}
     for k in ks:
-        scores |= {one.name: one.of(ranks) for one in (m.at(k) for m in RANKING.values() if m.general)}
+        scores |= {one.name: one.of(ranks) for one in (m.at(k) for m in wanted if m.general)}
     return scores
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from bench.contract import UsageError
 from bench.evaluation.metrics import ranking  # noqa: F401 - declares the metrics of a ranking
@@ -20,6 +20,14 @@ _OF_RANKINGS = (
     ),
     Metric("map_optimistic", "higher", "map with ties counted for the method", shown="asked", per_query=True),
     Metric("tied_queries", None, "share of queries where ties change a rank", shown="asked", per_query=True),
+    Metric(
+        "micro_ap", "higher", "average precision of all pairs of queries and items in one ranking",
+        ties=("pessimistic",), extra=True,
+    ),
+    Metric(
+        "recall_at_p90", "higher", "recall of the pairs above the lowest threshold with precision 0.9", digits=4,
+        ties=("pessimistic",), extra=True,
+    ),
     Metric(
         "queries_without_relevant", None, "queries left out because nothing in the gallery is relevant", shown="asked"
     ),
@@ -130,6 +138,19 @@ def ranked_by(name: str) -> Metric:
         known = ", ".join(one.name for one in declared().values() if one.per_query and one.better)
         raise UsageError(f"{name} has no value for each query, so rows cannot be tested on it; one of: {known}")
     return metric
+
+
+def extra(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of metrics that are worked out only where they are asked for, each once.
+
+    Raises UsageError for another name; one at a depth is asked for as ``mp@k``, at the depths of all.
+    """
+    known = [name for name, metric in declared().items() if metric.extra]
+    chosen = tuple(dict.fromkeys(names))
+    for name in chosen:
+        if name not in known:
+            raise UsageError(f"no metric to ask for: {name!r}{did_you_mean(name, known)} (known: {', '.join(known)})")
+    return chosen
 
 
 def columns(present: Collection[str], order: str = DEFAULT, *, narrow: bool = False) -> list[Metric]:

@@ -11,7 +11,7 @@ ones, optimistic - p items that are not relevant score higher, and pessimistic -
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -26,13 +26,15 @@ from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.ranking.ranks import Ranks
 
 
-def score_with_ties(pessimistic: Ranks, optimistic: Ranks, ks: Sequence[int], ties: str) -> dict[str, Floats]:
-    """Return every ranking metric by name, float64 ``(q,)`` each, with ties settled as asked."""
+def score_with_ties(
+    pessimistic: Ranks, optimistic: Ranks, ks: Sequence[int], ties: str, extra: Collection[str] = ()
+) -> dict[str, Floats]:
+    """Return every ranking metric by name, and the extra ones asked for, float64 ``(q,)``, with ties as asked."""
     if ties not in TIES:
         raise UsageError(f"unknown ties {ties!r} (known: {', '.join(TIES)})")
     if ties == "mean":
-        return ranking.score_ranks(ExpectedRanks.of(pessimistic, optimistic), ks)
-    return ranking.score_ranks(pessimistic if ties == "pessimistic" else optimistic, ks)
+        return ranking.score_ranks(ExpectedRanks.of(pessimistic, optimistic), ks, extra)
+    return ranking.score_ranks(pessimistic if ties == "pessimistic" else optimistic, ks, extra)
 
 
 def tied_queries(pessimistic: Ranks, optimistic: Ranks) -> Floats:
@@ -148,6 +150,45 @@ class ExpectedRanks:
         weighted = count - (t + 1) * reciprocal  # sum of (p - 1) / (t + p): near-equal terms, hence extended precision
         spread = (r - 1) / np.maximum(n - 1, 1)
         return groups.total(r / n * ((groups.found + 1) * reciprocal + spread * weighted), len(self.items))
+
+    @property
+    def trapezoids(self) -> Floats:
+        """Expected sum over relevant ranks j of (P@(j - 1) + P@j) / 2, P@0 = 1: as ``precisions``, one rank earlier."""
+        groups = self.groups
+        r, n, t = groups.relevant, groups.size, groups.before
+        harmonic = _harmonic(1 << int(self.items.max(initial=0)).bit_length())
+        reciprocal = harmonic[t + n - (t + n > 0)] - harmonic[np.maximum(t - 1, 0)]  # sum of 1 / (t + p - 1), if t > 0
+        spread = (r - 1) / np.maximum(n - 1, 1)
+        inside = groups.found * reciprocal + spread * (n - t * reciprocal)
+        before = np.where(t > 0, inside, 1 + (n - 1) * spread)
+        every = int(self.items.max(initial=0))
+        return (groups.total(np.where(r > 0, r / n * before, 0.0), len(self.items)) + self.precisions(every)) / 2
+
+    @property
+    def last_inverse(self) -> Floats:
+        """Expected 1 / rank of the last relevant item."""
+        return self._of_last(lambda rank, _: np.reciprocal(rank))
+
+    def precision_to_last(self, k: int) -> Floats:
+        """Expected hits in the first k over k, or over the rank of the last relevant item where that is less."""
+        found = self._of_last(lambda rank, relevant: np.where(rank < k, relevant / rank - relevant / k, 0.0))
+        return self.hits(k) / k + found
+
+    def _of_last(self, value: Callable[[Floats, Any], NDArray[Any]]) -> Floats:
+        """Return the expectation of a value of the last relevant item's rank and R; NaN where R = 0.
+
+        Within its run it stands as the first does, counted from the end.
+        """
+        groups = self.groups
+        runs = np.flatnonzero((groups.found + groups.relevant == self.relevant[groups.query]) & (groups.relevant > 0))
+        query, end = groups.query[runs], (groups.before + groups.size)[runs].astype(np.float64)
+        found = self._by_query(query, value(end, self.relevant[query]))
+        for run in runs[groups.others[runs] > 0]:
+            chance = _first_place(int(groups.relevant[run]), int(groups.others[run]))
+            rank = (groups.before[run] + groups.size[run] - np.arange(len(chance))).astype(np.float64)
+            owner = groups.query[run]
+            found[owner] = (chance * value(rank, int(self.relevant[owner]))).sum()
+        return found
 
     @property
     def first(self) -> Floats:

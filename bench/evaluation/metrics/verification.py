@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import auc, roc_curve
 
 from bench.contract import Fitted, Thresholds
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
+from bench.evaluation.ranking.lists import Lists
 from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.ranking.vectors import Rows
@@ -17,7 +19,7 @@ _BLOCK = 1_000  # pairs whose vectors are held at once
 
 
 def pair_metrics(data: RetrievalSet, *, pairs: int = PAIRS_OF_A_KIND, seed: int = 0) -> tuple[float, float]:
-    """Return ``pair_auc`` and ``pair_eer`` over seeded query-gallery pairs, as many same-label as different-label ones.
+    """Return ``pair_auc`` and ``pair_eer`` over seeded query-gallery pairs, as many relevant ones as others.
 
     A pair: a query drawn evenly from those that have an item of that kind, and one such item drawn evenly; items
     excluded for the query (its own image) are never drawn. Similarity: the inner product in float32. Both are NaN where
@@ -59,33 +61,35 @@ def _similarity(queries: Rows, gallery: Rows, query: Ints, item: Ints) -> Scores
 
 def _same(layout: Layout, query: Ints, place: Ints) -> Ints:
     """Return the column of the ``place``-th relevant item (from 0) of each query, excluded ones not counted."""
-    return _skip(layout, query, layout.start[query] + place, relevant=True)
+    if layout.positives is not None:
+        listed: Ints = layout.positives.columns[layout.positives.offsets[query] + place].astype(np.int64)
+        return listed
+    hidden, inside = layout.excluded, _of_own_label(layout)
+    own = Lists(hidden.columns - layout.start[hidden.query], hidden.offsets).where(inside)
+    return layout.start[query] + own.unlisted(query, place)
 
 
 def _different(layout: Layout, query: Ints, place: Ints) -> Ints:
-    """Return the column of the ``place``-th item of another label, excluded ones not counted."""
-    start, stop = layout.start[query], layout.stop[query]
-    joined = _skip(layout, query, place, relevant=False)
-    return np.where(joined < start, joined, joined + stop - start)
+    """Return the column of the ``place``-th item that is not relevant, excluded ones not counted.
 
-
-def _skip(layout: Layout, query: Ints, column: Ints, *, relevant: bool) -> Ints:
-    """Move each column past the excluded columns before it.
-
-    For items of another label, columns are counted as if the relevant ones were cut out and the rest joined.
+    By label, columns are counted as if the relevant ones were cut out and the rest joined.
     """
-    start, stop = layout.start[query], layout.stop[query]
-    first, last = layout.excluded_offsets[query], layout.excluded_offsets[query + 1]
-    column = column.copy()
-    for turn in range(int((last - first).max(initial=0))):  # almost always once: the query itself
-        here = np.flatnonzero(first + turn < last)
-        barred = layout.excluded_columns[first[here] + turn]
-        inside = (barred >= start[here]) & (barred < stop[here])
-        here, barred = here[inside == relevant], barred[inside == relevant]
-        if not relevant:
-            barred = np.where(barred < start[here], barred, barred - (stop - start)[here])
-        column[here] += column[here] >= barred
-    return column
+    if layout.positives is not None:
+        return layout.excluded.joined(layout.positives).unlisted(query, place)
+    hidden, size = layout.excluded, layout.stop - layout.start
+    after = hidden.columns >= layout.stop[hidden.query]
+    others = Lists(hidden.columns - after * size[hidden.query], hidden.offsets).where(~_of_own_label(layout))
+    joined = others.unlisted(query, place)
+    return np.where(joined < layout.start[query], joined, joined + size[query])
+
+
+def _of_own_label(layout: Layout) -> NDArray[np.bool_]:
+    """Return which excluded cells have their query's label."""
+    hidden = layout.excluded
+    inside: NDArray[np.bool_] = (hidden.columns >= layout.start[hidden.query]) & (
+        hidden.columns < layout.stop[hidden.query]
+    )
+    return inside
 
 
 def probabilities(thresholds: Thresholds | None, similarities: Scores) -> Floats | None:

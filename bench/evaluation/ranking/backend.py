@@ -1,15 +1,15 @@
-"""Ranking backends: what every one must do, and the dense one, which holds whole rows of scores."""
+"""Ranking backends: what every one is given and must give."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from bench.evaluation.ranking.arrays import Ints, Neighbors, Scores, Vectors
-from bench.evaluation.ranking.kernel import count_block, nearest_columns
+from bench.evaluation.ranking.lists import offsets_of
 from bench.evaluation.ranking.ranks import Ranks
 from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.vectors import Rows, equal_rows
@@ -156,7 +156,7 @@ def ranked_block(
 
 def relevant_offsets(layout: Layout, rows: slice) -> Ints:
     """Return where each query's ranks begin in one flat array, int64 ``(queries + 1,)``."""
-    return np.concatenate(([0], np.cumsum(layout.relevant[rows]))).astype(np.int64)
+    return offsets_of(layout.relevant[rows])
 
 
 def tiled(rows: Vectors, tile: int) -> Vectors:
@@ -175,79 +175,8 @@ def round_up(n: int, multiple: int) -> int:
 
 def _top_ranks(nearest: Neighbors, layout: Layout, rows: slice) -> Ranks:
     """Return the pessimistic ranks that the nearest columns show: they stand with equal scores against the query."""
-    relevant = (nearest >= layout.start[rows, None]) & (nearest < layout.stop[rows, None])
+    relevant = layout.is_relevant(rows, nearest)
     place = np.nonzero(relevant)[1] + 1
-    offsets = np.concatenate(([0], np.cumsum(relevant.sum(axis=1)))).astype(np.int64)
-    return Ranks(place, offsets, layout.items[rows], layout.relevant[rows], depth=nearest.shape[1])
-
-
-_BUFFER_SCORES = 16 << 20  # scores in the buffer: 64 MB of float32; smaller ones read the gallery too often
-_PART_RANKS = 1 << 18  # ranks held at once, 2 MB an array: with one label, a buffer would give 8 million
-
-
-def fitting_rows(columns: int) -> int:
-    """Return how many queries fit in the buffer, in whole tiles, but at least one tile."""
-    return max(TILE_ROWS, _BUFFER_SCORES // columns // TILE_ROWS * TILE_ROWS)
-
-
-class WholeRows:
-    """Ranks up to ``step`` queries at once."""
-
-    def __init__(self, problem: Problem, step: int) -> None:
-        self._problem = problem
-        self._buffer = np.empty((round_up(step, TILE_ROWS), problem.columns.padded), dtype=np.float32)
-
-    def ranked(self, rows: slice) -> Iterator[RankedBlock]:
-        """Yield the block's queries, in parts whose ranks fit in a small memory."""
-        yield from self._ranked(self._visible(rows), rows, self._problem.layout)
-
-    def ranked_without(self, rows: slice, layouts: Sequence[Layout]) -> Iterator[tuple[int, RankedBlock]]:
-        """Yield the block's queries as each layout has them, by its place; the scores are made once.
-
-        layouts: the problem's own with some columns left out.
-        """
-        scores = self._visible(rows)
-        for place, layout in enumerate(layouts):
-            seen = scores[:, layout.left_out]
-            scores[:, layout.left_out] = -np.inf
-            for block in self._ranked(scores, rows, layout):
-                yield place, block
-            scores[:, layout.left_out] = seen
-
-    def _visible(self, rows: slice) -> Scores:
-        """Return the scores of a block of queries, float32 ``(rows, N)``, -inf for what a query may not see."""
-        one, layout = self._problem, self._problem.layout
-        scores = self._scores(one.queries.take(rows))[:, : layout.columns]
-        if len(one.copies):
-            scores[:, one.copies] = scores[:, one.originals]
-        scores[layout.excluded_of(rows)] = -np.inf
-        return scores
-
-    def _ranked(self, scores: Scores, rows: slice, layout: Layout) -> Iterator[RankedBlock]:
-        one = self._problem
-        for part in _parts(layout.relevant[rows] if one.full else np.full(rows.stop - rows.start, one.keep)):
-            here = slice(rows.start + part.start, rows.start + part.stop)
-            start, stop = layout.start[here], layout.stop[here]
-            nearest, similarities = nearest_columns(scores[part], start, stop, one.keep)
-            ranks = None
-            if one.full:
-                ranks = count_block(scores[part], start, stop, relevant_offsets(layout, here))
-            yield ranked_block(layout, here, nearest, similarities, ranks)
-
-    def _scores(self, rows: Vectors) -> Scores:
-        """Return ``rows @ columns.T``, float32 ``(rows, N')``, written into the buffer."""
-        padded = tiled(rows, TILE_ROWS)
-        for here, vectors in self._problem.columns.chunks():
-            np.matmul(padded, vectors.T, out=self._buffer[: len(padded), here])
-        return self._buffer[: len(rows)]
-
-
-def _parts(relevant: Ints) -> Iterator[slice]:
-    """Cut a block of queries so that each part has at most about 260,000 relevant items, or one query."""
-    first, held = 0, 0
-    for row, size in enumerate(relevant.tolist()):
-        if row > first and held + size > _PART_RANKS:
-            yield slice(first, row)
-            first, held = row, 0
-        held += size
-    yield slice(first, len(relevant))
+    return Ranks(
+        place, offsets_of(relevant.sum(axis=1)), layout.items[rows], layout.relevant[rows], depth=nearest.shape[1]
+    )

@@ -15,18 +15,11 @@ from typing import TypeVar
 
 from bench.contract import UsageError
 from bench.environment import blas_threads, processors
-from bench.evaluation.ranking.backend import (
-    TILE_ROWS,
-    Problem,
-    RankedBlock,
-    Ranker,
-    WholeRows,
-    fitting_rows,
-    round_up,
-)
+from bench.evaluation.ranking.backend import TILE_ROWS, Problem, RankedBlock, Ranker, round_up
 from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.streaming import Windows, window_rows
 from bench.evaluation.ranking.vectors import Rows
+from bench.evaluation.ranking.whole_rows import WholeRows, fitting_rows
 
 T = TypeVar("T")
 _MOST_THREADS = 8  # each has a buffer of 64 to 128 MB
@@ -81,7 +74,7 @@ def rank_without(
     its blocks, in query order. Whole rows of scores are held for at least 16 queries at once, however long they are.
     """
     each = round_up(-(-len(problem.queries) // threads), TILE_ROWS)
-    step = max(TILE_ROWS, min(fitting_rows(problem.columns.padded), each))
+    step = max(TILE_ROWS, min(fitting_rows(problem), each))
 
     def work(rows: slice) -> list[tuple[int, T]]:
         return [(place, reduce(block)) for place, block in WholeRows(problem, step).ranked_without(rows, layouts)]
@@ -121,7 +114,7 @@ def _ranker(problem: Problem, device: str) -> tuple[int, Callable[[int], Ranker]
 
         on_device = OnDevice(problem, device)
         return device_rows(len(problem.columns)), lambda _: on_device
-    whole = fitting_rows(problem.columns.padded)
+    whole = fitting_rows(problem)
     several = 0 if problem.columns.held is not None else window_rows(problem)
     if several > whole:
         return several, lambda _: Windows(problem)

@@ -36,17 +36,34 @@ class OnDevice:
 
     def ranked(self, rows: slice) -> Iterator[RankedBlock]:
         """Yield the whole block at once."""
-        start, stop = (
-            torch.from_numpy(ends[rows]).to(self._device)[:, None] for ends in (self._layout.start, self._layout.stop)
-        )
         scores = self._scores(rows)
-        source = _against_the_query(start, stop, scores.shape[1])
+        source, others = self._against_the_query(rows, scores.shape[1])
         ordered, place = scores.gather(1, source).sort(dim=1, descending=True, stable=True)
         exists = ordered > -torch.inf
         columns = torch.where(exists, source.gather(1, place), -1)
-        relevant = (columns >= start) & (columns < stop)
+        relevant = exists & (place >= others)
         ranks = _both_ranks(ordered, relevant) if self._full else None
         yield ranked_block(self._layout, rows, *_top(ordered, columns, self._keep), ranks)
+
+    def _against_the_query(self, rows: slice, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return all columns with each row's relevant ones moved to the end, int64 ``(queries, N)``.
+
+        And how many others come before them, ``(queries, 1)``. A stable sort of scores in this order puts equal ones as
+        ``kernel.nearest_columns`` does.
+        """
+        lists = self._layout.positives
+        if lists is not None:
+            listed = torch.zeros((rows.stop - rows.start, columns), dtype=torch.uint8, device=self._device)
+            row, column = lists.rows(rows)
+            listed[torch.from_numpy(row).to(self._device), torch.from_numpy(column).to(self._device).long()] = 1
+            return listed.sort(dim=1, stable=True).indices, columns - listed.sum(dim=1, keepdim=True)
+        start, stop = (
+            torch.from_numpy(ends[rows]).to(self._device)[:, None] for ends in (self._layout.start, self._layout.stop)
+        )
+        size = stop - start
+        place = torch.arange(columns, device=self._device)[None]
+        others = columns - size
+        return torch.where(place < others, place + size * (place >= start), place - others + start), others
 
     def _scores(self, rows: slice) -> torch.Tensor:
         """Return the scores of a block, float32 ``(queries, N)``, -inf where excluded, equal for equal columns."""
@@ -60,20 +77,9 @@ class OnDevice:
                     scores[:, here] = query @ torch.from_numpy(vectors).to(self._device).T
         scores = scores[:, : self._layout.columns]
         scores[:, self._copies] = scores[:, self._originals]
-        row, column = (torch.from_numpy(one).to(self._device) for one in self._layout.excluded_of(rows))
-        scores[row, column] = -torch.inf
+        row, column = (torch.from_numpy(one).to(self._device) for one in self._layout.excluded.rows(rows))
+        scores[row, column.long()] = -torch.inf
         return scores + 0.0  # -0 becomes 0: a sort by bits would tell them apart
-
-
-def _against_the_query(start: torch.Tensor, stop: torch.Tensor, columns: int) -> torch.Tensor:
-    """Return all columns with each row's relevant ones moved to the end, int64 ``(queries, N)``.
-
-    A stable sort of scores in this order puts equal ones as ``kernel.nearest_columns`` does.
-    """
-    size = stop - start
-    place = torch.arange(columns, device=start.device)[None]
-    others = columns - size
-    return torch.where(place < others, place + size * (place >= start), place - others + start)
 
 
 def _both_ranks(ordered: torch.Tensor, relevant: torch.Tensor) -> tuple[Ints, Ints]:

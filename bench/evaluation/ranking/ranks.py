@@ -97,6 +97,34 @@ class Ranks:
         return top.total(1.0 / np.log2(top.rank + 1.0))
 
     @property
+    def trapezoids(self) -> Floats:
+        """The sum over relevant ranks j of the mean of P@j and of P@(j - 1), which is 1 at j = 1; float64 ``(q,)``."""
+        if self.depth is not None:
+            raise DataError(f"ranks are known up to {self.depth} only: metrics of the whole ranking need all of them")
+        before = np.where(self.values > 1, (self.position - 1) / np.maximum(self.values - 1, 1), 1.0)
+        after = self.position / self.values
+        return np.bincount(self.query, weights=(before + after) / 2, minlength=len(self)).astype(np.float64)
+
+    @property
+    def last(self) -> Floats:
+        """The rank of the last relevant item, float64 ``(q,)``; infinite where it is not known, NaN where R = 0."""
+        known = np.diff(self.offsets)
+        last = np.where(self.relevant > 0, np.inf, np.nan)
+        whole = (known == self.relevant) & (known > 0)
+        last[whole] = self.values[self.offsets[1:][whole] - 1]
+        return last
+
+    @property
+    def last_inverse(self) -> Floats:
+        """1 over ``last``."""
+        inverse: Floats = 1.0 / self.last
+        return inverse
+
+    def precision_to_last(self, k: int) -> Floats:
+        """Return the hits in the first k, over k or the rank of the last relevant item if that is less; ``(q,)``."""
+        return self.hits(k) / np.fmin(self.last, k)
+
+    @property
     def first(self) -> Floats:
         """The rank of the first relevant item, float64 ``(q,)``; NaN where R = 0."""
         first = np.full(len(self), np.nan)

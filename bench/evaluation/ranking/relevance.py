@@ -1,6 +1,7 @@
 """Who is relevant to whom: labels and ids as numbers, the gallery grouped by label, and what each query may not see.
 
 Grouping makes the relevant items of a query neighbouring columns, so that a query needs two numbers and not a mask.
+Where lists say who is relevant, each query has its own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from bench.contract import DataError
 from bench.evaluation.ranking.arrays import Ints, Names
+from bench.evaluation.ranking.lists import Lists, offsets_of
 from bench.evaluation.ranking.vectors import as_array
 
 if TYPE_CHECKING:
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layout:
-    """The gallery's columns in the order that the ranking uses, and every query's view of them; all int64.
+    """The gallery's columns in the order that the ranking uses, and every query's view of them; int64.
 
     order: ``(N,)`` gallery positions by (label, id, position); labels: ``(N,)`` label numbers in that order.
     start, stop: ``(q,)`` the columns with the query's label are ``start:stop``; empty if there are none.
-    excluded_columns: the columns with the query's own id, ascending, query after query;
-    excluded_offsets: ``(q + 1,)`` where each query's begin.
+    excluded: the columns that a query may not see: those with its own id or group, and what it ignores.
+    positives: where lists say who is relevant, each query's columns, none of them excluded; ``start:stop`` is empty
+    then, and all labels are 0. None: labels say it.
     left_out: the columns that no query sees, ascending.
     """
 
@@ -39,8 +42,8 @@ class Layout:
     labels: Ints
     start: Ints
     stop: Ints
-    excluded_columns: Ints
-    excluded_offsets: Ints
+    excluded: Lists
+    positives: Lists | None = None
     left_out: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
@@ -52,83 +55,116 @@ class Layout:
 
     @cached_property
     def relevant(self) -> Ints:
-        """R of every query, ``(q,)``: columns with its label less those excluded and left out."""
-        query, columns = self._only_excluded
-        inside = (columns >= self.start[query]) & (columns < self.stop[query])
+        """R of every query, ``(q,)``: the relevant columns less those excluded and left out."""
+        if self.positives is not None:
+            seen = self.positives.sizes
+            return seen - self.positives.counts(self._gone[self.positives.columns]) if len(self.left_out) else seen
+        query, columns = self.excluded.query, self.excluded.columns
+        inside = (columns >= self.start[query]) & (columns < self.stop[query]) & ~self._gone[columns]
         gone = np.searchsorted(self.left_out, self.stop) - np.searchsorted(self.left_out, self.start)
-        return self.stop - self.start - gone - np.bincount(query[inside], minlength=len(self))
+        return self.stop - self.start - gone - self.excluded.counts(inside)
 
     @cached_property
     def items(self) -> Ints:
         """N of every query, ``(q,)``: all columns less those excluded and left out."""
-        query, _ = self._only_excluded
-        return self.columns - len(self.left_out) - np.bincount(query, minlength=len(self))
+        return self.columns - len(self.left_out) - self.excluded.counts(~self._gone[self.excluded.columns])
 
     @cached_property
-    def _only_excluded(self) -> tuple[Ints, Ints]:
-        """The excluded cells that are not left out anyhow: queries and columns."""
-        query = np.repeat(np.arange(len(self)), np.diff(self.excluded_offsets))
-        apart = ~np.isin(self.excluded_columns, self.left_out)
-        return query[apart], self.excluded_columns[apart]
+    def _gone(self) -> NDArray[np.bool_]:
+        """Which columns are left out, ``(N,)``."""
+        gone = np.zeros(self.columns, dtype=np.bool_)
+        gone[self.left_out] = True
+        return gone
 
     def without(self, items: NDArray[np.bool_]) -> Layout:
         """Return the layout of a gallery without some items. items: bool ``(N,)``, true for those, by position."""
         return replace(self, left_out=np.flatnonzero(items[self.order]))
 
-    def excluded_of(self, rows: slice) -> tuple[Ints, Ints]:
-        """Return the excluded cells of a block of queries: row numbers within the block, and columns."""
-        offsets = self.excluded_offsets[rows.start : rows.stop + 1]
-        row = np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
-        return row, self.excluded_columns[offsets[0] : offsets[-1]]
+    def is_relevant(self, rows: slice, columns: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return which columns are relevant to a block of queries. columns: ``(queries, k)``, -1 for none."""
+        if self.positives is None:
+            relevant: NDArray[np.bool_] = (columns >= self.start[rows, None]) & (columns < self.stop[rows, None])
+            return relevant
+        query = np.repeat(np.arange(rows.start, rows.stop), columns.shape[1])
+        return (self.positives.place(query, columns.ravel()) >= 0).reshape(columns.shape)
+
+    def relevant_columns(self, rows: slice) -> NDArray[np.bool_]:
+        """Return which of all columns are relevant to a block of queries, ``(queries, N)``, excluded ones too."""
+        if self.positives is None:
+            return self.is_relevant(rows, np.arange(self.columns)[None])
+        relevant = np.zeros((rows.stop - rows.start, self.columns), dtype=np.bool_)
+        relevant[self.positives.rows(rows)] = True
+        return relevant
 
     def subset(self, queries: Ints) -> Layout:
         """Return the layout of some queries, int64 row numbers; the gallery's columns stay as they are."""
-        sizes = np.diff(self.excluded_offsets)[queries]
-        offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-        place = np.arange(offsets[-1]) + np.repeat(self.excluded_offsets[queries] - offsets[:-1], sizes)
         return replace(
             self,
             start=self.start[queries],
             stop=self.stop[queries],
-            excluded_columns=self.excluded_columns[place],
-            excluded_offsets=offsets,
+            excluded=self.excluded.subset(queries),
+            positives=None if self.positives is None else self.positives.subset(queries),
         )
 
 
 def build_layout(
-    query_labels: Ints, gallery_labels: Ints, query_ids: Ints | None = None, gallery_ids: Ints | None = None
+    query_labels: Ints,
+    gallery_labels: Ints,
+    query_ids: Ints | None = None,
+    gallery_ids: Ints | None = None,
+    *,
+    groups: tuple[Ints, Ints] | None = None,
+    ignored: Lists | None = None,
+    positives: Lists | None = None,
 ) -> Layout:
     """Group the gallery and find each query's columns.
 
-    All arguments are int64 numbers of labels and of ids (the same number means the same label or id on both sides).
-    Every gallery item with the query's id is excluded for it; without ids, nothing is.
+    All arrays are int64 numbers of labels, ids or groups (the same number means the same one on both sides). Every
+    gallery item with the query's id is excluded for it; without ids, nothing is. groups: an item with the query's label
+    and group is excluded too; -1 is no group. ignored, positives: lists of gallery positions in place of columns;
+    positives take the place of labels, which are 0 then.
     """
     by_label = (gallery_labels,) if gallery_ids is None else (gallery_ids, gallery_labels)
     order = np.lexsort(by_label).astype(np.int64, copy=False)  # stable: by label, then id, then position
     labels = gallery_labels[order]
-    if query_ids is None or gallery_ids is None:
-        columns, offsets = np.empty(0, dtype=np.int64), np.zeros(len(query_labels) + 1, dtype=np.int64)
-    else:
-        columns, offsets = _matches(query_ids, gallery_ids[order])
+    excluded = Lists.none(len(query_labels))
+    if query_ids is not None and gallery_ids is not None:
+        excluded = matches(query_ids, gallery_ids[order])
+    if groups is not None:
+        apart = int(max(query_labels.max(initial=0), gallery_labels.max(initial=0))) + 1
+        asked, there = groups[0] * apart + query_labels, groups[1] * apart + gallery_labels
+        excluded = excluded.joined(matches(np.where(groups[0] < 0, np.iinfo(np.int64).min, asked), there[order]))
+    if ignored is not None:
+        excluded = excluded.joined(_in_columns(ignored, order))
+    listed = positives is not None
     return Layout(
         order=order,
         labels=labels,
         start=np.searchsorted(labels, query_labels, side="left").astype(np.int64),
-        stop=np.searchsorted(labels, query_labels, side="right").astype(np.int64),
-        excluded_columns=columns,
-        excluded_offsets=offsets,
+        stop=np.searchsorted(labels, query_labels, side="left" if listed else "right").astype(np.int64),
+        excluded=excluded,
+        positives=_in_columns(positives, order).less(excluded) if positives is not None else None,
     )
 
 
-def _matches(query_ids: Ints, column_ids: Ints) -> tuple[Ints, Ints]:
-    """Return the columns with each query's id, ascending, query after query, and where each query's begin."""
-    by_id = np.argsort(column_ids, kind="stable")
-    sorted_ids = column_ids[by_id]
-    first = np.searchsorted(sorted_ids, query_ids, side="left")
-    sizes = np.searchsorted(sorted_ids, query_ids, side="right") - first
-    offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+def _in_columns(lists: Lists, order: Ints) -> Lists:
+    """Return lists of gallery positions as lists of the columns that these positions stand in."""
+    if np.array_equal(order, np.arange(len(order))):
+        return lists
+    column = np.empty(len(order), dtype=np.int32)
+    column[order] = np.arange(len(order), dtype=np.int32)
+    return Lists.of(column[lists.columns], lists.offsets)
+
+
+def matches(query: Ints, items: Ints) -> Lists:
+    """Return for each query's number the places of the items that have it. query: ``(q,)``, items: ``(N,)``, int64."""
+    by_number = np.argsort(items, kind="stable")
+    ordered = items[by_number]
+    first = np.searchsorted(ordered, query, side="left")
+    sizes = np.searchsorted(ordered, query, side="right") - first
+    offsets = offsets_of(sizes)
     place = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], sizes)
-    return by_id[place].astype(np.int64, copy=False), offsets
+    return Lists(by_number[place].astype(np.int32, copy=False), offsets)
 
 
 def as_names(value: NamesLike, n: int, what: str) -> Names:

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.contract import DataError, UsageError
-from bench.evaluation.ranking.arrays import Ints, Real
-from bench.evaluation.ranking.relevance import Layout, as_names, build_layout, number_names
+from bench.contract import DataError
+from bench.evaluation.ranking.arrays import Ints
+from bench.evaluation.ranking.known import Known
+from bench.evaluation.ranking.lists import Lists
+from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.vectors import Rows, as_vectors, check_vectors, refuse_overflow
 
 if TYPE_CHECKING:
+    from bench.evaluation.ranking.given_lists import ListsLike
     from bench.evaluation.ranking.relevance import NamesLike
     from bench.evaluation.ranking.vectors import VectorsLike
 
 
 @dataclass(frozen=True)
 class RetrievalSet:
-    """Query and gallery vectors, their labels and ids, and who is relevant to whom.
+    """Query and gallery vectors, their labels and ids, and who is relevant to whom: by label, or by lists.
 
     ``RetrievalSet.of`` makes it from a caller's arrays. Evaluation, sanity checks, thresholds, index sweeps and
     re-ranking take it. No vector is copied: a memory-mapped gallery stays mapped.
@@ -28,7 +31,8 @@ class RetrievalSet:
     Attributes:
         query: q rows.
         gallery: N rows of the same dimension; the same object as ``query`` where one array was given for both.
-        query_labels: Numbers of the labels, int64 ``(q,)``; the same number is the same label on both sides.
+        query_labels: Numbers of the labels, int64 ``(q,)``; the same number is the same label on both sides. All 0
+            where lists say who is relevant: see ``labelled``.
         gallery_labels: The gallery's, int64 ``(N,)``.
         layout: The gallery grouped by label, each query's relevant items, and those excluded for it.
         query_ids: Numbers of the ids, int64 ``(q,)``, or None: then nothing is excluded.
@@ -56,20 +60,23 @@ class RetrievalSet:
             )
         refuse_overflow(self.query, self.gallery)
         if not self.layout.relevant.any():
-            raise DataError(
-                f"none of the {len(self.query)} queries has a relevant item in the gallery: do the labels match?"
-            )
+            match = "do the labels match?" if self.labelled else "are the positives all ignored, or the query itself?"
+            raise DataError(f"none of the {len(self.query)} queries has a relevant item in the gallery: {match}")
 
     @classmethod
     def of(
         cls,
         query: VectorsLike,
-        query_labels: NamesLike,
+        query_labels: NamesLike | None,
         gallery: VectorsLike,
-        gallery_labels: NamesLike,
+        gallery_labels: NamesLike | None,
         *,
         query_ids: NamesLike | None = None,
         gallery_ids: NamesLike | None = None,
+        query_groups: NamesLike | None = None,
+        gallery_groups: NamesLike | None = None,
+        positives: ListsLike | None = None,
+        ignore: ListsLike | None = None,
         normalize: bool = True,
         train: VectorsLike | None = None,
     ) -> RetrievalSet:
@@ -79,8 +86,9 @@ class RetrievalSet:
         ``(m, d)``, vectors of images that were trained on. Vectors are read through once, for the lengths of the rows.
 
         Raises:
-            DataError: Vectors, labels or ids do not fit or cannot be ranked, or no query has anything relevant.
-            UsageError: Ids on one side only.
+            DataError: Vectors, labels, ids, groups or lists do not fit or cannot be ranked, or no query has anything
+                relevant.
+            UsageError: Ids or groups on one side only, or both labels and positives, or neither.
         """
         sides = as_vectors(query, "query"), as_vectors(gallery, "gallery")
         learnt = None if train is None else as_vectors(train, "train")
@@ -89,14 +97,44 @@ class RetrievalSet:
             raise DataError(f"query vectors have {d} dimensions, gallery vectors {sides[1].shape[1]}")
         if learnt is not None and learnt.shape[1] != d:
             raise DataError(f"train vectors have {learnt.shape[1]} dimensions, query vectors {d}")
+        known = Known.of(
+            (len(sides[0]), len(sides[1])),
+            labels=(query_labels, gallery_labels),
+            ids=(query_ids, gallery_ids),
+            groups=(query_groups, gallery_groups),
+            positives=positives,
+            ignore=ignore,
+        )
         check = partial(check_vectors, normalize=normalize)
         queries = check(sides[0], "query vectors")
         items = queries if gallery is query else check(sides[1], "gallery vectors")
-        labels = _numbers(query_labels, gallery_labels, sides, "labels")
-        ids = _numbers_of_ids(query_ids, gallery_ids, sides)
         trained = None if learnt is None else check(learnt, "train vectors")
-        layout = build_layout(*labels, *ids)
-        return cls(queries, items, labels[0], labels[1], layout, query_ids=ids[0], gallery_ids=ids[1], train=trained)
+        query_numbers, gallery_numbers = known.ids
+        return cls(queries, items, *known.labels, known.layout(), query_numbers, gallery_numbers, trained)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether labels say who is relevant; else there are none to speak of."""
+        return self.layout.positives is None
+
+    def columns_of(self, items: Ints) -> Ints:
+        """Return the layout's columns of gallery positions, -1 for -1, int64 of the same shape."""
+        column = np.empty(self.layout.columns + 1, dtype=np.int64)
+        column[self.layout.order], column[-1] = np.arange(self.layout.columns), -1
+        return column[items]
+
+    @cached_property
+    def hidden(self) -> Lists:
+        """The gallery positions that each query may not see."""
+        return self._in_positions(self.layout.excluded)
+
+    @cached_property
+    def positives(self) -> Lists | None:
+        """The gallery positions that lists say are relevant to each query, none of them hidden; None: labels say it."""
+        return None if self.layout.positives is None else self._in_positions(self.layout.positives)
+
+    def _in_positions(self, lists: Lists) -> Lists:
+        return Lists.of(self.layout.order[lists.columns], lists.offsets)
 
     @cached_property
     def unit(self) -> RetrievalSet:
@@ -120,20 +158,3 @@ class RetrievalSet:
         if array.shape[1] != self.gallery.dimension:
             raise DataError(f"query vectors have {array.shape[1]} dimensions, gallery vectors {self.gallery.dimension}")
         return replace(self, query=check_vectors(array, "query vectors", normalize=self.query.normalize))
-
-
-def _numbers(query: NamesLike, gallery: NamesLike, sides: tuple[Real, Real], what: str) -> tuple[Ints, Ints]:
-    """Return labels or ids of both sides, one a row, as numbers that are equal where the names are."""
-    names = as_names(query, len(sides[0]), f"query {what}"), as_names(gallery, len(sides[1]), f"gallery {what}")
-    return number_names(*names, what)
-
-
-def _numbers_of_ids(
-    query: NamesLike | None, gallery: NamesLike | None, sides: tuple[Real, Real]
-) -> tuple[Ints, Ints] | tuple[None, None]:
-    if query is not None and gallery is not None:
-        return _numbers(query, gallery, sides, "ids")
-    if query is None and gallery is None:
-        return None, None
-    given, missing = ("gallery", "query") if query is None else ("query", "gallery")
-    raise UsageError(f"{given}_ids given without {missing}_ids: give both, so that self-matches can be excluded")

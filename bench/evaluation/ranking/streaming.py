@@ -2,17 +2,18 @@
 
 A relevant item's rank is its place among the relevant ones plus the number of other items that score at least as high,
 and such numbers add up over windows. So a first reading finds the relevant scores (few products: a query meets only the
-columns of its own label), and a second one counts all others against them. Reading the whole gallery for every sixteen
-queries, as whole rows in a small buffer would, takes longer than the products.
+columns of its own label, or on somebody's list), and a second one counts all others against them. Reading the whole
+gallery for every sixteen queries, as whole rows in a small buffer would, takes longer than the products.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import numpy as np
 
-from bench.evaluation.ranking.arrays import Neighbors, Scores, Vectors
+from bench.evaluation.ranking.arrays import Ints, Neighbors, Scores, Vectors
 from bench.evaluation.ranking.backend import (
     TILE,
     TILE_ROWS,
@@ -23,8 +24,12 @@ from bench.evaluation.ranking.backend import (
     round_up,
     tiled,
 )
+from bench.evaluation.ranking.fronts import listed_columns, place_in_list
 from bench.evaluation.ranking.kernel import count_block, nearest_columns
+from bench.evaluation.ranking.lists import Lists
 from bench.evaluation.ranking.relevance import Layout
+
+Top: TypeAlias = tuple[Neighbors, Scores]
 
 _BUFFER_SCORES = 32 << 20  # scores in the buffer: 128 MB of float32
 _BLOCK_RANKS = 4 << 20  # ranks of a block of queries, 32 MB an array
@@ -48,7 +53,7 @@ class Windows:
 
     def __init__(self, problem: Problem) -> None:
         self._queries, self._columns, self._layout = problem.queries, problem.columns, problem.layout
-        self._keep, self._full = problem.keep, problem.full
+        self._keep, self._full, self._lists = problem.keep, problem.full, problem.layout.positives
         self._most = _most_relevant(problem)
         self._originals, group = np.unique(problem.originals, return_inverse=True)
         alike = np.concatenate((problem.copies, self._originals))  # every column that equals another, and which
@@ -63,7 +68,9 @@ class Windows:
         width = _width(self._most)
         buffer = np.empty((round_up(len(vectors), TILE_ROWS), self._most + width), dtype=np.float32)
         relevant = buffer[: len(vectors), : self._most]
-        if self._full:
+        if self._lists is not None:
+            self._find_listed(self._lists, vectors, rows, shared, relevant)
+        elif self._full:
             self._find_relevant(vectors, rows, shared, relevant)
         offsets = relevant_offsets(layout, rows)
         place = np.arange(1, offsets[-1] + 1) - np.repeat(offsets[:-1], np.diff(offsets))
@@ -72,15 +79,12 @@ class Windows:
             np.full((len(vectors), self._keep), -1, dtype=np.int32),
             np.full((len(vectors), self._keep), np.nan, dtype=np.float32),
         )
-        sizes = layout.stop[rows] - layout.start[rows]
+        sizes = _sizes(layout)[rows]
+        if self._lists is not None and self._most:
+            top = self._nearest_listed(self._lists, top, relevant, rows)
         for columns, scores in self._windows(vectors, rows, shared, buffer[:, self._most :]):
-            overlaps = _overlaps(layout, rows, columns) if self._full else []
-            for row, there, here in overlaps:  # an item has one score, however it was multiplied
-                scores[row, here] = relevant[row, there]
-            top = self._merge(top, scores, rows, columns)
+            top = self._merge_window(top, scores, rows, columns, relevant)
             if self._full:
-                for row, _, here in overlaps:
-                    scores[row, here] = -np.inf
                 both = buffer[: len(vectors), : self._most + scores.shape[1]]
                 above = count_block(both, np.zeros_like(sizes), sizes, offsets)
                 worst += above[0] - place
@@ -110,14 +114,14 @@ class Windows:
             self._share(scores, window, shared[asked])
             for line, (row, there, here) in zip(scores, overlaps, strict=True):
                 relevant[row, there] = line[here]
-        asker, column = self._layout.excluded_of(rows)
+        asker, column = self._layout.excluded.rows(rows)
         start = self._layout.start[rows][asker]
         own = (column >= start) & (column < self._layout.stop[rows][asker])
         relevant[asker[own], (column - start)[own]] = -np.inf
 
     def _windows(self, vectors: Vectors, rows: slice, shared: Scores, out: Scores) -> Iterator[tuple[slice, Scores]]:
         """Yield windows of columns and the queries' scores with them, -inf where excluded, written into ``out``."""
-        row, column = self._layout.excluded_of(rows)
+        row, column = self._layout.excluded.rows(rows)
         for columns, chunk in self._columns.windows(_width(self._most)):
             scores = _product(vectors, chunk, out)
             self._share(scores, columns, shared)
@@ -125,16 +129,53 @@ class Windows:
             scores[row[here], column[here] - columns.start] = -np.inf
             yield columns, scores
 
-    def _merge(
-        self, top: tuple[Neighbors, Scores], scores: Scores, rows: slice, columns: slice
-    ) -> tuple[Neighbors, Scores]:
-        """Return the K nearest of those found before and of a window, in the order of ``nearest_columns``."""
-        start, stop = self._layout.start[rows, None], self._layout.stop[rows, None]
-        first, last = (np.clip(end[:, 0], columns.start, columns.stop) - columns.start for end in (start, stop))
+    def _find_listed(self, lists: Lists, vectors: Vectors, rows: slice, shared: Scores, relevant: Scores) -> None:
+        """Fill in each query's scores with the columns on its list, -inf after the last."""
+        relevant[:] = -np.inf
+        row, column = lists.rows(rows)
+        place, asked = place_in_list(lists, rows), np.unique(column)
+        for window, chunk in self._columns.windows(_width(self._most)):
+            some = asked[slice(*np.searchsorted(asked, (window.start, window.stop)))]
+            if not len(some):
+                continue
+            scores = _product(vectors, chunk[some - window.start])
+            alike = np.isin(some, self._alike)
+            scores[:, alike] = shared[:, self._group[np.searchsorted(self._alike, some[alike])]]
+            here = (column >= window.start) & (column < window.stop)
+            relevant[row[here], place[here]] = scores[row[here], np.searchsorted(some, column[here])]
+
+    def _nearest_listed(self, lists: Lists, top: Top, relevant: Scores, rows: slice) -> Top:
+        """Return the K nearest of those on the lists; windows have them no more."""
+        sizes = lists.sizes[rows]
+        places, similarities = nearest_columns(relevant, np.zeros_like(sizes), sizes, min(self._keep, self._most))
+        found = np.where(places >= 0, listed_columns(lists, rows, places), -1)
+        return self._best(top, (found, similarities), rows)
+
+    def _merge_window(self, top: Top, scores: Scores, rows: slice, columns: slice, relevant: Scores) -> Top:
+        """Return the K nearest of those found before and of a window, whose relevant scores are -inf afterwards."""
+        if self._lists is not None:
+            query, listed = self._lists.rows(rows)
+            inside = (listed >= columns.start) & (listed < columns.stop)
+            scores[query[inside], listed[inside] - columns.start] = -np.inf
+            return self._merge(top, scores, rows, columns)
+        overlaps = _overlaps(self._layout, rows, columns) if self._full else []
+        for row, there, here in overlaps:  # an item has one score, however it was multiplied
+            scores[row, here] = relevant[row, there]
+        top = self._merge(top, scores, rows, columns)
+        for row, _, here in overlaps:
+            scores[row, here] = -np.inf
+        return top
+
+    def _merge(self, top: Top, scores: Scores, rows: slice, columns: slice) -> Top:
+        start, stop = self._layout.start[rows], self._layout.stop[rows]
+        first, last = (np.clip(end, columns.start, columns.stop) - columns.start for end in (start, stop))
         found, similarities = nearest_columns(scores, first, last, min(self._keep, scores.shape[1]))
-        both = np.concatenate((top[0], np.where(found >= 0, found + columns.start, -1)), axis=1)
-        values = np.concatenate((top[1], similarities), axis=1)
-        relevant = (both >= start) & (both < stop)
+        return self._best(top, (np.where(found >= 0, found + columns.start, -1), similarities), rows)
+
+    def _best(self, top: Top, others: Top, rows: slice) -> Top:
+        """Return the K nearest of both in the order of ``nearest_columns``: columns int32, similarities, ``(q, K)``."""
+        both, values = (np.concatenate(pair, axis=1) for pair in zip(top, others, strict=True))
+        relevant = self._layout.is_relevant(rows, both)
         order = np.lexsort((both, relevant, -values), axis=1)[:, : self._keep]  # NaN, where there is none, comes last
         return (
             np.take_along_axis(both, order, axis=1).astype(np.int32, copy=False),
@@ -142,8 +183,15 @@ class Windows:
         )
 
 
+def _sizes(layout: Layout) -> Ints:
+    """Return how many relevant columns each query has, excluded ones of its label among them, int64 ``(q,)``."""
+    return layout.stop - layout.start if layout.positives is None else layout.positives.sizes
+
+
 def _most_relevant(problem: Problem) -> int:
-    return int((problem.layout.stop - problem.layout.start).max(initial=0)) if problem.full else 0
+    """Return how many scores are found in a first reading; by label, the top alone needs none."""
+    needed = problem.full or problem.layout.positives is not None
+    return int(_sizes(problem.layout).max(initial=0)) if needed else 0
 
 
 def _width(most_relevant: int) -> int:

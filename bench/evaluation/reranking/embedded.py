@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from bench.evaluation.ranking.arrays import Ints, Scores, Vectors
+from bench.evaluation.ranking.lists import Lists
 from bench.evaluation.ranking.ranks import Ranks
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 
@@ -38,6 +39,7 @@ class Embedded:
 
     query_ids, gallery_ids: int64; a gallery item with a query's id is the query itself and is never among its results.
     train: unit vectors of training images, float32 ``(m, d)``, for stages that are fitted; None where there are none.
+    hidden: the gallery positions that are never among a query's results; None: those with its id.
     """
 
     query: Vectors
@@ -45,6 +47,7 @@ class Embedded:
     query_ids: Ints
     gallery_ids: Ints
     train: Vectors | None = None
+    hidden: Lists | None = None
 
     @classmethod
     def of(cls, data: RetrievalSet) -> Embedded:
@@ -52,17 +55,25 @@ class Embedded:
         unit, every = data.unit, slice(None)
         query = unit.query.take(every)
         gallery = query if unit.gallery is unit.query else unit.gallery.take(every)
-        return cls(query, gallery, *unit.images, None if unit.train is None else unit.train.take(every))
+        train = None if unit.train is None else unit.train.take(every)
+        return cls(query, gallery, *unit.images, train, data.hidden)
 
     @cached_property
     def spare(self) -> int:
-        """How many results more than wanted a search has to give, so that enough stay without the query itself."""
+        """How many results more than wanted a search has to give, so that enough stay without those hidden."""
+        if self.hidden is not None:
+            return int(self.hidden.sizes.max(initial=0))
         ids, counts = np.unique(self.gallery_ids, return_counts=True)
         return int(counts[np.isin(ids, self.query_ids)].max(initial=0))
 
     def without_own(self, items: Ints, similarities: Scores, k: int) -> Shortlist:
-        """Return the first k of what a search gave, less -1s and the items whose id is the query's."""
-        gone = (items < 0) | (self.gallery_ids[items] == self.query_ids[:, None])
+        """Return the first k of what a search gave, less -1s and the items that are hidden from the query."""
+        if self.hidden is None:
+            own = self.gallery_ids[items] == self.query_ids[:, None]
+        else:
+            query = np.repeat(np.arange(len(items)), items.shape[1])
+            own = (self.hidden.place(query, items.ravel()) >= 0).reshape(items.shape)
+        gone = (items < 0) | own
         order = np.argsort(gone, axis=1, kind="stable")[:, :k]
         gone = np.take_along_axis(gone, order, 1)
         return Shortlist(
@@ -84,7 +95,7 @@ def shortlist_ranks(found: Shortlist, data: RetrievalSet, k: int) -> Ranks:
     Among equal similarities the items that are not relevant stand first, as everywhere; items that were not found
     count as not relevant, and the denominator of map@k stays min(k, R).
     """
-    relevant = (found.items >= 0) & (data.gallery_labels[found.items] == data.query_labels[:, None])
+    relevant = data.layout.is_relevant(slice(0, len(data.query)), data.columns_of(found.items))
     order = np.lexsort((relevant, -found.similarities), axis=1)[:, :k]
     row, column = np.nonzero(np.take_along_axis(relevant, order, 1))
     hits = np.bincount(row, minlength=len(relevant))

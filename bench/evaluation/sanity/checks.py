@@ -37,7 +37,7 @@ def check_evaluation(
     seed: int = 0,
     train_copies: float | None = None,
 ) -> tuple[Control, ...]:
-    """Return every control of an evaluation.
+    """Return every control of an evaluation; where lists say who is relevant, those of labels have no meaning.
 
     Args:
         evaluation: What ``evaluate_set`` returned for ``data``.
@@ -56,7 +56,7 @@ def check_evaluation(
         *_chance(unit, ties=ties, threads=check_threads(threads), seed=seed),
         *_collapse(evaluation),
         *_copies(unit, evaluation.neighbors),
-        *_classes(unit, evaluation),
+        *(_classes(unit, evaluation) if unit.labelled else ()),
         *_learnt(train_copies),
         hubness(evaluation.neighbors, len(unit.gallery)),
     )

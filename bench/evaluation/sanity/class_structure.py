@@ -98,8 +98,8 @@ def _explained(sums: Floats, squares: Floats, sizes: Floats) -> tuple[float, flo
 def _excluded(data: RetrievalSet) -> tuple[float, float]:
     """Return the sum of the cosines of pairs that are not ranked: those of one class, and all."""
     layout = data.layout
-    query = np.repeat(np.arange(len(layout)), np.diff(layout.excluded_offsets))
-    item = layout.order[layout.excluded_columns]
+    query = layout.excluded.query
+    item = layout.order[layout.excluded.columns]
     same = every = 0.0
     step = max(1, _BLOCK_VALUES // data.gallery.dimension)
     for first in range(0, len(query), step):

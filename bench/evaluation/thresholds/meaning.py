@@ -43,8 +43,10 @@ def fit_on_half(data: RetrievalSet, *, seed: int = 0) -> tuple[Fitted | None, Re
 
     For data without a validation part. Labels of test are looked at; but no image is in both halves: one that is fitted
     on is no query and no item of the rest. None where the half has no pairs of both kinds. Raises DataError where no
-    query of the rest has a relevant item.
+    query of the rest has a relevant item, or lists say who is relevant: the gallery has no labels to fit on then.
     """
+    if not data.labelled:
+        raise DataError("thresholds are fitted on labels, and here lists say who is relevant: add a validation part")
     asking, found = data.images
     images = np.unique(found)
     drawn = np.random.default_rng((seed, 10)).permutation(images)[: len(images) // 2]
@@ -58,6 +60,7 @@ def fit_on_half(data: RetrievalSet, *, seed: int = 0) -> tuple[Fitted | None, Re
         data.gallery_labels[stays],
         query_ids=asking[asks],
         gallery_ids=found[stays],
+        ignore=data.hidden.subset(asks).matrix(len(found))[:, stays],
         normalize=False,
     )
     return fitted, rest

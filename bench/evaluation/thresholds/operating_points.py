@@ -141,16 +141,16 @@ def _curve(same: Scores, different: Scores, targets: Iterable[float]) -> Iterato
 def _count(data: RetrievalSet, chosen: Ints, layout: Layout, limits: Scores) -> tuple[Ints, Floats]:
     """Return matched pairs, int64 ``(2, limits)``, and each query's highest similarity, ``(2, q)``.
 
-    First of its own label, then of other labels; -inf where there is no such pair.
+    First of what is relevant to it, then of all else; -inf where there is no such pair.
     """
     matched, nearest = np.zeros((2, len(limits)), dtype=np.int64), np.full((2, len(chosen)), -np.inf)
-    columns, place = data.gallery.take(layout.order), np.arange(layout.columns)
+    columns = data.gallery.take(layout.order)
     step = max(1, _BLOCK_SCORES // len(columns))
     for first in range(0, len(chosen), step):
         rows = slice(first, min(first + step, len(chosen)))
         scores = data.query.take(chosen[rows]) @ columns.T
-        scores[layout.excluded_of(rows)] = -np.inf
-        own = (place >= layout.start[rows, None]) & (place < layout.stop[rows, None])  # pairs of one label
+        scores[layout.excluded.rows(rows)] = -np.inf
+        own = layout.relevant_columns(rows)
         for kind, mask in enumerate((own, ~own)):
             part = np.where(mask, scores, -np.inf)
             nearest[kind, rows] = part.max(axis=1)

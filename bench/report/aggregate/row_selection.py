@@ -113,7 +113,7 @@ def budget_of(row: Row) -> Training:
 def chance_and_perfect(table: Table) -> tuple[float, float] | None:
     """Return the score of a random and of a perfect order of a table's gallery: means over queries, then over draws.
 
-    None where no run has kept its labels, and for a metric that does not follow from ranks.
+    None where no run has kept its files, and for a metric that does not follow from ranks.
     """
     if table.metric.formula is None:
         return None
@@ -128,19 +128,15 @@ def chance_and_perfect(table: Table) -> tuple[float, float] | None:
 
 
 def _ends_of(record: RunRecord, metric: Metric) -> tuple[float, float] | None:
-    """Return the same of one run's gallery, None where its labels are gone or no query has anything to find."""
+    """Return the same of one run's gallery, None where its files are gone or no query has anything to find."""
     try:
-        kept = read_arrays(record, PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
+        kept = read_arrays(record, PER_QUERY, "relevant", "items")
     except DataError:
         return None
-    itself = np.isin(kept["ids"], kept["gallery_ids"]).astype(np.int64)
-    counts = np.bincount(kept["gallery_labels"], minlength=int(kept["labels"].max()) + 1)
-    relevant = counts[kept["labels"]] - itself
-    items = len(kept["gallery_labels"]) - itself
-    some = relevant > 0
+    some = kept["relevant"] > 0
     if not some.any():
         return None
-    sizes = relevant[some], items[some]
+    sizes = kept["relevant"][some], kept["items"][some]
     return float(chance_level(metric, *sizes).mean()), float(perfect_level(metric, *sizes).mean())
 
 

@@ -18,25 +18,9 @@ from bench.files import packed_arrays, packed_rows
 from bench.report.figures.frontier import FACTS, POINTS, frontier_panels
 from bench.report.tables.frame import without_folders
 from bench.report.tables.wording import markdown_table, unscored_queries
-from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
 from bench.runs.integrity import FileWriter, write_sealed
 from bench.runs.provenance import provenance
 from bench.runs.store import RunRecord
-
-
-def ranked_set(record: RunRecord) -> RetrievalSet:
-    """Read what a finished run ranked. Raises DataError where its files lack something."""
-    vectors = read_vectors(record)
-    names = read_arrays(record, PER_QUERY, "ids", "labels", "gallery_ids", "gallery_labels")
-    return RetrievalSet.of(
-        vectors["query"],
-        names["labels"],
-        vectors["gallery"],
-        names["gallery_labels"],
-        query_ids=names["ids"],
-        gallery_ids=names["gallery_ids"],
-        train=vectors.get("train"),
-    )
 
 
 def write_points(

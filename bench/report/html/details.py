@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.contract import Control, DataError
 from bench.evaluation.metrics.verification import probabilities
-from bench.evaluation.ranking.arrays import Floats, Ints, Scores
+from bench.evaluation.ranking.arrays import Floats, Ints, Scores, Vectors
 from bench.report.figures.classes import (
     MOST_CLASSES,
     class_similarity,
@@ -129,12 +129,10 @@ def detail_of(row: Row, answers: Answers, shared: Shared, pictures: Pictures | N
     facts = row.first.result.thresholds
     threshold = facts.validation.eer_threshold if facts else None
     alike = shared.pairs.similarities(query, gallery)
-    confused = confusion(answers)
     labels = answers.gallery_labels[shared.mapped]
     figures: list[Drawn | None] = [
         draw_map(row, shared.plane(gallery, shared.mapped), labels, answers.classes),
-        draw_confusion(row, confused, answers.classes),
-        draw_class_similarity(row, class_similarity(answers, query, gallery), answers.classes, confused),
+        *([] if answers.positives is not None else _of_classes(row, answers, query, gallery)),
         draw_curves(row),
     ]
     if shared.pairs.same.any() and not shared.pairs.same.all():
@@ -161,6 +159,16 @@ def detail_of(row: Row, answers: Answers, shared: Shared, pictures: Pictures | N
         tuple(questions({row: answers}, pictures, ("worst",))),
         row.first.result.controls,
     )
+
+
+def _of_classes(row: Row, answers: Answers, query: Vectors, gallery: Vectors) -> list[Drawn]:
+    """Return the figures of class against class, which need labels that say what is right."""
+    confused = confusion(answers)
+    alike = class_similarity(answers, query, gallery)
+    return [
+        draw_confusion(row, confused, answers.classes),
+        draw_class_similarity(row, alike, answers.classes, confused),
+    ]
 
 
 def _pairs(

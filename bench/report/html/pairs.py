@@ -12,6 +12,7 @@ import torch
 from bench.contract import SimbenchError, pair_scorer_of
 from bench.evaluation.inference.embed import to_floats
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores, Vectors
+from bench.evaluation.ranking.lists import Lists
 from bench.report.html.thumbnails import Pictures
 from bench.report.tables.groups import Answers
 from bench.runs.loaded_run import open_run
@@ -62,11 +63,13 @@ class Pairs:
 
 
 def draw_pairs(answers: Answers, *, count: int = DRAWN, seed: int = 0) -> Pairs:
-    """Return up to ``count`` pairs of one class, then as many of two; never an image with itself."""
+    """Return up to ``count`` pairs of one class, then as many of two; never an image with itself.
+
+    Where lists say what answers a query: pairs of a query and what does, then of a query and something else.
+    """
     rng = np.random.default_rng((seed, 11))
     order = np.argsort(answers.gallery_labels, kind="stable")
     ordered = answers.gallery_labels[order]
-    own = answers.own_items()
     parts = []
     for same in (True, False):
         query = rng.integers(0, len(answers.labels), count)
@@ -76,17 +79,25 @@ def draw_pairs(answers: Answers, *, count: int = DRAWN, seed: int = 0) -> Pairs:
             if not len(open_):
                 break
             labels = answers.labels[query[open_]]
-            if same:
+            if same and answers.positives is not None:
+                tried = _listed(answers.positives, query[open_], rng)
+            elif same:
                 first, last = np.searchsorted(ordered, labels), np.searchsorted(ordered, labels, side="right")
                 place = first + (rng.random(len(open_)) * (last - first)).astype(np.int64)
                 tried = order[np.minimum(place, len(order) - 1)]
             else:
                 tried = rng.integers(0, len(order), len(open_))
-            fits = ((answers.gallery_labels[tried] == labels) == same) & (tried != own[query[open_]])
+            fits = (answers.right(query[open_], tried) == same) & answers.seen(query[open_], tried)
             item[open_[fits]] = tried[fits]
         there = item >= 0
         parts.append(Pairs(query[there], item[there], np.full(int(there.sum()), same)))
     return Pairs(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("query", "item", "same")))
+
+
+def _listed(lists: Lists, query: Ints, rng: np.random.Generator) -> Ints:
+    """Return one item drawn of each query's list; the first item of all where it is empty, which does not fit then."""
+    cell = lists.offsets[query] + (rng.random(len(query)) * lists.sizes[query]).astype(np.int64)
+    return np.where(lists.sizes[query] > 0, lists.columns[np.minimum(cell, len(lists.columns) - 1)], 0)
 
 
 def examples(pairs: Pairs) -> Ints:

@@ -18,7 +18,7 @@ KINDS = ("best", "typical", "worst")
 
 @dataclass(frozen=True)
 class Found:
-    """One neighbour: its place, whether its class is the query's, its class, id, similarity and picture."""
+    """One neighbour: its place, whether it answers the query, its class, id, similarity and picture."""
 
     rank: int
     right: bool
@@ -100,17 +100,18 @@ def questions(
 
 def answer_of(row: Row, answers: Answers, query: int, pictures: Pictures | None) -> Answer:
     """Return one row's first neighbours of one query."""
-    near = answers.neighbors[query, :NEIGHBORS].tolist()
+    near = answers.neighbors[query, :NEIGHBORS]
+    right = answers.right(np.full(len(near), query), near)
     found = [
         Found(
             rank,
-            bool(answers.gallery_labels[at] == answers.labels[query]),
+            bool(right[rank - 1]),
             answers.classes[answers.gallery_labels[at]],
             str(answers.gallery_ids[at]),
             float(answers.similarities[query, rank - 1]),
             pictures.item(at) if pictures else None,
         )
-        for rank, at in enumerate(near, start=1)
+        for rank, at in enumerate(near.tolist(), start=1)
         if at >= 0
     ]
     return Answer(row, float(answers.precision[query]), tuple(found))

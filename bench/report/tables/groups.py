@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bench.contract import Baseline, DataError
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
+from bench.evaluation.ranking.lists import Lists
 from bench.report.tables.draws import undrawn_specs
 from bench.report.tables.entries import entry_of
 from bench.report.tables.footnotes import busy, queries, shared_notes, threads
@@ -23,6 +24,7 @@ from bench.report.tables.frame import mean_over, merit, metric_of, row_interval
 from bench.report.tables.leaderboard import groups_of, ranked_rows
 from bench.report.tables.wording import row_labels
 from bench.runs.artifacts import PER_QUERY, SAMPLES, read_arrays
+from bench.runs.ranked import read_lists
 from bench.runs.store import RunRecord
 
 
@@ -32,7 +34,8 @@ class Answers:
 
     ids ``(q,)``, labels int64 ``(q,)``, precision float64 ``(q,)``: average precision, NaN where nothing is relevant;
     neighbors int32 and similarities float32 ``(q, K)``: gallery positions best first, -1 past the end; gallery_ids and
-    gallery_labels ``(n,)``; classes: the names that labels stand for.
+    gallery_labels ``(n,)``; classes: the names that labels stand for. positives: where lists say what answers a query,
+    each one's gallery positions; None: labels say it. hidden: what a query does not see, if more than itself.
     """
 
     ids: NDArray[Any]
@@ -43,6 +46,20 @@ class Answers:
     gallery_ids: NDArray[Any]
     gallery_labels: Ints
     classes: tuple[str, ...]
+    positives: Lists | None = None
+    hidden: Lists | None = None
+
+    def seen(self, queries: Ints, items: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return which items are ranked for which queries, pair by pair, bool ``(k,)``; a query's own image is not."""
+        ranked: NDArray[np.bool_] = items != self.own_items()[queries]
+        return ranked if self.hidden is None else ranked & (self.hidden.place(queries, items) < 0)
+
+    def right(self, queries: Ints, items: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return which items answer which queries, pair by pair, bool ``(k,)``."""
+        if self.positives is not None:
+            return self.positives.place(queries, items) >= 0
+        same: NDArray[np.bool_] = self.labels[queries] == self.gallery_labels[items]
+        return same
 
     def same_questions(self, other: Answers) -> bool:
         """Whether both were asked the same queries in the same order, of the same gallery."""
@@ -62,6 +79,7 @@ def read_answers(record: RunRecord) -> Answers:
     kept = read_arrays(record, PER_QUERY, *names)
     if not _fit(kept):
         raise DataError(f"cannot read {record.folder / PER_QUERY}: its arrays do not fit each other")
+    lists = read_lists(record)
     return Answers(
         ids=kept["ids"],
         labels=kept["labels"].astype(np.int64),
@@ -71,6 +89,8 @@ def read_answers(record: RunRecord) -> Answers:
         gallery_ids=kept["gallery_ids"],
         gallery_labels=kept["gallery_labels"].astype(np.int64),
         classes=tuple(str(name) for name in kept["classes"]),
+        positives=lists.get("positives"),
+        hidden=lists.get("hidden"),
     )
 
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import bench.data.audit.audit
-from bench.contract import Collection, DataError, Images, Split
-from bench.data.audit.audit import audit, relevant_items, without_leaks
+from bench.contract import Collection, DataError, Images, Relevance, Split
+from bench.data.audit.audit import audit, without_leaks
 from bench.data.decoding.cache import AUDITS
+from bench.data.splits.answers import relevant_items
 from bench.data.splits.protocols import build_dataset
 
 Pixels = NDArray[np.uint8]
@@ -116,5 +117,22 @@ def test_queries_with_something_to_find_are_counted_as_plain_loops_count_them(pr
         sum(label == one and name != other for other, one in gallery)
         for name, label in zip(data.query.ids, data.query.labels, strict=True)
     ]
-    assert relevant_items(data).tolist() == found
+    assert relevant_items(data.query, data.gallery).tolist() == found
     assert (audit(data).scored, audit(data).queries) == (sum(count > 0 for count in found), len(found))
+
+
+def test_labels_that_decide_nothing_do_not_disagree() -> None:
+    pixels = scenes(6)
+    ids = [np.array([f"{part}{row}" for row in range(3)]) for part in "tqg"]
+    train, query, gallery = (
+        Split(Images(pixels[[3, 4, 5]] if part == 0 else pixels[:3]), np.full(3, part, np.int64), ids[part])
+        for part in range(3)
+    )
+    asked = replace(query, relevance=Relevance(positives=(("g0",), ("g1",), ("g2",))))
+    gallery = replace(gallery, labels=np.array([2, 2, 0]))
+    lists = Collection("toy", ("a", "b", "c"), train=train, query=asked, gallery=gallery)
+    labels = replace(lists, query=replace(query, labels=np.array([1, 2, 2])))
+    found, before = (audit(build_dataset(one)) for one in (lists, labels))
+    assert (found.conflicts, found.examples, found.unasked) == (0, (), ())
+    assert before.conflicts > 0
+    assert found.scored == 3

@@ -15,8 +15,9 @@ from PIL import Image
 from bench.contract import Collection, DataError, DataPlace, ImageShape, Resize
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.folder import list_folder
-from bench.data.layouts.listing import PartSummary, collect, summarise
+from bench.data.layouts.listing import collect
 from bench.data.layouts.manifest import list_manifest
+from bench.data.layouts.summary import PartSummary, summarise
 
 MakeCollection = Callable[..., Collection]
 

@@ -282,9 +282,9 @@ def test_columns_that_nothing_reads_are_told_in_one_warning(
     write: Callable[[str], Path], place: DataPlace, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = [line.split(",", 1) for line in PLAIN.splitlines()[1:]]
-    path = write(",camera,path,label,split\n" + "".join(f"{n},c1,{a},{b}\n" for n, (a, b) in enumerate(rows)))
+    path = write(",weather,path,label,split\n" + "".join(f"{n},c1,{a},{b}\n" for n, (a, b) in enumerate(rows)))
     found = collect(list_manifest(path), place, DecodeRecipe(), mirror=False)
-    told = "columns that nothing reads: the one without a name, camera"
+    told = "columns that nothing reads: the one without a name, weather"
     assert told in found.notes
     assert [record.getMessage() for record in caplog.records if "nothing reads" in record.message] == [
         f"{path}: {told}"

@@ -11,13 +11,14 @@ from bench.evaluation.evaluate import evaluate
 from bench.evaluation.metrics.chance import chance_level, perfect_level
 from bench.evaluation.metrics.metric import RANKING, ranking_metric
 from bench.evaluation.metrics.ranking import Order
-from bench.evaluation.metrics.registry import columns, declared, describe, ranked_by
+from bench.evaluation.metrics.registry import columns, declared, describe, extra, ranked_by
 from bench.evaluation.ranking.arrays import Floats
 
 
 def test_every_score_of_an_evaluation_is_declared_and_so_is_whether_queries_have_it() -> None:
     vectors = np.random.default_rng(0).standard_normal((6, 3))
-    found = evaluate(vectors, [0, 1] * 3, vectors, [0, 1] * 3, ks=(1, 7), threads=1)
+    asked = [name for name, metric in declared().items() if metric.extra]
+    found = evaluate(vectors, [0, 1] * 3, vectors, [0, 1] * 3, ks=(1, 7), metrics=asked, threads=1)
     for name in found.scores:
         assert describe(name).name == name
         assert describe(name).per_query == (name in found.per_query)
@@ -111,3 +112,11 @@ def test_a_newly_declared_metric_is_scored_and_settles_ties() -> None:
             ranking_metric("misses@k", "lower", "again")(misses_at)
     finally:
         RANKING.pop("misses@k", None)
+
+
+def test_metrics_that_are_asked_for_are_columns_where_there_are_any() -> None:
+    usual = {"map", "map@10", "hit@1"}
+    assert [one.name for one in columns(usual)] == ["map", "map@10", "hit@1"]
+    asked = usual | {"map_trapezoid", "minp", "mp@1", "mp@10", "micro_ap"}
+    assert {"map_trapezoid", "minp", "mp@10", "micro_ap"} == {one.name for one in columns(asked)} - usual
+    assert extra(["mp@k", "minp", "mp@k"]) == ("mp@k", "minp")

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from plain_ranks import ranks_of
 
 from bench.contract import UsageError
+from bench.evaluation.metrics.metric import RANKING
 from bench.evaluation.metrics.ranking import score_ranks
 from bench.evaluation.metrics.ties import score_with_ties, tied_queries
 from bench.evaluation.ranking.ranks import Ranks
 
 KS = (1, 2, 4, 20)
+EXTRA = [name for name, metric in RANKING.items() if metric.extra]
 
 
 def ranks_of_flags(flags: list[bool]) -> list[int]:
@@ -33,7 +35,7 @@ def both(runs: list[list[bool]]) -> tuple[Ranks, Ranks]:
 def means_over_all_permutations(runs: list[list[bool]]) -> dict[str, float]:
     orders = itertools.product(*(list(itertools.permutations(run)) for run in runs))
     lists = [ranks_of_flags([flag for run in order for flag in run]) for order in orders]
-    scores = score_ranks(ranks_of(lists, [sum(map(len, runs))] * len(lists)), KS)
+    scores = score_ranks(ranks_of(lists, [sum(map(len, runs))] * len(lists)), KS, EXTRA)
     return {name: float(values.mean()) for name, values in scores.items()}
 
 
@@ -42,20 +44,20 @@ def means_over_all_permutations(runs: list[list[bool]]) -> dict[str, float]:
 def test_the_expected_value_is_the_mean_over_all_permutations(runs: list[list[bool]]) -> None:
     if not any(map(any, runs)):
         return
-    found = {name: float(values[0]) for name, values in score_with_ties(*both(runs), KS, "mean").items()}
+    found = {name: float(values[0]) for name, values in score_with_ties(*both(runs), KS, "mean", EXTRA).items()}
     assert found == pytest.approx(means_over_all_permutations(runs), abs=1e-12)
 
 
 def test_a_run_of_seven_by_all_5040_permutations() -> None:
     runs = [[True], [True, False, True, False, False, True, False], [False, True]]
-    found = {name: float(values[0]) for name, values in score_with_ties(*both(runs), KS, "mean").items()}
+    found = {name: float(values[0]) for name, values in score_with_ties(*both(runs), KS, "mean", EXTRA).items()}
     assert found == pytest.approx(means_over_all_permutations(runs), abs=1e-12)
 
 
 def test_without_ties_the_three_ways_agree() -> None:
     ranks = ranks_of([[1, 3, 6], [], [2, 7, 8]], [9, 9, 9])
-    for name, values in score_ranks(ranks, KS).items():
-        np.testing.assert_allclose(score_with_ties(ranks, ranks, KS, "mean")[name], values, atol=1e-14)
+    for name, values in score_ranks(ranks, KS, EXTRA).items():
+        np.testing.assert_allclose(score_with_ties(ranks, ranks, KS, "mean", EXTRA)[name], values, atol=1e-14)
 
 
 def test_the_expected_value_lies_between_pessimistic_and_optimistic() -> None:

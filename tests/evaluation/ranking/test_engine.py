@@ -12,6 +12,7 @@ from bench.evaluation.ranking import kernel
 from bench.evaluation.ranking.arrays import Ints, Scores, Vectors
 from bench.evaluation.ranking.backend import Problem, RankedBlock
 from bench.evaluation.ranking.engine import rank_gallery, rank_without
+from bench.evaluation.ranking.lists import Lists
 from bench.evaluation.ranking.relevance import Layout, build_layout
 from bench.evaluation.ranking.vectors import Rows, check_vectors
 
@@ -88,7 +89,7 @@ def test_blocks_and_threads_agree_on_unit_vectors_too() -> None:
 def test_holding_fewer_ranks_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     query, gallery, _, _, layout = problem(3)
     reference = everything(query, gallery, layout)
-    monkeypatch.setattr("bench.evaluation.ranking.backend._PART_RANKS", 30)
+    monkeypatch.setattr("bench.evaluation.ranking.whole_rows._PART_RANKS", 30)
     assert everything(query, gallery, layout) == reference
 
 
@@ -150,12 +151,18 @@ def test_equal_items_get_bitwise_equal_scores_anywhere(d: int, n: int) -> None:
     assert [count for block in kept for count in block] == [1] * 19
 
 
-def test_a_ranking_never_holds_the_matrix_of_all_scores() -> None:
+@pytest.mark.parametrize("listed", [False, True], ids=["labels", "lists"])
+def test_a_ranking_never_holds_the_matrix_of_all_scores(listed: bool) -> None:
     """3,000 x 30,000 scores are 360 MB; two threads' buffers are 128 MB."""
     rng = np.random.default_rng(0)
     query = rng.standard_normal((3_000, 8)).astype(np.float32)
     gallery = rng.standard_normal((30_000, 8)).astype(np.float32)
     layout = build_layout(rng.integers(0, 10, 3_000), rng.integers(0, 10, 30_000))
+    if listed:
+        columns = [np.sort(rng.choice(30_000, 3_000, replace=False)) for _ in range(3_000)]
+        lists = Lists(np.concatenate(columns).astype(np.int32), np.arange(3_001) * 3_000)
+        none = np.zeros(3_000, dtype=np.int64), np.zeros(30_000, dtype=np.int64)
+        layout = build_layout(*none, positives=lists)
     rows, items = raw(query), raw(gallery)
     tracemalloc.start()
     try:
@@ -173,7 +180,7 @@ def test_excluded_columns_are_found_by_id_on_both_sides_of_the_class_border() ->
     assert layout.labels.tolist() == [0, 0, 1, 1]
     assert layout.relevant.tolist() == [1, 1]
     assert layout.items.tolist() == [2, 3]
-    row, column = layout.excluded_of(slice(0, 2))
+    row, column = layout.excluded.rows(slice(0, 2))
     assert list(zip(row.tolist(), column.tolist(), strict=True)) == [(0, 0), (0, 2), (1, 1)]
 
 

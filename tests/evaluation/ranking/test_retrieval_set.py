@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bench.contract import DataError, UsageError
 from bench.evaluation.evaluate import evaluate, evaluate_set
-from bench.evaluation.ranking.relevance import build_layout
+from bench.evaluation.ranking.lists import Lists
+from bench.evaluation.ranking.relevance import Layout, build_layout
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 
 
@@ -87,10 +88,22 @@ def test_the_layout_of_some_queries_is_that_of_a_set_with_only_them(seed: int, q
     labels, others = rng.integers(0, 4, q), rng.integers(0, 4, n)
     ids, other_ids = rng.integers(0, n, q), rng.integers(0, n, n)
     some = np.flatnonzero(rng.random(q) < 0.6)
-    found = build_layout(labels, others, ids, other_ids).subset(some)
-    wanted = build_layout(labels[some], others, ids[some], other_ids)
-    for name, values in vars(wanted).items():
-        assert np.array_equal(getattr(found, name), values), name
+    lists = [Lists.of_cells(rng.random((q, n)) < share) for share in (0.3, 0.2)]
+
+    def parts(layout: Layout) -> list[Any]:
+        listed = [] if layout.positives is None else [layout.positives.columns, layout.positives.offsets]
+        hidden = [layout.excluded.columns, layout.excluded.offsets]
+        return [layout.order, layout.start, layout.stop, *hidden, *listed, layout.relevant, layout.items]
+
+    for positives in (None, lists[0]):
+        named = (labels, others) if positives is None else (labels * 0, others * 0)
+        whole = build_layout(*named, ids, other_ids, positives=positives, ignored=lists[1])
+        few = None if positives is None else positives.subset(some)
+        wanted = build_layout(
+            named[0][some], named[1], ids[some], other_ids, positives=few, ignored=lists[1].subset(some)
+        )
+        for one, other in zip(parts(whole.subset(some)), parts(wanted), strict=True):
+            assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize(

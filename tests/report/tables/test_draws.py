@@ -91,6 +91,7 @@ def test_the_chance_level_of_a_row_over_draws_is_the_mean_over_the_draws(tmp_pat
         labels = np.arange(24) % classes
         ids = np.array([f"q{at}" for at in range(24)])
         arrays = {"ids": ids, "labels": labels, "gallery_ids": ids, "gallery_labels": labels}
+        arrays |= {"relevant": np.bincount(labels)[labels] - 1, "items": np.full(24, 23)}
         write_beside(record.folder, "per_query.npz", arrays)
     runs = all_runs(tmp_path)
     (table,) = tables_of(runs, runs_frame(runs))
