@@ -68,13 +68,13 @@ def board_of(runs: Path, rank_by: str = DEFAULT, columns: Sequence[str] = ()) ->
 
 def _without_mended(records: Sequence[RunRecord]) -> list[RunRecord]:
     """Return runs without those that failed of code, or of a file, that has been replaced and run again since."""
-    latest: dict[str, str] = {}
+    latest: dict[str, tuple[str, bool]] = {}  # when, to the second, and whether it ended well: what did was later
     alike = [json.dumps(asdict(replace(run.result.spec, sources={})), sort_keys=True, default=list) for run in records]
     names = [f"{spec} {run.result.seed}" for spec, run in zip(alike, records, strict=True)]
-    for name, run in zip(names, records, strict=True):
-        latest[name] = max(latest.get(name, ""), run.result.provenance.date)
-    pairs = zip(names, records, strict=True)
-    return [run for name, run in pairs if run.status == "done" or run.result.provenance.date == latest[name]]
+    ended = [(run.result.provenance.date, run.status == "done") for run in records]
+    for name, when in zip(names, ended, strict=True):
+        latest[name] = max(latest.get(name, when), when)
+    return [run for name, when, run in zip(names, ended, records, strict=True) if when[1] or when == latest[name]]
 
 
 def write_board(board: Board, folder: Path) -> list[Path]:
