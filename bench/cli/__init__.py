@@ -48,6 +48,16 @@ class _Commands(click.Group):
             raise UsageError(f"empty word at `{before}` (a variable that is not set?); give a value, or leave it out")
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGoneError from error
+
+
+class _ReaderGoneError(Exception):
+    """Who reads what we print has seen enough (`simbench list | head`); of a BrokenPipeError click makes an exit."""
+
 
 @click.group(
     cls=_Commands,
@@ -100,8 +110,8 @@ def main() -> None:
     except SimbenchError as error:
         _explain(str(error))
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has seen enough (`simbench list | head`)
+    except (BrokenPipeError, _ReaderGoneError):
+        sys.stderr.close()  # or the interpreter tells of what it cannot write at its end
         sys.exit(1)
     except (OSError, MemoryError) as error:  # of a place or a size that the user named, and nothing inside checked
         _explain(_of_the_machine(error))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -294,3 +297,12 @@ def test_check_and_every_table_say_how_many_queries_are_scored(
         assert (row["queries_scored"], row["queries"]) == (3, 12)
     assert simbench("report", "--no-images", "-q").code == 0
     assert told in (tables / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error_to_tell(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-P", "-c", "import bench.cli; bench.cli.main()", "list", "-v"]
+    done = subprocess.run(words, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
