@@ -18,7 +18,7 @@ from bench.contract import DataError, UsageError
 from bench.report.write import board_of, publish, published_folder, refuse_to_drop
 
 WriteRun = Callable[..., Path]
-SETS = ("standard", "unseen", "longer")
+SETS = ("photographs", "catalogue", "new-products", "standard", "unseen", "longer")
 LINK = re.compile(r"\]\(([^)#:]+)[^)]*\)")
 
 
@@ -98,5 +98,6 @@ def test_the_published_sets_are_whole_small_and_linked(checkout: Path) -> None:
 
 def test_the_published_frames_have_one_row_a_run(checkout: Path) -> None:
     counts = {name: len(pd.read_csv(checkout / "results" / name / "runs.csv")) for name in SETS}
-    assert counts == {"standard": 168, "unseen": 42, "longer": 40}
+    rows = {"photographs": 42, "catalogue": 18, "new-products": 25, "standard": 168, "unseen": 42, "longer": 40}
+    assert counts == rows
     assert np.isfinite(pd.read_csv(checkout / "results" / "standard" / "runs.csv")["map"]).all()
