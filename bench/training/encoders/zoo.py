@@ -23,9 +23,8 @@ class Pretrained:
     alias: what ``-o model=`` and ``-o encoder=timm/`` take for it; model: timm's full name; licence: of the weights, as
     timm gives it; pooling: what the vector is: "class token", "mean" (of all places) or "attention" (the model's own
     pooling head), before any classifier, and before CLIP's and PE's projection to the space of texts, which timm has in
-    place of one; size: side of
-    the square input in pixels; length: numbers in a vector; learnt_from: the collection that it was trained on;
-    published: frozen retrieval figures of its makers or of MIEB.
+    place of one; size: side of the square input in pixels; length: numbers in a vector; learnt_from: the collection
+    that it was trained on; published: frozen retrieval figures of its makers or of MIEB.
     """
 
     alias: str
