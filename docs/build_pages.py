@@ -41,6 +41,33 @@ sources score by code of their own, with other rules for ties. *Frozen*: the net
 questions and are not to be compared ([what each asks](datasets.md)). The best three stand in a line under a table that
 asked all of a benchmark's queries. The page is made from `bench/report/tables/published.csv`.
 """
+_ENCODERS = """# Pretrained models
+
+Short names for the pretrained models that are asked for most: `-m pretrained -o model=dinov2-small`, and for trained
+methods `-o encoder=timm/dinov2-small`; `simbench list models` prints them. Any other model of timm's goes by its own
+name. A run's options hold timm's full name, and its key does not depend on which was said. The page is made from
+`bench/training/encoders/zoo.csv`; a test compares it with timm.
+
+- **Pixels** is the side of the model's own input. `-o size=224` is several times faster than the 518 of DINOv2, whose
+  position embeddings are then resized.
+- **Vector** is what the model's layers give before any classifier. Class token: DINOv2, DINOv3, and CLIP before its
+  projection to the space of texts. Attention: the model's own pooling head (SigLIP 2; PE-Core, before its projection).
+  Mean: of all places. timm pools DINOv3's transformers by the mean of their patches; simbench takes the class token,
+  as their makers do. Figures published for CLIP's projected vectors are of other vectors, and are not given here.
+- **Licence** is that of the weights, as timm gives it: read it before you use them.
+- **Published** are frozen features at other sizes and by other code: CUB-200 and Cars-196 in MIEB's variant
+  (https://github.com/embeddings-benchmark/results), revisited Oxford (hard) in the model cards of DINOv2 and DINOv3.
+"""
+_OVERLAPS = """
+## Benchmarks in the training data
+
+A run with such a model's own weights on such a data set has a note in its row, *in the encoder's training data*. All
+else is **not known**: that a data set is not named here does not say that its pictures were not seen. Nothing is named
+of CLIP, SigLIP 2, PE-Core and AIMv2, and of DINOv3 ImageNet alone.
+
+| learnt from | data sets | what is in it | source |
+|---|---|---|---|
+"""
 
 
 def pages() -> dict[str, str]:
@@ -49,6 +76,7 @@ def pages() -> dict[str, str]:
 
     cards = CliRunner().invoke(cli, ["list", "datasets", "--markdown"], catch_exceptions=False).output
     made = {"reference/cli.md": commands(cli), "reference/datasets.md": cards, "reference/published.md": figures()}
+    made["reference/encoders.md"] = encoders()
     return {"index.md": index(made), **made}
 
 
@@ -80,6 +108,23 @@ def figures() -> str:
         said = ", ".join(filter(None, [one.learnt, one.note]))
         text += f"| {one.method} | {said} | `{one.metric}` | {one.value} | {one.source} |\n"
     return f"{text}\n## Sources\n\n" + "".join(f"- {name}: {where}\n" for name, where in SOURCES.items())
+
+
+def encoders() -> str:
+    """Return the page of pretrained models: the table, then what is known of benchmarks in their training data."""
+    from bench.training.encoders.zoo import OVERLAPS, zoo  # noqa: PLC0415 - as in `pages`
+
+    text = f"{_ENCODERS}\n| name | timm's name | pixels | numbers | vector | learnt from | benchmarks in it | licence |"
+    text += " published |\n|---|---|---|---|---|---|---|---|---|\n"
+    for one in zoo():
+        known = ", ".join(sorted({name for overlap in one.overlaps for name in overlap.datasets})) or "not known"
+        cells = [f"`{one.alias}`", f"`{one.model}`", one.size, one.length, one.pooling, one.learnt_from, known]
+        text += f"| {' | '.join(map(str, [*cells, one.licence, one.published]))} |\n"
+    text += _OVERLAPS
+    for overlap in OVERLAPS:
+        cells = [", ".join(overlap.learnt_from), ", ".join(overlap.datasets), overlap.how, overlap.source]
+        text += f"| {' | '.join(cells)} |\n"
+    return text
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:

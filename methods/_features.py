@@ -14,6 +14,7 @@ from bench.principal_components import PrincipalComponents
 from bench.training.embedder import EmbeddingNetwork
 from bench.training.encoders.encoder import WEIGHT_WORDS
 from bench.training.encoders.timm import Backbone, backbone_size, check_backbone
+from bench.training.encoders.zoo import timm_name
 from bench.training.features import AT_ONCE
 from bench.training.precision import Precision, mixed_precision
 
@@ -24,8 +25,9 @@ _TRACE = 1e-6  # keeps the mean vector itself from having no direction; a featur
 class FeatureMethod:
     """A method whose vector is an affine map of a model's pooled features at unit length; ``fit`` finds ``components``.
 
-    model, weights, size: see ``Backbone``. precision: what the network runs in; "auto" is over twice as fast where
-    there is hardware for it, at a cosine of .999 to float32, whose vectors differ between machines by rounding only.
+    model: one of ``simbench list models``, or as ``Backbone`` takes it. weights, size: see there. precision: what the
+    network runs in; "auto" is over twice as fast where there is hardware for it, at a cosine of .999 to float32, whose
+    vectors differ between machines by rounding only.
     """
 
     model: str = "tf_efficientnet_lite0"
@@ -34,6 +36,7 @@ class FeatureMethod:
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
+        self.model = timm_name(self.model)  # a run's key does not depend on how its model was called
         check_backbone(self.model)
         if self.size is not None and self.size < 1:
             raise ValueError(f"size must be at least 1, got {self.size}")

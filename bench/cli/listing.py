@@ -9,7 +9,7 @@ import click
 
 from bench.cli.options import Given, plugin_folders
 from bench.cli.run import go_on_apart
-from bench.plugins import DATASET, KINDS, METHOD, Kind
+from bench.plugins import DATASET, ENCODER, KINDS, METHOD, Kind
 from bench.registry import get_plugin, list_plugins
 
 PREFACE = """
@@ -27,18 +27,21 @@ _KINDS = {kind.group.removeprefix("simbench."): kind for kind in KINDS}
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(["all", *_KINDS, "suites"]), default="all")
+@click.argument("what", type=click.Choice(["all", *_KINDS, "models", "suites"]), default="all")
 @click.option("-v", "--verbose", is_flag=True, help="Also every option with its default, and data sets' cards.")
 @click.option("--markdown", is_flag=True, help="The data sets' cards as the page docs/reference/datasets.md.")
 @plugin_folders
 def listing(what: str, *, verbose: bool, markdown: bool) -> None:
     """List methods, data sets, protocols, encoders, inference engines, approximate indexes and suites.
 
+    `simbench list models` lists short names of pretrained models, which options take in place of timm's.
+
     \b
     simbench list
     simbench list methods -v
     simbench list datasets -v
     simbench list encoders --methods my_methods
+    simbench list models
     """
     from bench.config import load_config
 
@@ -50,6 +53,8 @@ def listing(what: str, *, verbose: bool, markdown: bool) -> None:
     for name, kind in _KINDS.items():
         if what in (name, "all"):
             _say_plugins(kind, verbose=verbose)
+    if what == "models":
+        _say_models()
     if what in ("suites", "all"):
         click.echo("suites:")
         say_suites(load_config(None).suites)
@@ -71,10 +76,23 @@ def _say_plugins(kind: Kind, *, verbose: bool) -> None:
         click.echo(f"  {plugin.name:{width}}  {plugin.summary}{origin}")
         if verbose and kind.options:
             _options(kind, plugin.name)
+    if kind is ENCODER:
+        click.echo("  timm/MODEL takes short names: simbench list models")
     if kind is DATASET:
         click.echo("  or a path: a folder with one subfolder a class, a CSV manifest, or a folder with JSON manifests")
         click.echo("  or NAME:VARIANT, where a data set has variants; a bare NAME is the first of them")
         click.echo("  or hf:<owner>/<name> of Hugging Face's Hub, or torchvision:<Class>")
+
+
+def _say_models() -> None:
+    """Print the short names of pretrained models, and what each is."""
+    from bench.training.encoders.zoo import zoo
+
+    click.echo("models (-o model=NAME, -o encoder=timm/NAME; any other of timm's by its own name):")
+    width = max(len(one.alias) for one in zoo())
+    for one in zoo():
+        what = f"{one.size} pixels, {one.length} numbers, {one.pooling}, {one.licence}"
+        click.echo(f"  {one.alias:{width}}  {one.model}: {what}")
 
 
 def _options(kind: Kind, name: str) -> None:

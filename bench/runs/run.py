@@ -34,6 +34,7 @@ from bench.runs.recording import Attempt, record_run
 from bench.runs.sanity_checks import validation_sample
 from bench.runs.scoring import SetVectors, audited, save_scored, score_vectors
 from bench.runs.store import CHECKPOINTS, RunRecord
+from bench.training.encoders.zoo import seen_before
 from bench.training.trained import deviations
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def _made(run: Attempt) -> RunResult:
     if history.rows():
         run.files.write(HISTORY, packed_rows(history.rows()))
     has_weights = save_weights(run.files, method)
-    result = save_scored(run, scored, decoding, flags=(*history.events(), *_unchosen(history, run.dataset)))
+    learnt = seen_before(spec.options, run.dataset.name)
+    result = save_scored(run, scored, decoding, flags=(*history.events(), *_unchosen(history, run.dataset), *learnt))
     return replace(
         result,
         trained=bool(history.rows()),

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from bench.contract import ImageShape, RunContext, Size, Split, uses_labels
 from bench.options import file_option, plugin_option, tunable
 from bench.plugins import ENCODER
-from bench.registry import require_known
 from bench.training.augment import Augment, Augmentation
 from bench.training.batches import Batch, Batches
 from bench.training.embedder import Embedder, EmbeddingNetwork
-from bench.training.encoders.encoder import WEIGHT_WORDS, encoder_size
+from bench.training.encoders.encoder import WEIGHT_WORDS, encoder_size, known_encoder
 from bench.training.features import Extraction, FrozenFeatures, views_of
 from bench.training.phase import Group, Optimization, Optimizer, Phase, Schedule
 from bench.training.phases import Stage, run_stages
@@ -85,7 +84,7 @@ class TrainedMethod(Generic[H]):
     uses_pixels = False  # whether its loss looks at a batch's images, beside their vectors and labels
 
     def __post_init__(self) -> None:
-        require_known(ENCODER, self.encoder.partition("/")[0])
+        self.encoder = known_encoder(self.encoder)  # a run's key does not depend on how its model was called
         for name in ("embedding_dim", "epochs", "lr", "patience", "size"):
             if (value := getattr(self, name)) is not None and value <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")

@@ -8,7 +8,8 @@ from torch import nn
 
 from bench.contract import ImageShape, MethodError, Size, UsageError
 from bench.plugins import ENCODER
-from bench.registry import get_plugin
+from bench.registry import get_plugin, require_known
+from bench.training.encoders.zoo import full_encoder
 
 E = TypeVar("E", bound="Encoder")
 WEIGHT_WORDS = ("pretrained", "none")  # what an option ``weights`` may say in place of a file
@@ -96,6 +97,12 @@ def build_encoder(
     if hidden:
         made.add_hidden(hidden)
     return made
+
+
+def known_encoder(name: str) -> str:
+    """Return an encoder's full name, ``timm/`` and timm's own for an alias; UsageError if there is no such encoder."""
+    require_known(ENCODER, name.partition("/")[0])
+    return full_encoder(name)
 
 
 def encoder_size(name: str) -> Size | None:

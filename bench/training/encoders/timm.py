@@ -21,6 +21,7 @@ from bench.plugins import encoder
 from bench.training.encoders.encoder import Encoder
 from bench.training.encoders.stages import cut, keep_statistics
 from bench.training.encoders.weight_files import hub_file, load_weights, read_weights
+from bench.training.encoders.zoo import pooling, zoo
 
 
 def fit_to_input(pixels: Tensor, size: Size, *, mode: str, crop: float, squash: bool = False) -> Tensor:
@@ -241,9 +242,8 @@ def backbone_size(name: str) -> Size:
 def check_backbone(name: str) -> None:
     """Raise UsageError with the likeliest name unless timm has a model of this name, with or without a tag."""
     architecture, _, tag = name.partition(".")
-    plain = timm.list_models()
-    if architecture not in plain:
-        raise UsageError(f"timm has no model {name!r}{did_you_mean(architecture, plain)}")
+    if architecture not in (plain := timm.list_models()):
+        raise UsageError(f"timm has no model {name!r}{did_you_mean(name, [*(one.alias for one in zoo()), *plain])}")
     tagged = [known for known in timm.list_models(pretrained=True) if known.startswith(f"{architecture}.")]
     if tag and name not in tagged:
         raise UsageError(f"timm has no weights {name!r}{did_you_mean(name, tagged)}")
@@ -285,7 +285,7 @@ def _find_weights(name: str, weights: str) -> tuple[dict[str, Tensor], str] | No
 
 def _build(name: str, size: Size | None) -> nn.Module:
     """Return the model with random weights; size is given to those that are built for one input size."""
-    options: dict[str, Any] = {"num_classes": 0} | ({} if size is None else {"img_size": size})
+    options: dict[str, Any] = {"num_classes": 0, **pooling(name)} | ({} if size is None else {"img_size": size})
     try:
         model: nn.Module = timm.create_model(name, pretrained=False, **options)
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
