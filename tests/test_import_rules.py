@@ -169,8 +169,8 @@ def test_a_circle_is_found_and_told() -> None:
     assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == ""
 
 
-# 220 of the harness; choosing, distilling and folders that change; thresholds in use; export and import; lists of answers,
-# benchmarks and published figures; a researcher's workbench.
+# 220 of the harness; choosing, distilling and folders that change; thresholds in use; export and import; lists of
+# answers, benchmarks and published figures; a researcher's workbench.
 MOST_MODULES = 270
 
 
