@@ -68,7 +68,7 @@ def load_revisited(
     source = home / f"gnd_{benchmark.name}.pkl"
     names, asked, truth = _ground_truth(source)
     difficulty, _, more = variant.partition("_")
-    gallery = [(path, LABEL, name) for path, name in _pictures(home, names, source)]
+    gallery: list[tuple[Source, str, str]] = [(path, LABEL, name) for path, name in _pictures(home, names, source)]
     if more:
         gallery += _distractors(home.parent / ALL)
     boxes = [_box(source, row, one) for row, one in enumerate(truth)]
