@@ -148,9 +148,9 @@ def test_rankings_with_a_published_map_of_revisited_sets_print_it(published: str
     truth = [{"easy": list(range(answers)), "hard": [], "junk": [answers, answers + 1]} for _ in range(q)]
 
     def drawn() -> list[int]:  # answers first, but for a chance error of any size
-        return np.argsort(
-            np.arange(n) + rng.exponential(10.0 ** rng.uniform(-1, 2.5), n) * (np.arange(n) < answers)
-        ).tolist()
+        late = rng.exponential(10.0 ** rng.uniform(-1, 2.5), n) * (np.arange(n) < answers)
+        ranked: list[int] = np.argsort(np.arange(n) + late).tolist()
+        return ranked
 
     order = [drawn() for _ in range(q)]
     slow = revisited_map(order, truth, "easy")[0]
