@@ -29,9 +29,9 @@ ALL = "revisitop1m"
 SPLITS = (
     "medium, which {} alone means: easy and hard views answer, junk is not ranked; easy: easy ones answer, hard ones "
     "and junk are not ranked; hard: hard ones answer, easy ones and junk are not ranked; medium_1m: as medium, "
-    "easy_1m: as easy, hard_1m: as hard, with the 1,001,001 distractors of revisitop1m/ beside this folder. 70 queries, "
-    "each the box of a landmark cut out of a picture, ask {} pictures; nothing to learn from; auto is given; its papers' mAP is "
-    "map_trapezoid; what its papers call mP@k is mp@k here, at k = 1, 5, 10 without -k"
+    "easy_1m: as easy, hard_1m: as hard, with the 1,001,001 distractors of revisitop1m/ beside this folder. 70 "
+    "queries, each the box of a landmark cut out of a picture, ask {} pictures; nothing to learn from; auto is given; "
+    "its papers' mAP is map_trapezoid; what its papers call mP@k is mp@k here, at k = 1, 5, 10 without -k"
 )
 
 
