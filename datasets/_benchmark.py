@@ -28,7 +28,7 @@ class Benchmark:
 
     name: of the data set; folders: what upstream calls its folder, and those who pass it on; layouts: of each layout,
     the files and folders in it that tell it; get: what to get, and where; ks: the depths that its papers report, where
-    they agree on any.
+    they agree on any; metrics: what they report that is not worked out elsewhere; warning: what a user must know.
     """
 
     name: str
@@ -36,6 +36,8 @@ class Benchmark:
     layouts: tuple[tuple[str, ...], ...]
     get: str
     ks: tuple[int, ...] = (1, 10, 50)
+    metrics: tuple[str, ...] = ()
+    warning: str = ""
 
     def home(self, place: DataPlace) -> Path:
         """Return upstream's folder: under the data root or our cache, or the data root itself if it is called so.
@@ -81,11 +83,11 @@ class Benchmark:
             f"{self.name}-{variant}" if variant else self.name,
             home,
             parts,
-            warnings=warnings,
+            warnings=(*filter(None, [self.warning]), *warnings),
             by_class=_by_class(parts),
         )
         found = collect(listing, place, DecodeRecipe(resize=resize), mirror=mirror)
-        return replace(found, ks=self.ks, protocol="loo" if "test" in parts else "")
+        return replace(found, ks=self.ks, metrics=self.metrics, protocol="loo" if "test" in parts else "")
 
     @property
     def reported(self) -> str:

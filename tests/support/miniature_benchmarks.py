@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -232,4 +233,101 @@ VEHICLES = Miniature(
         "train_test_split/test_list_1600.txt": text("0000007 5", "0000008 5", "0000004 22"),
         "train_test_split/test_list_2400.txt": text("0000007 5", "0000008 5", "0000004 22"),
     },
+)
+
+
+def gnd(*asked: dict[str, Any], imlist: list[Any], qimlist: list[Any]) -> bytes:
+    """Return a ground truth of revisited Oxford or Paris, of its queries' boxes and lists."""
+    return pickle.dumps({"gnd": list(asked), "imlist": imlist, "qimlist": qimlist}, protocol=2)
+
+
+OXFORD_DATABASE, OXFORD_QUERIES = [f"all_souls_00000{n}" for n in range(6)], ["all_souls_000013", "radcliffe_000158"]
+OXFORD_TRUTH: list[dict[str, Any]] = [
+    {"bbx": [1.4, 0.0, 7.6, 6.5], "easy": [0, 3], "hard": [1], "junk": [4]},
+    {
+        "bbx": np.array([0.0, 0.0, 8.0, 8.0]),
+        "easy": np.array([], np.int64),
+        "hard": np.array([2]),
+        "junk": [np.int64(5)],
+    },
+]
+OXFORD = Miniature(
+    "datasets/roxford5k",
+    [f"jpg/{name}.jpg" for name in (*OXFORD_DATABASE, *OXFORD_QUERIES)],
+    {
+        "gnd_roxford5k.pkl": gnd(*OXFORD_TRUTH, imlist=OXFORD_DATABASE, qimlist=OXFORD_QUERIES),
+        "../revisitop1m/revisitop1m.txt": text("0/a.jpg", "1/b.jpg"),
+    },
+)
+OXFORD_1M = Miniature(
+    "datasets/roxford5k", [*OXFORD.pictures, "../revisitop1m/jpg/0/a.jpg", "../revisitop1m/jpg/1/b.jpg"], OXFORD.lists
+)
+PARIS = Miniature(
+    "rparis6k",
+    OXFORD.pictures,
+    {"gnd_rparis6k.pkl": gnd(*OXFORD_TRUTH, imlist=OXFORD_DATABASE, qimlist=OXFORD_QUERIES)},
+)
+MARKET = Miniature(
+    "Market-1501-v15.09.15",
+    [
+        *(f"bounding_box_train/{name}_00.jpg" for name in ("0002_c1s1_000451", "0002_c2s1_000776", "0007_c3s3_077419")),
+        *(f"query/{name}_00.jpg" for name in ("0001_c1s1_001051", "0001_c2s1_000301", "0003_c1s6_015971")),
+        *(
+            f"bounding_box_test/{name}_01.jpg"
+            for name in ("-1_c1s1_000401", "0000_c1s1_000151", "0001_c1s1_001051", "0001_c1s2_037091", "0001_c4s6_01")
+        ),
+        "bounding_box_test/0003_c1s6_015996_04.jpg",
+        "images/0000_c1s1_000001_00.jpg",
+    ],
+    {"bounding_box_test/Thumbs.db": b"", "gt_bbox/0001_c1s1_001051_00.jpg": b""},
+)
+DUKE = Miniature(
+    "DukeMTMC-reID",
+    [
+        *("bounding_box_train/0001_c2_f0046182.jpg", "bounding_box_train/0003_c5_f0046302.jpg"),
+        *("query/0005_c2_f0046985.jpg", "bounding_box_test/0005_c5_f0051341.jpg", "bounding_box_test/0006_c2_f1.jpg"),
+    ],
+)
+VERI = Miniature(
+    "VeRi",
+    [
+        *("image_train/0001_c001_00016450_0.jpg", "image_train/0003_c002_00016460_0.jpg"),
+        *("image_query/0002_c002_00030600_0.jpg", "image_test/0002_c002_00030600_0.jpg"),
+        *("image_test/0002_c004_00084250_0.jpg", "image_test/0005_c003_00077625_0.jpg"),
+    ],
+)
+MSMT_TRAIN = [f"000{n}/000{n}_00{n}_0{n + 1}_0303morning_0015_{n}.jpg" for n in range(3)]
+MSMT_TEST = [f"0000/0000_00{n}_{camera}_0303noon_0008_0.jpg" for n, camera in enumerate(("01", "01", "14"))]
+MSMT = Miniature(
+    "MSMT17_V1",
+    [*(f"train/{name}" for name in MSMT_TRAIN), *(f"test/{name}" for name in MSMT_TEST), "test/0001/0001_0_02_a_0.jpg"],
+    {
+        "list_train.txt": text(f"{MSMT_TRAIN[0]} 0", f"{MSMT_TRAIN[1]} 1"),
+        "list_val.txt": text(f"{MSMT_TRAIN[2]} 1"),
+        "list_query.txt": text(f"{MSMT_TEST[0]} 0"),
+        "list_gallery.txt": text(f"{MSMT_TEST[1]} 0", f"{MSMT_TEST[2]} 0", "0001/0001_0_02_a_0.jpg 1"),
+    },
+)
+
+GLDV2 = Miniature(
+    "gldv2",
+    [
+        *("index/a/b/c/abc0.jpg", "index/a/b/d/abd0.jpg", "index/0/0/f/00f1.jpg"),
+        *("test/1/2/3/1234.jpg", "test/1/2/4/1240.jpg", "test/f/f/f/fff0.jpg"),
+    ],
+    {
+        "index.csv": text("id", "abc0", "abd0", "00f1"),
+        "retrieval_solution_v2.1.csv": text(
+            *("id,images,Usage", "1234,abd0 abc0,Private", "1240,00f1,Public", "fff0,abc0,Private", "eee0,None,Ignored")
+        ),
+    },
+)
+DISC = Miniature(
+    "DISC21",
+    [
+        *(f"images/references/R00000{n}.jpg" for n in range(3)),
+        *(f"images/queries/Q0000{n}.jpg" for n in range(4)),
+        "images/train/T000000.jpg",
+    ],
+    {"public_ground_truth.csv": text("query_id,reference_id", "Q00000,R000002", "Q00001,", "Q00003,R000000")},
 )

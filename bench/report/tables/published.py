@@ -12,6 +12,7 @@ SOURCES = {
     "oml": "https://github.com/OML-Team/open-metric-learning at 6be182e2, its zoo",
     "mteb": "https://github.com/embeddings-benchmark/results at f4cc6c8b, for MIEB",
     "fastreid": "https://github.com/JDAI-CV/fast-reid at c9bc3ce, its zoo",
+    "revisitop": "https://github.com/filipradenovic/revisitop at be39832, its example",
     "amstertime": "https://github.com/seyrankhademi/AmsterTime at ec9af09",
 }
 

@@ -1,0 +1,46 @@
+"""Revisited Oxford; roxford5k is roxford5k:medium, others :easy and :hard and :medium_1m and :easy_1m and :hard_1m.
+
+Philbin, Chum, Isard, Sivic and Zisserman (CVPR 2007, 2008); asked anew by Radenović et al. (CVPR 2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from bench import Collection, DataPlace, dataset
+from bench.contract import Card, ResizeMode
+
+from ._revisited import SPLITS, Variant, load_revisited, published, revisited
+
+BENCHMARK = revisited(
+    "roxford5k",
+    "oxbuild_images-v1.tgz from https://www.robots.ox.ac.uk/~vgg/data/oxbuildings",
+)
+PUBLISHED = published(4_993)
+
+
+@dataset
+@dataclass(frozen=True)
+class Roxford5k:
+    """variant: which views answer; NAME:VARIANT is short for it. resize: as for a folder."""
+
+    variant: Variant = "medium"
+    resize: ResizeMode = "crop"
+
+    card: ClassVar[Card] = Card(
+        what="Photographs of landmarks of Oxford, found by their names on Flickr.",
+        images="4,993 photographs, most 1024 pixels long, colour, and those that the queries are cut from",
+        classes="none: for each query lists of easy, hard and junk images of its landmark",
+        splits=SPLITS.format("roxford5k", "4,993"),
+        licence="none stated; the photographs are those of Flickr's users",
+        source="Radenović et al. 2018, http://cmp.felk.cvut.cz/revisitop; no checksum",
+        problems="faces are blurred in copies made since June 2022, which moves figures slightly; 70 queries are few",
+    )
+
+    def fetch(self, place: DataPlace) -> Path:
+        return BENCHMARK.home(place)
+
+    def load(self, place: DataPlace) -> Collection:
+        return load_revisited(BENCHMARK, place, PUBLISHED, self.variant, self.resize)

@@ -1,0 +1,46 @@
+"""Revisited Paris; rparis6k is rparis6k:medium, others :easy and :hard and :medium_1m and :easy_1m and :hard_1m.
+
+Philbin, Chum, Isard, Sivic and Zisserman (CVPR 2007, 2008); asked anew by Radenović et al. (CVPR 2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from bench import Collection, DataPlace, dataset
+from bench.contract import Card, ResizeMode
+
+from ._revisited import SPLITS, Variant, load_revisited, published, revisited
+
+BENCHMARK = revisited(
+    "rparis6k",
+    "paris_1-v1.tgz and paris_2-v1.tgz from https://www.robots.ox.ac.uk/~vgg/data/parisbuildings",
+)
+PUBLISHED = published(6_322)
+
+
+@dataset
+@dataclass(frozen=True)
+class Rparis6k:
+    """variant: which views answer; NAME:VARIANT is short for it. resize: as for a folder."""
+
+    variant: Variant = "medium"
+    resize: ResizeMode = "crop"
+
+    card: ClassVar[Card] = Card(
+        what="Photographs of landmarks of Paris, found by their names on Flickr.",
+        images="6,322 photographs, most 1024 pixels long, colour, and those that the queries are cut from",
+        classes="none: for each query lists of easy, hard and junk images of its landmark",
+        splits=SPLITS.format("rparis6k", "6,322"),
+        licence="none stated; the photographs are those of Flickr's users",
+        source="Radenović et al. 2018, http://cmp.felk.cvut.cz/revisitop; no checksum",
+        problems="faces are blurred in copies made since June 2022, which moves figures slightly; 70 queries are few",
+    )
+
+    def fetch(self, place: DataPlace) -> Path:
+        return BENCHMARK.home(place)
+
+    def load(self, place: DataPlace) -> Collection:
+        return load_revisited(BENCHMARK, place, PUBLISHED, self.variant, self.resize)
