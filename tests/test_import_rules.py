@@ -171,7 +171,7 @@ def test_a_circle_is_found_and_told() -> None:
 
 def test_the_house_stays_small_enough_to_take_in(checkout: Path) -> None:
     files = [path for path in (checkout / "bench").rglob("*.py") if path.name != "__init__.py"]
-    assert len(files) <= 256  # 220; choosing, distilling; thresholds; export, import; folders that change; published
+    assert len(files) <= 258  # 220; choosing, distilling; thresholds; export, import; folders that change; named rows
     assert [str(path) for path in files if len(path.read_text("utf-8").splitlines()) > 300] == []
     full = {path.parent for path in files if sum(other.parent == path.parent for other in files) > 26}
     assert full == set()

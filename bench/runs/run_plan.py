@@ -224,6 +224,17 @@ def made_method(name: str, given: Mapping[str, Any]) -> Method | None:
     return made
 
 
+def default_options(name: str) -> dict[str, Any]:
+    """Return a method's options with their defaults; nothing of one that is not here, or cannot be made so."""
+    if name not in find_plugins(METHOD):
+        return {}
+    try:
+        made = made_method(name, {})
+    except UsageError:  # an option without a default
+        return {}
+    return {} if made is None else values_of(made)
+
+
 def run_cells(cells: Sequence[Cell], place: Workplace) -> Iterator[RunRecord]:
     """Run the cells in order, a failed one included, and yield each record as it is there."""
     for cell in cells:
