@@ -231,6 +231,12 @@ data_choices = together(
     ),
     option("--per-class", type=int, help="At most so many images a class to train on, validation included."),
     option("--balance", is_flag=True, help="Train on as many images of every class as the smallest has."),
+    option(
+        "--validation",
+        type=click.Choice(("images", "classes")),
+        help="Choose epochs and options on images of the trained classes, or, where new classes are tested, on classes "
+        "held out of training.  [default: images]",
+    ),
     option("--drop-leaks", is_flag=True, help="Do not train on duplicates of images to test on."),
     option(
         "--split-seed",

@@ -44,7 +44,7 @@ from bench.runs.store import RunRecord
 
 _LOG = logging.getLogger(__name__)
 _CHOICES = (  # settings that decide what data
-    "classes", "per_class", "labels_per_class", "balance", "limit", "drop_leaks", "split_seed",
+    "classes", "per_class", "labels_per_class", "balance", "limit", "drop_leaks", "split_seed", "validation",
 )  # fmt: skip
 
 
@@ -119,7 +119,14 @@ def data_place(settings: Settings, progress: Progress, cache: Path) -> DataPlace
 
 def chosen_data(collection: Collection, settings: Settings, cache: Path | None) -> Dataset:
     """Cut a collection as the settings say: protocol, subset, seed of the split, leaks left out."""
-    subset = Subset(settings.classes, settings.per_class, settings.balance, settings.limit, settings.labels_per_class)
+    subset = Subset(
+        settings.classes,
+        settings.per_class,
+        settings.balance,
+        settings.limit,
+        settings.labels_per_class,
+        settings.validation,
+    )
     data = build_dataset(collection, settings.protocol, split_seed=settings.split_seed, subset=subset)
     return without_leaks(data, cache) if settings.drop_leaks else data
 
