@@ -32,6 +32,7 @@ class Settings:
     budget: a duration such as ``90s``, ``5m``, ``2h``; limit: images kept of train and of test; ks: cut-offs of the
     metrics, None for the data set's own; threads: None for all processors; image_size: ``64`` or ``64x48`` (height x
     width) for own images; classes, per_class, labels_per_class, balance, limit, drop_leaks: what of the data is used;
+    validation: whether epochs and options are chosen on images of trained classes or on classes that are not trained;
     split_seed: of every choice of images, apart from the seeds of training, or ``first`` (see
     `bench.data.splits.protocols`); split_seeds: several of them in its place, each with all seeds of training; broken:
     see DataPlace; engine: what computes the vectors of a fitted method; mirror_test: whether each vector is the mean of
@@ -51,6 +52,7 @@ class Settings:
     labels_per_class: int | None = None
     balance: bool = False
     drop_leaks: bool = False
+    validation: Literal["images", "classes"] = "images"
     split_seed: Draw = 0
     split_seeds: tuple[Draw, ...] = ()
     broken: Literal["few", "none", "any"] = "few"

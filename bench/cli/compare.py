@@ -59,8 +59,13 @@ def compare(
 ) -> None:
     """Compare methods with the first one, query by query: difference, interval, p-values, verdict.
 
-    Each word is a run's folder, a folder above the runs of several seeds, or a method with runs of one setting. Several
-    seeds are averaged for each query. All must have been asked the same queries of the same data by one protocol.
+    Each word is a run's folder, a folder above the runs of several seeds, or a method. A method with several rows takes
+    in brackets what sets one apart: options, dataset, protocol, limit, key. Without, it is the row whose options are
+    the defaults. Several seeds are averaged for each query. All must have been asked the same queries of the same data
+    by one protocol.
+
+    Runs of several draws of new classes (--split-seeds) are paired within each draw; interval and verdict are over
+    draws, as in the tables. [split_seed=0] takes one draw.
 
     With --against and no words: what got better or worse since OLD, cell by cell, and query by query where both sides
     are run folders; a published set, or a commit (its set standard; COMMIT:results/NAME for another), is compared by
@@ -71,6 +76,7 @@ def compare(
 
     \b
     simbench compare triplet arcface supcon
+    simbench compare 'triplet[encoder=resnet]' 'triplet[encoder=resnet50, dataset=digits]'
     simbench compare runs/digits/holdout/hog runs/digits/holdout/pixels --metric hit@1
     simbench compare runs/digits/loo/arcface/1781976899/seed0 runs/digits/loo/arcface/1781976899/seed1 --json
     simbench compare --across runs/shoes/loo/hog/OLD runs/shoes/loo/hog/NEW
@@ -79,9 +85,10 @@ def compare(
     simbench compare --against ../before/runs --runs runs --metric map@10
     """
     from bench.report.compare.across import across_text, compare_across
-    from bench.report.compare.compared import compare_entries, compared_text
+    from bench.report.compare.compared import compared_text
+    from bench.report.compare.named_rows import find_entry
+    from bench.report.compare.over_draws import compare_rows
     from bench.report.compare.regressions import against_text
-    from bench.report.tables.entries import find_entry
 
     go_on_apart(given, [])
     root = given.load({"runs": runs}).settings.runs
@@ -103,7 +110,7 @@ def compare(
         pair = compare_across(entries[0], entries[1], metric, changed=changed)
         _tell(asdict(pair) if as_json else across_text(pair), wide=wide)
         return
-    found = compare_entries(entries, metric, changed=changed)
+    found = compare_rows(entries, metric, changed=changed)
     _tell(asdict(found) if as_json else compared_text(found), wide=wide)
 
 

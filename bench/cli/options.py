@@ -219,9 +219,7 @@ draws = option(
 )
 data_choices = together(
     option(
-        "--protocol",
-        metavar="NAME",
-        help="One of `simbench list protocols`.  [default: the data set's own, else holdout]",
+        "--protocol", metavar="NAME", help="One of `simbench list protocols`.  [default: the data set's, or holdout]"
     ),
     option("--limit", type=int, help="Use at most so many images of train and of test."),
     option(
@@ -231,6 +229,11 @@ data_choices = together(
     ),
     option("--per-class", type=int, help="At most so many images a class to train on, validation included."),
     option("--balance", is_flag=True, help="Train on as many images of every class as the smallest has."),
+    option(
+        "--validation",
+        type=click.Choice(("images", "classes")),
+        help="Choose epochs on images of trained classes, or on classes held out.  [default: images]",
+    ),
     option("--drop-leaks", is_flag=True, help="Do not train on duplicates of images to test on."),
     option(
         "--split-seed",
@@ -287,10 +290,7 @@ def configuration(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def chosen_data(flags: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that ``data_choices`` stand for: a flag that is not given leaves bench.toml its word.
-
-    Raises UsageError for --strict with --skip-broken.
-    """
+    """Return the settings of ``data_choices`` that were given. Raises UsageError for --strict with --skip-broken."""
     flags = dict(flags)
     strict, skip = flags.pop("strict"), flags.pop("skip_broken")
     if strict and skip:

@@ -43,7 +43,7 @@ _QUICK = {"limit": 1_000, "epochs": 1.0}
 @options.training
 @option("--lr", type=float, help="Peak learning rate: the option lr of every method that trains.")
 @option("--weight-decay", type=float, help="Their option weight_decay.")
-@option("--augment", metavar="NAME", help="Their option augment: none, light, trivial or rand.")
+@option("--augment", metavar="NAME", help="Their option augment: none, light, crop, trivial or rand.")
 @options.depths
 @option("--labels-per-class", type=int, metavar="N", help="Train on N labelled images a class, validation included.")
 @option("--quick", is_flag=True, help="A look in seconds: --limit 1000 --epochs 1. Not for conclusions.")

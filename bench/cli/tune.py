@@ -60,6 +60,7 @@ def tune(
     \b
     simbench tune -m arcface -d fashionmnist --budget 2m
     simbench tune -m arcface -m triplet -d fashionmnist --trials 30 --epochs 2 --phases 1
+    simbench tune -m arcface -d fashionmnist --protocol unseen_loo --validation classes --epochs 2
     simbench tune -m arcface -o batch_size=64 --trials 5
     simbench run -m arcface -d fashionmnist --config runs/report/tuned/fashionmnist.toml
     """
@@ -91,7 +92,10 @@ def tune(
         _keep_trials(target.parent, found)
         click.echo(save_section(target, found))
     used = " ".join(f"-m {name}" for name in names)
-    terminal.log(f"to use them: simbench run {used} -d {shlex.quote(dataset)} --config {shlex.quote(str(target))}")
+    same = "".join(f" --{name} {flags[name]}" for name in ("protocol", "validation") if flags[name])
+    terminal.log(
+        f"to use them: simbench run {used} -d {shlex.quote(dataset)}{same} --config {shlex.quote(str(target))}"
+    )
     return 0
 
 

@@ -44,7 +44,7 @@ from bench.runs.store import RunRecord
 
 _LOG = logging.getLogger(__name__)
 _CHOICES = (  # settings that decide what data
-    "classes", "per_class", "labels_per_class", "balance", "limit", "drop_leaks", "split_seed",
+    "classes", "per_class", "labels_per_class", "balance", "limit", "drop_leaks", "split_seed", "validation",
 )  # fmt: skip
 
 
@@ -119,7 +119,14 @@ def data_place(settings: Settings, progress: Progress, cache: Path) -> DataPlace
 
 def chosen_data(collection: Collection, settings: Settings, cache: Path | None) -> Dataset:
     """Cut a collection as the settings say: protocol, subset, seed of the split, leaks left out."""
-    subset = Subset(settings.classes, settings.per_class, settings.balance, settings.limit, settings.labels_per_class)
+    subset = Subset(
+        settings.classes,
+        settings.per_class,
+        settings.balance,
+        settings.limit,
+        settings.labels_per_class,
+        settings.validation,
+    )
     data = build_dataset(collection, settings.protocol, split_seed=settings.split_seed, subset=subset)
     return without_leaks(data, cache) if settings.drop_leaks else data
 
@@ -222,6 +229,17 @@ def made_method(name: str, given: Mapping[str, Any]) -> Method | None:
     except BaseException:  # a file of somebody else's may raise anything, SystemExit too
         return None
     return made
+
+
+def default_options(name: str) -> dict[str, Any]:
+    """Return a method's options with their defaults; nothing of one that is not here, or cannot be made so."""
+    if name not in find_plugins(METHOD):
+        return {}
+    try:
+        made = made_method(name, {})
+    except UsageError:  # an option without a default
+        return {}
+    return {} if made is None else values_of(made)
 
 
 def run_cells(cells: Sequence[Cell], place: Workplace) -> Iterator[RunRecord]:

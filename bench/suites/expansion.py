@@ -71,6 +71,7 @@ def expand(suite: Suite, config: Config, device: str, *, progress: Progress, cac
             config.settings,
             seeds=keys.seeds,
             split_seeds=keys.split_seeds or config.settings.split_seeds,
+            validation=keys.validation or config.settings.validation,
             limit=keys.limit if keys.limit is not None else config.settings.limit,
             epochs=keys.epochs if said else config.settings.epochs,
             budget=keys.budget if said else config.settings.budget,

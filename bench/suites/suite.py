@@ -7,7 +7,7 @@ import itertools
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from bench.config import DEFAULT_DATASET, Config, seconds
 from bench.contract import Draw, UsageError
@@ -29,7 +29,8 @@ class SuiteKeys:
     a path also below the data root; split_seeds: draws of images, each with all seeds; epochs or budget: of each cell,
     the same for every method; limit: images kept of train and of test; cell_time: the longest a cell may take;
     cell_memory: the most it may hold, None for its share of the machine; labels_per_class: label budgets, each a cell,
-    None for all labels; robustness: whether each finished run is also asked corrupted queries.
+    None for all labels; robustness: whether each finished run is also asked corrupted queries; validation: on images of
+    trained classes or on whole classes (see Settings), None for what [run] says.
     """
 
     summary: str = ""
@@ -46,6 +47,7 @@ class SuiteKeys:
     cell_memory: str | None = None
     labels_per_class: tuple[int | None, ...] | None = None
     robustness: bool = False
+    validation: Literal["images", "classes"] | None = None
 
     def __post_init__(self) -> None:
         for name in ("methods", "datasets", "protocols", "seeds"):

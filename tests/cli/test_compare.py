@@ -5,13 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import NOTHING, add_digests, change_run, fake_result, fake_spec, measured_in, write_beside, write_fake
+from fake_runs import (
+    DATA,
+    NOTHING,
+    add_digests,
+    change_run,
+    fake_result,
+    fake_spec,
+    measured_in,
+    write_beside,
+    write_fake,
+)
 from numpy.typing import NDArray
+from scipy import stats
 from sklearn.datasets import load_digits
 
 from bench.evaluation.evaluate import evaluate
@@ -200,12 +212,82 @@ def test_other_queries_and_missing_values_are_refused(simbench: Callable[..., An
     assert (outcome.code, "cannot read" in outcome.err) == (FAILURE, True)
 
 
-def test_a_method_with_runs_of_several_settings_asks_for_one(simbench: Callable[..., Any], runs: Path) -> None:
+def test_a_row_is_named_by_its_options_in_brackets(simbench: Callable[..., Any], runs: Path) -> None:
     pixels = load_digits().data[:300]
-    write_run(runs, "pca", pixels - pixels.mean(axis=0), options={"dims": 8})
+    for dims in (8, 9):
+        write_run(runs, "pca", (pixels - pixels.mean(axis=0))[:, : 4 * dims] + 0.1, options={"embedding_dim": dims})
+    words = ("pca[embedding_dim=8]", "pca[embedding_dim=9, protocol=loo]")
+    outcome = simbench("compare", "pca", *words, "--json")  # pca: the one with the defaults
+    assert outcome.code == 0, outcome.err
+    found = [float(side["mean"]) for side in json.loads(outcome.out)["sides"]]
+    own = {
+        json.loads(path.read_text())["spec"]["options"].get("embedding_dim"): path
+        for path in runs.glob("*/*/pca/*/*/run.json")
+    }
+    assert found == pytest.approx([json.loads(own[dims].read_text())["scores"]["map"] for dims in (None, 8, 9)])
+
+
+def test_an_unknown_or_ambiguous_row_lists_what_can_be_typed(simbench: Callable[..., Any], runs: Path) -> None:
+    pixels = load_digits().data[:300]
+    for dims in (8, 9):
+        write_run(runs, "pca", pixels, options={"embedding_dim": dims})
+    write_run(runs, "pca", pixels, protocol="holdout")
+    outcome = simbench("compare", "pixels", "pca[embedding_dim=7]")
+    assert (outcome.code, len(outcome.err.strip().splitlines())) == (USAGE, 1)
+    assert "pca[embedding_dim=7] is no row; there are: " in outcome.err
+    for word in ("'pca[protocol=holdout]'", "'pca[embedding_dim=8]'", "'pca[embedding_dim=9]'", "'pca[protocol=loo]'"):
+        assert word in outcome.err
     outcome = simbench("compare", "pixels", "pca")
+    assert "pca is 4 rows; there are: " in outcome.err
+    assert simbench("compare", "pixels", "pca[protocol=loo]").code == 0
+    outcome = simbench("compare", "pixels", "pca[embedding_dim]")
+    assert "in brackets stand choices NAME=VALUE" in outcome.err
+
+
+def write_draws(root: Path, draws: int) -> dict[str, NDArray[Any]]:
+    """Write two methods on several draws of new classes; return each draw's mean of map by method."""
+    pixels, means = load_digits().data[:300] + 0.1, dict[str, NDArray[Any]]()
+    new = replace(DATA, seen_classes=False, collection_digest="c" * 64)
+    for method, dims in (("pixels", 64), ("random", 6)):
+        found = []
+        for draw in range(draws):
+            spec: dict[str, Any] = {"fingerprint": f"{draw}" * 64, "data": {"split_seed": draw} if draw else {}}
+            vectors = pixels @ np.random.default_rng(draw).standard_normal((64, dims))
+            write_run(root, method, vectors, protocol="unseen_loo", **spec)
+            folder = root / "digits/unseen_loo" / method / fake_spec(method=method, protocol="unseen_loo", **spec).key
+            change_run(folder / "seed0", data=new)
+            found.append(json.loads((folder / "seed0/run.json").read_text())["scores"]["map"])
+        means[method] = np.array(found)
+    return means
+
+
+def test_several_draws_are_paired_within_each_and_judged_over_draws(
+    simbench: Callable[..., Any], tmp_path: Path
+) -> None:
+    means = write_draws(tmp_path / "runs", 3)
+    outcome = simbench("compare", "random", "pixels", "--json")
+    assert outcome.code == 0, outcome.err
+    side = json.loads(outcome.out)["sides"][1]
+    apart = means["pixels"] - means["random"]
+    test = stats.ttest_rel(means["pixels"], means["random"])
+    low, high = test.confidence_interval(0.95)
+    assert side["draws"] == pytest.approx({str(draw): mean for draw, mean in enumerate(means["pixels"])})
+    assert side["against"]["difference"] == pytest.approx(apart.mean())
+    assert (side["against"]["low"], side["against"]["high"]) == pytest.approx((low, high))
+    assert side["against"]["p"] == pytest.approx(test.pvalue)
+    text = simbench("compare", "random", "pixels").out
+    assert "digits · unseen_loo · 3 draws: 900 queries" in text
+    assert f"Draws: 0 {apart[0]:+.4f}, 1 {apart[1]:+.4f}, 2 {apart[2]:+.4f}" in text
+
+
+def test_one_draw_of_several_is_taken_by_its_split_seed(simbench: Callable[..., Any], tmp_path: Path) -> None:
+    write_draws(tmp_path / "runs", 2)
+    outcome = simbench("compare", "random[split_seed=1]", "pixels[split_seed=1]", "--changed", "0")
+    assert outcome.code == 0, outcome.err
+    assert "digits · unseen_loo: 300 queries" in outcome.out
+    outcome = simbench("compare", "random[split_seed=1]", "pixels")
     assert outcome.code == USAGE
-    assert "pca has runs of 2 settings; give the folder of one" in outcome.err
+    assert "random and pixels have 1 draw in common, and an interval over draws needs two" in outcome.err
 
 
 def write_state(root: Path, names: list[str], vectors: NDArray[Any], fingerprint: str, **spec: Any) -> Path:

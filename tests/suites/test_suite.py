@@ -155,6 +155,17 @@ def test_the_suites_of_this_project_are_sound(checkout: Path) -> None:
     assert {"quick", "standard", "full"} <= set(checked.suites)
 
 
+def test_a_suite_validates_on_whole_classes_where_it_says_so(tmp_path: Path) -> None:
+    text = "[suite.a]\nmethods = ['pixels']\nprotocols = ['unseen_loo']\nsplit_seeds = [0, 1]\nlimit = 400\n"
+    usual, whole = (expanded(tmp_path, text + more).cells for more in ("", "validation = 'classes'\n"))
+    assert [cell.spec.data.get("validation") for cell in (*usual, *whole)] == [None, None, "classes", "classes"]
+    for cell in whole:
+        held = {*cell.dataset.validation.labels.tolist()}
+        assert len(held) == 2
+        assert held.isdisjoint([*cell.dataset.train.labels.tolist(), *cell.dataset.query.labels.tolist()])
+    assert {cell.spec.key for cell in usual}.isdisjoint(cell.spec.key for cell in whole)
+
+
 def test_other_epochs_are_other_runs_the_same_for_all(tmp_path: Path) -> None:
     cells = expanded(tmp_path, "[suite.a]\nmethods = ['pixels', 'hog']\nepochs = 5\n").cells
     fewer = with_epochs(cells, 1.5)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.training.augment import Augmentation, shift_and_mirror
+from bench.training.augment import Augmentation, crop_and_mirror, random_box, shift_and_mirror
 
 
 def photographs(n: int, height: int, width: int, channels: int = 3) -> Tensor:
@@ -17,7 +17,7 @@ def photographs(n: int, height: int, width: int, channels: int = 3) -> Tensor:
     return torch.from_numpy(rng.integers(0, 256, (n, height, width, channels), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("name", ["none", "light", "trivial", "rand"])
+@pytest.mark.parametrize("name", ["none", "light", "crop", "trivial", "rand"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_augmented_batch_keeps_shape_and_type_and_repeats_with_its_generator(name: str, channels: int) -> None:
     pixels = photographs(20, 32, 24, channels)
@@ -54,6 +54,42 @@ def test_light_augmentation_is_a_small_shift_and_maybe_a_mirror(
 
 def test_images_of_one_batch_get_different_draws() -> None:
     one = photographs(1, 32, 32)
-    for name in ("light", "trivial", "rand"):
+    for name in ("light", "crop", "trivial", "rand"):
         moved = Augmentation(name, mirror=True)(one.repeat(64, 1, 1, 1), np.random.default_rng(0))
         assert len({image.numpy().tobytes() for image in moved}) > 8
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 999))
+def test_a_random_box_lies_in_the_image_with_its_area_and_ratio(height: int, width: int, seed: int) -> None:
+    top, left, high, wide = random_box(height, width, np.random.default_rng(seed))
+    assert 0 <= top <= top + high <= height
+    assert 0 <= left <= left + wide <= width
+    assert min(high, wide) >= 1
+    if 3 / 4 <= width / height <= 4 / 3:  # the first draw that fits; rounding moves each side by half a pixel
+        assert (high + 0.5) * (wide + 0.5) >= 0.2 * height * width
+    assert (wide + 0.5) / max(high - 0.5, 0.5) >= 3 / 4
+    assert max(wide - 0.5, 0.5) / (high + 0.5) <= 4 / 3
+
+
+def test_areas_of_random_boxes_are_spread_from_a_fifth_to_all() -> None:
+    rng = np.random.default_rng(0)
+    boxes = np.array([random_box(224, 224, rng) for _ in range(2000)])
+    areas = boxes[:, 2] * boxes[:, 3] / 224**2
+    assert 0.19 < areas.min() < 0.21
+    assert areas.max() > 0.95
+    assert abs(np.log(boxes[:, 3] / boxes[:, 2]).mean()) < 0.02  # neither wide nor high on the whole
+
+
+def test_a_crop_shows_its_box_at_the_size_of_the_image_mirrored_half_of_the_time() -> None:
+    column = torch.arange(0, 256, 4, dtype=torch.uint8)  # brighter to the right, and to the bottom in another channel
+    one = torch.stack([column.expand(64, 64), column[:, None].expand(64, 64)], dim=-1)[None].repeat(200, 1, 1, 1)
+    seen = crop_and_mirror(one, np.random.default_rng(4), mirror=True).float()
+    plain = crop_and_mirror(one, np.random.default_rng(4), mirror=False).float()
+    rng = np.random.default_rng(4)
+    for image, (top, left, high, wide) in zip(plain, (random_box(64, 64, rng) for _ in range(200)), strict=True):
+        assert image[..., 0].mean().item() == pytest.approx(4 * (left + (wide - 1) / 2), abs=3)
+        assert image[..., 1].mean().item() == pytest.approx(4 * (top + (high - 1) / 2), abs=3)
+    turned = (seen[:, :, -1, 0] < seen[:, :, 0, 0]).all(dim=1)
+    assert 0.35 < turned.float().mean().item() < 0.65
+    assert torch.equal(seen[turned], plain[turned].flip(2))
+    assert torch.equal(seen[~turned], plain[~turned])

@@ -15,7 +15,15 @@ from bench.contract import FIRST, Collection, DataError, Dataset, Draw, Evaluati
 from bench.data.splits.answers import relevant_items
 from bench.data.splits.fingerprint import fingerprint
 from bench.data.splits.splits import at_most, some_of, stratified_cut, validation_cut
-from bench.data.splits.subsets import Subset, fewer_to_learn, limited, pooled, reordered, with_classes
+from bench.data.splits.subsets import (
+    Subset,
+    fewer_to_learn,
+    limited,
+    pooled,
+    reordered,
+    whole_classes_out,
+    with_classes,
+)
 from bench.plugins import PROTOCOL, protocol
 from bench.registry import find_plugins, get_protocol
 
@@ -94,8 +102,8 @@ def build_dataset(
     protocol: a name, or "auto" for the collection's own, else ``given`` where it names its queries, else ``holdout``.
     split_seed: of every choice here; "first" is seed 0, with the classes to test on not drawn but the second half in
     their order. subset: what of the collection is used.
-    Raises UsageError for an unknown protocol, and for "first" where no classes are drawn; DataError where the
-    collection does not fit the protocol.
+    Raises UsageError for an unknown protocol, for "first" where no classes are drawn, and for validation on whole
+    classes where those to test on are trained on; DataError where the collection does not fit the protocol.
     """
     chosen = get_protocol(_default_of(collection) if protocol == AUTO else protocol)
     if split_seed == FIRST and not chosen.draws_classes:
@@ -107,6 +115,9 @@ def build_dataset(
     if subset.limit is not None:
         collection = limited(collection, subset.limit, seed)
     collection = _cut(collection, chosen, split_seed)
+    if subset.validation == "classes":
+        _require_new_classes(collection, chosen)
+        collection = whole_classes_out(collection, seed)
     train, validation, notes = fewer_to_learn(collection.train, collection.validation, subset, seed)
     if validation is None:
         rest, taken = validation_cut(train.labels, VALIDATION_FRACTION, seed)
@@ -144,6 +155,15 @@ def _of_relevance(query: Split) -> tuple[str, ...]:
         count = sum(map(len, query.relevance.ignored))
         notes.append(f"{count:,} pairs of a query and an item are ignored: neither answers nor mistakes")
     return tuple(notes)
+
+
+def _require_new_classes(collection: Collection, chosen: EvaluationProtocol) -> None:
+    if np.isin(collection.parts()["query"].labels, collection.train.labels).any():
+        known = " or ".join(cut.__name__ for cut in (unseen, unseen_loo))
+        raise UsageError(
+            f"--validation classes is for classes to test on that are not trained on, and protocol {chosen} asks for "
+            f"trained ones of {collection.name}; use {known}, or --validation images"
+        )
 
 
 def seed_of(draw: Draw) -> int:

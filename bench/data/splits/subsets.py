@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from bench.contract import Collection, DataError, Images, Split, UsageError
 from bench.data.splits.splits import at_most, some_of, stratified_limit
-from bench.naming import did_you_mean, tidied
+from bench.naming import did_you_mean, first_few, tidied
 
 if TYPE_CHECKING:
     from bench.contract import Labels
@@ -22,7 +22,8 @@ class Subset:
 
     classes: names, or one number: so many, chosen by the seed; per_class: images a class to learn from, validation
     included; balance: as many images to learn from of every class as the smallest has; limit: images of train, and
-    images to test on, stratified; labels_per_class: see `bench.data.splits.subsets`.
+    images to test on, stratified; labels_per_class: see `bench.data.splits.subsets`; validation: whether images of the
+    classes to learn from validate, or whole classes that are not learnt from.
     """
 
     classes: tuple[str, ...] | None = None
@@ -30,6 +31,7 @@ class Subset:
     balance: bool = False
     limit: int | None = None
     labels_per_class: int | None = None
+    validation: Literal["images", "classes"] = "images"
 
     def __post_init__(self) -> None:
         for flag, value in (("--per-class", self.per_class), ("--labels-per-class", self.labels_per_class)):
@@ -37,6 +39,11 @@ class Subset:
                 raise UsageError(f"{flag} must be 1 or more, got {value}")
         if self.per_class is not None and self.labels_per_class is not None:
             raise UsageError("give --per-class or --labels-per-class, not both: each limits what is learnt from")
+        if self.labels_per_class is not None and self.validation == "classes":
+            raise UsageError(
+                "--labels-per-class holds out images of the classes it learns from; leave out --validation classes, or "
+                "give --per-class"
+            )
 
 
 def with_classes(collection: Collection, wanted: Sequence[str], seed: int) -> Collection:
@@ -154,6 +161,33 @@ def fewer_to_learn(
         train, validation, note = within_budget(train, validation, subset.labels_per_class, seed)
         notes += (note,)
     return train, validation, notes
+
+
+_VALIDATING = 0.25  # of the classes to learn from: as one of the four folds of Musgrave et al. (ECCV 2020)
+_FEWEST_CLASSES = 2  # to rank among each other, and to learn from
+
+
+def whole_classes_out(collection: Collection, seed: int) -> Collection:
+    """Return a collection whose validation part is all images of a quarter of the classes to learn from, two at least.
+
+    They are drawn by the seed from those with two images or more; what the data had for validation is pooled with the
+    training images before. Raises DataError where there are no two to validate on beside two to learn from.
+    """
+    learnt = pooled([part for part in (collection.train, collection.validation) if part is not None])
+    counts = np.bincount(learnt.labels, minlength=len(collection.classes))
+    there, several = np.flatnonzero(counts), np.flatnonzero(counts > 1)
+    take = max(_FEWEST_CLASSES, round(_VALIDATING * len(there)))
+    if len(several) < take or len(there) - take < _FEWEST_CLASSES:
+        raise DataError(
+            f"{collection.name}: --validation classes needs {_FEWEST_CLASSES} classes to learn from and "
+            f"{_FEWEST_CLASSES} others, of two images or more, to validate on; there are {len(there)} in all"
+        )
+    taken = np.sort(np.random.default_rng([seed, 3]).permutation(several)[:take])
+    held = np.isin(learnt.labels, taken)
+    named = first_few([collection.classes[number] for number in taken], 5)
+    note = f"validated on {take} classes that are not trained on, drawn by split seed {seed}: {named}"
+    train, validation = (learnt.subset(np.flatnonzero(rows)) for rows in (~held, held))
+    return replace(collection, train=train, validation=validation, notes=(*collection.notes, note))
 
 
 def _smallest(part: Split) -> int:

@@ -36,7 +36,11 @@ class Comparison:
 
 def compare(reference: Measured, others: Sequence[Measured]) -> list[Comparison]:
     """Compare each of the others with a reference that was named before anybody looked; Holm-corrected."""
-    found = [difference(one, reference) for one in others]
+    return compare_named([difference(one, reference) for one in others])
+
+
+def compare_named(found: Sequence[Estimate]) -> list[Comparison]:
+    """Return differences from a reference that was named before anybody looked as comparisons, Holm-corrected."""
     return _comparisons(found, holm(np.array([one.p for one in found])))
 
 

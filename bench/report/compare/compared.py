@@ -33,7 +33,8 @@ class Side:
     """One of the compared: its mean, the mean's 95 % interval, its seeds, and how it fares against the reference.
 
     against: None for the reference itself; verdict: in words; by_class: class name -> difference of the class's means;
-    better_in, worse_in: how many classes; changed: the queries that differ most, largest first.
+    better_in, worse_in: how many classes; changed: the queries that differ most, largest first; draws: its mean in each
+    draw of new classes, by split seed, where several are compared.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Side:
     worse_in: int = 0
     by_class: dict[str, float] | None = None
     changed: tuple[Changed, ...] = ()
+    draws: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def compare_entries(entries: Sequence[Entry], metric: str, *, changed: int) -> C
     known = ranked_by(metric)
     metric, better = known.name, known.better or "higher"
     queries = _same_queries(entries)
-    names = _names(entries)
+    names = names_of(entries)
     values = [entry.values(metric) for entry in entries]
     for name, found in zip(names, values, strict=True):
         if np.isnan(found).all():
@@ -87,7 +89,7 @@ def compare_entries(entries: Sequence[Entry], metric: str, *, changed: int) -> C
             pair = values[0].mean(axis=0), values[at].mean(axis=0)
             side = replace(
                 side,
-                **_verdict(compared[at - 1], better),
+                **verdict_of(compared[at - 1], better),
                 **_by_class(*pair, queries, better),
                 changed=_changed(*pair, queries, changed),
             )
@@ -116,7 +118,7 @@ def _same_queries(entries: Sequence[Entry]) -> Queries:
     return asked
 
 
-def _names(entries: Sequence[Entry]) -> list[str]:
+def names_of(entries: Sequence[Entry]) -> list[str]:
     """Return the entries' names, with their keys or seeds where a method stands for several."""
     if len({run.folder.resolve() for entry in entries for run in entry.runs}) < sum(len(e.runs) for e in entries):
         raise UsageError("a run is given twice: give each once, the reference first")
@@ -132,7 +134,7 @@ def _names(entries: Sequence[Entry]) -> list[str]:
     return names
 
 
-def _verdict(found: Comparison, better: str) -> dict[str, Any]:
+def verdict_of(found: Comparison, better: str) -> dict[str, Any]:
     """Return a comparison and what it says, in the direction in which the metric is better."""
     ahead = (found.difference > 0) == (better == "higher")
     words = ("better" if ahead else "worse") if found.separable else "not separable"
@@ -140,10 +142,18 @@ def _verdict(found: Comparison, better: str) -> dict[str, Any]:
 
 
 def _by_class(reference: Floats, values: Floats, queries: Queries, better: str) -> dict[str, Any]:
-    """Return the difference of every class that has anything to find, and in how many either is better."""
+    return in_classes(class_differences(reference, values, queries), better)
+
+
+def class_differences(reference: Floats, values: Floats, queries: Queries) -> dict[str, float]:
+    """Return the difference of every class that has anything to find, by its name. Values: float64 ``(q,)``."""
     means = class_means(values - reference, queries.labels)
     present = np.unique(queries.labels)
-    by_class = {queries.classes[c]: float(one) for c, one in zip(present, means, strict=True) if not np.isnan(one)}
+    return {queries.classes[c]: float(one) for c, one in zip(present, means, strict=True) if not np.isnan(one)}
+
+
+def in_classes(by_class: dict[str, float], better: str) -> dict[str, Any]:
+    """Return differences by class, and in how many classes the second of the two is better, and worse."""
     up, down = sum(one > 0 for one in by_class.values()), sum(one < 0 for one in by_class.values())
     wins, losses = (up, down) if better == "higher" else (down, up)
     return {"by_class": by_class, "better_in": wins, "worse_in": losses}
@@ -172,21 +182,24 @@ def _notes(entries: Sequence[Entry], sides: Sequence[Side]) -> tuple[str, ...]:
 def compared_text(found: Compared) -> str:
     """Return a comparison as Markdown: a table, then each pair's classes and queries, then what limits the verdicts."""
     arrow = "↑" if found.better == "higher" else "↓"
-    reference = found.sides[0].name
+    reference, drawn = found.sides[0].name, found.sides[0].draws
     heads = [
         "method", f"{found.metric} {arrow}", "ci95", "lead", "ci95", "verdict", "Holm p", "p", "seeds",
         "classes better / worse", "detectable",
     ]  # fmt: skip
     table = markdown_table(heads, [_row(side, found.better) for side in found.sides], "lrrrrlr")
-    title = f"## {found.metric} on {found.dataset} · {found.protocol}: {found.queries:,} queries"
+    over = f" · {len(drawn)} draws" if drawn else ""
+    title = f"## {found.metric} on {found.dataset} · {found.protocol}{over}: {found.queries:,} queries"
+    same = "queries, draw by draw" if drawn else "queries"
+    others = "other draws of this collection's classes" if drawn else f"{ESTIMANDS[found.interval_of]} and other seeds"
     legend = (
-        f"Each method against `{reference}` on the same queries. lead: how far it is ahead, below 0 where it is "
-        f"behind; ci95: were there {ESTIMANDS[found.interval_of]} and other seeds; p: of the same variance; "
+        f"Each method against `{reference}` on the same {same}. lead: how far it is ahead, below 0 where it is "
+        f"behind; ci95: were there {others}; p: of the same variance; "
         "detectable: the smallest true difference found with 80 % power at 5 %."
     )
     parts = [title, "", table, "", legend]
     for side in found.sides[1:]:
-        parts += ["", *_details(side, reference, found.better)]
+        parts += ["", *_details(side, found.sides[0], found.better)]
     parts += ["", *(f"Note: {note}." for note in found.notes)] if found.notes else []
     return "\n".join(parts)
 
@@ -209,12 +222,16 @@ def _towards(better: str) -> int:
     return 1 if better == "higher" else -1
 
 
-def _details(side: Side, reference: str, better: str) -> list[str]:
-    """Return the lines about one pair: who is ahead by how much, the classes that differ most, and the queries."""
+def _details(side: Side, first: Side, better: str) -> list[str]:
+    """Return the lines about one pair: who is ahead by how much, draw by draw, the classes and queries that differ."""
+    reference = first.name
     lines = [f"### {side.name} against {reference}"]
     if side.against is not None:
         apart = _towards(better) * side.against.difference
         lines += ["", f"{difference_in_words(side.name, reference, apart, told=side.against.separable)}."]
+    if side.draws and first.draws:
+        leads = (f"{draw} {_towards(better) * (mean - first.draws[draw]):+.4f}" for draw, mean in side.draws.items())
+        lines += ["", f"Draws: {', '.join(leads)}"]
     ordered = sorted((side.by_class or {}).items(), key=lambda pair: -abs(pair[1]))[:10]
     leads = (f"{name} {_towards(better) * difference:+.4f}" for name, difference in ordered)
     lines += ["", f"Classes: {', '.join(leads)}"]

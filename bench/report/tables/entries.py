@@ -14,10 +14,9 @@ from bench.contract import FIRST, DataError, Draw, RunResult, UsageError
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.statistics.estimates import Measured
 from bench.evaluation.statistics.jackknife import OTHER_CLASSES, THESE_CLASSES
-from bench.naming import canonical
 from bench.report.tables.wording import FIRST_RUN
 from bench.runs.artifacts import PER_QUERY, REPLICATES, read_arrays
-from bench.runs.store import RUN_FILE, RunRecord, all_runs, any_run, read_run, undamaged, without_copies
+from bench.runs.store import RunRecord, all_runs, any_run, undamaged, without_copies
 
 
 def table_runs(root: Path) -> list[RunRecord]:
@@ -119,28 +118,6 @@ def estimand_of(result: RunResult) -> str:
     Other classes where those tested are new to the method, and there are three or more; else other images of these.
     """
     return OTHER_CLASSES if result.data.seen_classes is False and result.ci95_other_classes else THESE_CLASSES
-
-
-def find_entry(word: str, root: Path) -> Entry:
-    """Return the entry that a user's word names: a run's folder, a folder above the seeds', or a method under ``root``.
-
-    Raises UsageError if there is no run, or runs of several specifications; DataError if a run in it failed.
-    """
-    base = Path(word)
-    if base.is_dir():
-        paths = [base / RUN_FILE] if (base / RUN_FILE).is_file() else sorted(base.rglob(f"seed*/{RUN_FILE}"))
-    else:
-        paths = sorted(root.glob(f"*/*/{canonical(word)}/*/seed*/{RUN_FILE}")) if Path(word).name == word else []
-    runs = [run for run in (read_run(path.parent) for path in paths) if run is not None]
-    if not runs:
-        raise UsageError(f"{word}: no run here, and no method of this name has runs in {root}; give a run's folder")
-    settings = sorted({str(run.folder.parent) for run in runs})
-    if len(settings) > 1:
-        raise UsageError(f"{word} has runs of {len(settings)} settings; give the folder of one: {', '.join(settings)}")
-    for run in runs:
-        if run.status != "done":
-            raise DataError(f"{run.folder} failed: {run.result.reason}; run it again")
-    return entry_of(without_copies(runs))
 
 
 def entry_of(runs: Sequence[RunRecord]) -> Entry:

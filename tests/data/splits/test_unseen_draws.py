@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bench.contract import Collection, UsageError
+from bench.contract import Collection, DataError, UsageError
 from bench.data.splits.protocols import build_dataset
+from bench.data.splits.subsets import Subset
 
 MakeCollection = Callable[..., Collection]
 SIX = list(range(6)) * 5
@@ -58,3 +59,37 @@ def test_classes_that_are_new_already_are_said_to_be(make_collection: MakeCollec
     with pytest.raises(Exception, match="new already, with protocol holdout too"):
         build_dataset(collection, "unseen")
     assert np.unique(build_dataset(collection, "unseen_loo").query.labels).size == 3
+
+
+@pytest.mark.parametrize("protocol", ["unseen", "unseen_loo"])
+def test_whole_classes_validate_that_are_neither_trained_nor_tested(
+    make_collection: MakeCollection, protocol: str
+) -> None:
+    sixteen = list(range(16)) * 3
+    collection = make_collection(16, train=sixteen, validation=[0, 1, 2], test=sixteen)
+    usual, data = (
+        build_dataset(collection, protocol, subset=Subset(validation=kind)) for kind in ("images", "classes")
+    )
+    train, held, asked = ({*part.labels.tolist()} for part in (data.train, data.validation, data.query))
+    assert (len(train), len(held), len(asked)) == (6, 2, 8)
+    assert train.isdisjoint(held)
+    assert asked.isdisjoint(train | held)
+    assert {*data.query.ids.tolist()} == {*usual.query.ids.tolist()}  # the test stays what it was
+    learnt = [{*one.train.ids.tolist()} | {*one.validation.ids.tolist()} for one in (usual, data)]
+    assert learnt[0] == learnt[1]
+    assert data.fingerprint != usual.fingerprint
+    assert "validated on 2 classes that are not trained on" in data.notes[-1]
+    again = build_dataset(collection, protocol, subset=Subset(validation="classes"))
+    assert again.fingerprint == data.fingerprint
+
+
+def test_whole_classes_do_not_validate_where_trained_classes_are_tested_or_too_few_are_left(
+    make_collection: MakeCollection,
+) -> None:
+    collection, whole = make_collection(6, train=SIX, test=SIX), Subset(validation="classes")
+    with pytest.raises(UsageError, match=r"protocol loo asks for trained ones of .*; use unseen or unseen_loo"):
+        build_dataset(collection, "loo", subset=whole)
+    with pytest.raises(DataError, match=r"needs 2 classes to learn from and 2 others.*there are 3 in all"):
+        build_dataset(collection, "unseen", subset=whole)
+    with pytest.raises(UsageError, match="leave out --validation classes"):
+        Subset(labels_per_class=5, validation="classes")

@@ -30,7 +30,8 @@ from bench.evaluation.statistics.estimates import Measured, estimate
 from bench.evaluation.statistics.jackknife import groups_of_classes, groups_of_images
 from bench.evaluation.statistics.paired_tests import compare, compare_with_best
 from bench.files import replacing
-from bench.report.tables.entries import entry_of, find_entry
+from bench.report.compare.named_rows import find_entry
+from bench.report.tables.entries import entry_of
 
 T = TypeVar("T")
 
