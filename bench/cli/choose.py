@@ -82,10 +82,10 @@ def choose(
     """Try the sensible methods on your pictures within a time, and say which to use, how sure that is, what it costs.
 
     Tried are the pixels, frozen features, heads on them, a network with its last stages trained, and networks from
-    scratch, in this order, small pictures from scratch before stages are trained; what would not fit into the time left
-    is left out. One rule ends what is hopeless: what one run shows to be behind the best gets no more time. What is in
-    question is trained with two more seeds. Ctrl-C leaves what was found; a second start goes on, with a budget of its
-    own. Writes one page and choice.json.
+    scratch, in this order; small grey pictures from scratch before stages are trained. What would not fit into the time
+    left is left out. One rule ends what is hopeless: what one run shows to be behind the best gets no more time. What
+    is in question is trained with two more seeds. Ctrl-C leaves what was found; a second start goes on, with a budget
+    of its own. Writes one page and choice.json.
 
     \b
     simbench choose ~/pictures                                one subfolder a class
@@ -170,7 +170,7 @@ def _choose_without_labels(
     torch.set_num_threads(threads)
     terminal = Terminal(quiet=quiet or as_json)
     place = terminal.workplace(config.settings.runs, device, threads)
-    tried = rungs(small=False, labels="none")
+    tried = rungs(plain=False, labels="none")
     found = find_copies_by(tried, folder, place, lambda name: config.methods.get(name, {}), budget=budget)
     facts = copies_facts(found)
     write_json(out, facts)
@@ -225,11 +225,10 @@ def _as_it_was(since: Update) -> str:
 
 
 def _climb(climb: Climb, cells: Cells, most_bytes: int | None, labels: Labels, since: Update | None) -> None:
-    from bench.choose.rungs import rungs
+    from bench.choose.rungs import are_plain, rungs
 
-    files = cells.data.query.images.files
     known: Labels = labels if len(cells.data.train) else "none"
-    tried = rungs(small=files is None or files.own, labels=known, most_bytes=most_bytes)
+    tried = rungs(plain=are_plain(cells.data.query.images), labels=known, most_bytes=most_bytes)
     if since is not None:
         tried, rest = since.to_run(tried)
         climb.left_out += rest

@@ -95,29 +95,29 @@ def test_what_fails_is_left_out_with_its_reason_and_the_others_go_on() -> None:
     assert [words for words, _, _ in shop.made] == ["frozen"]
 
 
-def test_small_pictures_are_tried_from_scratch_before_a_large_network_is_tuned() -> None:
-    large, small = rungs(small=False), rungs(small=True)
-    for tried in (large, small):  # the cheapest first
+def test_small_grey_pictures_are_tried_from_scratch_before_a_large_network_is_tuned() -> None:
+    large, plain = rungs(plain=False), rungs(plain=True)
+    for tried in (large, plain):  # the cheapest first
         assert [one.method for one in tried[:5]] == ["pixels", "pretrained", "lda", "proxy_anchor", "softmax"]
-    assert small[6].method == "triplet"
-    assert "tuned_stages" in small[7].options
+    assert plain[6].method == "triplet"
+    assert "tuned_stages" in plain[7].options
     assert "tuned_stages" in large[5].options
-    assert {one.words for one in large} == {one.words for one in small}
+    assert {one.words for one in large} == {one.words for one in plain}
 
 
 def test_without_labels_only_what_needs_none_is_tried() -> None:
-    assert {one.method for one in rungs(small=False, labels="none")} == {"pixels", "hog", "pretrained"}
+    assert {one.method for one in rungs(plain=False, labels="none")} == {"pixels", "hog", "pretrained"}
 
 
 def test_with_few_labels_no_network_is_trained() -> None:
-    learning = [one for one in rungs(small=False, labels="few") if one.learns]
+    learning = [one for one in rungs(plain=False, labels="few") if one.learns]
     assert learning
     assert all(one.options["freeze_fraction"] == 1 and "tuned_stages" not in one.options for one in learning)
 
 
 def test_a_limit_of_bytes_decides_the_dimensions_of_every_vector() -> None:
-    found = rungs(small=False, most_bytes=256)
+    found = rungs(plain=False, most_bytes=256)
     assert {one.method: one.options.get("pca") for one in found}["pretrained"] == 64
     assert all(one.options["embedding_dim"] == 64 for one in found if one.learns)
     assert "pixels" not in {one.method for one in found}  # as many dimensions as pixels
-    assert all("embedding_dim" not in one.options for one in rungs(small=False, most_bytes=512))
+    assert all("embedding_dim" not in one.options for one in rungs(plain=False, most_bytes=512))
