@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bench import Collection, DataError, DataPlace, Relevance
-from bench.contract import ResizeMode
+from bench.contract import Card, ResizeMode
 from bench.data.decoding.image_source import Box, Crop, Source
 from bench.data.layouts.listing import Part
 
@@ -26,13 +26,6 @@ Variant = Literal["medium", "easy", "hard", "medium_1m", "easy_1m", "hard_1m"]
 QUERIES, DISTRACTORS = 70, 1_001_001
 LABEL = "landmark"  # of every picture: lists say what answers, labels do not
 ALL = "revisitop1m"
-SPLITS = (
-    "medium, which {} alone means: easy and hard views answer, junk is not ranked; easy: easy ones answer, hard ones "
-    "and junk are not ranked; hard: hard ones answer, easy ones and junk are not ranked; medium_1m: as medium, "
-    "easy_1m: as easy, hard_1m: as hard, with the 1,001,001 distractors of revisitop1m/ beside this folder. 70 "
-    "queries, each the box of a landmark cut out of a picture, ask {} pictures; nothing to learn from; auto is given; "
-    "its papers' mAP is map_trapezoid; what its papers call mP@k is mp@k here, at k = 1, 5, 10 without -k"
-)
 
 
 def revisited(name: str, pictures: str) -> Benchmark:
@@ -44,6 +37,24 @@ def revisited(name: str, pictures: str) -> Benchmark:
         get=f"gnd_{name}.pkl from http://cmp.felk.cvut.cz/revisitop, and {pictures}, unpacked into its jpg/",
         ks=(1, 5, 10),
         metrics=("map_trapezoid", "mp@k"),
+    )
+
+
+def card_of(city: str, name: str, database: int) -> Card:
+    """Return the card of one of the two. database: how many images are searched, without distractors."""
+    return Card(
+        what=f"Photographs of landmarks of {city}, found by their names on Flickr.",
+        images=f"{database:,} photographs, most 1024 pixels long, colour, and those that the queries are cut from",
+        classes="none: for each query lists of easy, hard and junk images of its landmark",
+        splits=f"medium, which {name} alone means: easy and hard views answer, junk is not ranked; easy: easy ones "
+        "answer, hard ones and junk are not ranked; hard: hard ones answer, easy ones and junk are not ranked; "
+        "medium_1m: as medium, easy_1m: as easy, hard_1m: as hard, with the 1,001,001 distractors of revisitop1m/ "
+        f"beside this folder. 70 queries, each the box of a landmark cut out of a picture, ask {database:,} pictures; "
+        "nothing to learn from; auto is given; its papers' mAP is map_trapezoid; what its papers call mP@k is mp@k "
+        "here, at k = 1, 5, 10 without -k",
+        licence="none stated; the photographs are those of Flickr's users",
+        source="Radenović et al. 2018, http://cmp.felk.cvut.cz/revisitop; no checksum",
+        problems="faces are blurred in copies made since June 2022, which moves figures slightly; 70 queries are few",
     )
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 from bench import Collection, DataPlace, dataset
 from bench.contract import Card, ResizeMode
 
-from ._revisited import SPLITS, Variant, load_revisited, published, revisited
+from ._revisited import Variant, card_of, load_revisited, published, revisited
 
 BENCHMARK = revisited(
     "roxford5k",
@@ -29,15 +29,7 @@ class Roxford5k:
     variant: Variant = "medium"
     resize: ResizeMode = "crop"
 
-    card: ClassVar[Card] = Card(
-        what="Photographs of landmarks of Oxford, found by their names on Flickr.",
-        images="4,993 photographs, most 1024 pixels long, colour, and those that the queries are cut from",
-        classes="none: for each query lists of easy, hard and junk images of its landmark",
-        splits=SPLITS.format("roxford5k", "4,993"),
-        licence="none stated; the photographs are those of Flickr's users",
-        source="Radenović et al. 2018, http://cmp.felk.cvut.cz/revisitop; no checksum",
-        problems="faces are blurred in copies made since June 2022, which moves figures slightly; 70 queries are few",
-    )
+    card: ClassVar[Card] = card_of("Oxford", "roxford5k", 4_993)
 
     def fetch(self, place: DataPlace) -> Path:
         return BENCHMARK.home(place)

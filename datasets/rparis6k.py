@@ -12,7 +12,7 @@ from typing import ClassVar
 from bench import Collection, DataPlace, dataset
 from bench.contract import Card, ResizeMode
 
-from ._revisited import SPLITS, Variant, load_revisited, published, revisited
+from ._revisited import Variant, card_of, load_revisited, published, revisited
 
 BENCHMARK = revisited(
     "rparis6k",
@@ -29,15 +29,7 @@ class Rparis6k:
     variant: Variant = "medium"
     resize: ResizeMode = "crop"
 
-    card: ClassVar[Card] = Card(
-        what="Photographs of landmarks of Paris, found by their names on Flickr.",
-        images="6,322 photographs, most 1024 pixels long, colour, and those that the queries are cut from",
-        classes="none: for each query lists of easy, hard and junk images of its landmark",
-        splits=SPLITS.format("rparis6k", "6,322"),
-        licence="none stated; the photographs are those of Flickr's users",
-        source="Radenović et al. 2018, http://cmp.felk.cvut.cz/revisitop; no checksum",
-        problems="faces are blurred in copies made since June 2022, which moves figures slightly; 70 queries are few",
-    )
+    card: ClassVar[Card] = card_of("Paris", "rparis6k", 6_322)
 
     def fetch(self, place: DataPlace) -> Path:
         return BENCHMARK.home(place)

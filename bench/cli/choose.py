@@ -153,9 +153,8 @@ def _choose_without_labels(
     """Compare methods on a flat folder by changed copies, write copies.json, and print the answer."""
     import torch
 
+    from bench.choose import copies_text
     from bench.choose.copies import find_copies_by
-    from bench.choose.copies_text import HEADS, copies_commands, copies_facts, copies_in_words, copies_rows
-    from bench.choose.copies_text import copies_sentences as sentences
     from bench.choose.rungs import rungs
     from bench.files import ensure_writable, write_json
     from bench.naming import slug
@@ -172,14 +171,14 @@ def _choose_without_labels(
     place = terminal.workplace(config.settings.runs, device, threads)
     tried = rungs(plain=False, labels="none")
     found = find_copies_by(tried, folder, place, lambda name: config.methods.get(name, {}), budget=budget)
-    facts = copies_facts(found)
+    facts = copies_text.copies_facts(found)
     write_json(out, facts)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
-    told = [("Looked at", copies_in_words(found)), *sentences(found)]
-    table = markdown_table(HEADS, copies_rows(found), "llr")
-    click.echo(headed(told, table, [*copies_commands(found), ("Written", str(out))]))
+    told = [("Looked at", copies_text.copies_in_words(found)), *copies_text.copies_sentences(found)]
+    table = markdown_table(copies_text.HEADS, copies_text.copies_rows(found), "llr")
+    click.echo(headed(told, table, [*copies_text.copies_commands(found), ("Written", str(out))]))
 
 
 def _prepared(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.contract import Control, DataError, Thresholds, UsageError, to_jsonable
-from bench.data.formats.vector_files import maker_of, read_names, read_vectors
+from bench.data.formats.vector_files import read_names, read_vectors
+from bench.data.formats.vector_ids import maker_of
 from bench.evaluation.evaluate import Evaluation, evaluate_set
 from bench.evaluation.metrics.conventions import DIALECTS, translate
 from bench.evaluation.ranking.relevance import as_names

@@ -18,7 +18,7 @@ import numpy as np
 import safetensors.numpy
 
 from bench.contract import RunSpec, SimbenchError, Workplace
-from bench.data.formats.vector_files import MADE_BY, MODEL
+from bench.data.formats.vector_ids import MADE_BY, MODEL
 from bench.data.layouts.folder import LabelFrom
 from bench.executors.executor import LOG, TOLD, Ended, Limits, Pool, from_outside, why_ended
 from bench.executors.process import last_line

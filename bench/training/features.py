@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from bench.contract import RunContext, SimbenchError, Split
+from bench.contract import Checkpoints, RunContext, SimbenchError, Split
 from bench.environment import images_at_once
 from bench.training.augment import UNCHANGED, Augmentation
 from bench.training.batches import Features, to_unit_float
@@ -35,7 +35,7 @@ FEATURES = "0-features"  # of the history: what they cost belongs to the trainin
 AT_ONCE = images_at_once(224, 224, "cpu")  # whatever the size: a backbone enlarges what is smaller
 _SAVED = 128 * AT_ONCE  # images between checkpoints: about a minute on a CPU
 _VALIDATED = 256  # validation images at once
-_SHARED = 2**14  # bytes an image: vectors, not maps of a picture, which take more room than the picture
+_LARGE = 2**14  # bytes an image, above which they are maps of a picture and no vectors: too much to keep for others
 _LARGEST = 2**30  # bytes of 32-bit numbers, from where on 16 bits of each are kept
 
 
@@ -75,6 +75,14 @@ class FrozenFeatures:
         return F.normalize(torch.cat(raw), dim=1)
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """Where features are kept for all runs, and under which name."""
+
+    store: Checkpoints
+    name: str
+
+
 @dataclass
 class Extraction:
     """Features computed by one backbone for one run, and what that took in all: before a kill, too."""
@@ -86,6 +94,7 @@ class Extraction:
     cpu_seconds: float = 0.0
     _quick: nn.Module | None = None
     _backbone_digest: str = ""
+    _large: bool = False  # whether features were found to be: then no pixel is read for their digest
 
     def frozen(self, head: nn.Module, train: Split, validation: Split, views: Sequence[View]) -> FrozenFeatures:
         """Return the features of all that is learnt from, with the head to train; what they took is in the history."""
@@ -123,8 +132,11 @@ class Extraction:
 
         What they took is counted, whoever computed them: a row's cost must not depend on what was run before it.
         """
-        shared = None if self.run.shared is None else self._digest(split, rows, view)
-        saved = self.run.checkpoints.load(key) or self._from_others(shared, split, rows, view)
+        shared: _Shared | None = None
+        saved = self.run.checkpoints.load(key)
+        if saved is None and self.run.shared is not None and not self._large:
+            shared = _Shared(self.run.shared, self._digest(split, rows, view))
+            saved = self._from_others(shared, split, rows, view)
         if saved is None:
             began = time.perf_counter(), time.process_time()
             found = self._compute(split, rows, view)
@@ -137,23 +149,24 @@ class Extraction:
         return found
 
     def _from_others(
-        self, shared: str | None, split: Split, rows: Labels, view: View
+        self, shared: _Shared, split: Split, rows: Labels, view: View
     ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return what another run has computed, if this backbone gives the same for the first images, to the last bit.
 
         So no other version of a library, number of threads or device can stand behind a run's scores than its own.
         """
-        saved = None if shared is None or self.run.shared is None else self.run.shared.load(shared)
+        saved = shared.store.load(shared.name)
         if saved is None:
             return None
         sample = self._compute(split, rows[:AT_ONCE], view)
         return saved if torch.equal(sample, saved[0]["features"][:AT_ONCE]) else None
 
-    def _keep(self, key: str, shared: str | None, found: Tensor, facts: dict[str, float]) -> None:
+    def _keep(self, key: str, shared: _Shared | None, found: Tensor, facts: dict[str, float]) -> None:
         """Keep features for all runs, where they are no larger than vectors are, else until this run is finished."""
-        if shared is not None and self.run.shared is not None and found[0].nbytes <= _SHARED:
+        self._large = found[0].nbytes > _LARGE
+        if shared is not None and not self._large:
             try:
-                return self.run.shared.save(shared, {"features": found}, facts)
+                return shared.store.save(shared.name, {"features": found}, facts)
             except SimbenchError as error:  # such as a cache that is full: this run can do without
                 self.run.log(f"features are not kept for other runs: {error}")
         return self.run.checkpoints.save(key, {"features": found}, facts)

@@ -307,7 +307,7 @@ def test_features_are_kept_for_the_run_alone_where_they_are_large_or_cannot_be_s
     Extraction(Counting(), sharing(tmp_path, "first")).of(made(20), "train")
     assert [path.name for path in (tmp_path / "first").iterdir()] == [f"{FEATURES}-train-0-0.safetensors"]
     (tmp_path / "features").unlink()
-    monkeypatch.setattr("bench.training.features._SHARED", 11)
+    monkeypatch.setattr("bench.training.features._LARGE", 11)
     Extraction(Counting(), sharing(tmp_path, "second")).of(made(20), "train")
     assert (tmp_path / "second").is_dir()
     assert not (tmp_path / "features").exists()

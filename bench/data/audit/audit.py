@@ -59,9 +59,7 @@ def audit(dataset: Dataset, cache: Path | None = None, progress: Progress | None
         leaks.append(_overlap(copies, ("gallery", gallery), ("train", learnt), itself=True))
         overlaps.append(_overlap(copies, ("gallery", gallery), ("gallery", gallery)))
     overlaps.append(_overlap(copies, ("query", query), ("gallery", gallery)))
-    listed = (
-        dataset.query.listed
-    )  # then labels of queries and gallery say nothing: they neither disagree nor are missed
+    listed = dataset.query.listed  # then labels of both say nothing: they neither disagree nor are missed
     conflicts, examples = (0, ()) if listed else _conflicts(dataset, view, copies)
     asked = np.isin(np.arange(len(dataset.classes)), dataset.query.labels)
     there = np.isin(np.arange(len(dataset.classes)), dataset.gallery.labels)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 BOMB_BYTES, BOMB_RATIO = 1 << 30, 100  # unpacked; vectors shrink to a half at best, labels of one kind to a hundredth
 VECTOR_FILES = (".npy", ".npz", ".safetensors", ".parquet")
-MADE_BY, MODEL = "run", "model"  # in a safetensors file's metadata: the run's place, and a digest of its weights
 NAME_FILES = (".npy", ".npz", ".parquet", ".txt", ".csv")
 
 
@@ -47,23 +46,6 @@ def read_vectors(word: str) -> NDArray[Any] | Tensor:
     if path.suffix.lower() == ".safetensors":
         return _from_safetensors(path, key)
     return _vectors_from_parquet(path, key)
-
-
-def maker_of(word: str) -> str:
-    """Return which run made a file's vectors, as `simbench embed` writes it into safetensors files; "" where unknown.
-
-    word: as of ``read_vectors``, which says what is wrong with the file.
-    """
-    path, _ = _split(word, VECTOR_FILES)
-    if path.suffix.lower() != ".safetensors":
-        return ""
-    safetensors: Any = importlib.import_module("safetensors")
-    try:
-        with safetensors.safe_open(path, framework="np") as file:
-            facts: dict[str, str] = file.metadata() or {}
-    except (*DAMAGED_ARRAYS, safetensors.SafetensorError) as error:
-        raise DataError(f"{path}: cannot be read ({reason_of(error)})") from error
-    return " ".join(facts[name] for name in (MADE_BY, MODEL) if facts.get(name))
 
 
 def read_names(word: str, usual: str) -> NDArray[Any]:

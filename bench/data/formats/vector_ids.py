@@ -1,4 +1,4 @@
-"""Whose vector is each? The ids of a file of vectors: named, inside it, or in a list beside it."""
+"""Whose vector is each, and which run made it? The ids of a file of vectors lie inside it, or in a list beside it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from bench.naming import reason_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-IDS = "ids"  # the entry of a safetensors file's metadata that lists them, as JSON
+# Entries of a safetensors file's metadata: a list of ids as JSON; the run's place, and a digest of its weights.
+IDS, MADE_BY, MODEL = "ids", "run", "model"
 _BESIDE = (".csv", ".txt")
 
 
@@ -48,16 +49,33 @@ def read_ids(word: str, named: str | None = None) -> NDArray[Any]:
     return read_names(str(found), "id")
 
 
-def _in_metadata(path: Path) -> NDArray[Any] | None:
+def maker_of(word: str) -> str:
+    """Return which run made a file's vectors, as `simbench embed` writes it into safetensors files; "" where unknown.
+
+    word: as of ``read_vectors``, which says what is wrong with the file.
+    """
+    path, _ = path_and_key(word)
+    facts = _metadata(path) if path.is_file() and path.suffix.lower() == ".safetensors" else {}
+    return " ".join(facts[name] for name in (MADE_BY, MODEL) if facts.get(name))
+
+
+def _metadata(path: Path) -> dict[str, str]:
     safetensors: Any = importlib.import_module("safetensors")
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            text = (file.metadata() or {}).get(IDS)
-        names = None if text is None else json.loads(text)
+            return file.metadata() or {}
     except (*DAMAGED_ARRAYS, safetensors.SafetensorError) as error:
         raise DataError(f"{path}: cannot be read ({reason_of(error)})") from error
-    if names is None:
+
+
+def _in_metadata(path: Path) -> NDArray[Any] | None:
+    text = _metadata(path).get(IDS)
+    if text is None:
         return None
+    try:
+        names = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read ({reason_of(error)})") from error
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise DataError(f"{path}: {IDS!r} in its metadata must be a JSON list of texts")
     return np.array(names, dtype=np.str_)

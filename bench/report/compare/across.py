@@ -61,11 +61,11 @@ def compare_across(old: Entry, new: Entry, metric: str, *, changed: int) -> Acro
     or of other protocols or rules for ties, and DataError where no query is in both or the metric is not there.
     """
     known = ranked_by(metric)
-    sign = 1 if (known.better or "higher") == "higher" else -1
     if old.where == new.where:
         raise UsageError("both runs are on the same data: leave out --across for a fair comparison")
-    for what, a, b in zip(("data set", "protocol", "data", "rule for ties"), old.where, new.where, strict=True):
-        if a != b and what in ("protocol", "rule for ties"):
+    (_, protocol, _, ties), (_, protocol_now, _, ties_now) = old.where, new.where
+    for what, a, b in (("protocol", protocol, protocol_now), ("rule for ties", ties, ties_now)):
+        if a != b:
             raise UsageError(f"cannot compare {new.name} with {old.name}: {what} {b}, not {a}")
     asked, since = old.queries(), new.queries()
     ids, before, after = np.intersect1d(asked.ids.astype(str), since.ids.astype(str), return_indices=True)
@@ -76,7 +76,7 @@ def compare_across(old: Entry, new: Entry, metric: str, *, changed: int) -> Acro
     both = ~np.isnan(first) & ~np.isnan(second)
     if not both.any():
         raise DataError(f"no query has a value of {known.name} in both runs")
-    ahead = np.where(both, sign * (second - first), 0.0)
+    ahead = np.where(both, known.sign * (second - first), 0.0)
     labels = np.array(asked.classes)[asked.labels[before]], np.array(since.classes)[since.labels[after]]
 
     def named(rows: Ints) -> tuple[Changed, ...]:

@@ -107,13 +107,13 @@ def _same_queries(entries: Sequence[Entry]) -> Queries:
     asked = first.queries()
     for entry in entries[1:]:
         pairs = zip(("data set", "protocol", "data", "ties"), first.where, entry.where, strict=True)
-        apart = [f"{what} {b[:12]}, not {a[:12]}" for what, a, b in pairs if a != b]
-        if entry.where[0] == first.where[0] and apart and apart[0].startswith("data "):
-            apart[0] += "; --across tells what changed for the queries that both were asked"
-        if apart or not entry.queries().same_as(asked):
+        apart = next(((what, a, b) for what, a, b in pairs if a != b), None)
+        if apart is not None or not entry.queries().same_as(asked):
+            why = "other queries" if apart is None else f"{apart[0]} {apart[2][:12]}, not {apart[1][:12]}"
+            if apart is not None and apart[0] == "data":
+                why += "; --across tells what changed for the queries that both were asked"
             raise UsageError(
-                f"cannot compare {entry.name} with {first.name}: {apart[0] if apart else 'other queries'} "
-                f"({entry.runs[0].folder}, {first.runs[0].folder})"
+                f"cannot compare {entry.name} with {first.name}: {why} ({entry.runs[0].folder}, {first.runs[0].folder})"
             )
     return asked
 
