@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class ImportedBackbone:
     @property
     def native_size(self) -> Size:
         """The (height, width) that the folder names."""
-        return _input_size(_described_model(self._described()))
+        return _size_in(self._described())
 
     def fit(self, train: Split, validation: Split, run: RunContext) -> None:
         """Read the folder. Raises UsageError, DataError or SimbenchError where timm cannot make its model of it."""
@@ -152,6 +153,12 @@ def _described_model(content: bytes) -> Any:
             return timm.create_model(f"local-dir:{folder}", pretrained=False, num_classes=0)
         except Exception as error:  # of JSON, of a name that timm does not know, of arguments that a model lacks
             raise DataError(f"{CONFIG}: timm cannot make a model of it ({reason_of(error)})") from error
+
+
+@cache
+def _size_in(content: bytes) -> Size:
+    """Return the size that a config.json means; only a model made by it knows, and making one can take a second."""
+    return _input_size(_described_model(content))
 
 
 def _input_size(model: Any) -> Size:
