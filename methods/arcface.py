@@ -68,9 +68,9 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
 
     # ------------------------------------------------------------------------------------------ phase 1
 
-    def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
-        margin = self.margin * min(1.0, share / 0.4)
-        return {"loss": self.head(vectors, batch.labels, margin)}
+    def loss(self, vectors: Tensor, batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
+        raised = (share / 0.4).clamp_max(1.0) if isinstance(share, Tensor) else min(1.0, share / 0.4)
+        return {"loss": self.head(vectors, batch.labels, self.margin * raised)}
 
     def encoder_phase(self, job: Job, epochs: float) -> Phase:
         return replace(super().encoder_phase(job, epochs), goal_of="val_accuracy", goal=self.accuracy_goal)
@@ -83,9 +83,9 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
     def _decoder_phase(self, job: Job, epochs: float) -> Phase:
         self.decoder_trained = True
         frozen = deepcopy(self.embedder).eval()
-        vectors = RememberedVectors(frozen, len(job.train), self.embedding_dim, job.run.device)
+        vectors = RememberedVectors(frozen, job.train, self.embedding_dim, job.run.device, self.precision)
 
-        def loss(batch: Batch, share: float) -> dict[str, Tensor]:
+        def loss(batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
             return {"loss": F.mse_loss(self.decoder(vectors.of(batch)), batch.pixels)}
 
         return Phase(
@@ -103,9 +103,9 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
     def _joint_phase(self, job: Job, epochs: float) -> Phase:
         self.embedder.encoder.hold(self.never_moves)  # phase 1 may have ended while pretrained weights stood still
         teacher = deepcopy(self.embedder).eval()  # now: a resumed phase loads an encoder that has moved already
-        taught = RememberedVectors(teacher, len(job.train), self.embedding_dim, job.run.device)
+        taught = RememberedVectors(teacher, job.train, self.embedding_dim, job.run.device, self.precision)
 
-        def loss(batch: Batch, share: float) -> dict[str, Tensor]:
+        def loss(batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
             before = taught.of(batch)
             self.embedder.eval()  # batch norm keeps phase 1's statistics: decoded images must not shift them
             vectors = self.embedder.embed(batch.pixels)

@@ -52,8 +52,7 @@ class Autoencoder(DecodingMethod[nn.Module]):
             validate=lambda: self.validate_decoding(job),
         )
 
-    def _reconstruction(self, batch: Batch, share: float) -> dict[str, Tensor]:
-        self.embedder.encoder.hold(share < self.freeze_fraction)
+    def _reconstruction(self, batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
         seen = batch.pixels + self.noise * torch.randn_like(batch.pixels) if self.noise else batch.pixels
         mean = self.embedder(seen).float()
         if not self.variational:

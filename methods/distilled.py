@@ -62,7 +62,7 @@ class Distilled(TrainedMethod[nn.Module]):
         super().fit(train, validation, run)
         del self._targets, self._held_out
 
-    def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
+    def loss(self, vectors: Tensor, batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
         found, wanted = F.normalize(vectors, dim=1), self._targets[batch.rows]
         direction = 1 - (found * wanted).sum(dim=1).mean()
         relation = F.mse_loss(found @ found.T, wanted @ wanted.T)

@@ -25,6 +25,6 @@ class MultiSimilarity(TrainedMethod[nn.Module]):
     base: float = tunable(0.5, low=0.0, high=0.8)
     epsilon: float = 0.1
 
-    def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
+    def loss(self, vectors: Tensor, batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
         settings = {"alpha": self.alpha, "beta": self.beta, "base": self.base, "epsilon": self.epsilon}
         return {"loss": multi_similarity_loss(vectors, batch.labels, **settings)}

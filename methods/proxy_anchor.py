@@ -30,7 +30,7 @@ class ProxyAnchor(TrainedMethod[ProxyAnchorHead]):
     def head_lr(self) -> float:
         return self.proxy_lr
 
-    def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
+    def loss(self, vectors: Tensor, batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
         return {"loss": self.head(vectors, batch.labels)}
 
     def validation_metrics(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:

@@ -27,6 +27,6 @@ class Siamese(TrainedMethod[nn.Module]):
     margin: float = tunable(1.0, low=0.3, high=1.6)
     pairs: Literal["all", "balanced"] = "all"
 
-    def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
+    def loss(self, vectors: Tensor, batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
         chosen = all_pairs(batch.labels) if self.pairs == "all" else balanced_pairs(batch.labels)
         return {"loss": contrastive_loss(vectors, chosen, self.margin)}

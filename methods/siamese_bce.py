@@ -27,7 +27,7 @@ class SiameseBCE(TrainedMethod[CosineProjection]):
     def make_head(self, classes: int) -> CosineProjection:
         return CosineProjection()
 
-    def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
+    def loss(self, vectors: Tensor, batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
         chosen = all_pairs(batch.labels) if self.pairs == "all" else balanced_pairs(batch.labels)
         return {"loss": self.head.loss(vectors, chosen)}
 

@@ -34,7 +34,7 @@ class Softmax(TrainedMethod[SoftmaxHead]):
     def make_head(self, classes: int) -> SoftmaxHead:
         return SoftmaxHead(self.embedding_dim, classes)
 
-    def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
+    def loss(self, vectors: Tensor, batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
         return {"loss": self.head(vectors, batch.labels, self.smoothing)}
 
     def validation_metrics(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:

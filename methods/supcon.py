@@ -23,5 +23,5 @@ class SupCon(TrainedMethod[nn.Module]):
 
     temperature: float = tunable(0.1, low=0.03, high=0.5, log=True)
 
-    def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
+    def loss(self, vectors: Tensor, batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
         return {"loss": supcon_loss(vectors, batch.labels, self.temperature)}

@@ -30,7 +30,7 @@ class Triplet(TrainedMethod[nn.Module]):
     def make_head(self, classes: int) -> nn.Module:
         return SoftmaxHead(self.embedding_dim, classes) if self.classify else nn.Identity()
 
-    def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
+    def loss(self, vectors: Tensor, batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
         triplet = triplet_loss(vectors, batch.labels, margin=self.margin, mining=self.mining)
         if not self.classify:
             return {"loss": triplet}

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contract import ImageShape
+from bench.contract import ImageShape, Split
 from bench.training.batches import Batch, in_chunks
 from bench.training.embedder import Embedder
 from bench.training.encoders.resnet import ResidualBlock
-from bench.training.precision import mixed_precision
+from bench.training.precision import Precision, mixed_precision
 from bench.training.trained import H, Job, TrainedMethod
 
+_AT_ONCE = ("cuda",)  # devices where what a frozen embedder makes of a split is computed before it is asked for
 _SEED_SIZE = 8  # the spatial size, at most, that the first linear layer paints before upsampling begins
 
 
@@ -60,17 +61,24 @@ class RememberedVectors:
     """The frozen embedder's unit vectors of a split's rows, float32 ``(rows, dim)`` on the device.
 
     A batch with anything new in it is embedded whole, and what is known stays as it is: every image is always embedded
-    in a batch of the same size, so that a resumed training, which remembers nothing, computes the same vectors.
+    in a batch of the same size, so that a resumed training, which remembers nothing, computes the same vectors. On a
+    GPU all are embedded at the beginning, in one order: whether one is new is a question that no graph can ask.
     """
 
-    def __init__(self, embedder: Embedder, rows: int, dim: int, device: torch.device) -> None:
+    def __init__(self, embedder: Embedder, split: Split, dim: int, device: torch.device, precision: Precision) -> None:
         self._embedder = embedder
-        self._vectors = torch.zeros(rows, dim, device=device)
-        self._known = torch.zeros(rows, dtype=torch.bool, device=device)
+        self._all_known = device.type in _AT_ONCE
+        if self._all_known:
+            self._vectors = embedder.embed_split(split, device, precision)
+            return
+        self._vectors = torch.zeros(len(split), dim, device=device)
+        self._known = torch.zeros(len(split), dtype=torch.bool, device=device)
 
     @torch.no_grad()
     def of(self, batch: Batch) -> Tensor:
         """Return the batch's vectors ``(n, dim)``; its pixels must be the images as they are, not augmented."""
+        if self._all_known:
+            return self._vectors[batch.rows]
         new = ~self._known[batch.rows]
         if bool(new.any()):
             fresh = self._embedder.embed(batch.pixels)

@@ -12,20 +12,20 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.contract import MethodError, RunContext
-from bench.training.batches import Batch, Batches
+from bench.training.average import copy_into, floating_tensors, kept_share
+from bench.training.batches import Batches
 from bench.training.checkpoints import pack_optimizer, unpack_optimizer
 from bench.training.phase import Phase, plateau_factor, rate_factor
-from bench.training.precision import mixed_precision, number_type
+from bench.training.steps import Setting, steps_of
 
-_LOOK_EVERY = 50  # steps between looks at the loss, so that a GPU is not made to wait for its own numbers
+_LOOK_EVERY = 50  # steps between looks at the loss; on a GPU, which they keep waiting, one at the end of an epoch
 _RETRY_RATE = 0.3  # of the learning rate, for the one retry after a phase went wrong
 _COLLAPSED = 0.999  # mean cosine of pairs of validation vectors; docs/reference/metrics.md has the same limit
 
@@ -72,9 +72,12 @@ def seconds_per_epoch(phase: Phase, batches: Batches, run: RunContext, *, warm_u
     trainer = _Trainer(phase, batches, run)
     phase.module.train()
     times = []
+    settings = [trainer.setting(step=1, share=0.5)] * (warm_up + timed)
+    trainer.steps.begin(settings)
     started = time.perf_counter()
-    for batch in itertools.islice(batches.epoch(0), warm_up + timed):
-        trainer.step(batch, 0.5)
+    for batch, setting in zip(batches.epoch(0), settings, strict=False):
+        trainer.steps.take(batch, setting)
+        trainer.finish()
         times.append(time.perf_counter() - started)
         started = time.perf_counter()
     phase.module.eval()  # as it is validated, and so that nothing of the validation images stays in it
@@ -90,15 +93,12 @@ class _Trainer:
     def __init__(self, phase: Phase, batches: Batches, run: RunContext) -> None:
         self.phase, self.batches, self.run = phase, batches, run
         self.start = {name: tensor.detach().clone() for name, tensor in phase.module.state_dict().items()}
-        half = number_type(phase.optimization.precision, run.device) == torch.float16
-        self.scaler = torch.amp.GradScaler(run.device.type, enabled=half)
         self._begin(_PhaseState())
-        self.steps = max(1, round(phase.epochs * batches.per_epoch))
+        self.planned = max(1, round(phase.epochs * batches.per_epoch))
 
     def _begin(self, at: _PhaseState) -> None:
         self.at = at
-        self.average = AveragedWeights(self.phase.module, self.phase.optimization.ema_decay)
-        self.optimizer = self.phase.optimization.make_optimizer(self.phase.groups, self.run.device)
+        self.steps = steps_of(self.phase, self.run.device)
 
     def restart(self, trouble: DivergenceError) -> None:
         """Go back to the phase's beginning at a lower rate, and put that on record; raise if that was done before."""
@@ -117,7 +117,7 @@ class _Trainer:
         at, phase = self.at, self.phase
         started, worked = time.perf_counter(), time.process_time()
         numbers = self._train_epoch()
-        with self.average.in_place():
+        with self.steps.average.in_place():
             phase.module.eval()
             numbers |= phase.validate()
         at.epoch += 1
@@ -129,29 +129,24 @@ class _Trainer:
             score = float(at.epoch)
         if score > at.best:
             at.best, at.best_epoch = score, at.epoch
-            at.kept = {name: tensor.clone() for name, tensor in self.average.tensors.items()}
+            at.kept = {name: tensor.clone() for name, tensor in self.steps.average.tensors.items()}
         if phase.optimization.schedule == "plateau":
             at.level *= plateau_factor(at.epoch - at.best_epoch)
         reached = numbers.get(phase.goal_of, -math.inf) >= phase.goal
-        at.done = at.step >= self.steps or reached or at.epoch - at.best_epoch >= phase.patience
+        at.done = at.step >= self.planned or reached or at.epoch - at.best_epoch >= phase.patience
         self.run.history.add({**self._place(), **numbers})
         self._save()
         shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         self.run.log(f"{phase.name}: epoch {at.epoch} of {math.ceil(phase.epochs)}, {at.seconds:.0f} s: {shown}")
 
-    def step(self, batch: Batch, share: float) -> dict[str, Tensor]:
-        """Take one optimiser step and return the recorded losses, detached."""
-        how = self.phase.optimization
-        with mixed_precision(self.run.device, how.precision):
-            losses = self.phase.loss(batch, share)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(losses["loss"]).backward()  # type: ignore[no-untyped-call]  # torch does not type backward
-        if how.grad_clip:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_([p for g in self.phase.groups for p in g.parameters], how.grad_clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return {name: value.detach() for name, value in losses.items()}
+    def setting(self, *, step: int, share: float) -> Setting:
+        """Return what the step of a number, from 1 on, is taken with. share: of the phase that is done before it."""
+        return Setting(share, kept_share(step, self.phase.optimization.ema_decay), self._rates(share))
+
+    def finish(self) -> None:
+        """Wait for what a GPU was asked to do."""
+        if self.run.device.type == "cuda":
+            torch.cuda.synchronize(self.run.device)
 
     def resume(self) -> None:
         """Go back to the phase's last checkpoint, if it has one."""
@@ -159,7 +154,7 @@ class _Trainer:
         if saved is None:
             return
         tensors, facts = saved
-        if facts.pop("steps", self.steps) != self.steps:  # the plan was lost and made anew
+        if facts.pop("steps", self.planned) != self.planned:  # the plan was lost and made anew
             self.run.log(f"{self.phase.name}: its checkpoint is of another plan; trained from the start")
             return
         self.run.history.replace(facts.pop("history"))
@@ -167,9 +162,9 @@ class _Trainer:
         self.at = at = _PhaseState(**facts, kept=_under(tensors, "kept."))
         if not at.done:
             self.phase.module.load_state_dict(_under(tensors, "module."))
-            copy_into(self.average.tensors, _under(tensors, "average."))
-            unpack_optimizer(self.optimizer, _under(tensors, "optimizer."))
-            self.scaler.load_state_dict(scaler)
+            copy_into(self.steps.average.tensors, _under(tensors, "average."))
+            unpack_optimizer(self.steps.optimizer, _under(tensors, "optimizer."))
+            self.steps.scaler.load_state_dict(scaler)
         self.run.log(f"{self.phase.name}: {'finished earlier' if at.done else f'resuming after epoch {at.epoch}'}")
 
     def _place(self) -> dict[str, float | int | str]:
@@ -178,30 +173,38 @@ class _Trainer:
         return {"phase": self.phase.name, "epoch": at.epoch, "step": at.step, **times}
 
     def _train_epoch(self) -> dict[str, float]:
-        at, todo = self.at, min(self.batches.per_epoch, self.steps - self.at.step)
+        at, todo = self.at, min(self.batches.per_epoch, self.planned - self.at.step)
         torch.manual_seed(self.batches.seed + 1_000_003 * (at.epoch + 1))
         self.phase.module.train()
-        sums: dict[str, Tensor] = {}
+        settings = [self.setting(step=step + 1, share=step / self.planned) for step in range(at.step, at.step + todo)]
+        self.steps.begin(settings)
         supply = itertools.islice(self.batches.epoch(at.epoch), todo)
-        for count, batch in enumerate(
-            self.run.progress(supply, total=todo, what=f"{self.phase.name} epoch {at.epoch + 1}"), start=1
-        ):
-            share = at.step / self.steps
-            self._set_rates(share)
-            losses = self.step(batch, share)
+        shown = self.run.progress(supply, total=todo, what=f"{self.phase.name} epoch {at.epoch + 1}")
+        look_every = todo if self.run.device.type == "cuda" else _LOOK_EVERY
+        for count, (batch, setting) in enumerate(zip(shown, settings, strict=True), start=1):
+            self.steps.take(batch, setting)
             at.step += 1
-            self.average.update(at.step)
-            sums = {name: value + sums[name] if sums else value for name, value in losses.items()}
-            if count % _LOOK_EVERY == 0 or count == todo:
-                self._refuse_divergence(sums["loss"])
-        return {f"train_{name}": float(total) / todo for name, total in sums.items()}
+            if count % look_every == 0 or count == todo:
+                self._refuse_divergence(self.steps.sums["loss"])
+        self._tell_if_eager()
+        return {f"train_{name}": float(total) / todo for name, total in self.steps.sums.items()}
 
-    def _set_rates(self, share: float) -> None:
-        at, how = self.at, self.phase.optimization
-        for group, declared in zip(self.optimizer.param_groups, self.phase.groups, strict=True):
-            moving = (share - declared.still) / (1 - declared.still) if declared.still < 1 else -1.0
+    def _rates(self, share: float) -> tuple[float, ...]:
+        at, how, rates = self.at, self.phase.optimization, []
+        for group in self.phase.groups:
+            moving = (share - group.still) / (1 - group.still) if group.still < 1 else -1.0
             factor = rate_factor(how.schedule, moving, how.warmup_fraction) if moving >= 0 else 0.0
-            group["lr"] = declared.rate * at.slowed * at.level * factor
+            rates.append(group.rate * at.slowed * at.level * factor)
+        return tuple(rates)
+
+    def _tell_if_eager(self) -> None:
+        """Put on record, once a phase, that a GPU's steps could not be captured: its times then say less."""
+        if not self.steps.eager_because:
+            return
+        event = f"phase {self.phase.name} took its steps one by one: {self.steps.eager_because}"
+        if all(row.get("event") != event for row in self.run.history.rows()):
+            self.run.history.add({**self._place(), "event": event})
+            self.run.log(event)
 
     def _refuse_divergence(self, total: Tensor) -> None:
         if not math.isfinite(float(total)):
@@ -219,54 +222,13 @@ class _Trainer:
         tensors = {f"kept.{name}": tensor for name, tensor in at.kept.items()}
         if not at.done:
             tensors |= {f"module.{name}": tensor for name, tensor in self.phase.module.state_dict().items()}
-            tensors |= {f"average.{name}": tensor for name, tensor in self.average.tensors.items()}
-            tensors |= {f"optimizer.{name}": tensor for name, tensor in pack_optimizer(self.optimizer).items()}
+            tensors |= {f"average.{name}": tensor for name, tensor in self.steps.average.tensors.items()}
+            tensors |= {f"optimizer.{name}": tensor for name, tensor in pack_optimizer(self.steps.optimizer).items()}
         facts = {one.name: getattr(at, one.name) for one in fields(at) if one.name != "kept"}
-        facts |= {"scaler": self.scaler.state_dict(), "history": list(self.run.history.rows())}
-        facts["steps"] = self.steps
+        facts |= {"scaler": self.steps.scaler.state_dict(), "history": list(self.run.history.rows())}
+        facts["steps"] = self.planned
         self.run.checkpoints.save(self.phase.name, tensors, facts)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-class AveragedWeights:
-    """An exponential moving average of weights: the one that is validated, kept and used.
-
-    Follows a module's floating-point parameters and buffers (Polyak averaging with a warm-up).
-
-    After step k the average keeps ``min(decay, (1 + k) / (10 + k))`` of itself: short memory first, long memory later.
-    """
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self._live = floating_tensors(module)
-        self.tensors = {name: tensor.detach().clone() for name, tensor in self._live.items()}
-        self._decay = decay
-
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        keep = min(self._decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.tensors.values()), list(self._live.values()), 1.0 - keep)
-
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Within the context the module computes with the average instead of its own weights."""
-        own = {name: tensor.detach().clone() for name, tensor in self._live.items()}
-        copy_into(self._live, self.tensors)
-        try:
-            yield
-        finally:
-            copy_into(self._live, own)
-
-
-def floating_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Return the module's floating-point parameters and buffers by name, live."""
-    return {name: t for name, t in module.state_dict(keep_vars=True).items() if t.dtype.is_floating_point}
-
-
-@torch.no_grad()
-def copy_into(live: dict[str, Tensor], values: dict[str, Tensor]) -> None:
-    """Overwrite live tensors with values of the same names."""
-    for name, tensor in live.items():
-        tensor.copy_(values[name])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -51,10 +51,14 @@ class Optimization:
     def make_optimizer(self, groups: Sequence[Group], device: torch.device) -> torch.optim.Optimizer:
         """Return the optimiser over the groups, AdamW or SGD with Nesterov's momentum of 0.9, fused where it can be."""
         parameters = [{"params": list(g.parameters), "lr": g.rate, "weight_decay": g.decay} for g in groups]
-        fused = device.type in ("cpu", "cuda")
+        fused, on_gpu = device.type in ("cpu", "cuda"), device.type == "cuda"
         if self.optimizer == "sgd":
             return torch.optim.SGD(parameters, lr=1.0, momentum=_MOMENTUM, nesterov=True, fused=fused)
-        return torch.optim.AdamW(parameters, fused=fused)
+        return torch.optim.AdamW(parameters, fused=fused, capturable=on_gpu)
+
+
+def _nothing_to_decide(share: float) -> Hashable:
+    return None
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,9 @@ class Phase:
     """One stretch of training with one objective.
 
     module: everything the objective touches; it is what a checkpoint holds. loss: from (batch, share of the phase done
-    in [0, 1]) to named scalars, of which ``loss`` is minimised and the others are only recorded. validate:
+    in [0, 1]) to named scalars, of which ``loss`` is minimised and the others are only recorded; on a GPU the share is
+    a tensor, 0-d, for a step is captured once and replayed. prepare: called before each step with the share as a
+    number, for what is decided on the host; steps of which it says the same are alike. validate:
     numbers by name, computed with the averaged weights; ``monitor`` names the one (higher is better) that picks the
     epoch to keep. The phase ends after ``epochs``, or at ``goal`` (a value of ``goal_of``), or after ``patience``
     epochs without a better one.
@@ -72,12 +78,13 @@ class Phase:
     epochs: float
     module: nn.Module
     groups: Sequence[Group]
-    loss: Callable[[Batch, float], Mapping[str, Tensor]]
+    loss: Callable[[Batch, float | Tensor], Mapping[str, Tensor]]
     validate: Callable[[], Mapping[str, float]]
     monitor: str
     goal_of: str = ""
     goal: float = math.inf
     patience: int = 5
+    prepare: Callable[[float], Hashable] = _nothing_to_decide
     optimization: Optimization = field(default_factory=Optimization)
 
 

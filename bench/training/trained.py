@@ -110,8 +110,12 @@ class TrainedMethod(Generic[H]):
         """Return the head's peak learning rate; the encoder's by default."""
         return self.lr
 
-    def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
-        """Return named scalars of raw vectors ``(n, dim)``; ``loss`` is minimised. share: of the training done."""
+    def loss(self, vectors: Tensor, batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
+        """Return named scalars of raw vectors ``(n, dim)``; ``loss`` is minimised.
+
+        share: of the training done, in [0, 1]; on a GPU a 0-d tensor. There a loss that asks the device for a number
+        (``.item()``, a branch on a value, a boolean index) cannot be captured, and its steps are taken one by one.
+        """
         raise TypeError(f"{type(self).__name__} says no loss")
 
     def validation_metrics(self, vectors: Tensor, labels: Tensor) -> dict[str, float]:
@@ -225,9 +229,13 @@ class TrainedMethod(Generic[H]):
         """Return the phase that trains the encoder, or what is behind a frozen backbone, and head on the loss."""
         learns: nn.Module = self.embedder if job.features is None else job.features.head
 
-        def loss(batch: Batch, share: float) -> dict[str, Tensor]:
+        def prepare(share: float) -> bool:
+            still = job.features is None and share < self.freeze_fraction
             if job.features is None:
-                self.embedder.encoder.hold(share < self.freeze_fraction)
+                self.embedder.encoder.hold(still)
+            return still
+
+        def loss(batch: Batch, share: float | Tensor) -> dict[str, Tensor]:
             return self.loss(learns(batch.inputs), batch, share)
 
         head = list(self.head.parameters())
@@ -240,6 +248,7 @@ class TrainedMethod(Generic[H]):
             validate=lambda: self.validate(job),
             monitor=self.monitor,
             patience=self.patience,
+            prepare=prepare,
             optimization=self.optimization(),
         )
 

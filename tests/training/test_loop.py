@@ -75,7 +75,7 @@ def phase(*, epochs: float = 4, kill_at: int | None = None, scores: list[float] 
     ).to(memory_format=torch.channels_last)
     steps = 0
 
-    def loss(batch: Batch, share: float) -> Mapping[str, Tensor]:
+    def loss(batch: Batch, share: float | Tensor) -> Mapping[str, Tensor]:
         nonlocal steps
         steps += 1
         if steps == kill_at:
@@ -170,7 +170,7 @@ def derailing(one: Phase, after: int) -> Phase:
     """Return a phase whose loss is not a number at one step, the first time it gets there."""
     inner, steps = one.loss, iter(range(10**6))
 
-    def loss(batch: Batch, share: float) -> Mapping[str, Tensor]:
+    def loss(batch: Batch, share: float | Tensor) -> Mapping[str, Tensor]:
         good = inner(batch, share)["loss"]
         return {"loss": good * math.nan if next(steps) == after else good}
 

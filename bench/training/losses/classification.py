@@ -60,20 +60,19 @@ class ArcFaceHead(nn.Module):
         """Return the cosine of each vector ``(n, dim)`` to each class centre, float32 ``(n, classes)``."""
         return F.normalize(vectors.float(), dim=1) @ F.normalize(self.centres, dim=1).T
 
-    def forward(self, vectors: Tensor, labels: Tensor, margin: float) -> Tensor:
-        """Return the mean cross-entropy of the margin logits; labels int64 ``(n,)``, margin in radians."""
+    def forward(self, vectors: Tensor, labels: Tensor, margin: float | Tensor) -> Tensor:
+        """Return the mean cross-entropy of the margin logits; labels int64 ``(n,)``; margin in radians, maybe 0-d."""
         with torch.autocast(vectors.device.type, enabled=False):
             cosines = self.cosines(vectors)
             return F.cross_entropy(self.scale * add_angular_margin(cosines, labels, margin), labels)
 
 
-def add_angular_margin(cosines: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """Return cosines ``(n, classes)`` with the true class's angle widened by ``margin`` radians."""
+def add_angular_margin(cosines: Tensor, labels: Tensor, margin: float | Tensor) -> Tensor:
+    """Return cosines ``(n, classes)`` with the true class's angle widened by ``margin`` radians, a number or 0-d."""
+    across, along = (margin.cos(), margin.sin()) if isinstance(margin, Tensor) else (math.cos(margin), math.sin(margin))
     true = cosines.gather(1, labels[:, None])
     sine = (1.0 - true.square()).clamp_min(1e-7).sqrt()
-    widened = true * math.cos(margin) - sine * math.sin(margin)
-    past_pi = true <= -math.cos(margin)
-    widened = torch.where(past_pi, true - margin * math.sin(margin), widened)
+    widened = torch.where(true <= -across, true - margin * along, true * across - sine * along)
     return cosines.scatter(1, labels[:, None], widened)
 
 

@@ -29,17 +29,17 @@ class PairDistances:
     def of(cls, vectors: Tensor) -> PairDistances:
         """Return the distances of the unit vectors of float ``(n, d)``."""
         units = unit(vectors)
+        if len(units) < 2:  # something to take a gradient of
+            return cls(units.sum().reshape(1) * 0.0, len(units))
         # Apple's GPUs have no kernel for it; a batch is small enough to travel.
         near = units.cpu() if units.device.type == "mps" else units
         return cls(torch.pdist(near).to(units.device), len(units))
 
     def between(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the distances of pairs of different rows; left and right: int64 ``(k,)``; float32 ``(k,)``."""
+        """Return the distances of pairs of rows, float32; left, right: int64 of one shape; of equal rows any number."""
         low, high = torch.minimum(left, right), torch.maximum(left, right)
         places = low * (2 * self.n - low - 3) // 2 + high - 1
-        if self.condensed.is_cuda:  # the gradient of index_select is summed in any order there, that of indexing is not
-            return self.condensed[places]
-        return self.condensed.index_select(0, places)
+        return picked(self.condensed, places.clamp(0, len(self.condensed) - 1))
 
     def matrix(self) -> Tensor:
         """Return all distances without their gradient, float32 ``(n, n)``."""
@@ -47,6 +47,13 @@ class PairDistances:
         low, high = torch.triu_indices(self.n, self.n, 1, device=full.device)
         full[low, high] = full[high, low] = self.condensed.detach()
         return full
+
+
+def picked(values: Tensor, places: Tensor) -> Tensor:
+    """Return ``values[places]`` of float ``(n,)``, in the form whose gradient is fast, and on a GPU always the same."""
+    if values.is_cuda:  # the gradient of index_select is summed in any order there, that of indexing is not
+        return values[places]
+    return values.index_select(0, places.reshape(-1)).view(places.shape)
 
 
 def log_one_plus_sum_exp(exponents: Tensor, chosen: Tensor, dim: int) -> Tensor:

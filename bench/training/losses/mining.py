@@ -1,25 +1,45 @@
 """Which negative goes with an anchor and its positive: four answers from the distances of a batch.
 
-Distances are float ``(n, n)`` without a gradient, labels int64 ``(n,)``. Each miner returns the triplets' anchors,
-positives and negatives, int64 ``(k,)`` each, by anchor and then by positive; an anchor without a positive or without a
-negative has no triplet. All but batch-hard make one triplet of every ordered pair of one class.
+Distances are float ``(n, n)`` without a gradient, labels int64 ``(n,)``. All but batch-hard make one triplet of every
+ordered pair of one class; an anchor without a positive or without a negative has no triplet. No size depends on a value
+of the device's (see `bench.training.capturable`): what is no triplet is masked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 
-def uniform(count: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
-    """Return ``count`` numbers in [0, 1), float32 on the device.
+@dataclass(frozen=True)
+class Triplets:
+    """Triplets of a batch of n images, as many as k of each anchor; row i is that of anchor i.
 
-    They are drawn where the generator is (on the CPU without one), so that a seed means the same on every device.
+    positives, negatives: int64 ``(n, k)``; chosen: bool ``(n, k)``, which are triplets.
     """
-    source = torch.device("cpu") if generator is None else generator.device
-    return torch.rand(count, generator=generator, device=source).to(device)
+
+    positives: Tensor
+    negatives: Tensor
+    chosen: Tensor
+
+    def listed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return anchors, positives and negatives, int64 ``(triplets,)`` each, by anchor and then by positive."""
+        anchors, turn = self.chosen.nonzero(as_tuple=True)
+        return anchors, self.positives[anchors, turn], self.negatives[anchors, turn]
+
+
+def uniform(shape: Sequence[int], device: torch.device, generator: torch.Generator | None) -> Tensor:
+    """Return numbers in [0, 1), float32 of a shape on the device.
+
+    They are drawn where the generator is. Without one they are drawn on the CPU, so that a seed means the same on every
+    device; but not for CUDA, whose own generator goes on from one replay of a graph to the next.
+    """
+    own = device if device.type == "cuda" else torch.device("cpu")
+    source = own if generator is None else generator.device
+    return torch.rand(*shape, generator=generator, device=source).to(device)
 
 
 @dataclass(frozen=True)
@@ -53,28 +73,26 @@ class Partners:
         return len(self.size) - self.size
 
     def draw_same(self, rows: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Return for each of the rows ``(k,)`` another one of its class, each equally likely; it must have one."""
+        """Return for each of the rows, of any shape, another one of its class, equally likely; any if it has none."""
         spot = self.first[rows] + _below(self.same[rows], generator)
-        return self.order[spot + (spot >= self.place[rows])]
+        return self.order[(spot + (spot >= self.place[rows])).clamp_max(len(self.order) - 1)]
 
     def draw_other(self, rows: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Return for each of the rows ``(k,)`` one of another class, each equally likely; there must be one."""
+        """Return for each of the rows, of any shape, one of another class, equally likely; any if there is none."""
         spot = _below(self.other[rows], generator)
-        return self.order[spot + torch.where(spot >= self.first[rows], self.size[rows], 0)]
+        spot = spot + torch.where(spot >= self.first[rows], self.size[rows], 0)
+        return self.order[spot.clamp_max(len(self.order) - 1)]
 
 
 def _below(limits: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Return for each limit ``(k,)`` an integer in [0, limit), each equally likely."""
-    return (uniform(len(limits), limits.device, generator) * limits).long()
-
-
-Triplets = tuple[Tensor, Tensor, Tensor]
+    """Return for each limit an integer in [0, limit), each equally likely; 0 for 0."""
+    return (uniform(limits.shape, limits.device, generator) * limits).long()
 
 
 def random_negatives(labels: Tensor, generator: torch.Generator | None) -> Triplets:
     """Return each pair with a uniformly random negative."""
-    anchors, positives = _pairs_with_negatives(labels)
-    return anchors, positives, Partners.of(labels).draw_other(anchors, generator)
+    rows = torch.arange(len(labels), device=labels.device)[:, None].expand(-1, len(labels))
+    return _of_pairs(labels, Partners.of(labels).draw_other(rows, generator))
 
 
 def semi_hard(distances: Tensor, labels: Tensor, margin: float) -> Triplets:
@@ -84,39 +102,30 @@ def semi_hard(distances: Tensor, labels: Tensor, margin: float) -> Triplets:
     implementation: nearer negatives than the positive would collapse the vectors early in training, and of those the
     farthest is the mildest; it costs nothing where it is beyond the margin.
     """
-    anchors, positives = _pairs_with_negatives(labels)
     # Sorted once a row, a pair's negative is found by bisection: n^2 log n, however many pairs there are.
     others, rows = distances.masked_fill(labels[:, None] == labels, torch.inf).sort(dim=1)
-    nearest = torch.searchsorted(others, distances, right=True)[anchors, positives]
-    farthest = Partners.of(labels).other[anchors] - 1
-    beyond = others[anchors, nearest.clamp_max(len(labels) - 1)]
-    in_band = (nearest <= farthest) & (beyond < distances[anchors, positives] + margin)
-    return anchors, positives, rows[anchors, torch.where(in_band, nearest, farthest)]
+    nearest = torch.searchsorted(others, distances, right=True)
+    farthest = (Partners.of(labels).other - 1)[:, None]
+    beyond = others.gather(1, nearest.clamp_max(len(labels) - 1))
+    in_band = (nearest <= farthest) & (beyond < distances + margin)
+    return _of_pairs(labels, rows.gather(1, torch.where(in_band, nearest, farthest).clamp_min(0)))
 
 
 def batch_hard(distances: Tensor, labels: Tensor) -> Triplets:
     """Return each anchor with its farthest positive and its nearest negative (Hermans et al., 2017)."""
-    same = labels[:, None] == labels
-    positives = distances.masked_fill(~_but_self(same), -torch.inf).argmax(dim=1)
-    negatives = distances.masked_fill(same, torch.inf).argmin(dim=1)
-    partners = Partners.of(labels)
-    anchors = ((partners.same > 0) & (partners.other > 0)).nonzero().squeeze(1)
-    return anchors, positives[anchors], negatives[anchors]
+    same, partners = labels[:, None] == labels, Partners.of(labels)
+    positives = distances.masked_fill(~_but_self(same), -torch.inf).argmax(dim=1, keepdim=True)
+    negatives = distances.masked_fill(same, torch.inf).argmin(dim=1, keepdim=True)
+    return Triplets(positives, negatives, ((partners.same > 0) & (partners.other > 0))[:, None])
 
 
 def distance_weighted(distances: Tensor, labels: Tensor, dim: int, generator: torch.Generator | None) -> Triplets:
-    """Return each pair with a negative drawn by ``negative_weights``."""
-    anchors, positives = _pairs_with_negatives(labels)
-    if len(anchors) == 0:
-        return anchors, positives, anchors.clone()
-    weights = negative_weights(distances, labels, dim)
-    source = torch.device("cpu") if generator is None else generator.device
-    # As many draws a row as the largest class has pairs; a row without a negative is in no pair and draws anything.
-    drawable = torch.where(weights.sum(dim=1, keepdim=True) > 0, weights, 1.0).to(source)
-    starts = torch.searchsorted(anchors, anchors)  # anchors come sorted: where an anchor's pairs begin
-    turn = torch.arange(len(anchors), device=anchors.device) - starts
-    draws = torch.multinomial(drawable, int(turn.max()) + 1, replacement=True, generator=generator)
-    return anchors, positives, draws.to(labels.device)[anchors, turn]
+    """Return each pair with a negative drawn by ``negative_weights``: where a uniform number falls among their sums."""
+    sums = negative_weights(distances, labels, dim).cumsum(dim=1)
+    total = sums[:, -1:]
+    drawn = uniform(distances.shape, labels.device, generator) * total
+    drawn = torch.minimum(drawn, torch.nextafter(total, torch.zeros_like(total)))  # rounding must not reach the end
+    return _of_pairs(labels, torch.searchsorted(sums, drawn, right=True).clamp_max(len(labels) - 1))
 
 
 def negative_weights(distances: Tensor, labels: Tensor, dim: int) -> Tensor:
@@ -138,12 +147,11 @@ def negative_weights(distances: Tensor, labels: Tensor, dim: int) -> Tensor:
     return torch.where(near, weights, 0.0)  # a row without a negative has no softmax
 
 
-def _pairs_with_negatives(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return all ordered pairs of one class whose class is not the only one, int64 ``(k,)`` each, sorted."""
+def _of_pairs(labels: Tensor, negatives: Tensor) -> Triplets:
+    """Return a triplet of each ordered pair of one class that is not the only one; negatives: int64 ``(n, n)``."""
     same = labels[:, None] == labels
-    mixed = ~same.all(dim=1, keepdim=True)
-    anchors, positives = (_but_self(same) & mixed).nonzero(as_tuple=True)
-    return anchors, positives
+    positives = torch.arange(len(labels), device=labels.device).expand_as(negatives)
+    return Triplets(positives, negatives, _but_self(same) & ~same.all(dim=1, keepdim=True))
 
 
 def _but_self(same: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.training.losses.distances import PairDistances, log_one_plus_sum_exp, unit
+from bench.training.losses.distances import PairDistances, log_one_plus_sum_exp, picked, unit
 from bench.training.losses.mining import Partners, uniform
 
 
@@ -34,13 +34,13 @@ def balanced_pairs(labels: Tensor, generator: torch.Generator | None = None) -> 
     An image without a partner of the drawn kind gets one of the other kind; an image alone in its batch is left out.
     Without a generator torch's own one is used.
     """
+    left = torch.arange(len(labels) if len(labels) > 1 else 0, device=labels.device)
     partners = Partners.of(labels)
-    wanted = uniform(len(labels), labels.device, generator) < 0.5
-    same = torch.where(partners.other == 0, partners.same > 0, wanted & (partners.same > 0))
-    left = ((partners.same > 0) | (partners.other > 0)).nonzero().squeeze(1)
-    right, same = torch.empty_like(left), same[left]
-    right[same] = partners.draw_same(left[same], generator)
-    right[~same] = partners.draw_other(left[~same], generator)
+    wanted = uniform(left.shape, labels.device, generator) < 0.5
+    alone, only = partners.same[left] == 0, partners.other[left] == 0
+    same = ~alone & (wanted | only)
+    # Both are drawn for every image, and one is kept: how many there are of a kind is not known on the host.
+    right = torch.where(same, partners.draw_same(left, generator), partners.draw_other(left, generator))
     return Pairs(left, right, same)
 
 
@@ -81,7 +81,7 @@ class CosineProjection(nn.Module):
         """Return the binary cross-entropy of the pairs, half from each kind; see ``_balanced_mean``."""
         with torch.autocast(vectors.device.type, enabled=False):
             units = unit(vectors)
-            cosines = (units @ units.T).flatten().index_select(0, pairs.left * len(units) + pairs.right)
+            cosines = picked((units @ units.T).flatten(), pairs.left * len(units) + pairs.right)
             losses = F.binary_cross_entropy_with_logits(self.logit(cosines), pairs.same.float(), reduction="none")
             return _balanced_mean(losses, pairs.same)
 

@@ -24,7 +24,7 @@ def mine_triplets(
     generator: torch.Generator | None = None,
     squared: bool = False,
 ) -> Triplets:
-    """Return the triplets of a batch as rows of anchors, positives and negatives, int64 ``(k,)`` each.
+    """Return the triplets of a batch.
 
     dim: of the vectors. The margin, in distances of unit vectors (in their squares with ``squared``), matters to
     semi-hard mining only; the generator (torch's own without one) to the two that draw. ``losses.mining`` says what
@@ -58,12 +58,13 @@ def triplet_loss(
     """
     with torch.autocast(vectors.device.type, enabled=False):
         distances = PairDistances.of(vectors)
-        anchors, positives, negatives = mine_triplets(
+        found = mine_triplets(
             distances, labels, mining, dim=vectors.shape[1], margin=margin, generator=generator, squared=squared
         )
-        near, far = distances.between(anchors, positives), distances.between(anchors, negatives)
+        anchors = torch.arange(len(labels), device=labels.device)[:, None].expand_as(found.positives)
+        near, far = distances.between(anchors, found.positives), distances.between(anchors, found.negatives)
         gaps = near.square() - far.square() if squared else near - far
-        losses = (gaps + margin).clamp_min(0.0)
+        losses = torch.where(found.chosen, (gaps + margin).clamp_min(0.0), 0.0)
         return losses.sum() / (losses > 0).sum().clamp_min(1)
 
 

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from bench.training.losses import Mining, mine_triplets
 from bench.training.losses.distances import PairDistances
-from bench.training.losses.mining import Triplets, negative_weights
+from bench.training.losses.mining import negative_weights
 
 LABELS = st.lists(st.integers(0, 3), min_size=1, max_size=12).map(torch.tensor)
 SEEDS = st.integers(0, 1_000)
@@ -40,9 +40,9 @@ def distances_of(vectors: Tensor) -> Tensor:
 
 def triplets(
     vectors: Tensor, labels: Tensor, mining: Mining, margin: float, generator: torch.Generator | None = None
-) -> Triplets:
+) -> tuple[Tensor, Tensor, Tensor]:
     pairs = PairDistances.of(vectors)
-    return mine_triplets(pairs, labels, mining, dim=vectors.shape[1], margin=margin, generator=generator)
+    return mine_triplets(pairs, labels, mining, dim=vectors.shape[1], margin=margin, generator=generator).listed()
 
 
 def mined(vectors: Tensor, labels: Tensor, mining: Mining, margin: float = 0.2) -> list[tuple[int, int, int]]:

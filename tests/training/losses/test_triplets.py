@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from bench.training.losses import Mining, mine_triplets, satisfied_triplets, triplet_loss
 from bench.training.losses.distances import PairDistances
-from bench.training.losses.mining import Triplets
 
 LABELS = st.lists(st.integers(0, 3), min_size=1, max_size=12).map(torch.tensor)
 
@@ -31,9 +30,9 @@ def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def mined(vectors: Tensor, labels: Tensor, mining: Mining, margin: float) -> Triplets:
-    dim = vectors.shape[1]
-    return mine_triplets(PairDistances.of(vectors), labels, mining, dim=dim, margin=margin, generator=seeded())
+def mined(vectors: Tensor, labels: Tensor, mining: Mining, margin: float) -> tuple[Tensor, Tensor, Tensor]:
+    dim, pairs = vectors.shape[1], PairDistances.of(vectors)
+    return mine_triplets(pairs, labels, mining, dim=dim, margin=margin, generator=seeded()).listed()
 
 
 # Semi-hard mining of squares has another band: a test of its own, below.
