@@ -135,6 +135,7 @@ def ranked_block(
     nearest: Neighbors,
     similarities: Scores,
     ranks: tuple[Ints, Ints] | None,
+    *,
     listed: Scores | None = None,
 ) -> RankedBlock:
     """Return a block from columns and ranks.

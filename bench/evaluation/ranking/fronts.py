@@ -58,7 +58,7 @@ class Front:
             ranks = count_block(self.scores, start, self.sizes, relevant_offsets(layout, self.rows))
         listed = listed_scores(self.lists, self.rows, self.scores)
         self._put_back()
-        return ranked_block(layout, self.rows, self._columns(nearest), similarities, ranks, listed)
+        return ranked_block(layout, self.rows, self._columns(nearest), similarities, ranks, listed=listed)
 
     def _bring(self) -> None:
         """Write the listed scores in front, -inf behind the last and in their places; row by row, each in the cache."""

@@ -44,7 +44,7 @@ class OnDevice:
         relevant = exists & (place >= others)
         ranks = _both_ranks(ordered, relevant) if self._full else None
         listed = self._listed_scores(rows, scores)
-        yield ranked_block(self._layout, rows, *_top(ordered, columns, self._keep), ranks, listed)
+        yield ranked_block(self._layout, rows, *_top(ordered, columns, self._keep), ranks, listed=listed)
 
     def _listed_scores(self, rows: slice, scores: torch.Tensor) -> Scores | None:
         """Return the scores of the positives where they have gains, which order them; float32 ``(cells,)``."""

@@ -90,7 +90,7 @@ class Windows:
                 worst += above[0] - place
                 best += above[1] - place
         listed = None if self._lists is None else listed_scores(self._lists, rows, relevant)
-        yield ranked_block(layout, rows, *top, (worst, best) if self._full else None, listed)
+        yield ranked_block(layout, rows, *top, (worst, best) if self._full else None, listed=listed)
 
     def _shared_scores(self, vectors: Vectors) -> Scores:
         """Return the scores of the columns that others equal, float32 ``(queries, originals)``."""
