@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -23,7 +24,7 @@ class Figure:
 
     dataset, protocol: as tables have them; queries: how many were asked; metric: by its name here; value: as digits;
     learnt: "frozen" for a network that was not trained on this data set, else "trained"; note: what else differs from a
-    run here; source: a key of ``SOURCES``.
+    run here; source: a key of ``SOURCES``, or the user's file that it was read from.
     """
 
     dataset: str
@@ -48,8 +49,6 @@ def published() -> tuple[Figure, ...]:
     return tuple(Figure(queries=int(row.pop("queries")), **row) for row in csv.DictReader(text.splitlines()))
 
 
-def published_for(dataset: str, protocol: str, queries: set[int]) -> tuple[Figure, ...]:
+def asked_alike(figures: Iterable[Figure], dataset: str, protocol: str, queries: set[int]) -> tuple[Figure, ...]:
     """Return the figures of a table's question; none where it was asked by fewer queries than the published one."""
-    return tuple(
-        one for one in published() if (one.dataset, one.protocol, {one.queries}) == (dataset, protocol, queries)
-    )
+    return tuple(one for one in figures if (one.dataset, one.protocol, {one.queries}) == (dataset, protocol, queries))
