@@ -18,6 +18,7 @@ from bench.runs.artifacts import PER_QUERY, read_arrays
 from bench.runs.loaded_run import TrainedRun, find_run
 from bench.runs.loaded_run import open_run as open_run_on
 from bench.runs.provenance import choose_device
+from bench.runs.ranked import GAINS
 from bench.runs.run import execute
 from bench.runs.run_plan import chosen_data, chosen_methods, load_collection, plan_cells
 from bench.runs.store import RunRecord
@@ -175,5 +176,5 @@ def per_query(run: RunRecord | Path | str) -> pd.DataFrame:
         True
     """
     kept = read_arrays(find_run(run.folder if isinstance(run, RunRecord) else Path(run)), PER_QUERY)
-    metrics = {name: values for name, values in kept.items() if values.dtype == "float64" and values.ndim == 1}
+    metrics = {name: values for name, values in kept.items() if values.dtype == "float64" and name != GAINS}
     return pd.DataFrame({"id": kept["ids"], "label": kept["classes"][kept["labels"]], **metrics})

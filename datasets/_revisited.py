@@ -53,7 +53,8 @@ def card_of(city: str, name: str, database: int) -> Card:
         "nothing to learn from; auto is given; its papers' mAP is map_trapezoid; what its papers call mP@k is mp@k "
         "here, at k = 1, 5, 10 without -k",
         licence="none stated; the photographs are those of Flickr's users",
-        source="Radenović et al. 2018, http://cmp.felk.cvut.cz/revisitop; no checksum",
+        source="Radenović et al. 2018, http://cmp.felk.cvut.cz/revisitop; no checksum; upstream's README says 1M "
+        "distractors, the exact number is from others who list them",
         problems="faces are blurred in copies made since June 2022, which moves figures slightly; 70 queries are few",
     )
 

@@ -43,7 +43,8 @@ class Food101:
         splits="train 75,750, test 25,250; auto is loo: the test part's images ask each other. No rule of retrieval "
         "is in use by all; papers report k-NN accuracy (--protocol database: the train part is the gallery)",
         licence="the photographs are foodspotting.com's users'; use beyond research is theirs to grant",
-        source="Bossard et al. 2014, https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/; no checksum",
+        source="Bossard et al. 2014, https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/; no checksum; counts "
+        "and largest side compared with the card of ethz/food101 on the Hub",
         problems="the train part is not cleaned: some labels in it are wrong, and some colours garish",
     )
 

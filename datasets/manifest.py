@@ -1,10 +1,10 @@
 """Your own images, listed in a CSV or Parquet or JSON file, with queries and gallery if you name them.
 
 The CSV's columns are open-metric-learning's: path,label,split,is_query,is_gallery, the last two optional, with paths
-relative to the CSV's folder; camera (or group), positives and ignore say more of who answers whom. The other layout
-is a folder with train/, query_images/ and gallery/, and with train_image_info.json and test_image_info.json, which
-map file name to label. A Parquet file holds the images themselves (column image), their label and, optionally, the
-CSV's other columns.
+relative to the CSV's folder; camera (or group), positives, gains and ignore say more of who answers whom. Another
+layout is a folder with train/, query_images/ and gallery/, and with train_image_info.json and test_image_info.json,
+which map file name to label; or one with UnED's lists of a domain (info_files/cars/test.json, ...). A Parquet file
+holds the images themselves (column image), their label and, optionally, the CSV's other columns.
 """
 
 from __future__ import annotations

@@ -17,20 +17,29 @@ from bench.contract import UsageError, to_jsonable
 if TYPE_CHECKING:
     from bench.runs.external_embeddings import Judged, Side
 
+_OF_LISTS = ("positives", "ignore")
+_LISTS = (
+    "jsonl: a list of ids, or an object of ids and gains, a line; csv: columns query, item, gain; npz: sparse matrix"
+)
 _VECTORS = "npy, npz, safetensors or parquet; PATH:KEY names one array or column of several"
 
 
 @click.command()
 @option("--query", required=True, metavar="FILE", help=f"Vectors of the queries ({_VECTORS}).")
-@option("--query-labels", required=True, metavar="FILE", help="Their labels (npy, npz, parquet, csv, or txt).")
+@option("--query-labels", metavar="FILE", help="Their labels (npy, npz, parquet, csv, or txt).")
 @option("--gallery", metavar="FILE", help="Vectors of the gallery.  [default: each query asks all the others]")
 @option("--gallery-labels", metavar="FILE", help="Their labels.")
 @option("--query-ids", metavar="FILE", help="Ids: what has a query's id is not ranked for it.")
 @option("--gallery-ids", metavar="FILE", help="Ids of the gallery.")
+@option("--query-groups", metavar="FILE", help="Such as cameras: what has a query's label and group is not ranked.")
+@option("--gallery-groups", metavar="FILE", help="Groups of the gallery.")
+@option("--positives", metavar="FILE", help=f"What answers each query, in place of labels ({_LISTS}).")
+@option("--ignore", metavar="FILE", help="What is not ranked for each query, neither answer nor mistake; likewise.")
 @option("--validation", metavar="FILE", help="Vectors to fit thresholds on: neither query nor gallery.")
 @option("--validation-labels", metavar="FILE", help="Their labels.")
 @option("--train", metavar="FILE", help="Vectors of what was trained on, to look for the queries among them.")
 @option("-k", "--k", "ks", multiple=True, type=int, metavar="K", help="A cutoff; repeatable.  [default: 1, 10, 50]")
+@option("--metric", "metrics", multiple=True, metavar="NAME", help="Also map_trapezoid, minp, mp@k, ...; repeatable.")
 @option("--ties", default="pessimistic", help="pessimistic, mean or optimistic.")
 @option("--dialect", "dialects", multiple=True, metavar="NAME", help="Also trec, oml or torchmetrics; repeatable.")
 @option("--no-normalize", is_flag=True, help="Rank by the plain inner product: leave the vectors' lengths alone.")
@@ -44,6 +53,7 @@ _VECTORS = "npy, npz, safetensors or parquet; PATH:KEY names one array or column
 def evaluate(
     *,
     ks: Sequence[int],
+    metrics: Sequence[str],
     ties: str,
     dialects: Sequence[str],
     no_normalize: bool,
@@ -64,7 +74,11 @@ def evaluate(
     simbench evaluate --query q.npy --query-labels q.csv:label --gallery g.npy --gallery-labels g.csv:label
     simbench evaluate --query v.parquet:vector --query-labels v.parquet:label --dialect oml --dialect trec
     simbench evaluate ... --validation v.npy --validation-labels vy.npy      also thresholds
+    simbench evaluate --query q.npy --gallery g.npy --query-ids q.txt --gallery-ids g.txt --positives judged.csv
+    simbench evaluate ... --query-groups q.csv:camera --gallery-groups g.csv:camera --metric minp
     """
+    from bench.data.formats.answer_files import read_answers
+    from bench.evaluation.metrics.registry import extra
     from bench.files import ensure_writable
     from bench.runs.external_embeddings import (
         check_dialects,
@@ -78,20 +92,28 @@ def evaluate(
 
     query, gallery, validation = (_side(files, name) for name in ("query", "gallery", "validation"))
     if query is None:
-        raise UsageError("give --query and --query-labels")
-    if gallery is None and files["gallery_ids"] is not None:
-        raise UsageError("--gallery-ids without --gallery")
+        raise UsageError("give --query")
+    if gallery is None:
+        for what in ("ids", "groups"):
+            if files[f"gallery_{what}"] is not None:
+                raise UsageError(f"--gallery-{what} without --gallery")
     refuse_two_makers({name: files[name] for name in ("query", "gallery", "validation", "train")})
     check_dialects(dialects)  # and the like before hours of ranking
+    extra(metrics)
     if save is not None:
         ensure_writable(Path(save))
     query, gallery = paired(query, gallery)
+    sides = query.named("queries"), gallery.named("gallery")
+    lists = {what: read_answers(word, *sides) for what in _OF_LISTS if (word := files[what]) is not None}
     judged = judge_vectors(
         query,
         gallery,
         validation=validation,
         train=None if files["train"] is None else vectors_in(files["train"], "train"),
+        positives=lists.get("positives"),
+        ignored=lists.get("ignore"),
         ks=ks or (1, 10, 50),
+        metrics=metrics,
         ties=ties,
         normalize=not no_normalize,
         threads=threads,
@@ -122,9 +144,13 @@ def _side(files: dict[str, str | None], name: str) -> Side | None:
     vectors, labels = files[name], files[f"{name}_labels"]
     if vectors is None and labels is None:
         return None
-    if vectors is None or labels is None:
-        raise UsageError(f"give --{name} and --{name}-labels, both")
-    return read_side(name, vectors, labels, files.get(f"{name}_ids"))
+    listed = name != "validation" and files["positives"] is not None
+    if listed and labels is not None:
+        raise UsageError(f"--positives take the place of labels; leave out --{name}-labels")
+    if vectors is None or (labels is None and not listed):
+        instead = "" if name == "validation" else ", or --positives in place of labels"
+        raise UsageError(f"give --{name} and --{name}-labels, both{instead}")
+    return read_side(name, vectors, labels, files.get(f"{name}_ids"), files.get(f"{name}_groups"))
 
 
 def _lines(judged: Judged, dialects: dict[str, dict[str, float]], query: Side, gallery: Side) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.cli import options
-from bench.cli.options import Given
+from bench.cli.options import Given, option
 from bench.cli.run import go_on_apart
 from bench.cli.terminal import leaderboard_text
 from bench.contract import UsageError
@@ -23,6 +23,7 @@ from bench.contract import UsageError
 @options.shown_columns
 @click.option("--json", "as_json", is_flag=True, help="Print the table of runs as JSON.")
 @click.option("--latex", "as_latex", is_flag=True, help="Write leaderboard.tex as well: booktabs tables for a paper.")
+@option("--figures", multiple=True, metavar="FILE|FOLDER", help="MTEB's result files, told below; repeatable.")
 @options.configuration
 def leaderboard(
     *,
@@ -33,6 +34,7 @@ def leaderboard(
     columns: Sequence[str],
     as_json: bool,
     as_latex: bool,
+    figures: Sequence[str],
     given: Given,
     **flags: Any,
 ) -> None:
@@ -46,22 +48,27 @@ def leaderboard(
     With --publish the tables go to results/NAME, which is for committing; nothing else writes there. A set that has
     rows that these runs lack is left as it is, unless --force drops them.
 
+    With --figures, what MTEB's result files say of a table's very question (hit@k of MIEB's CUB200I2IRetrieval and the
+    like) stands below it as published and not run here, with its file. It is in no table and has no rank.
+
     \b
     simbench leaderboard
     simbench leaderboard --runs /shared/runs --report-dir /tmp/tables
     simbench leaderboard --latex
     simbench leaderboard --publish standard
+    simbench leaderboard --figures results/facebook__dinov2-small
     simbench leaderboard --rank-by hit@1 --columns map,hit@1,ms,bytes
     """
     from bench.report.aggregate.overall_text import overall_section
     from bench.report.tables.entries import require_runs
+    from bench.report.tables.mteb_figures import read_figures
     from bench.report.write import board_of, write_board, write_latex
     from bench.report.write import publish as write_published
 
     go_on_apart(given, [])
     settings = given.load(flags).settings
     target = published_target(publish, force=force)
-    board = board_of(Path(settings.runs), rank_by, columns)
+    board = board_of(Path(settings.runs), rank_by, columns, read_figures(figures))
     require_runs(board.records, Path(settings.runs))
     folder = target or settings.report
     written = write_published(board, folder, force=force) if target else write_board(board, folder)

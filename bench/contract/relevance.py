@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -9,6 +10,7 @@ from typing import TypeAlias
 from bench.contract.errors import DataError, UsageError
 
 IdLists: TypeAlias = tuple[tuple[str, ...], ...]
+NumberLists: TypeAlias = tuple[tuple[float, ...], ...]
 _KINDS = ("easy", "hard", "junk")
 _ANSWER = {"easy": ("easy",), "medium": ("easy", "hard"), "hard": ("hard",)}
 
@@ -22,9 +24,12 @@ class Relevance:
             label do. Where they are given, labels of queries and gallery decide nothing.
         ignored: The items that are no answer and no mistake either (junk, other difficulties), q tuples; they are taken
             out of that query's ranking. None: no item is.
+        gains: What each of the positives is worth, as many numbers a query, in their order; ``ndcg@k`` goes by them.
+            An item of gain 0 is no answer, and is taken off the list. None: all are worth the same.
 
     Raises:
-        DataError: Neither is given, they are of different lengths, or an item is both to a query.
+        DataError: Neither positives nor ignored items are given, they are of different lengths, or an item is both to a
+            query; gains do not fit the positives, or one is negative or not finite.
 
     Example:
         >>> asked = Relevance(positives=(("a", "b"), ("c",)), ignored=((), ("a",)))
@@ -34,8 +39,11 @@ class Relevance:
 
     positives: IdLists | None = None
     ignored: IdLists | None = None
+    gains: NumberLists | None = None
 
     def __post_init__(self) -> None:
+        if self.gains is not None:
+            self._drop_worthless(self.gains)
         if len({len(lists) for lists in self._given}) != 1:
             sizes = " and ".join(str(len(lists)) for lists in self._given)
             raise DataError(
@@ -89,16 +97,37 @@ class Relevance:
     def subset(self, queries: Iterable[int]) -> Relevance:
         """Return the lists of some queries, by row number."""
         rows = [int(row) for row in queries]
-        return Relevance(*(lists and tuple(lists[row] for row in rows) for lists in (self.positives, self.ignored)))
+        positives, ignored = (lists and tuple(lists[row] for row in rows) for lists in (self.positives, self.ignored))
+        return Relevance(positives, ignored, self.gains and tuple(self.gains[row] for row in rows))
 
     def among(self, gallery: Container[str]) -> Relevance:
         """Return the lists without the items that are not in a gallery."""
-        return Relevance(
-            *(
-                lists and tuple(tuple(one for one in ids if one in gallery) for ids in lists)
-                for lists in (self.positives, self.ignored)
-            )
+        positives, ignored = (
+            lists and tuple(tuple(one for one in ids if one in gallery) for ids in lists)
+            for lists in (self.positives, self.ignored)
         )
+        gains = self.gains and tuple(
+            tuple(gain for one, gain in zip(ids, worth, strict=True) if one in gallery)
+            for ids, worth in zip(self.positives or (), self.gains, strict=True)
+        )
+        return Relevance(positives, ignored, gains)
+
+    def _drop_worthless(self, gains: NumberLists) -> None:
+        """Check the gains and take items that are worth nothing off the lists."""
+        if self.positives is None or list(map(len, self.positives)) != list(map(len, gains)):
+            raise DataError("gains are one number for each of the positives; they do not fit each other")
+        for row, worth in enumerate(gains):
+            wrong = [gain for gain in worth if not (math.isfinite(gain) and gain >= 0)]
+            if wrong:
+                raise DataError(f"query {row}: the gain {wrong[0]:g} is not a finite number of 0 or more")
+        if all(all(worth) for worth in gains):
+            return
+        kept = tuple(
+            tuple(one for one, gain in zip(ids, worth, strict=True) if gain)
+            for ids, worth in zip(self.positives, gains, strict=True)
+        )
+        object.__setattr__(self, "positives", kept)
+        object.__setattr__(self, "gains", tuple(tuple(gain for gain in worth if gain) for worth in gains))
 
     @property
     def _given(self) -> list[IdLists]:

@@ -110,6 +110,7 @@ _SILENT: dict[str, Any] = {
     "mirror_test": False,
     "deterministic": False,
     "sources": {},
+    "metrics": (),
 }
 
 
@@ -128,7 +129,8 @@ class RunSpec:
     vectors, once the method is fitted; mirror_test: whether a vector is the mean of an image's and its mirror image's;
     deterministic: whether all is computed on one thread, by operations that give the same bits each time; sources:
     digests of the code that the run is of, by who brings it and file, and of the files that its options name, by
-    ``-o OPTION`` (see `bench.runs.sources`); or of vectors that were made elsewhere, by ``GIVEN``, and of nothing else.
+    ``-o OPTION`` (see `bench.runs.sources`); or of vectors that were made elsewhere, by ``GIVEN``, and of nothing else;
+    metrics: those that the data set asks for beside the usual ones.
     """
 
     dataset: str
@@ -146,6 +148,7 @@ class RunSpec:
     mirror_test: bool = False
     deterministic: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
 
     @property
     def given_vectors(self) -> bool:

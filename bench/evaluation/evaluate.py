@@ -29,7 +29,7 @@ from bench.evaluation.statistics.estimates import intervals, macro_means
 from bench.evaluation.statistics.jackknife import Replicates, groups_of_classes, groups_of_images
 
 if TYPE_CHECKING:
-    from bench.evaluation.ranking.given_lists import ListsLike
+    from bench.evaluation.ranking.given_lists import GainsLike, ListsLike
     from bench.evaluation.ranking.relevance import NamesLike
     from bench.evaluation.ranking.vectors import VectorsLike
 
@@ -89,6 +89,7 @@ def evaluate(
     query_groups: NamesLike | None = None,
     gallery_groups: NamesLike | None = None,
     positives: ListsLike | None = None,
+    gains: GainsLike | None = None,
     ignore: ListsLike | None = None,
     ks: Sequence[int] = (1, 10, 50),
     metrics: Sequence[str] = (),
@@ -116,6 +117,7 @@ def evaluate(
         positives: What answers each query: q lists of gallery ids, of gallery positions where no ids are given; or a
             boolean matrix ``(q, N)``, such as a sparse one of SciPy. There are no scores then that need labels: no
             ``macro``, no ``ci95_other_classes``, no ``knn_accuracy@k``.
+        gains: What each of the ``positives`` is worth in ``ndcg@k``, in the same form: 0 (not relevant) or more.
         ignore: What is excluded for each query, neither an answer nor a mistake; in the same form.
         ks: Cutoffs of ``map@k``, ``hit@k`` and the like.
         metrics: Beside the usual: "map_trapezoid", "minp", "mp@k" (at each of ``ks``), "micro_ap", "recall_at_p90".
@@ -135,7 +137,7 @@ def evaluate(
         DataError: Vectors, labels, ids, groups or lists do not fit or cannot be ranked; a list names what is not in
             the gallery, or one item is both positive and ignored to a query; or no query has anything relevant.
         UsageError: Wrong ``ks``, ``metrics``, ``ties`` or ``threads``; ids or groups on one side only; both labels and
-            positives, or neither.
+            positives, or neither; gains without positives.
 
     Examples:
         Each of four images asks the other three; the third is nearest to an image of another class.
@@ -164,6 +166,7 @@ def evaluate(
         query_groups=query_groups,
         gallery_groups=gallery_groups,
         positives=positives,
+        gains=gains,
         ignore=ignore,
         normalize=normalize,
     )

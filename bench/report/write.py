@@ -27,6 +27,7 @@ from bench.report.tables.export import as_json, as_rows
 from bench.report.tables.frame import runs_frame, without_folders
 from bench.report.tables.groups import Table, tables_of
 from bench.report.tables.leaderboard import leaderboard
+from bench.report.tables.published import Figure
 from bench.report.tables.wording import days, in_spreadsheet, many, markdown_table
 from bench.runs.store import RunRecord
 
@@ -45,25 +46,26 @@ and machine. `simbench leaderboard --publish NAME` writes a set, and the table b
 
 @dataclass(frozen=True)
 class Board:
-    """All runs as tables. frame: a row a run; overall: what the tables say together; columns: to show."""
+    """All runs as tables. frame: a row a run; overall: what they say together; columns: to show; figures: published."""
 
     records: Sequence[RunRecord]
     frame: pd.DataFrame
     tables: Sequence[Table]
     overall: Overall
     columns: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
 
 
-def board_of(runs: Path, rank_by: str = DEFAULT, columns: Sequence[str] = ()) -> Board:
+def board_of(runs: Path, rank_by: str = DEFAULT, columns: Sequence[str] = (), figures: Sequence[Figure] = ()) -> Board:
     """Return the tables of all runs under a folder.
 
     rank_by: the metric that rows are ranked by; columns: what the Markdown and LaTeX tables show, by name, else what is
-    usual.
+    usual; figures: published ones to tell below the tables, beside those that are known.
     """
     records = _without_mended(table_runs(runs))
     frame = runs_frame(records, rank_by)
     tables = tables_of(records, frame) if records else []
-    return Board(records, frame, tables, overall_of(tables), tuple(columns))
+    return Board(records, frame, tables, overall_of(tables), tuple(columns), tuple(figures))
 
 
 def _without_mended(records: Sequence[RunRecord]) -> list[RunRecord]:
@@ -92,7 +94,7 @@ def write_board(board: Board, folder: Path) -> list[Path]:
     _write_csv(folder / TABLE, board.frame)
     pages = {
         "answers.md": answers_page([answers_of(table) for table in board.tables], board.overall),
-        "leaderboard.md": leaderboard(board.frame, overall_section(board.overall), board.columns),
+        "leaderboard.md": leaderboard(board.frame, overall_section(board.overall), board.columns, board.figures),
     }
     for name, text in pages.items():
         write_bytes(folder / name, text.encode())

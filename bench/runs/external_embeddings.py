@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench.contract import Control, DataError, Thresholds, UsageError, to_jsonable
+from bench.data.formats.answer_files import Answers, Named
 from bench.data.formats.vector_files import read_names, read_vectors
 from bench.data.formats.vector_ids import maker_of
 from bench.evaluation.evaluate import Evaluation, evaluate_set
@@ -30,11 +31,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a retrieval: vectors ``(n, d)``, labels ``(n,)``, and ids ``(n,)`` where there are any."""
+    """One side of a retrieval: vectors ``(n, d)``, and labels, ids and groups ``(n,)`` where there are any."""
 
     vectors: Real
-    labels: Names
+    labels: Names | None
     ids: Names | None
+    groups: Names | None = None
+
+    def named(self, what: str) -> Named:
+        """Return the side as a file of lists names it."""
+        return Named(what, len(self.vectors), self.ids)
 
 
 @dataclass(frozen=True)
@@ -85,14 +91,14 @@ def vectors_in(word: str, what: str) -> Real:
     return as_vectors(read_vectors(word), what)
 
 
-def read_side(what: str, vectors: str, labels: str, ids: str | None = None) -> Side:
+def read_side(what: str, vectors: str, labels: str | None, ids: str | None = None, groups: str | None = None) -> Side:
     """Read one side's files. what: its name in messages. Raises as ``vector_files`` and ``evaluate`` do."""
     found = vectors_in(vectors, what)
-    return Side(
-        found,
-        as_names(read_names(labels, "label"), len(found), f"{what} labels"),
-        None if ids is None else as_names(read_names(ids, "id"), len(found), f"{what} ids"),
-    )
+
+    def names(word: str | None, usual: str) -> Names | None:
+        return None if word is None else as_names(read_names(word, usual), len(found), f"{what} {usual}s")
+
+    return Side(found, names(labels, "label"), names(ids, "id"), names(groups, "group"))
 
 
 def paired(query: Side, gallery: Side | None) -> tuple[Side, Side]:
@@ -102,15 +108,14 @@ def paired(query: Side, gallery: Side | None) -> tuple[Side, Side]:
     """
     if gallery is None:
         rows: Names = np.arange(len(query.vectors), dtype=np.int64)
-        alone = Side(query.vectors, query.labels, rows if query.ids is None else query.ids)
+        alone = replace(query, ids=rows if query.ids is None else query.ids)
         return alone, alone
-    if (query.ids is None) != (gallery.ids is None):
-        raise UsageError("give ids of both the query and the gallery, or of neither")
-    labels = _alike(query.labels, gallery.labels)
-    if query.ids is None or gallery.ids is None:
-        return Side(query.vectors, labels[0], None), Side(gallery.vectors, labels[1], None)
-    ids = _alike(query.ids, gallery.ids)
-    return Side(query.vectors, labels[0], ids[0]), Side(gallery.vectors, labels[1], ids[1])
+    for what, both in (("ids", (query.ids, gallery.ids)), ("groups", (query.groups, gallery.groups))):
+        if (both[0] is None) != (both[1] is None):
+            raise UsageError(f"give {what} of both the query and the gallery, or of neither")
+    labels, ids = _alike(query.labels, gallery.labels), _alike(query.ids, gallery.ids)
+    groups = _alike(query.groups, gallery.groups)
+    return Side(query.vectors, labels[0], ids[0], groups[0]), Side(gallery.vectors, labels[1], ids[1], groups[1])
 
 
 def judge_vectors(
@@ -119,7 +124,10 @@ def judge_vectors(
     *,
     validation: Side | None = None,
     train: Real | None = None,
+    positives: Answers | None = None,
+    ignored: Answers | None = None,
     ks: Sequence[int] = (1, 10, 50),
+    metrics: Sequence[str] = (),
     ties: str = "pessimistic",
     normalize: bool = True,
     threads: int | None = None,
@@ -128,7 +136,8 @@ def judge_vectors(
 ) -> Judged:
     """Rank, score and check. query, gallery: as ``paired`` returns them; the same object twice is leave-one-out.
 
-    validation: vectors that thresholds may be fitted on; train: vectors of images that were trained on.
+    validation: vectors that thresholds may be fitted on; train: vectors of images that were trained on; positives,
+    ignored: what answers each query, in place of labels, and what it does not see; metrics: beside the usual ones.
     """
     if validation is not None and validation.vectors.shape[1] != query.vectors.shape[1]:
         raise DataError(
@@ -141,13 +150,18 @@ def judge_vectors(
         gallery.labels,
         query_ids=query.ids,
         gallery_ids=gallery.ids,
+        query_groups=query.groups,
+        gallery_groups=gallery.groups,
+        positives=None if positives is None else positives.lists,
+        gains=None if positives is None else positives.gains,
+        ignore=None if ignored is None else ignored.lists,
         normalize=normalize,
         train=train,
     )
-    found = evaluate_set(data, ks=ks, ties=ties, threads=threads, device=device, seed=seed)
+    found = evaluate_set(data, ks=ks, metrics=metrics, ties=ties, threads=threads, device=device, seed=seed)
     controls = check_evaluation(found, data, ties=ties, threads=threads, seed=seed)
     thresholds, flags = None, [*found.flags, *failures(controls)]
-    if validation is not None:
+    if validation is not None and validation.labels is not None:
         fitted = fit_thresholds(validation.vectors, validation.labels, normalize=normalize, seed=seed)
         if fitted is None:
             raise DataError("validation has no pairs of one label and of two: no threshold can be fitted")
@@ -175,20 +189,19 @@ def dialect_scores(found: Evaluation, dialects: Sequence[str]) -> dict[str, dict
 def save_judged(folder: Path, query: Side, gallery: Side, judged: Judged) -> None:
     """Write ``evaluation.json`` (as ``facts``) and ``per_query.npz`` (as in a run's folder)."""
     arrays: dict[str, NDArray[Any]] = {
-        "labels": query.labels,
-        "gallery_labels": gallery.labels,
         **judged.evaluation.per_query,
         "neighbors": judged.evaluation.neighbors,
         "similarities": judged.evaluation.similarities,
     }
-    if query.ids is not None and gallery.ids is not None:
-        arrays |= {"ids": query.ids, "gallery_ids": gallery.ids}
+    for name in ("labels", "ids", "groups"):
+        sides = {name: getattr(query, name), f"gallery_{name}": getattr(gallery, name)}
+        arrays |= {one: names for one, names in sides.items() if names is not None}
     write_arrays(folder / "per_query.npz", arrays)
     write_json(folder / "evaluation.json", judged.facts())
 
 
-def _alike(query: Names, gallery: Names) -> tuple[Names, Names]:
+def _alike(query: Names | None, gallery: Names | None) -> tuple[Names | None, Names | None]:
     """Return names of both sides in one kind: numbers as text where the other side is text (txt and csv always are)."""
-    if query.dtype.kind == gallery.dtype.kind:
+    if query is None or gallery is None or query.dtype.kind == gallery.dtype.kind:
         return query, gallery
     return query.astype(np.str_), gallery.astype(np.str_)

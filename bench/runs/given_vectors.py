@@ -143,6 +143,7 @@ def _spec(given: GivenVectors, name: str, dataset: Dataset, settings: Settings) 
         fingerprint=dataset.fingerprint,
         resize=dataset.resize,  # of the pictures that reports show; nobody knows what the model was given
         ks=settings.ks or dataset.ks,
+        metrics=dataset.metrics,
         ties=settings.ties,
         data=data_choices(settings),
         sources={GIVEN: given.digest},

@@ -14,6 +14,7 @@ from bench.runs.artifacts import PER_QUERY, read_arrays, read_vectors
 from bench.runs.store import RunRecord
 
 _LISTS = ("positives", "hidden")
+GAINS = "positives_gains"  # in a run's file of values for each query: one number for each of its positives
 
 
 def ranked_parts(
@@ -33,6 +34,7 @@ def ranked_parts(
         query_groups=asked.groups if grouped else None,
         gallery_groups=there.groups if grouped else None,
         positives=positives,
+        gains=None if relevance is None else relevance.gains,
         ignore=None if relevance is None else relevance.ignored,
         normalize=normalize,
     )
@@ -44,13 +46,19 @@ def kept_lists(data: RetrievalSet, dataset: Dataset) -> dict[str, NDArray[Any]]:
         return {}
     lists = {name: found for name in _LISTS if (found := getattr(data, name)) is not None}
     columns = {name: one.columns for name, one in lists.items()}
-    return columns | {f"{name}_offsets": one.offsets for name, one in lists.items()}
+    gains = None if data.positives is None else data.positives.gains
+    worth = {} if gains is None else {GAINS: gains}
+    return columns | {f"{name}_offsets": one.offsets for name, one in lists.items()} | worth
 
 
 def read_lists(record: RunRecord) -> dict[str, Lists]:
     """Return a run's lists of gallery positions, ``positives`` and ``hidden``; nothing where labels say it."""
     kept = read_arrays(record, PER_QUERY)
-    return {name: Lists(kept[name], kept[f"{name}_offsets"]) for name in _LISTS if f"{name}_offsets" in kept}
+    return {
+        name: Lists(kept[name], kept[f"{name}_offsets"], kept.get(f"{name}_gains"))
+        for name in _LISTS
+        if f"{name}_offsets" in kept
+    }
 
 
 def ranked_set(record: RunRecord, *, normalize: bool = True) -> RetrievalSet:
@@ -67,6 +75,7 @@ def ranked_set(record: RunRecord, *, normalize: bool = True) -> RetrievalSet:
         query_ids=names["ids"],
         gallery_ids=names["gallery_ids"],
         positives=positives,
+        gains=lists["positives"].gain_matrix(len(names["gallery_ids"])) if "positives" in lists else None,
         ignore=listed.get("hidden"),
         normalize=normalize,
         train=vectors.get("train"),

@@ -208,6 +208,7 @@ def spec_of(method: str, options: Mapping[str, Any], data: Dataset, settings: Se
         resize=data.resize,
         device=device,
         ks=settings.ks or data.ks,
+        metrics=data.metrics,
         ties=settings.ties,
         data=data_choices(settings),
         engine=settings.engine,

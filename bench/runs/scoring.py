@@ -72,7 +72,7 @@ def score_vectors(run: Attempt, vectors: SetVectors, checked: Audit) -> Scored:
     with run.timer.stage("evaluate"):
         data = ranked_parts(vectors.query, dataset.query, vectors.gallery, dataset.gallery)
         evaluation = evaluate_set(
-            data, ks=spec.ks, metrics=dataset.metrics, ties=spec.ties, threads=threads, seed=run.seed
+            data, ks=spec.ks, metrics=spec.metrics, ties=spec.ties, threads=threads, seed=run.seed
         )
     with run.timer.stage("control"):
         judged = judge_run(

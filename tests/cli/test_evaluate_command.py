@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+import scipy.sparse
 from sklearn.datasets import load_digits
 
 import bench
@@ -111,6 +112,10 @@ def test_saved_files_hold_what_was_printed(simbench: Call, files: dict[str, np.n
         (("--query", "q.npy", "--query-labels", "none.npy"), ("no such file: none.npy", 1)),
         (("--query", "q.npy", "--query-labels", "gy.npy"), ("80 query vectors, but query labels have shape (300,)", 1)),
         ((*QUERY, "--gallery", "g.npy"), ("give --gallery and --gallery-labels, both", 2)),
+        ((*QUERY, "--positives", "p.jsonl"), ("leave out --query-labels", 2)),
+        ((*QUERY, "--metric", "minpp"), ("no metric to ask for: 'minpp'", 2)),
+        ((*QUERY, "--ignore", "p.txt"), ("p.txt: cannot be read as lists", 2)),
+        ((*QUERY, *GALLERY, "--query-groups", "qy.npy"), ("give groups of both", 2)),
         ((*QUERY, *GALLERY, "--gallery-ids", "g.csv"), ("give ids of both", 2)),
         ((*QUERY, "--gallery-ids", "g.csv"), ("--gallery-ids without --gallery", 2)),
         ((*QUERY, "--dialect", "trek"), ("did you mean 'trec'?", 2)),
@@ -132,6 +137,82 @@ def test_a_mistake_is_told_in_one_line(
     assert outcome.code == code, outcome.err
     assert len([line for line in outcome.err.splitlines() if complaint in line]) == 1, outcome.err
     assert "Traceback" not in outcome.err
+
+
+def judged(rng: np.random.Generator) -> list[dict[str, float]]:
+    """What each of 80 queries is answered by, of 300 items, and what that is worth."""
+    return [{f"g{item}": float(rng.integers(0, 4)) for item in rng.choice(300, 9, replace=False)} for _ in range(80)]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "npz"])
+def test_answers_with_gains_come_from_files(
+    simbench: Call, files: dict[str, np.ndarray], tmp_path: Path, kind: str
+) -> None:
+    answers = judged(np.random.default_rng(1))
+    passed = [[f"g{item}" for item in range(300) if f"g{item}" not in one][:5] for one in answers]
+    (tmp_path / "q.txt").write_text("".join(f"q{row}\n" for row in range(80)), encoding="utf-8")
+    if kind == "jsonl":
+        lines = [json.dumps(one) for one in answers]
+    else:
+        lines = ["query,item,gain", *(f"q{row},{i},{x}" for row, one in enumerate(answers) for i, x in one.items())]
+    (tmp_path / f"p.{kind}").write_text("\n".join(lines), encoding="utf-8")
+    if kind == "npz":
+        matrix = np.array([[one.get(f"g{item}", 0.0) for item in range(300)] for one in answers])
+        scipy.sparse.save_npz(tmp_path / "p.npz", scipy.sparse.csr_array(matrix))
+    (tmp_path / "no.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in passed), encoding="utf-8")
+    sides = ("--query", "q.npy", "--query-ids", "q.txt", "--gallery", "g.npy", "--gallery-ids", "g.csv")
+    words = ("evaluate", *sides, "--positives", f"p.{kind}", "--ignore", "no.jsonl", "--metric", "minp", "-k", "10")
+    outcome = simbench(*words, "--threads", "1", "--json")
+    assert outcome.code == 0, outcome.err
+    found = bench.evaluate(
+        files["q"], None, files["g"], None, query_ids=[f"q{row}" for row in range(80)],
+        gallery_ids=[f"g{row}" for row in range(300)], positives=[list(one) for one in answers],
+        gains=[list(one.values()) for one in answers], ignore=passed, metrics=["minp"], ks=[10], threads=1,
+    )  # fmt: skip
+    assert json.loads(outcome.out)["scores"] == pytest.approx(dict(found.scores))
+    assert "minp" in found.scores
+    if kind == "csv":
+        saved = simbench(*words, "--threads", "1", "--save", "out")
+        assert "| ndcg@10" in saved.out
+        with np.load(tmp_path / "out" / "per_query.npz") as arrays:
+            assert "labels" not in arrays
+
+
+def test_groups_hide_what_a_query_shares_a_camera_with(simbench: Call, files: dict[str, np.ndarray]) -> None:
+    cameras = [np.arange(count) % 3 for count in (80, 300)]
+    for name, one in zip("qg", cameras, strict=True):
+        np.save(f"{name}c.npy", one)
+    words = (*QUERY, *GALLERY, "--query-groups", "qc.npy", "--gallery-groups", "gc.npy", "--threads", "1", "--json")
+    found = bench.evaluate(
+        files["q"], files["qy"], files["g"], files["gy"], query_groups=cameras[0], gallery_groups=cameras[1], threads=1
+    )
+    assert json.loads(simbench("evaluate", *words).out)["scores"] == pytest.approx(dict(found.scores))
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (("p.jsonl", "[0]\n[1, 300]\n"), "p.jsonl: 2 lines for 80 queries"),
+        (("p.jsonl", "[0]\n[300]\n" + "[]\n" * 78), "p.jsonl: line 2: 300 is not a row number below 300"),
+        (("p.jsonl", "[0]\n[1\n" + "[]\n" * 78), "p.jsonl: line 2: not valid JSON"),
+        (("p.jsonl", "[0]\n5\n" + "[]\n" * 78), "p.jsonl: line 2: 5 is neither a list of ids nor an object"),
+        (("p.jsonl", '{"0": -1}\n' + "[]\n" * 79), "p.jsonl: line 1: the gain -1 is not a finite number"),
+        (("p.csv", "query,item\n0,1\n80,1\n"), "p.csv: line 3: '80' is not a row number below 80"),
+        (("p.csv", "query,item,gain\n0,1,2\n0,1,3\n"), "p.csv: line 3: '1' has the gains 2 and 3; give it one"),
+        (("p.csv", "query,items\n0,1\n"), "p.csv: line 1: no column 'item'; did you mean 'items'?"),
+        (("p.npz", "no matrix"), "p.npz: not a sparse matrix"),
+        (("none.csv", ""), "no such file: gone.csv"),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_answers_is_told_with_its_line(
+    simbench: Call, files: dict[str, np.ndarray], tmp_path: Path, file: tuple[str, str], said: str
+) -> None:
+    name, text = file
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    asked = name if name != "none.csv" else "gone.csv"
+    outcome = simbench("evaluate", "--query", "q.npy", "--gallery", "g.npy", "--positives", asked)
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1), outcome.err
+    assert said in outcome.err
 
 
 def test_vectors_of_two_runs_are_not_mixed(simbench: Call, files: dict[str, np.ndarray], tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from bench import per_query
+from bench.evaluation.evaluate import evaluate_set
 from bench.evaluation.metrics.ranking import average_precision_at
 from bench.evaluation.reranking.embedded import Embedded, shortlist_ranks
 from bench.report.html.pairs import draw_pairs
@@ -22,7 +24,7 @@ from bench.runs.loaded_run import find_run
 from bench.runs.ranked import ranked_set
 
 TABLES = {
-    "listed": "path,label,split,is_query,is_gallery,positives,ignore",
+    "listed": "path,label,split,is_query,is_gallery,positives,ignore,gains",
     "cameras": "path,label,split,is_query,is_gallery,camera",
 }
 QUERIES, ITEMS = 8, 40
@@ -49,7 +51,8 @@ def tables(tmp_path: Path) -> Path:
                 asks, is_item = number < QUERIES, number in items
                 label = "thing" if name == "listed" and (asks or is_item) else f"kind {kind}"
                 part = "test" if asks or is_item else "train"
-                lists = [" ".join(found[3:]), " ".join(found[:3])] if asks else ["", ""]
+                gains = " ".join(str(1 + place % 3) for place in range(len(found[3:])))
+                lists = [" ".join(found[3:]), " ".join(found[:3]), gains] if asks else ["", "", ""]
                 rest = lists if name == "listed" else [str(number % 3)]
                 write([f"{number}.png", label, part, int(asks), int(is_item), *rest])
     return folder
@@ -98,6 +101,10 @@ def test_a_run_is_scored_by_lists_and_by_cameras(simbench: Callable[..., Any], t
         assert of_labels <= controls
     assert result["ci95"]["map"][0] < np.mean(values) < result["ci95"]["map"][1]
     data = ranked_set(find_run(run))
+    again = evaluate_set(data, ks=(5,), threads=1, replicates=False)
+    assert again.scores["ndcg@5"] == pytest.approx(result["scores"]["ndcg@5"])
+    assert (data.positives is not None and data.positives.gains is not None) == (name == "listed")
+    assert list(per_query(run).columns[:2]) == ["id", "label"]
     found = shortlist_ranks(Embedded.of(data).shortlist(5), data, 5)  # what indexes and re-ranking are scored by
     assert average_precision_at(found, 5).mean() == pytest.approx(result["scores"]["map@5"])
 

@@ -86,6 +86,17 @@ def test_runs_of_all_sizes_ask_the_same_pictures_and_have_keys_of_their_own(tmp_
     assert len({replace(hog, resize=one).key for one in (hog.resize, replace(hog.resize, height=65), None)}) == 3
 
 
+def test_a_data_sets_own_metrics_are_part_of_its_runs(tmp_path: Path) -> None:
+    asked = replace(photographs(tmp_path), metrics=("minp",))
+    config = Config(replace(Settings(), protocol="loo"))
+    specs = [
+        plan_cells(["pixels"], {"own": one}, config, [], "cpu")[0].spec for one in (asked, replace(asked, metrics=()))
+    ]
+    assert [one.metrics for one in specs] == [("minp",), ()]
+    assert specs[0].fingerprint == specs[1].fingerprint
+    assert specs[0].key != specs[1].key
+
+
 def test_data_are_seen_as_a_run_saw_them_or_not_at_all(tmp_path: Path) -> None:
     data = build_dataset(photographs(tmp_path), "loo")
     larger = data.at((70, 70))

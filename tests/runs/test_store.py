@@ -34,6 +34,12 @@ def test_run_key_changes_with_what_decides_a_score() -> None:
     assert two.key == replace(SPEC, options={"b": 2, "a": 1}).key
 
 
+def test_the_metrics_that_a_data_set_asks_for_are_in_the_key_and_none_change_no_key() -> None:
+    keys = {replace(SPEC, metrics=metrics).key for metrics in ((), ("minp",), ("minp", "mp@k"))}
+    assert len(keys) == 3
+    assert SPEC.key == "0ea82047d2"  # as it was when metrics were in no key
+
+
 def test_a_folder_says_what_was_run() -> None:
     assert run_folder(Path("runs"), SPEC, 3) == Path("runs/digits/loo/pixels") / SPEC.key / "seed3"
 

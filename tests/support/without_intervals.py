@@ -26,5 +26,5 @@ def evaluate_values(
 
 
 _OF_PAIRS = {
-    "query_ids", "gallery_ids", "query_groups", "gallery_groups", "positives", "ignore", "normalize",
+    "query_ids", "gallery_ids", "query_groups", "gallery_groups", "positives", "gains", "ignore", "normalize",
 }  # fmt: skip

@@ -1,7 +1,8 @@
-"""The columns of a table that say who answers whom: camera or group, and of queries positives and ignore."""
+"""The columns of a table that say who answers whom: camera or group, and of queries positives, gains and ignore."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,13 @@ from bench.naming import did_you_mean
 
 GROUP = ("group", "camera")  # a query does not see pictures of its label and its group
 LISTS = ("positives", "ignore")  # names of gallery rows
-ANSWERS = (*GROUP, *LISTS)
+GAINS = "gains"  # numbers, one for each of the row's positives
+ANSWERS = (*GROUP, *LISTS, GAINS)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A row as the columns see it. line: in the table; id, path: its names; cells: of the columns ``LISTS``."""
+    """A row as the columns see it. line: in the table; id, path: its names; cells: of ``LISTS`` and ``GAINS``."""
 
     line: int
     id: str
@@ -29,6 +31,8 @@ def check_answers(source: Path, columns: Iterable[str], label_column: str) -> No
     there = [one for one in GROUP if one in columns and one != label_column]
     if len(there) > 1:
         raise DataError(f"{source}: line 1: the columns {' and '.join(there)} mean the same; keep one, or rename it")
+    if GAINS in columns and "positives" not in columns:
+        raise DataError(f"{source}: line 1: gains without positives: they say what each of the positives is worth")
     if there and "positives" in columns:
         raise DataError(
             f"{source}: line 1: {there[0]} goes with labels and positives take their place; list what is ignored in "
@@ -43,15 +47,16 @@ def group_of(cell: Mapping[str, str]) -> str:
 
 def lists_of(cell: Mapping[str, str]) -> dict[str, str]:
     """Return a row's cells that list others."""
-    return {one: cell[one] for one in LISTS if one in cell}
+    return {one: cell[one] for one in (*LISTS, GAINS) if one in cell}
 
 
 def relevance_of(source: Path, asked: Sequence[Asked], searched: Sequence[Asked]) -> Relevance | None:
     """Return what the queries list, None where there is no such column.
 
     A row of the gallery is named by its id or by its path as it is written; several are separated by semicolons, or by
-    blanks where there is no semicolon. Raises DataError that names the line of a name that no row has or several have,
-    and of a row that is both positive and ignored.
+    blanks where there is no semicolon; gains are written likewise, a number for each of the positives. Raises DataError
+    that names the line of a name that no row has or several have, of a row that is both positive and ignored, and of
+    gains that do not fit.
     """
     kinds = [one for one in LISTS if asked and one in asked[0].cells]
     if not kinds:
@@ -60,12 +65,16 @@ def relevance_of(source: Path, asked: Sequence[Asked], searched: Sequence[Asked]
     for one in searched:
         for name in (one.id, one.path):
             rows.setdefault(name, set()).add(one.id)
-    found = {kind: tuple(tuple(_listed(source, one, kind, rows)) for one in asked) for kind in kinds}
+    named = {kind: [list(_listed(source, one, kind, rows)) for one in asked] for kind in kinds}
+    found = {kind: tuple(tuple(dict.fromkeys(ids)) for ids in lists) for kind, lists in named.items()}
     for one, positives, ignored in zip(asked, *(found.get(kind, ((),) * len(asked)) for kind in LISTS), strict=True):
         both = set(positives).intersection(ignored)
         if both:
             raise _wrong(source, one.line, "ignore", f"{min(both)!r} is among the row's positives too; it can be one")
-    return Relevance(found.get("positives"), found.get("ignore"))
+    gains = None
+    if GAINS in asked[0].cells:
+        gains = tuple(tuple(_gains(source, *both)) for both in zip(asked, named["positives"], strict=True))
+    return Relevance(found.get("positives"), found.get("ignore"), gains)
 
 
 def refuse_lists(source: Path, rows: Iterable[Asked], *, queries: bool) -> None:
@@ -78,8 +87,7 @@ def refuse_lists(source: Path, rows: Iterable[Asked], *, queries: bool) -> None:
 
 
 def _listed(source: Path, one: Asked, kind: str, rows: dict[str, set[str]]) -> Iterator[str]:
-    """Yield the ids of what a query's cell names, each once."""
-    seen = set()
+    """Yield the ids of what a query's cell names."""
     for name in _names(one.cells[kind], rows):
         known = rows.get(name)
         if known is None:
@@ -87,10 +95,22 @@ def _listed(source: Path, one: Asked, kind: str, rows: dict[str, set[str]]) -> I
             raise _wrong(source, one.line, kind, f"{name!r} is no id and no path of a gallery row{likely}")
         if len(known) > 1:
             raise _wrong(source, one.line, kind, f"{name!r} is the path of {len(known)} gallery rows; write one's id")
-        (row,) = known
-        if row not in seen:
-            seen.add(row)
-            yield row
+        yield from known
+
+
+def _gains(source: Path, one: Asked, ids: Sequence[str]) -> list[float]:
+    """Return the gain of each item that a query's cell names, once for one that is there twice."""
+    cell = one.cells[GAINS]
+    texts = cell.replace(";", " ").split()
+    if len(texts) != len(ids):
+        raise _wrong(source, one.line, GAINS, f"{len(texts)} numbers for {len(ids)} positives")
+    found: dict[str, float] = {}
+    for name, text in zip(ids, texts, strict=True):
+        if not re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", text):
+            raise _wrong(source, one.line, GAINS, f"{text!r} is no number of 0 or more, such as 2 or 0.5")
+        if found.setdefault(name, float(text)) != float(text):
+            raise _wrong(source, one.line, GAINS, f"{name!r} has two gains; give it one")
+    return list(found.values())
 
 
 def _names(cell: str, rows: dict[str, set[str]]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.contract import DataPlace, UsageError
 from bench.data.layouts.json_layout import TRAIN_INFO
+from bench.data.layouts.uned_layout import is_uned
 from bench.environment import user_path
 from bench.naming import canonical, did_you_mean
 from bench.plugins import DATASET
@@ -23,7 +24,7 @@ def loader_for_path(path: str) -> tuple[str, dict[str, str]]:
     where = user_path(path)
     options = {"path": str(where)}
     if where.is_dir():
-        return ("manifest" if (where / TRAIN_INFO).is_file() else "folder"), options
+        return ("manifest" if (where / TRAIN_INFO).is_file() or is_uned(where) else "folder"), options
     if where.suffix.lower() in TABLES and where.is_file():
         return "manifest", options
     if where.name == TRAIN_INFO and where.is_file():

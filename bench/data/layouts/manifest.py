@@ -29,6 +29,7 @@ from bench.data.layouts.folder import cut
 from bench.data.layouts.json_layout import TRAIN_INFO, list_json_layout
 from bench.data.layouts.listing import Listing, Part, with_test
 from bench.data.layouts.split_folders import SPLIT_NAMES
+from bench.data.layouts.uned_layout import is_uned, list_uned
 from bench.naming import did_you_mean, first_few, id_of, readable, slug, tidied, why_no_name
 
 PARQUET = (".parquet", ".pq")
@@ -87,7 +88,7 @@ def list_manifest(source: Path, cache: Path, reading: Reading | None = None) -> 
     if source.is_dir():
         if reading.label_column != "label":
             raise UsageError(f"{source}: label_column is for CSV and Parquet; JSON manifests have no columns")
-        return list_json_layout(source)
+        return list_uned(source) if is_uned(source) else list_json_layout(source)
     if not source.is_file():
         raise DataError(f"{source}: no such file")
     name = slug(source.resolve().parent.name, source.stem)

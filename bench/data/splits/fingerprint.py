@@ -19,7 +19,7 @@ CHUNK = 8 << 20  # bytes of pixels hashed at a time, so that a memory map is nev
 def fingerprint(classes: Sequence[str], parts: Mapping[str, Split]) -> str:
     """Return the sha256 hex digest of the classes, and of each part's name, images, labels and ids, in their order.
 
-    Groups and relevance are part of it where there are any, whatever order a query's list is in.
+    Groups, relevance and gains are part of it where there are any, whatever order a query's list is in.
     Of images in files it is the files' bytes, at whatever size they are looked at; of an array the pixels, whether they
     lie in memory or in a map, and in which rows.
     """
@@ -52,6 +52,9 @@ def _digest(part: Split) -> bytes:
         for name, lists in (("positives", part.relevance.positives), ("ignored", part.relevance.ignored)):
             for ids in lists or ():
                 _add_texts(digest, [name, *sorted(set(ids))])
+        for ids, gains in zip(part.relevance.positives or (), part.relevance.gains or (), strict=False):
+            worth = sorted({(one, float(gain)) for one, gain in zip(ids, gains, strict=True)})
+            _add_texts(digest, ["gains", *(f"{gain!r} {one}" for one, gain in worth)])
     return digest.digest()
 
 

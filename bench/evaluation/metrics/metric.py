@@ -38,6 +38,7 @@ class Metric:
         formula: From an order of the gallery (see ``ranking.Order``; and from k, where the name ends in it) to float64
             ``(q,)``; None where it does not follow from the ranks of the relevant items.
         extra: Whether it is worked out only where it is asked for, by name or by the data set.
+        graded: Whether the items' gains count in it; in all others, an item is relevant or not.
         depth: The k that tables show unless other depths were asked for; of one metric at a depth: that depth.
     """
 
@@ -56,6 +57,7 @@ class Metric:
     formula: Callable[..., Floats] | None = None
     depth: int | None = None
     extra: bool = False
+    graded: bool = False
 
     @property
     def arrow(self) -> str:

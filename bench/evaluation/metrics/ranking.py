@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bench.evaluation.metrics.metric import RANKING, ranking_metric
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
+from bench.evaluation.ranking.gains import Gains
 
 
 class Order(Protocol):
@@ -34,6 +35,10 @@ class Order(Protocol):
         """Up to which rank the order is known; None for all of it."""
 
     @property
+    def gains(self) -> Gains | None:
+        """What each relevant item is worth, None where all are worth the same."""
+
+    @property
     def sums(self) -> Floats:
         """Float64 ``(q, 4)``: sum of P@j over all relevant ranks j, of j itself, of P@j over j <= R, and hits in R."""
 
@@ -47,7 +52,7 @@ class Order(Protocol):
         """Return the sum of P@j over relevant ranks j <= k."""
 
     def discounts(self, k: int) -> Floats:
-        """Return the sum of 1 / log2(j + 1) over relevant ranks j <= k."""
+        """Return the sum of gain / log2(j + 1) over relevant ranks j <= k; a gain is 1 where ``gains`` is None."""
 
     @property
     def first(self) -> Floats:
@@ -112,11 +117,13 @@ def recall_at(ranks: Order, k: int) -> Floats:
     "discounted cumulative gain of the first k, over that of the ideal ranking",
     shown="asked",
     depth=10,
+    graded=True,
 )
 def ndcg_at(ranks: Order, k: int) -> Floats:
-    """DCG@k over that of the ideal ranking, binary gain, discount 1 / log2(rank + 1).
+    """DCG@k over that of the ideal ranking: the sum of gain / log2(rank + 1); a gain is 1 where none are given.
 
-    The ideal ranking has its min(k, R) first items relevant. Source: Järvelin and Kekäläinen, ACM TOIS 20(4), 2002.
+    The ideal ranking has the relevant items first, by falling gain. As trec_eval's ``ndcg_cut``, whose gain is the
+    judgement itself and not 2^judgement - 1. Source: Järvelin and Kekäläinen, ACM TOIS 20(4), 2002.
     """
     return over(ranks.discounts(k), ideal_dcg(ranks, k))
 
@@ -250,7 +257,9 @@ def _has_majority(top: Ints, similarity: Scores, labels: Ints) -> NDArray[np.boo
 
 
 def ideal_dcg(ranks: Order, k: int) -> Floats:
-    """Return DCG@k of a ranking that begins with all relevant items; 0 for a query with R = 0."""
+    """Return DCG@k of a ranking that begins with all relevant items, by falling gain; 0 for a query with R = 0."""
+    if ranks.gains is not None:
+        return ranks.gains.ideal(k)
     length = np.minimum(k, ranks.relevant)
     ideal: Floats = cumulative_discount(int(length.max(initial=0)))[length]
     return ideal

@@ -5,6 +5,9 @@ every non-relevant one first, ``optimistic`` last, and ``mean`` takes the exact 
 equally likely. The closed forms follow McSherry and Najork, "Computing information retrieval performance measures
 efficiently in the presence of tied scores", ECIR 2008.
 
+Where items have gains, equal scores of relevant ones matter too: the lower gain stands first in a pessimistic order,
+the higher in an optimistic one, and each rank of a tied run is expected to have the mean gain of the run.
+
 Pessimistic and optimistic ranks together say where the ties are: for the relevant item at place p among the relevant
 ones, optimistic - p items that are not relevant score higher, and pessimistic - optimistic score the same.
 """
@@ -23,6 +26,7 @@ from bench.contract import UsageError
 from bench.evaluation.metrics import ranking
 from bench.evaluation.metrics.metric import TIES
 from bench.evaluation.ranking.arrays import Floats, Ints
+from bench.evaluation.ranking.gains import Gains
 from bench.evaluation.ranking.ranks import Ranks
 
 
@@ -38,10 +42,16 @@ def score_with_ties(
 
 
 def tied_queries(pessimistic: Ranks, optimistic: Ranks) -> Floats:
-    """Return 1 where ties change a rank of the query and 0 where not, float64 ``(q,)``; NaN where R = 0."""
+    """Return 1 where ties change a rank of the query and 0 where not, float64 ``(q,)``; NaN where R = 0.
+
+    Where items have gains, a rank that another gain may have is changed, too.
+    """
     tied = np.zeros(len(pessimistic))
     if pessimistic is not optimistic:
-        tied[pessimistic.query[pessimistic.values != optimistic.values]] = 1.0
+        changed = pessimistic.values != optimistic.values
+        if pessimistic.gains is not None and optimistic.gains is not None:
+            changed |= pessimistic.gains.values != optimistic.gains.values
+        tied[pessimistic.query[changed]] = 1.0
     return ranking.known(pessimistic, tied)
 
 
@@ -50,7 +60,8 @@ class _Groups:
     """Runs of relevant items that share their ties; int64, one entry a run.
 
     query: whose run it is; before: items of any kind ranked above the run; found: relevant ones among those;
-    relevant and others: how many of each kind share the ranks before + 1 .. before + relevant + others.
+    relevant and others: how many of each kind share the ranks before + 1 .. before + relevant + others; gain: float64,
+    what the relevant ones are worth together, None where each is worth 1.
     """
 
     query: Ints
@@ -58,6 +69,11 @@ class _Groups:
     found: Ints
     relevant: Ints
     others: Ints
+    gain: Floats | None = None
+
+    @property
+    def worth(self) -> Floats | Ints:
+        return self.relevant if self.gain is None else self.gain
 
     @property
     def size(self) -> Ints:
@@ -79,6 +95,9 @@ def _groups(pessimistic: Ranks, optimistic: Ranks) -> _Groups:
     higher, others = optimistic.values - position, pessimistic.values - optimistic.values
     starts = np.ones(len(query), dtype=bool)
     starts[1:] = (np.diff(query) != 0) | (np.diff(higher) != 0) | (np.diff(others) != 0)
+    gains = optimistic.gains
+    if gains is not None:  # relevant items in a row are no tie unless their scores are equal
+        starts[1:] |= np.diff(gains.run) != 0
     first = np.flatnonzero(starts)
     return _Groups(
         query=query[first],
@@ -86,6 +105,7 @@ def _groups(pessimistic: Ranks, optimistic: Ranks) -> _Groups:
         found=position[first] - 1,
         relevant=np.diff(np.append(first, len(query))),
         others=others[first],
+        gain=None if gains is None else np.add.reduceat(gains.values, first),
     )
 
 
@@ -94,18 +114,19 @@ class ExpectedRanks:
     """The expected value of what a metric asks of an order, over all orders of tied items: an ``Order`` itself.
 
     Denominators do not depend on the order, so each metric's expectation is that of a sum over ranks. relevant, items:
-    R and N, int64 ``(q,)``.
+    R and N, int64 ``(q,)``; gains: of the relevant items, in any order within a tie.
     """
 
     groups: _Groups
     relevant: Ints
     items: Ints
+    gains: Gains | None = None
     depth: None = None
 
     @classmethod
     def of(cls, pessimistic: Ranks, optimistic: Ranks) -> ExpectedRanks:
         """Return the expectation over the orders that lie between two whole ones."""
-        return cls(_groups(pessimistic, optimistic), optimistic.relevant, optimistic.items)
+        return cls(_groups(pessimistic, optimistic), optimistic.relevant, optimistic.items, optimistic.gains)
 
     @classmethod
     def shuffled(cls, relevant: Ints, items: Ints) -> ExpectedRanks:
@@ -129,12 +150,12 @@ class ExpectedRanks:
         return groups.total(groups.relevant / groups.size * groups.within(k), len(self.items))
 
     def discounts(self, k: int) -> Floats:
-        """Expected DCG@k: the run's discounts up to k, times the chance that a rank of it holds a relevant item."""
+        """Expected DCG@k: the run's discounts up to k, times the gain that a rank of it has on average."""
         groups = self.groups
         table = ranking.cumulative_discount(min(k, int(self.items.max(initial=0))))
         begin = np.minimum(groups.before, len(table) - 1)
         discounts = table[begin + groups.within(k)] - table[begin]
-        return groups.total(groups.relevant / groups.size * discounts, len(self.items))
+        return groups.total(groups.worth / groups.size * discounts, len(self.items))
 
     def precisions(self, k: int | Ints) -> Floats:
         """Expected sum of P@j over relevant ranks j up to k.

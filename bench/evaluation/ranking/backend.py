@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from bench.evaluation.ranking.arrays import Ints, Neighbors, Scores, Vectors
+from bench.evaluation.ranking.gains import Gains, ordered_gains
 from bench.evaluation.ranking.lists import offsets_of
 from bench.evaluation.ranking.ranks import Ranks
 from bench.evaluation.ranking.relevance import Layout
@@ -129,21 +130,34 @@ class Ranker(Protocol):
 
 
 def ranked_block(
-    layout: Layout, rows: slice, nearest: Neighbors, similarities: Scores, ranks: tuple[Ints, Ints] | None
+    layout: Layout,
+    rows: slice,
+    nearest: Neighbors,
+    similarities: Scores,
+    ranks: tuple[Ints, Ints] | None,
+    *,
+    listed: Scores | None = None,
 ) -> RankedBlock:
     """Return a block from columns and ranks.
 
     nearest: int32 ``(queries, K)`` columns, best first, -1 where there are no more. ranks: the pessimistic and the
     optimistic ones, int64 ``(sum of R,)``, ascending within a query; None where only the top was asked for.
+    listed: where the positives have gains, their scores, float32 ``(cells of the block,)``, -inf for what is left out;
+    None: as far as the nearest columns show them.
     """
     exists = nearest >= 0
+    worst = best = None
+    alike = ranks is None or np.array_equal(*ranks)
+    if layout.positives is not None and layout.positives.gains is not None:
+        scores = _listed_scores(layout, rows, nearest, similarities) if listed is None else listed
+        worst, best = ordered_gains(layout.positives, layout.positives.gains, rows, scores)
+        alike = alike and np.array_equal(worst.values, best.values)
     if ranks is None:
-        pessimistic = optimistic = _top_ranks(nearest, layout, rows)
+        pessimistic = optimistic = _top_ranks(nearest, layout, rows, worst)
     else:
         offsets = relevant_offsets(layout, rows)
-        pessimistic = Ranks(ranks[0], offsets, layout.items[rows])
-        alike = np.array_equal(*ranks)
-        optimistic = pessimistic if alike else Ranks(ranks[1], offsets, layout.items[rows])
+        pessimistic = Ranks(ranks[0], offsets, layout.items[rows], gains=worst)
+        optimistic = pessimistic if alike else Ranks(ranks[1], offsets, layout.items[rows], gains=best)
     return RankedBlock(
         rows=rows,
         pessimistic=pessimistic,
@@ -173,10 +187,29 @@ def round_up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
 
-def _top_ranks(nearest: Neighbors, layout: Layout, rows: slice) -> Ranks:
+def _top_ranks(nearest: Neighbors, layout: Layout, rows: slice, gains: Gains | None) -> Ranks:
     """Return the pessimistic ranks that the nearest columns show: they stand with equal scores against the query."""
     relevant = layout.is_relevant(rows, nearest)
     place = np.nonzero(relevant)[1] + 1
     return Ranks(
-        place, offsets_of(relevant.sum(axis=1)), layout.items[rows], layout.relevant[rows], depth=nearest.shape[1]
+        place,
+        offsets_of(relevant.sum(axis=1)),
+        layout.items[rows],
+        layout.relevant[rows],
+        depth=nearest.shape[1],
+        gains=gains,
     )
+
+
+def _listed_scores(layout: Layout, rows: slice, nearest: Neighbors, similarities: Scores) -> Scores:
+    """Return the scores of a block's listed columns: those of the nearest, and less than any for the others."""
+    lists = layout.positives
+    if lists is None:
+        return np.empty(0, dtype=np.float32)
+    begin = lists.offsets[rows.start]
+    columns = lists.columns[begin : lists.offsets[rows.stop]]
+    scores = np.where(np.isin(columns, layout.left_out), -np.inf, np.finfo(np.float32).min).astype(np.float32)
+    query = np.repeat(np.arange(rows.start, rows.stop), nearest.shape[1])
+    cell = lists.place(query, nearest.ravel()) - begin
+    scores[cell[cell >= 0]] = similarities.ravel()[cell >= 0]
+    return scores

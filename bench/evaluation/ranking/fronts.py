@@ -56,8 +56,9 @@ class Front:
         ranks = None
         if problem.full:
             ranks = count_block(self.scores, start, self.sizes, relevant_offsets(layout, self.rows))
+        listed = listed_scores(self.lists, self.rows, self.scores)
         self._put_back()
-        return ranked_block(layout, self.rows, self._columns(nearest), similarities, ranks)
+        return ranked_block(layout, self.rows, self._columns(nearest), similarities, ranks, listed=listed)
 
     def _bring(self) -> None:
         """Write the listed scores in front, -inf behind the last and in their places; row by row, each in the cache."""
@@ -89,6 +90,15 @@ def place_in_list(lists: Lists, rows: slice) -> Ints:
     """Return the place of each cell of a block of queries in its list, from 0, int64 ``(cells,)``."""
     offsets = lists.offsets[rows.start : rows.stop + 1]
     return np.arange(offsets[0], offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
+
+
+def listed_scores(lists: Lists, rows: slice, scores: Scores) -> Scores | None:
+    """Return the scores of a block's cells, float32 ``(cells,)``, of rows that begin with them; None without gains."""
+    if lists.gains is None:
+        return None
+    sizes = lists.sizes[rows]
+    found: Scores = scores[np.repeat(np.arange(len(sizes)), sizes), place_in_list(lists, rows)]
+    return found
 
 
 def listed_columns(lists: Lists, rows: slice, places: Neighbors) -> Neighbors:

@@ -43,7 +43,17 @@ class OnDevice:
         columns = torch.where(exists, source.gather(1, place), -1)
         relevant = exists & (place >= others)
         ranks = _both_ranks(ordered, relevant) if self._full else None
-        yield ranked_block(self._layout, rows, *_top(ordered, columns, self._keep), ranks)
+        listed = self._listed_scores(rows, scores)
+        yield ranked_block(self._layout, rows, *_top(ordered, columns, self._keep), ranks, listed=listed)
+
+    def _listed_scores(self, rows: slice, scores: torch.Tensor) -> Scores | None:
+        """Return the scores of the positives where they have gains, which order them; float32 ``(cells,)``."""
+        lists = self._layout.positives
+        if lists is None or lists.gains is None:
+            return None
+        row, column = (torch.from_numpy(one).to(self._device).long() for one in lists.rows(rows))
+        found: Scores = scores[row, column].cpu().numpy()
+        return found
 
     def _against_the_query(self, rows: slice, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return all columns with each row's relevant ones moved to the end, int64 ``(queries, N)``.

@@ -14,7 +14,7 @@ from bench.evaluation.ranking.lists import Lists
 from bench.evaluation.ranking.relevance import Layout, as_names, build_layout, number_names
 
 if TYPE_CHECKING:
-    from bench.evaluation.ranking.given_lists import ListsLike
+    from bench.evaluation.ranking.given_lists import GainsLike, ListsLike
     from bench.evaluation.ranking.relevance import NamesLike
 
     Given: TypeAlias = tuple[NamesLike | None, NamesLike | None]
@@ -44,13 +44,16 @@ class Known:
         ids: Given = NOTHING,
         groups: Given = NOTHING,
         positives: ListsLike | None = None,
+        gains: GainsLike | None = None,
         ignore: ListsLike | None = None,
     ) -> Known:
         """Check what ``bench.evaluate`` is given. sizes: q and N."""
         names = _both(ids, sizes, "ids")
         known = number_names(*names, "ids") if names is not None else NOTHING
         gallery = sizes[1] if names is None else names[1]
-        listed = None if positives is None else as_lists(positives, "positives", sizes[0], gallery)
+        if gains is not None and positives is None:
+            raise UsageError("gains given without positives: they say what each of the positives is worth")
+        listed = None if positives is None else as_lists(positives, "positives", sizes[0], gallery, gains)
         if listed is None and any(map(several, labels)):
             listed, labels = sharing(labels, sizes), NOTHING
         ignored = None if ignore is None else as_lists(ignore, "ignore", sizes[0], gallery)

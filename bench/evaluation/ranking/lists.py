@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from bench.evaluation.ranking.arrays import Ints, Neighbors
+from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors
 
 Matrix: TypeAlias = Any  # scipy.sparse.csr_array, which has no type hints
 
@@ -22,10 +22,12 @@ class Lists:
 
     columns: int32 ``(cells,)``, query after query, ascending within a query and each once.
     offsets: int64 ``(q + 1,)``, where each query's begin.
+    gains: float64 ``(cells,)``, above 0, what each is worth to the query; None: all are worth the same.
     """
 
     columns: Neighbors
     offsets: Ints
+    gains: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -36,8 +38,12 @@ class Lists:
         return cls(np.empty(0, dtype=np.int32), np.zeros(queries + 1, dtype=np.int64))
 
     @classmethod
-    def of(cls, columns: NDArray[np.integer], offsets: Ints) -> Lists:
-        """Return lists whose columns are in any order, and may be there twice."""
+    def of(cls, columns: NDArray[np.integer], offsets: Ints, gains: Floats | None = None) -> Lists:
+        """Return lists whose columns are in any order, and may be there twice; with gains, each of them once."""
+        if gains is not None:
+            query = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+            order = np.lexsort((columns, query))
+            return cls(columns[order].astype(np.int32, copy=False), offsets, gains[order])
         shape = (len(offsets) - 1, int(columns.max(initial=-1)) + 1)
         ordered = csr_array((np.ones(len(columns), dtype=np.bool_), columns, offsets), shape=shape)
         ordered.sum_duplicates()
@@ -62,6 +68,12 @@ class Lists:
         """Return what is listed as a sparse boolean matrix ``(q, columns)``."""
         return csr_array((np.ones(len(self.columns), dtype=np.bool_), self.columns, self.offsets), (len(self), columns))
 
+    def gain_matrix(self, columns: int) -> Matrix | None:
+        """Return the gains as a sparse float64 matrix ``(q, columns)``; None where there are none."""
+        if self.gains is None:
+            return None
+        return csr_array((self.gains, self.columns, self.offsets), (len(self), columns))
+
     def rows(self, rows: slice) -> tuple[Ints, Neighbors]:
         """Return the cells of a block of queries: row numbers within the block, and columns."""
         sizes = self.sizes[rows]
@@ -73,11 +85,12 @@ class Lists:
         sizes = self.sizes[queries]
         offsets = offsets_of(sizes)
         place = np.arange(offsets[-1]) + np.repeat(self.offsets[queries] - offsets[:-1], sizes)
-        return Lists(self.columns[place], offsets)
+        return Lists(self.columns[place], offsets, None if self.gains is None else self.gains[place])
 
     def where(self, kept: NDArray[np.bool_]) -> Lists:
         """Return the lists with some of their cells. kept: bool ``(cells,)``."""
-        return Lists(self.columns[kept], offsets_of(self.counts(kept)))
+        gains = None if self.gains is None else self.gains[kept]
+        return Lists(self.columns[kept], offsets_of(self.counts(kept)), gains)
 
     def counts(self, cells: NDArray[np.bool_]) -> Ints:
         """Return how many of each query's cells are chosen, int64 ``(q,)``. cells: bool ``(cells,)``."""

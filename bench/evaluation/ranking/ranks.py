@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.contract import DataError
 from bench.evaluation.ranking.arrays import Floats, Ints
+from bench.evaluation.ranking.gains import Gains
 from bench.evaluation.ranking.kernel import sum_ranks
 
 
@@ -20,6 +21,7 @@ class Ranks:
     offsets: int64 ``(q + 1,)``; the ranks of query i are ``values[offsets[i]:offsets[i + 1]]``.
     items: int64 ``(q,)``, N: how many items were ranked for the query.
     relevant_in_all: int64 ``(q,)``, R, where ``values`` holds only the ranks up to ``depth``; else both are None.
+    gains: of all R items of each query, in this order; None where all are worth the same.
     """
 
     values: Ints
@@ -27,6 +29,7 @@ class Ranks:
     items: Ints
     relevant_in_all: Ints | None = None
     depth: int | None = None
+    gains: Gains | None = None
 
     def __post_init__(self) -> None:
         if len(self.offsets) != len(self.items) + 1 or int(self.offsets[-1]) != len(self.values):
@@ -92,9 +95,10 @@ class Ranks:
         return top.total(top.position / top.rank)
 
     def discounts(self, k: int) -> Floats:
-        """Return the sum of 1 / log2(j + 1) over the relevant ranks j <= k, float64 ``(q,)``."""
+        """Return the sum of gain / log2(j + 1) over relevant ranks j <= k, float64 ``(q,)``; a gain is 1 by default."""
         top = self.within(k)
-        return top.total(1.0 / np.log2(top.rank + 1.0))
+        gains = 1.0 if self.gains is None else self.gains.of(top.query, top.position)
+        return top.total(gains / np.log2(top.rank + 1.0))
 
     @property
     def trapezoids(self) -> Floats:

@@ -153,7 +153,7 @@ def _in_columns(lists: Lists, order: Ints) -> Lists:
         return lists
     column = np.empty(len(order), dtype=np.int32)
     column[order] = np.arange(len(order), dtype=np.int32)
-    return Lists.of(column[lists.columns], lists.offsets)
+    return Lists.of(column[lists.columns], lists.offsets, lists.gains)
 
 
 def matches(query: Ints, items: Ints) -> Lists:

@@ -16,7 +16,7 @@ from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.vectors import Rows, as_vectors, check_vectors, refuse_overflow
 
 if TYPE_CHECKING:
-    from bench.evaluation.ranking.given_lists import ListsLike
+    from bench.evaluation.ranking.given_lists import GainsLike, ListsLike
     from bench.evaluation.ranking.relevance import NamesLike
     from bench.evaluation.ranking.vectors import VectorsLike
 
@@ -76,6 +76,7 @@ class RetrievalSet:
         query_groups: NamesLike | None = None,
         gallery_groups: NamesLike | None = None,
         positives: ListsLike | None = None,
+        gains: GainsLike | None = None,
         ignore: ListsLike | None = None,
         normalize: bool = True,
         train: VectorsLike | None = None,
@@ -88,7 +89,7 @@ class RetrievalSet:
         Raises:
             DataError: Vectors, labels, ids, groups or lists do not fit or cannot be ranked, or no query has anything
                 relevant.
-            UsageError: Ids or groups on one side only, or both labels and positives, or neither.
+            UsageError: Ids or groups on one side only; both labels and positives, or neither; gains without any.
         """
         sides = as_vectors(query, "query"), as_vectors(gallery, "gallery")
         learnt = None if train is None else as_vectors(train, "train")
@@ -103,6 +104,7 @@ class RetrievalSet:
             ids=(query_ids, gallery_ids),
             groups=(query_groups, gallery_groups),
             positives=positives,
+            gains=gains,
             ignore=ignore,
         )
         check = partial(check_vectors, normalize=normalize)
@@ -134,7 +136,7 @@ class RetrievalSet:
         return None if self.layout.positives is None else self._in_positions(self.layout.positives)
 
     def _in_positions(self, lists: Lists) -> Lists:
-        return Lists.of(self.layout.order[lists.columns], lists.offsets)
+        return Lists.of(self.layout.order[lists.columns], lists.offsets, lists.gains)
 
     @cached_property
     def unit(self) -> RetrievalSet:

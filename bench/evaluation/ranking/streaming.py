@@ -24,7 +24,7 @@ from bench.evaluation.ranking.backend import (
     round_up,
     tiled,
 )
-from bench.evaluation.ranking.fronts import listed_columns, place_in_list
+from bench.evaluation.ranking.fronts import listed_columns, listed_scores, place_in_list
 from bench.evaluation.ranking.kernel import count_block, nearest_columns
 from bench.evaluation.ranking.lists import Lists
 from bench.evaluation.ranking.relevance import Layout
@@ -89,7 +89,8 @@ class Windows:
                 above = count_block(both, np.zeros_like(sizes), sizes, offsets)
                 worst += above[0] - place
                 best += above[1] - place
-        yield ranked_block(layout, rows, *top, (worst, best) if self._full else None)
+        listed = None if self._lists is None else listed_scores(self._lists, rows, relevant)
+        yield ranked_block(layout, rows, *top, (worst, best) if self._full else None, listed=listed)
 
     def _shared_scores(self, vectors: Vectors) -> Scores:
         """Return the scores of the columns that others equal, float32 ``(queries, originals)``."""

@@ -14,6 +14,7 @@ from bench.evaluation.metrics.metric import Metric
 from bench.report.tables.groups import Row, Table
 from bench.report.tables.wording import phrases
 from bench.runs.artifacts import PER_QUERY, read_arrays
+from bench.runs.ranked import read_lists
 from bench.runs.store import RunRecord
 
 
@@ -133,6 +134,8 @@ def _ends_of(record: RunRecord, metric: Metric) -> tuple[float, float] | None:
         kept = read_arrays(record, PER_QUERY, "relevant", "items")
     except DataError:
         return None
+    if metric.graded and (lists := read_lists(record).get("positives")) is not None and lists.gains is not None:
+        return None  # R and N do not decide it
     some = kept["relevant"] > 0
     if not some.any():
         return None

@@ -112,10 +112,10 @@ def _facts(run: RunResult) -> dict[str, str]:
     """Return everything that was chosen of a run, as text by name."""
     spec = run.spec
     budget = {name: value for name, value in asdict(spec.budget).items() if value is not None}
-    scored = {"ties": spec.ties, "ks": list(spec.ks), "mirror_test": spec.mirror_test, **spec.marks}
+    scored = {"ties": spec.ties, "ks": list(spec.ks), "metrics": list(spec.metrics), "mirror_test": spec.mirror_test}
     made_on = {"device": spec.device, "engine": spec.engine, "deterministic": spec.deterministic}
     where = {"dataset": spec.dataset, "protocol": spec.protocol, **spec.data, "input": input_of(run)}
-    every = {**where, **spec.options, **budget, **scored, **made_on}
+    every = {**where, **spec.options, **budget, **scored, **spec.marks, **made_on}
     return {name: plain(value) for name, value in every.items()}
 
 

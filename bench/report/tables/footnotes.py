@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import pandas as pd
 
 from bench.contract import Baseline
 from bench.data.splits.protocols import unseen
 from bench.naming import first_few
-from bench.report.tables.published import published_for
+from bench.report.tables.frame import metric_of
+from bench.report.tables.published import Figure, asked_alike, published
 from bench.report.tables.wording import days, many, plain, queries_in_words
 
 
@@ -39,8 +40,11 @@ def _found(runs: pd.DataFrame) -> set[str]:
     return found | ({"mirror_test"} if runs["mirror_test"].eq(True).any() else set())
 
 
-def below(group: pd.DataFrame) -> list[str]:
-    """Return the paragraphs under a table: queries scored, what its ranks can tell, leaks, seen classes, how made."""
+def below(group: pd.DataFrame, figures: Sequence[Figure] = ()) -> list[str]:
+    """Return the paragraphs under a table: queries scored, what its ranks can tell, leaks, seen classes, how made.
+
+    figures: published ones beside those that are known.
+    """
     asked = [f"**Queries**: {text}." for text in [queries(group)] if text]
     timed = [f"**Latency**: {text}." for text in [busy(group)] if text]
     mixed = [f"**Threads**: {text}." for text in [threads(group)] if text]
@@ -49,7 +53,7 @@ def below(group: pd.DataFrame) -> list[str]:
         *(f"**Ranks**: {text}." for text in ranks(group)),
         *_leaks(group),
         *_seen_classes(group),
-        *_published(group),
+        *_published(group, figures),
         *timed,
         *mixed,
         made(group),
@@ -120,14 +124,17 @@ def _seen_classes(group: pd.DataFrame) -> list[str]:
 _FIGURES = 3  # of those published, the best
 
 
-def _published(group: pd.DataFrame) -> list[str]:
-    """Return the best figures that others published on a table's question, or nothing."""
+def _published(group: pd.DataFrame, others: Sequence[Figure]) -> list[str]:
+    """Return what others published on a table's question: the best figures known, and of files hit@1 and its metric."""
     first = group.iloc[0]
-    found = published_for(first["dataset"], first["protocol"], {int(count) for count in group["queries"].dropna()})
-    if not found:
-        return []
-    told = first_few([str(one) for one in found], _FIGURES)
-    return [f"**Published, not run here**: {told}; sources in docs/reference/published.md."]
+    asked = first["dataset"], first["protocol"], {int(count) for count in group["queries"].dropna()}
+    metrics = {metric_of(group).name, "hit@1"}
+    own = [one for one in asked_alike(others, *asked) if one.metric in metrics]
+    told = first_few([str(one) for one in asked_alike(published(), *asked)], _FIGURES)
+    return [
+        *([f"**Published, not run here**: {told}; sources in docs/reference/published.md."] if told else []),
+        *(f"**Published, not run here**: {one}; read from {one.source}." for one in own),
+    ]
 
 
 def made(group: pd.DataFrame) -> str:

@@ -97,7 +97,8 @@ def row_names(runs: Mapping[str, RunRecord]) -> dict[str, str]:
     rows = []
     for key, run in runs.items():
         spec = run.result.spec
-        scored = {"ties": spec.ties, "ks": str(list(spec.ks)), "mirror_test": spec.mirror_test, **spec.marks}
+        depths = {"ks": str(list(spec.ks)), "metrics": str(list(spec.metrics))}
+        scored = {"ties": spec.ties, **depths, "mirror_test": spec.mirror_test, **spec.marks}
         texts = {"options": json.dumps({**spec.options, **scored}), "budget": json.dumps(to_jsonable(spec.budget))}
         made_on = {"device": spec.device, "engine": spec.engine, "input": input_of(run.result)}
         unlike = {"deviations": phrases(run.result.deviations)}

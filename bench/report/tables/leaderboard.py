@@ -25,6 +25,7 @@ from bench.report.tables.frame import (
     sum_over,
     values_of_row,
 )
+from bench.report.tables.published import Figure
 from bench.report.tables.wording import FIRST_RUN, choices_in_words, failures, markdown_table, row_labels
 
 _Column: TypeAlias = tuple[str, Callable[[pd.DataFrame], str]]  # heading, and a row's cell by its runs
@@ -39,15 +40,20 @@ _COSTS = (
 )
 
 
-def leaderboard(frame: pd.DataFrame, overall: str = "", columns: Sequence[str] = ()) -> str:
-    """Return the whole leaderboard as Markdown, made from the table of runs; overall: the section about all tables."""
+def leaderboard(
+    frame: pd.DataFrame, overall: str = "", columns: Sequence[str] = (), figures: Sequence[Figure] = ()
+) -> str:
+    """Return the whole leaderboard as Markdown, made from the table of runs.
+
+    overall: the section about all tables; figures: published ones to tell below their tables, beside those known.
+    """
     head = _HEAD.format(metric=metric_of(frame).name)
-    return "\n".join([head, *([overall, ""] if overall else []), tables(frame, columns)]) + "\n"
+    return "\n".join([head, *([overall, ""] if overall else []), tables(frame, columns, figures)]) + "\n"
 
 
-def tables(frame: pd.DataFrame, columns: Sequence[str] = ()) -> str:
+def tables(frame: pd.DataFrame, columns: Sequence[str] = (), figures: Sequence[Figure] = ()) -> str:
     """Return the leaderboard's tables without its introduction. columns: names to show, else what is usual."""
-    return _with_footnotes(frame, partial(table, columns=columns))
+    return _with_footnotes(frame, partial(table, columns=columns), figures)
 
 
 def brief_tables(frame: pd.DataFrame, *, more: bool) -> str:
@@ -58,10 +64,12 @@ def brief_tables(frame: pd.DataFrame, *, more: bool) -> str:
     return _with_footnotes(frame, partial(_brief_table, more=more))
 
 
-def _with_footnotes(frame: pd.DataFrame, write: Callable[[pd.DataFrame], str]) -> str:
+def _with_footnotes(frame: pd.DataFrame, write: Callable[[pd.DataFrame], str], figures: Sequence[Figure] = ()) -> str:
     if frame.empty:
         return f"No runs yet. Start with `{FIRST_RUN}`."
-    parts = [part for title, group in groups_of(frame) for part in (f"## {title}", write(group), *below(group))]
+    parts = [
+        part for title, group in groups_of(frame) for part in (f"## {title}", write(group), *below(group, figures))
+    ]
     return "\n\n".join(parts)
 
 

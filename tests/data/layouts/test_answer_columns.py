@@ -44,6 +44,37 @@ def test_lists_name_rows_of_the_gallery_by_path(read: Callable[[str], Collection
     assert build_dataset(found).query.relevance == found.query.relevance  # one class, but lists say what answers
 
 
+def test_gains_stand_beside_the_positives_and_are_part_of_the_data(read: Callable[[str], Collection]) -> None:
+    found = [
+        read(
+            f"{HEAD}positives,gains\nq1.png,x,test,1,,a1.png a2.png b2.png,{gains}\n"
+            f"q2.png,x,test,1,,b 1.png;b2.png,1;.5\n{GALLERY}"
+        )
+        for gains in ("3 0 1", "1;0;3")
+    ]
+    assert found[0].query is not None
+    assert found[0].query.relevance == Relevance(
+        positives=(("a1.png", "b2.png"), ("b 1.png", "b2.png")), gains=((3, 1), (1, 0.5))
+    )
+    assert len({build_dataset(one).fingerprint for one in found}) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("positives,gains\nq1.png,x,test,1,,a1.png,1 2\n", "line 2, column gains: 2 numbers for 1 positives"),
+        ("positives,gains\nq1.png,x,test,1,,a1.png,-1\n", "line 2, column gains: '-1' is no number of 0 or more"),
+        ("positives,gains\nq1.png,x,test,1,,a1.png a1.png,1 2\n", "line 2, column gains: 'a1.png' has two gains"),
+        ("ignore,gains\nq1.png,x,test,1,,a1.png,1\n", "line 1: gains without positives"),
+    ],
+)
+def test_gains_that_do_not_fit_are_told_with_their_line(
+    read: Callable[[str], Collection], text: str, said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        read(HEAD + text + GALLERY)
+
+
 def test_cameras_are_groups_of_every_part(read: Callable[[str], Collection]) -> None:
     found = read(
         "path,label,split,camera\nq1.png,x,query,left\nq2.png,y,query,\na1.png,x,gallery,left\na2.png,x,gallery,right\n"
