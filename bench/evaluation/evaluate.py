@@ -204,7 +204,7 @@ def evaluate_set(
     similarities = np.concatenate([part.similarities for part in parts])
     with blas_threads(workers):
         state = collapse.Health.of(data.gallery.take(layout.order[collapse.sample_rows(size, seed)]))
-    ranked = Ranked(data, score, per_query, neighbors, similarities, full)
+    ranked = Ranked(data, score, per_query, neighbors, similarities, full, device)
     left_out = _replicates(ranked, workers, wanted=replicates)
     means = {name: float(np.nanmean(values)) for name, values in per_query.items()}
     return Evaluation(

@@ -32,7 +32,7 @@ class Ranked:
 
     score: what made its values; values: float64 ``(q,)`` by metric, NaN where a query has nothing to find; neighbors:
     int32 ``(q, K)`` gallery positions, best first, -1 past the end; similarities: float32 ``(q, K)``; full: whether
-    whole rankings were scored, and not the first neighbours alone.
+    whole rankings were scored, and not the first neighbours alone; device: where they were ranked.
     """
 
     data: RetrievalSet
@@ -41,6 +41,7 @@ class Ranked:
     neighbors: Neighbors
     similarities: Scores
     full: bool
+    device: str = "cpu"
 
     def replicates(self, groups: Groups, *, threads: int) -> dict[str, Floats]:
         """Return each metric's mean over queries without each group, float64 ``(groups,)``.
@@ -87,6 +88,7 @@ class Ranked:
             [layout.subset(chosen) for layout in layouts],
             lambda block: self.score(block, labels[block.rows]),
             threads=threads,
+            device=self.device,
         )
         return [
             {name: np.concatenate([block[name] for block in group]) - self.values[name][chosen] for name in group[0]}
@@ -127,7 +129,7 @@ class Ranked:
         block = ranked_block(layout, slice(0, len(layout)), nearest, similarities, None)
         values = {name: one for name, one in self.score(block, self.data.query_labels).items() if "@" in name}
         if self.full:
-            values |= _top_values(block.pessimistic, nearest.shape[1])
+            values |= _top_values(block.pessimistic.on_host(), nearest.shape[1])
         return values
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,30 +29,31 @@ from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.ranking.gains import Gains
 from bench.evaluation.ranking.ranks import Ranks
 
+if TYPE_CHECKING:
+    from bench.evaluation.ranking.device_ranks import DeviceRanks
+
 
 def score_with_ties(
-    pessimistic: Ranks, optimistic: Ranks, ks: Sequence[int], ties: str, extra: Collection[str] = ()
+    pessimistic: Ranks | DeviceRanks,
+    optimistic: Ranks | DeviceRanks,
+    ks: Sequence[int],
+    ties: str,
+    extra: Collection[str] = (),
 ) -> dict[str, Floats]:
     """Return every ranking metric by name, and the extra ones asked for, float64 ``(q,)``, with ties as asked."""
     if ties not in TIES:
         raise UsageError(f"unknown ties {ties!r} (known: {', '.join(TIES)})")
     if ties == "mean":
-        return ranking.score_ranks(ExpectedRanks.of(pessimistic, optimistic), ks, extra)
+        return ranking.score_ranks(ExpectedRanks.of(pessimistic.on_host(), optimistic.on_host()), ks, extra)
     return ranking.score_ranks(pessimistic if ties == "pessimistic" else optimistic, ks, extra)
 
 
-def tied_queries(pessimistic: Ranks, optimistic: Ranks) -> Floats:
+def tied_queries(pessimistic: Ranks | DeviceRanks, optimistic: Ranks | DeviceRanks) -> Floats:
     """Return 1 where ties change a rank of the query and 0 where not, float64 ``(q,)``; NaN where R = 0.
 
     Where items have gains, a rank that another gain may have is changed, too.
     """
-    tied = np.zeros(len(pessimistic))
-    if pessimistic is not optimistic:
-        changed = pessimistic.values != optimistic.values
-        if pessimistic.gains is not None and optimistic.gains is not None:
-            changed |= pessimistic.gains.values != optimistic.gains.values
-        tied[pessimistic.query[changed]] = 1.0
-    return ranking.known(pessimistic, tied)
+    return ranking.known(pessimistic, pessimistic.differs(optimistic))
 
 
 @dataclass(frozen=True)

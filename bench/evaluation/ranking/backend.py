@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from bench.evaluation.ranking.lists import offsets_of
 from bench.evaluation.ranking.ranks import Ranks
 from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.vectors import Rows, equal_rows
+
+if TYPE_CHECKING:
+    from bench.evaluation.ranking.device_ranks import DeviceRanks
 
 # Matrix products work in small tiles, and the last, narrower tiles may add in another order: the same two vectors would
 # then score differently in the last bit from place to place. Padding to full tiles with zeros makes most kernels add
@@ -91,8 +94,8 @@ class RankedBlock:
     """
 
     rows: slice
-    pessimistic: Ranks
-    optimistic: Ranks
+    pessimistic: Ranks | DeviceRanks
+    optimistic: Ranks | DeviceRanks
     neighbors: Neighbors
     neighbor_labels: Ints
     similarities: Scores
@@ -145,7 +148,6 @@ def ranked_block(
     listed: where the positives have gains, their scores, float32 ``(cells of the block,)``, -inf for what is left out;
     None: as far as the nearest columns show them.
     """
-    exists = nearest >= 0
     worst = best = None
     alike = ranks is None or np.array_equal(*ranks)
     if layout.positives is not None and layout.positives.gains is not None:
@@ -158,14 +160,14 @@ def ranked_block(
         offsets = relevant_offsets(layout, rows)
         pessimistic = Ranks(ranks[0], offsets, layout.items[rows], gains=worst)
         optimistic = pessimistic if alike else Ranks(ranks[1], offsets, layout.items[rows], gains=best)
-    return RankedBlock(
-        rows=rows,
-        pessimistic=pessimistic,
-        optimistic=optimistic,
-        neighbors=np.where(exists, layout.order[nearest], -1).astype(np.int32),
-        neighbor_labels=np.where(exists, layout.labels[nearest], -1),
-        similarities=similarities,
-    )
+    return RankedBlock(rows, pessimistic, optimistic, *known_neighbors(layout, nearest), similarities)
+
+
+def known_neighbors(layout: Layout, nearest: Neighbors) -> tuple[Neighbors, Ints]:
+    """Return gallery positions and label numbers of columns, -1 where there is none: a block's neighbours."""
+    exists = nearest >= 0
+    neighbors = np.where(exists, layout.order[nearest], -1).astype(np.int32)
+    return neighbors, np.where(exists, layout.labels[nearest], -1)
 
 
 def relevant_offsets(layout: Layout, rows: slice) -> Ints:

@@ -11,7 +11,7 @@ import itertools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bench.contract import UsageError
 from bench.environment import blas_threads, processors
@@ -20,6 +20,9 @@ from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.streaming import Windows, window_rows
 from bench.evaluation.ranking.vectors import Rows
 from bench.evaluation.ranking.whole_rows import WholeRows, fitting_rows
+
+if TYPE_CHECKING:
+    from bench.evaluation.ranking.gpu import OnDevice
 
 T = TypeVar("T")
 _MOST_THREADS = 8  # each has a buffer of 64 to 128 MB
@@ -67,17 +70,19 @@ def rank_without(
     reduce: Callable[[RankedBlock], T],
     *,
     threads: int = 1,
+    device: str = "cpu",
 ) -> list[list[T]]:
     """Rank the gallery as ``rank_gallery`` does once for each layout, multiplying the vectors only once.
 
     layouts: the problem's own but for the columns that are left out. Returns for each of them what ``reduce`` makes of
     its blocks, in query order. Whole rows of scores are held for at least 16 queries at once, however long they are.
     """
-    each = round_up(-(-len(problem.queries) // threads), TILE_ROWS)
-    step = max(TILE_ROWS, min(fitting_rows(problem), each))
+    threads = threads if device == "cpu" else 1
+    step, make = _whole_rows(problem, device)
+    step = max(TILE_ROWS, min(step, round_up(-(-len(problem.queries) // threads), TILE_ROWS)))
 
     def work(rows: slice) -> list[tuple[int, T]]:
-        return [(place, reduce(block)) for place, block in WholeRows(problem, step).ranked_without(rows, layouts)]
+        return [(place, reduce(block)) for place, block in make(step).ranked_without(rows, layouts)]
 
     found: list[list[T]] = [[] for _ in layouts]
     for place, reduced in itertools.chain.from_iterable(_in_threads(work, len(problem.queries), step, threads)):
@@ -109,13 +114,17 @@ def _in_threads(
 
 def _ranker(problem: Problem, device: str) -> tuple[int, Callable[[int], Ranker]]:
     """Return how many queries to rank at once, and what makes a thread's ranker for that many."""
-    if device != "cpu":
-        from bench.evaluation.ranking.gpu import OnDevice, device_rows  # noqa: PLC0415 - torch takes seconds
-
-        on_device = OnDevice(problem, device)
-        return device_rows(len(problem.columns)), lambda _: on_device
-    whole = fitting_rows(problem)
-    several = 0 if problem.columns.held is not None else window_rows(problem)
-    if several > whole:
+    several = 0 if device != "cpu" or problem.columns.held is not None else window_rows(problem)
+    if several > fitting_rows(problem):
         return several, lambda _: Windows(problem)
-    return whole, lambda step: WholeRows(problem, step)
+    return _whole_rows(problem, device)
+
+
+def _whole_rows(problem: Problem, device: str) -> tuple[int, Callable[[int], WholeRows | OnDevice]]:
+    """Return the same for rankers that have all scores of a query at once."""
+    if device == "cpu":
+        return fitting_rows(problem), lambda step: WholeRows(problem, step)
+    from bench.evaluation.ranking.gpu import OnDevice  # noqa: PLC0415 - torch takes seconds
+
+    on_device = OnDevice(problem, device)
+    return on_device.fitting_rows(), lambda _: on_device

@@ -1,81 +1,117 @@
-"""The ranking on a GPU: products and a stable sort of every row, in torch."""
+"""The ranking on a GPU: products, counting and the best of every row, in torch; ranks stay on the device."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from bench.evaluation.ranking.arrays import Ints, Neighbors, Scores
-from bench.evaluation.ranking.backend import Problem, RankedBlock, ranked_block
+from bench.evaluation.ranking.arrays import Neighbors, Scores
+from bench.evaluation.ranking.backend import Problem, RankedBlock, known_neighbors, ranked_block
+from bench.evaluation.ranking.counting import Counted, count_ranks, nearest_columns
+from bench.evaluation.ranking.device_ranks import DeviceRanks
+from bench.evaluation.ranking.fronts import place_in_list
+from bench.evaluation.ranking.lists import Lists
+from bench.evaluation.ranking.relevance import Layout
 
-_BLOCK_CELLS = 1 << 24  # scores of a block: with their sort about 50 bytes each, 800 MB on the device
-
-
-def device_rows(columns: int) -> int:
-    """Return how many queries to rank at once."""
-    return max(1, _BLOCK_CELLS // columns)
+_FEWEST_CELLS, _MOST_CELLS = 1 << 24, 1 << 28  # scores of a block, and four more for each relevant one
+_BYTES = 64  # of a cell at the most, with what is worked out from it
+_SHARE = 0.4  # of a card's free memory, for a block; and for a gallery that is to lie there whole
 
 
 class OnDevice:
     """Ranks a block of queries on a torch device.
 
-    A gallery that is held in memory is copied to the device once, a larger one once for each block.
+    The gallery is copied to the device once; one that is too large for that, once for each block. Apple's GPUs have no
+    float64 and multiply only: the rest is done by the same code on the CPU.
     """
 
     def __init__(self, problem: Problem, device: str) -> None:
         self._queries, self._columns, self._layout = problem.queries, problem.columns, problem.layout
         self._keep, self._full = problem.keep, problem.full
         self._device = torch.device(device)
-        self._copies = torch.from_numpy(problem.copies).to(self._device)
-        self._originals = torch.from_numpy(problem.originals).to(self._device)
-        held = problem.columns.held
-        self._held = None if held is None else torch.from_numpy(held).to(self._device)
+        self._counts_on = torch.device("cpu") if self._device.type == "mps" else self._device
+        self._copies = torch.from_numpy(problem.copies).to(self._counts_on)
+        self._originals = torch.from_numpy(problem.originals).to(self._counts_on)
+        self._room = _free_bytes(self._device)
+        self._held = self._whole_gallery()
+
+    def fitting_rows(self) -> int:
+        """Return how many queries to rank at once."""
+        cells = min(_MOST_CELLS, max(_FEWEST_CELLS, int(self._room / _BYTES)))
+        return max(1, cells // (self._columns.padded + 4 * _most_relevant(self._layout, slice(None))))
 
     def ranked(self, rows: slice) -> Iterator[RankedBlock]:
         """Yield the whole block at once."""
-        scores = self._scores(rows)
-        source, others = self._against_the_query(rows, scores.shape[1])
-        ordered, place = scores.gather(1, source).sort(dim=1, descending=True, stable=True)
-        exists = ordered > -torch.inf
-        columns = torch.where(exists, source.gather(1, place), -1)
-        relevant = exists & (place >= others)
-        ranks = _both_ranks(ordered, relevant) if self._full else None
-        listed = self._listed_scores(rows, scores)
-        yield ranked_block(self._layout, rows, *_top(ordered, columns, self._keep), ranks, listed=listed)
+        yield self._ranked(self._scores(rows), rows, self._layout)
 
-    def _listed_scores(self, rows: slice, scores: torch.Tensor) -> Scores | None:
+    def ranked_without(self, rows: slice, layouts: Sequence[Layout]) -> Iterator[tuple[int, RankedBlock]]:
+        """Yield the block as each layout has it, by its place; the scores are made once.
+
+        layouts: the problem's own with some columns left out.
+        """
+        scores = self._scores(rows)
+        for place, layout in enumerate(layouts):
+            gone = torch.from_numpy(layout.left_out).to(self._counts_on)
+            seen = scores[:, gone]
+            scores[:, gone] = -torch.inf
+            yield place, self._ranked(scores, rows, layout)
+            scores[:, gone] = seen
+
+    def _ranked(self, scores: Tensor, rows: slice, layout: Layout) -> RankedBlock:
+        is_relevant, relevant = self._relevant(scores, rows, layout)
+        columns, similarities = nearest_columns(scores, is_relevant, self._keep)
+        nearest: Neighbors = columns.cpu().numpy().astype(np.int32)
+        shown: Scores = np.where(nearest >= 0, similarities.cpu().numpy(), np.float32(np.nan))
+        lists = layout.positives
+        if not self._full:
+            return ranked_block(layout, rows, nearest, shown, None, listed=self._listed(scores, rows, lists))
+        counted = count_ranks(scores, relevant)
+        if lists is not None and lists.gains is not None:  # which lie on the host, and order the ranks
+            ranks = tuple(one[counted.known].cpu().numpy() for one in (counted.worst, counted.best))
+            return ranked_block(
+                layout, rows, nearest, shown, (ranks[0], ranks[1]), listed=self._listed(scores, rows, lists)
+            )
+        return RankedBlock(rows, *_orders(counted, layout, rows), *known_neighbors(layout, nearest), shown)
+
+    def _relevant(self, scores: Tensor, rows: slice, layout: Layout) -> tuple[Tensor, Tensor]:
+        """Return which columns are relevant, bool ``(queries, N)``, and their scores, float32 ``(queries, W)``.
+
+        W: the most that a query has; -inf behind the last.
+        """
+        width, device = _most_relevant(layout, rows), self._counts_on
+        if layout.positives is not None:
+            row, column, place = self._cells(layout.positives, rows)
+            relevant = torch.zeros(scores.shape, dtype=torch.bool, device=device)
+            relevant[row, column] = True
+            found = torch.full((len(scores), width), -torch.inf, device=device)
+            found[row, place] = scores[row, column]
+            return relevant, found
+        start, stop = (torch.from_numpy(ends[rows]).to(device)[:, None] for ends in (layout.start, layout.stop))
+        column = torch.arange(scores.shape[1], device=device)
+        place = torch.arange(width, device=device) + start
+        found = scores.gather(1, place.clamp_max(scores.shape[1] - 1))
+        return (column >= start) & (column < stop), found.masked_fill(place >= stop, -torch.inf)
+
+    def _cells(self, lists: Lists, rows: slice) -> tuple[Tensor, ...]:
+        """Return the row, the column and the place in its list of each listed cell of a block, int64 ``(cells,)``."""
+        row, column = lists.rows(rows)
+        return tuple(
+            torch.from_numpy(one).to(self._counts_on).long() for one in (row, column, place_in_list(lists, rows))
+        )
+
+    def _listed(self, scores: Tensor, rows: slice, lists: Lists | None) -> Scores | None:
         """Return the scores of the positives where they have gains, which order them; float32 ``(cells,)``."""
-        lists = self._layout.positives
         if lists is None or lists.gains is None:
             return None
-        row, column = (torch.from_numpy(one).to(self._device).long() for one in lists.rows(rows))
+        row, column, _ = self._cells(lists, rows)
         found: Scores = scores[row, column].cpu().numpy()
         return found
 
-    def _against_the_query(self, rows: slice, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return all columns with each row's relevant ones moved to the end, int64 ``(queries, N)``.
-
-        And how many others come before them, ``(queries, 1)``. A stable sort of scores in this order puts equal ones as
-        ``kernel.nearest_columns`` does.
-        """
-        lists = self._layout.positives
-        if lists is not None:
-            listed = torch.zeros((rows.stop - rows.start, columns), dtype=torch.uint8, device=self._device)
-            row, column = lists.rows(rows)
-            listed[torch.from_numpy(row).to(self._device), torch.from_numpy(column).to(self._device).long()] = 1
-            return listed.sort(dim=1, stable=True).indices, columns - listed.sum(dim=1, keepdim=True)
-        start, stop = (
-            torch.from_numpy(ends[rows]).to(self._device)[:, None] for ends in (self._layout.start, self._layout.stop)
-        )
-        size = stop - start
-        place = torch.arange(columns, device=self._device)[None]
-        others = columns - size
-        return torch.where(place < others, place + size * (place >= start), place - others + start), others
-
-    def _scores(self, rows: slice) -> torch.Tensor:
+    def _scores(self, rows: slice) -> Tensor:
         """Return the scores of a block, float32 ``(queries, N)``, -inf where excluded, equal for equal columns."""
         query = torch.from_numpy(self._queries.take(rows)).to(self._device)
         scores = torch.empty((len(query), self._columns.padded), dtype=torch.float32, device=self._device)
@@ -85,34 +121,42 @@ class OnDevice:
             else:
                 for here, vectors in self._columns.chunks():
                     scores[:, here] = query @ torch.from_numpy(vectors).to(self._device).T
-        scores = scores[:, : self._layout.columns]
+        scores = scores[:, : self._layout.columns].to(self._counts_on)
         scores[:, self._copies] = scores[:, self._originals]
-        row, column = (torch.from_numpy(one).to(self._device) for one in self._layout.excluded.rows(rows))
+        row, column = (torch.from_numpy(one).to(self._counts_on) for one in self._layout.excluded.rows(rows))
         scores[row, column.long()] = -torch.inf
-        return scores + 0.0  # -0 becomes 0: a sort by bits would tell them apart
+        return scores + 0.0  # -0 becomes 0: places by bits would tell them apart
+
+    def _whole_gallery(self) -> Tensor | None:
+        """Return the columns as rows on the device, whole tiles, float32; None where they take too much of it."""
+        columns = self._columns
+        if columns.held is not None:
+            return torch.from_numpy(columns.held).to(self._device)
+        if 4 * columns.padded * columns.gallery.dimension > self._room:
+            return None
+        held = torch.empty((columns.padded, columns.gallery.dimension), dtype=torch.float32, device=self._device)
+        for here, vectors in columns.chunks():
+            held[here] = torch.from_numpy(vectors).to(self._device)
+        return held
 
 
-def _both_ranks(ordered: torch.Tensor, relevant: torch.Tensor) -> tuple[Ints, Ints]:
-    """Return pessimistic and optimistic ranks of the relevant items, row after row, from rows that are sorted.
-
-    Sorted so, an item's place is its pessimistic rank. Its optimistic one lets the relevant items go first among
-    equals: the place where these equals begin, and how many relevant ones among them come up to it.
-    """
-    place = torch.arange(ordered.shape[1], device=ordered.device)[None]
-    begins = torch.ones_like(relevant)
-    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    first = torch.where(begins, place, 0).cummax(dim=1).values
-    found = relevant.cumsum(dim=1)
-    before = (found - relevant.long()).gather(1, first)
-    best = first + found - before
-    worst = (place + 1).expand_as(best)
-    return worst[relevant].cpu().numpy(), best[relevant].cpu().numpy()
+def _orders(counted: Counted, layout: Layout, rows: slice) -> tuple[DeviceRanks, DeviceRanks]:
+    """Return the pessimistic and the optimistic order; the same one twice where no tie tells them apart."""
+    facts = counted.known, layout.relevant[rows], layout.items[rows]
+    worst, best = DeviceRanks(counted.worst, *facts), DeviceRanks(counted.best, *facts)
+    return worst, best if worst.differs(best).any() else worst
 
 
-def _top(ordered: torch.Tensor, columns: torch.Tensor, keep: int) -> tuple[Neighbors, Scores]:
-    nearest = columns[:, :keep].cpu().numpy().astype(np.int32)
-    similarities = ordered[:, :keep].cpu().numpy()
-    return nearest, np.where(nearest >= 0, similarities, np.float32(np.nan))
+def _most_relevant(layout: Layout, rows: slice) -> int:
+    """Return the largest number of relevant columns of a query, excluded ones among them."""
+    if layout.positives is not None:
+        return int(layout.positives.sizes[rows].max(initial=0))
+    return int((layout.stop[rows] - layout.start[rows]).max(initial=0))
+
+
+def _free_bytes(device: torch.device) -> int:
+    """Return how much of a card's memory is ours; 0 where nobody says: the least is used then."""
+    return int(_SHARE * torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else 0
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from bench.contract import DataError
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.ranking.gains import Gains
 from bench.evaluation.ranking.kernel import sum_ranks
+
+if TYPE_CHECKING:
+    from bench.evaluation.ranking.device_ranks import DeviceRanks
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,23 @@ class Ranks:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def on_host(self) -> Ranks:
+        """Return the ranks as they are: others lie on a device."""
+        return self
+
+    def differs(self, other: Ranks | DeviceRanks) -> Floats:
+        """Return 1 where a rank of the query is another than in the other order, else 0, float64 ``(q,)``.
+
+        Where items have gains, a rank that holds another gain is another one, too.
+        """
+        theirs, tied = other.on_host(), np.zeros(len(self))
+        if theirs is not self:
+            changed = self.values != theirs.values
+            if self.gains is not None and theirs.gains is not None:
+                changed |= self.gains.values != theirs.gains.values
+            tied[self.query[changed]] = 1.0
+        return tied
 
     @cached_property
     def relevant(self) -> Ints:

@@ -30,10 +30,11 @@ def ranking(
     queries: Rows, gallery: Rows, layout: Layout, *, keep: int, full: bool, device: str = "cpu", threads: int = 1
 ) -> dict[str, list[float]]:
     def plain(block: RankedBlock) -> dict[str, Ints | Vectors]:
+        worst = block.pessimistic.on_host()
         return {
-            "worst": block.pessimistic.values,
-            "best": block.optimistic.values,
-            "sizes": np.diff(block.pessimistic.offsets),
+            "worst": worst.values,
+            "best": block.optimistic.on_host().values,
+            "sizes": np.diff(worst.offsets),
             "neighbors": block.neighbors.ravel(),
             "labels": block.neighbor_labels.ravel(),
             "similarities": np.nan_to_num(block.similarities.ravel(), nan=-999),

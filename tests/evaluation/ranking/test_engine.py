@@ -34,11 +34,12 @@ def everything(
     """All that a ranking gives, as plain lists one query after another."""
 
     def plain(block: RankedBlock) -> list[list[float]]:
-        offsets = block.pessimistic.offsets
+        worst, best = block.pessimistic.on_host(), block.optimistic.on_host()
+        offsets = worst.offsets
         return [
             [
-                *block.pessimistic.values[offsets[i] : offsets[i + 1]].tolist(),
-                *block.optimistic.values[offsets[i] : offsets[i + 1]].tolist(),
+                *worst.values[offsets[i] : offsets[i + 1]].tolist(),
+                *best.values[offsets[i] : offsets[i + 1]].tolist(),
                 *block.neighbors[i].tolist(),
                 *block.neighbor_labels[i].tolist(),
                 *np.nan_to_num(block.similarities[i], nan=-999).tolist(),

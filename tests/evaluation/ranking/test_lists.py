@@ -135,7 +135,8 @@ def test_every_way_gives_the_same_ranking_of_lists(way: str) -> None:
         else:
             found = scored(case, device="cpu:0" if way == "device" else "cpu", full=full)
         for name, values in found.items():
-            np.testing.assert_array_equal(values, expected[name], err_msg=f"{seed} {name}")
+            rounding = 1e-14 if way == "device" else 0  # torch adds in its own order
+            np.testing.assert_allclose(values, expected[name], rtol=rounding, err_msg=f"{seed} {name}")
 
 
 def test_neighbours_with_equal_scores_stand_against_the_query() -> None:
