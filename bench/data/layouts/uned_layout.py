@@ -74,7 +74,7 @@ def list_uned(folder: Path) -> Listing:
         folder,
         parts,
         warnings=tuple(notes),
-        by_class="the test classes are new, as UnED's",
+        by_class="tested on classes that are not in the train part, as UnED's lists have them",
     )
 
 
