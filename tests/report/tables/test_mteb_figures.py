@@ -64,7 +64,8 @@ def test_a_figure_stands_below_its_table_and_in_no_row(tmp_path: Path) -> None:
         root = tmp_path / f"{dataset}{queries}"
         write_fake(root, fake_result(fake_spec(dataset=dataset, protocol="loo"), data=data, scores=scores))
         text = " ".join(leaderboard(runs_frame(all_runs(root)), figures=read_figures([str(path)])).split())
-        told = f"not run here**: hit@1 .835 by facebook/dinov2-small (frozen, mteb 1.14.15); read from {'/'.join(path.parts[-3:])}."
+        where = "/".join(path.parts[-3:])
+        told = f"not run here**: hit@1 .835 by facebook/dinov2-small (frozen, mteb 1.14.15); read from {where}."
         assert (told in text) == ((dataset, queries) == ("cub200-mieb", 5_794))
         assert "facebook" not in text.partition("**Published")[0]
 
