@@ -57,7 +57,8 @@ name. A run's options hold timm's full name, and its key does not depend on whic
 - **Licence** is that of the weights, as timm gives it: read it before you use them.
 - **Published** are frozen features at other sizes and by other code: CUB-200 and Cars-196 in MIEB's variant
   (https://github.com/embeddings-benchmark/results), revisited Oxford (hard) in the model cards of DINOv2
-  (https://github.com/facebookresearch/dinov2 at b8931f7) and DINOv3 (https://github.com/facebookresearch/dinov3 at 6876159).
+  (https://github.com/facebookresearch/dinov2 at b8931f7) and DINOv3 (https://github.com/facebookresearch/dinov3 at
+  6876159).
 """
 _OVERLAPS = """
 ## Benchmarks in the training data

@@ -49,7 +49,7 @@ def leaderboard(
     rows that these runs lack is left as it is, unless --force drops them.
 
     With --figures, what MTEB's result files say of a table's very question (hit@k of MIEB's CUB200I2IRetrieval and the
-    like) stands below it as published and not run here, with its file. It is in no table and has no rank.
+    like) stands below it in leaderboard.md as published and not run here, with its file. It is in no row and no rank.
 
     \b
     simbench leaderboard

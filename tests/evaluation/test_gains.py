@@ -37,7 +37,7 @@ def drawn(seed: int, q: int = 7, n: int = 40) -> tuple[Gains, Gains, Gains]:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_ndcg_is_trec_evals_and_all_else_sees_who_has_a_gain(seed: int) -> None:
     query, gallery, gains = drawn(seed)
     gains = np.where(gains == 0.5, 4, gains)  # trec_eval's judgements are whole numbers
@@ -63,7 +63,7 @@ def dcg(gains: list[float], k: int) -> float:
 
 
 def test_ties_put_lower_gains_first_or_last_or_are_expected_over_all_orders() -> None:
-    for seed in range(12):
+    for seed in range(5):
         rng = np.random.default_rng(seed)
         n = 6
         scores, gains = rng.integers(1, 4, n).astype(np.float64), rng.choice([0.0, 1, 2.5, 4], n)

@@ -102,7 +102,7 @@ def _by_name(worth: Mapping[int, float], gallery: Named) -> dict[Any, float]:
 def _from_json(path: Path, query: Named) -> Iterator[tuple[str, int, object, float]]:
     """Yield where it stands, the query's row, a name and its gain."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")  # not at what JSON lets stand in a text
     except UnicodeDecodeError as error:
         raise not_utf8(path) from error
     if len(lines) != query.count:

@@ -66,7 +66,7 @@ def list_uned(folder: Path) -> Listing:
             raise DataError(
                 f"{folder / TEST}: {several[0]} is not of one class; what answers it must stand in an {INDEX}"
             )
-        parts["test"] = _part(rows[TEST])
+        parts |= dict.fromkeys(("test", "query", "gallery"), _part(rows[TEST]))  # each asks all others
     else:
         parts |= {"query": _asking(rows[TEST], rows[INDEX]), "gallery": _part(rows[INDEX])}
     return Listing(
@@ -74,7 +74,7 @@ def list_uned(folder: Path) -> Listing:
         folder,
         parts,
         warnings=tuple(notes),
-        by_class="the test classes are new, as UnED's",
+        by_class="tested on classes that are not in the train part, as UnED's lists have them",
     )
 
 

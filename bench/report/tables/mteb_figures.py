@@ -57,6 +57,7 @@ def _figures(path: Path) -> Iterator[Figure]:
         raise DataError(f"{path}: scores.test must hold one subset")
     dataset, protocol, queries, note = TASKS[task]
     model, learnt = _model(path, task)
+    told = "/".join(path.parts[-3:])  # a report is for others: not where the user keeps it
     version = f"mteb {result.get('mteb_version', 'of an unknown version')}"
     said = ", ".join(filter(None, [note, version]))
     hits = {name: value for name, value in tested[0].items() if name.startswith(_HITS)}
@@ -66,9 +67,7 @@ def _figures(path: Path) -> Iterator[Figure]:
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1 or math.isnan(value):
             raise DataError(f"{path}: {name} is {value!r}, no share from 0 to 1")
         digits = f"{value:.3f}".removeprefix("0")
-        yield Figure(
-            dataset, protocol, queries, f"hit@{name.removeprefix(_HITS)}", digits, model, learnt, said, str(path)
-        )
+        yield Figure(dataset, protocol, queries, f"hit@{name.removeprefix(_HITS)}", digits, model, learnt, said, told)
 
 
 def _model(path: Path, task: str) -> tuple[str, str]:

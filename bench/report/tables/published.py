@@ -11,8 +11,8 @@ from importlib.resources import files
 SOURCES = {
     "unicom": "https://github.com/deepglint/unicom at ae71411",
     "oml": "https://github.com/OML-Team/open-metric-learning at 6be182e2, its zoo",
-    "mteb": "https://github.com/embeddings-benchmark/results at f4cc6c8b, for MIEB; the files of DINOv2 small (CUB-200, "
-    "Cars-196, SOP), base and large (CUB-200) read once more at 8adcfd22 and ca608990",
+    "mteb": "https://github.com/embeddings-benchmark/results at f4cc6c8b, for MIEB; the files of DINOv2 small "
+    "(CUB-200, Cars-196, SOP), base and large (CUB-200) read once more at 8adcfd22 and ca608990",
     "fastreid": "https://github.com/JDAI-CV/fast-reid at c9bc3ce, its zoo",
     "revisitop": "https://github.com/filipradenovic/revisitop at be39832, its example; the same in its README at "
     "42e05e9",

@@ -14,6 +14,7 @@ from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.listing import collect
 from bench.data.layouts.locate import loader_for_path
 from bench.data.layouts.manifest import list_manifest
+from bench.data.splits.answers import relevant_items
 from bench.data.splits.protocols import build_dataset
 
 Paint = Callable[..., Path]
@@ -56,13 +57,16 @@ def test_a_domain_of_uned_without_an_index_has_test_images_that_ask_each_other(
 ) -> None:
     found = read(uned("cars", **CARS), place)
     assert found.name == "uned-cars"
-    assert {name: len(part) for name, part in found.parts().items()} == {"train": 4, "test": 5}
+    assert {name: len(part) for name, part in found.parts().items()} == {
+        "train": 4, "test": 5, "query": 5, "gallery": 5,
+    }  # fmt: skip
     assert found.test is not None
     assert found.test.ids.tolist() == [f"cars/{n}.png" for n in range(7, 12)]
     assert [found.classes[label] for label in found.test.labels] == ["11", "11", "12", "12", "12"]
     assert "val.json is not read: its classes are not those of train.json" in found.notes
-    data = build_dataset(found, "loo")
-    assert (len(data.query), len(data.gallery), data.seen_classes) == (5, 5, False)
+    data = build_dataset(found)
+    assert (data.protocol.name, len(data.query), len(data.gallery), data.seen_classes) == ("given", 5, 5, False)
+    assert relevant_items(data.query, data.gallery).tolist() == [1, 1, 2, 2, 2]  # itself is no answer
 
 
 def test_an_image_of_several_classes_asks_for_all_of_them_in_the_index(

@@ -45,8 +45,8 @@ def test_hits_are_read_and_what_counts_the_query_itself_is_not(tmp_path: Path) -
     path = written(tmp_path)
     found = read_figures([str(tmp_path / "results")])
     assert [(one.metric, one.value, one.source) for one in found] == [
-        ("hit@1", ".835", str(path)),
-        ("hit@10", ".968", str(path)),
+        ("hit@1", ".835", "/".join(path.parts[-3:])),
+        ("hit@10", ".968", "/".join(path.parts[-3:])),
     ]
     assert str(found[0]) == "hit@1 .835 by facebook/dinov2-small (frozen, mteb 1.14.15)"
     listed = {(one.dataset, one.value) for one in published() if one.method == "DINOv2 small" and one.source == "mteb"}
@@ -64,7 +64,8 @@ def test_a_figure_stands_below_its_table_and_in_no_row(tmp_path: Path) -> None:
         root = tmp_path / f"{dataset}{queries}"
         write_fake(root, fake_result(fake_spec(dataset=dataset, protocol="loo"), data=data, scores=scores))
         text = " ".join(leaderboard(runs_frame(all_runs(root)), figures=read_figures([str(path)])).split())
-        told = f"not run here**: hit@1 .835 by facebook/dinov2-small (frozen, mteb 1.14.15); read from {path}."
+        where = "/".join(path.parts[-3:])
+        told = f"not run here**: hit@1 .835 by facebook/dinov2-small (frozen, mteb 1.14.15); read from {where}."
         assert (told in text) == ((dataset, queries) == ("cub200-mieb", 5_794))
         assert "facebook" not in text.partition("**Published")[0]
 
