@@ -16,6 +16,7 @@ from bench.contract.methods import Baseline
 from bench.contract.runs import RunSpec
 from bench.contract.serialization import from_jsonable, to_jsonable
 
+_LATER: dict[str, Any] = {"metrics": []}  # of a run's spec: runs from before it was there had it so
 SCHEMA = 5  # of run.json; another number whenever a field here is added, removed, or means something else
 
 Status = Literal["done", "failed"]
@@ -283,6 +284,8 @@ class RunResult:
             age = "an older simbench made it" if isinstance(schema, int) and schema < SCHEMA else "it is no run of ours"
             raise DataError(f"{age}: it has schema {schema}, this simbench reads {SCHEMA}")
         rest = {name: value for name, value in content.items() if name != "schema"}
+        if isinstance(rest.get("spec"), Mapping):
+            rest["spec"] = _LATER | dict(rest["spec"])
         found = from_jsonable(cls, rest)
         again = to_jsonable(found)
         lost = [name for name in again if name not in rest or again[name] != rest[name]]

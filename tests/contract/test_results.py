@@ -183,3 +183,12 @@ def test_every_field_of_run_json_is_documented_in_its_class() -> None:
 
 
 _CLASSES: dict[str, Any] = {name: value for name, value in vars(contract).items() if dataclasses.is_dataclass(value)}
+
+
+def test_a_run_from_before_a_spec_had_metrics_is_read_as_one_without_any() -> None:
+    content = fake_result(fake_spec()).to_json()
+    del content["spec"]["metrics"]
+    assert RunResult.from_json(content) == RunResult.from_json(fake_result(fake_spec()).to_json())
+    del content["spec"]["ks"]
+    with pytest.raises(DataError, match="its spec lacks something"):
+        RunResult.from_json(content)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.ranking.lists import offsets_of
-from bench.evaluation.ranking.ranks import Ranks
+from bench.evaluation.ranking.ranks import OnHost, Ranks
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class DeviceRanks:
         """Return the ranks one by one: what the expectation over ties is made of."""
         return Ranks(self.values[self.known].cpu().numpy(), offsets_of(self.relevant), self.items)
 
-    def differs(self, other: Ranks | DeviceRanks) -> Floats:
+    def differs(self, other: OnHost) -> Floats:
         """Return 1 where a rank of the query is another than in the other order, else 0, float64 ``(q,)``."""
-        if isinstance(other, Ranks):
+        if not isinstance(other, DeviceRanks):
             return self.on_host().differs(other)
         return _host(((self.values != other.values) & self.known).any(dim=1).double())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -13,8 +13,11 @@ from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.ranking.gains import Gains
 from bench.evaluation.ranking.kernel import sum_ranks
 
-if TYPE_CHECKING:
-    from bench.evaluation.ranking.device_ranks import DeviceRanks
+
+class OnHost(Protocol):
+    """Ranks, wherever they lie."""
+
+    def on_host(self) -> Ranks: ...
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Ranks:
         """Return the ranks as they are: others lie on a device."""
         return self
 
-    def differs(self, other: Ranks | DeviceRanks) -> Floats:
+    def differs(self, other: OnHost) -> Floats:
         """Return 1 where a rank of the query is another than in the other order, else 0, float64 ``(q,)``.
 
         Where items have gains, a rank that holds another gain is another one, too.
