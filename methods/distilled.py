@@ -63,7 +63,7 @@ class Distilled(TrainedMethod[nn.Module]):
         del self._targets, self._held_out
 
     def loss(self, vectors: Tensor, batch: Batch, share: float) -> dict[str, Tensor]:
-        found, wanted = F.normalize(vectors, dim=1), self._targets[torch.from_numpy(batch.rows)]
+        found, wanted = F.normalize(vectors, dim=1), self._targets[batch.rows]
         direction = 1 - (found * wanted).sum(dim=1).mean()
         relation = F.mse_loss(found @ found.T, wanted @ wanted.T)
         return {"loss": direction + self.relations * relation, "direction": direction, "relation": relation}

@@ -26,12 +26,12 @@ class Batch:
     """What a step is taken on.
 
     inputs: of what is trained: pixels float32 ``(n, channels, height, width)`` in [0, 1], or the ``(n, features)`` of a
-    backbone that never moves. labels: int64 ``(n,)``. rows: where in the split.
+    backbone that never moves. labels, rows: int64 ``(n,)``, what is shown and where in the split. All on one device.
     """
 
     inputs: Tensor
     labels: Tensor
-    rows: Labels
+    rows: Tensor
 
     @property
     def pixels(self) -> Tensor:
@@ -93,7 +93,7 @@ class Batches:
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             labels = torch.from_numpy(self.split.labels[rows]).to(self.device)
-            yield Batch(self._inputs(rows, rng), labels, rows)
+            yield Batch(self._inputs(rows, rng), labels, torch.from_numpy(rows).to(self.device))
 
     def _inputs(self, rows: Labels, rng: np.random.Generator) -> Tensor:
         if self.features is not None:

@@ -6,7 +6,6 @@ import itertools
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -67,15 +66,15 @@ class RememberedVectors:
     def __init__(self, embedder: Embedder, rows: int, dim: int, device: torch.device) -> None:
         self._embedder = embedder
         self._vectors = torch.zeros(rows, dim, device=device)
-        self._known = np.zeros(rows, np.bool_)
+        self._known = torch.zeros(rows, dtype=torch.bool, device=device)
 
     @torch.no_grad()
     def of(self, batch: Batch) -> Tensor:
         """Return the batch's vectors ``(n, dim)``; its pixels must be the images as they are, not augmented."""
         new = ~self._known[batch.rows]
-        if new.any():
+        if bool(new.any()):
             fresh = self._embedder.embed(batch.pixels)
-            self._vectors[batch.rows[new]] = fresh[torch.from_numpy(new).to(fresh.device)]
+            self._vectors[batch.rows[new]] = fresh[new]
             self._known[batch.rows] = True
         return self._vectors[batch.rows]
 

@@ -47,8 +47,8 @@ def test_an_epoch_depends_on_seed_and_number_only() -> None:
 def test_rows_say_which_images_a_batch_holds() -> None:
     data = split([0, 1, 2] * 20)
     batch = next(Batches(data, 16, CPU, seed=0).epoch(0))
-    assert torch.equal(batch.pixels, to_unit_float(torch.from_numpy(data.images.take(batch.rows)), CPU))
-    assert batch.labels.tolist() == data.labels[batch.rows].tolist()
+    assert torch.equal(batch.pixels, to_unit_float(torch.from_numpy(data.images.take(batch.rows.numpy())), CPU))
+    assert batch.labels.tolist() == data.labels[batch.rows.numpy()].tolist()
 
 
 @pytest.mark.parametrize(("count", "batches"), [(10, 200), (640, 200), (25_600, 400)])

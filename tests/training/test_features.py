@@ -345,8 +345,8 @@ def test_a_batch_of_features_has_the_images_that_a_batch_of_pixels_has() -> None
     numbered = Features(torch.arange(24.0).expand(2, 24)[:, :, None] + torch.tensor([0.0, 100.0])[:, None, None])
     pixels, features = Batches(split, 8, CPU, seed=1), Batches(split, 8, CPU, seed=1, features=numbered)
     for one, other in zip(pixels.epoch(0), features.epoch(0), strict=True):
-        assert np.array_equal(one.rows, other.rows)
-        assert np.array_equal(other.inputs[:, 0] % 100, one.rows)
+        assert torch.equal(one.rows, other.rows)
+        assert torch.equal(other.inputs[:, 0] % 100, one.rows.float())
         assert set((other.inputs[:, 0] // 100).tolist()) == {0.0, 1.0}
 
 
