@@ -9,7 +9,7 @@ EXTRAS := heic,hf,lite2,onnx,openvino,serve,tensorboard,tune
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev data demo all-benchmarks test lint docs speed tour screenshots clean
+.PHONY: help setup dev data demo all-benchmarks test lint docs speed speed-gpu tour screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ screenshots: dev ## docs/img/report-*.webp from results/standard/report.html; ne
 
 speed: dev ## measure speed side by side with bare loops; writes results/speed.md
 	PYTHONSAFEPATH= $(BIN)/python tests/speed/measure.py  # the scripts import each other
+
+speed-gpu: dev ## the same on a CUDA card, beside the card's own limits; writes results/speed-gpu.md (8 minutes)
+	PYTHONSAFEPATH= $(BIN)/python tests/speed/gpu.py --output results/speed-gpu.md
 
 clean: ## remove the virtual environment and caches (never runs/ or results/)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build site *.egg-info

@@ -33,7 +33,7 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
 
     margin: float = tunable(0.5, low=0.0, high=0.7)  # radians; raised from 0 over the first 40 %: at once stalls early
     scale: float = tunable(8.0, low=4.0, high=64.0, log=True)  # the usual 30 is content before classes are tight
-    decoder_epochs: float = 1.0
+    decoder_epochs: float = 1.0  # 0 trains no decoder: the encoder's phase is then the only one
     joint_epochs: float = 0.7
     accuracy_goal: float = 1.0  # phases 1 and 3 stop when the validation accuracy reaches this share
     decoder_lr: float = 2e-3
@@ -49,14 +49,19 @@ class ArcFace(DecodingMethod[ArcFaceHead]):
             raise ValueError(f"margin must be in [0, pi/2) radians, got {self.margin}")
         if self.scale <= 0:
             raise ValueError(f"scale must be above 0, got {self.scale}")
+        if self.decoder_epochs < 0:
+            raise ValueError(f"decoder_epochs must not be negative, got {self.decoder_epochs}")
 
     def make_head(self, classes: int) -> ArcFaceHead:
         return ArcFaceHead(self.embedding_dim, classes, self.scale)
 
     def stages(self, job: Job) -> list[Stage]:
+        encoder = self.encoder_stage(job)
+        if self.decoder_epochs == 0:
+            return [encoder]
         # Upright and unmoved images in the last two: there the image itself is the target.
         return [
-            self.encoder_stage(job),
+            encoder,
             Stage("2-decoder", self.decoder_epochs, self.batches(job, 2, "none"), partial(self._decoder_phase, job)),
             Stage("3-joint", self.joint_epochs, self.batches(job, 3, "none"), partial(self._joint_phase, job)),
         ]

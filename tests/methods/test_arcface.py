@@ -54,8 +54,12 @@ def test_its_samples_are_originals_and_reconstructions_of_the_same_size(trained:
         assert samples["originals"].dtype == samples["decoded"].dtype == np.uint8
 
 
-def test_some_phases_can_be_run_and_without_a_decoder_nothing_is_decoded(tmp_path: Path, digits_run: Any) -> None:
-    run = digits_run("arcface", tmp_path, ("batch_size=16",), epochs=0.01, phases=(1,), limit=100)
+@pytest.mark.parametrize(("words", "phases"), [((), (1,)), (("decoder_epochs=0",), None)])
+def test_some_phases_can_be_run_and_without_a_decoder_nothing_is_decoded(
+    tmp_path: Path, digits_run: Any, words: tuple[str, ...], phases: tuple[int, ...] | None
+) -> None:
+    run = digits_run("arcface", tmp_path, ("batch_size=16", *words), epochs=0.01, phases=phases, limit=100)
+    assert "2-decoder" not in (run.folder / "history.csv").read_text(encoding="utf-8")
     assert "decode_cosine" not in run.result.scores
     assert not (run.folder / "samples.npz").exists()
     assert len(all_runs(tmp_path)) == 1
