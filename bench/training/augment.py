@@ -13,6 +13,7 @@ from torch import Tensor
 Augment = Literal["none", "light", "crop", "trivial", "rand"]
 Draws: TypeAlias = NDArray[np.int64]
 
+_DRAWN: dict[Augment, int] = {"none": 0, "light": 3, "crop": 5, "trivial": 4, "rand": 4}  # numbers an image
 _GROUP = 8  # images that share one random operation: a call on a whole batch would give all of it the same one
 _SHIFT = 16  # a shift goes up to 1/16 of the side: 2 pixels of 32, 14 of 224
 # Smaller images come centred, as MNIST and its kin do: there a shift was seen to cost, see docs/reference/methods.md.
@@ -38,6 +39,8 @@ class Augmentation:
 
     def __call__(self, pixels: Tensor, rng: np.random.Generator) -> Tensor:
         """Return uint8 ``(n, height, width, channels)`` augmented; the same draws for the same generator state."""
+        if self.name == "none":
+            return pixels
         n, height, width, _ = pixels.shape
         return self.applied(pixels, self.draw(n, height, width, rng))
 
@@ -52,17 +55,21 @@ class Augmentation:
         By row: nothing for ``none``; for ``crop`` the box (top, left, height, width) and whether mirrored; else the
         shifts down and to the right, whether mirrored, and for a policy the seed of torchvision's draws.
         """
+        drawn = np.zeros((_DRAWN[self.name], n), np.int64)
         if self.name == "none":
-            return np.empty((0, n), np.int64)
+            return drawn
         if self.name == "crop":
-            where = np.array([random_box(height, width, rng) for _ in range(n)], np.int64).T
+            drawn[:4] = np.transpose([random_box(height, width, rng) for _ in range(n)])
         else:
             shifted = min(height, width) >= _SMALLEST_SHIFTED
-            most = (side // _SHIFT if shifted else 0 for side in (height, width))
-            where = np.stack([rng.integers(-far, far + 1, n) for far in most])
-        mirrored = rng.random(n) < 0.5 if self.mirror else np.zeros(n, np.bool_)
-        seed = [] if self.gathers else [np.full(n, rng.integers(2**62))]
-        return np.stack([*where, mirrored.astype(np.int64), *seed])
+            for row, side in enumerate((height, width)):
+                far = side // _SHIFT if shifted else 0
+                drawn[row] = rng.integers(-far, far + 1, n)
+        if self.mirror:
+            drawn[4 if self.name == "crop" else 2] = rng.random(n) < 0.5
+        if not self.gathers:
+            drawn[3] = rng.integers(2**62)
+        return drawn
 
     def applied(self, pixels: Tensor, draws: Draws) -> Tensor:
         """Return uint8 ``(n, height, width, channels)`` on the processor, augmented as was drawn."""

@@ -59,9 +59,13 @@ class Features:
 
     views: Tensor
 
-    def plain(self) -> Tensor:
-        """Return the features of the images as they are, float32 ``(n, features)``."""
-        return self.views[0].float()
+    def plain(self, device: torch.device | None = None) -> Tensor:
+        """Return the features of the images as they are, float32 ``(n, features)``.
+
+        device: where they are to be used; they are there already where that is a card and they fit.
+        """
+        there = None if device is None else resident_values(self.views, device)
+        return (self.views if there is None else there)[0].float()
 
     def take(self, rows: Labels, rng: np.random.Generator) -> Tensor:
         """Return the features of some images, float32 ``(k, features)``, each in a view of its own draw."""
@@ -199,12 +203,12 @@ def balanced_order(
     within one image a class, and large classes are seen in full before any image comes twice. A round takes one image
     of a class, or ``per_class`` in a row where a batch of ``batch`` images has no room for so many of every class.
     """
-    classes = np.unique(labels)
+    classes, sizes = np.unique(labels, return_counts=True)
+    decks = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
     hand = per_class if per_class * len(classes) > batch else 1
     rounds = -(-count // (len(classes) * hand))
     dealt = np.empty((rounds, len(classes), hand), np.int64)
-    for column, label in enumerate(classes):
-        deck = np.flatnonzero(labels == label)
+    for column, deck in enumerate(decks):
         shuffles = -(-rounds * hand // len(deck))
         cards = np.concatenate([rng.permutation(deck) for _ in range(shuffles)])[: rounds * hand]
         dealt[:, column] = cards.reshape(rounds, hand)

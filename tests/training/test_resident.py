@@ -185,6 +185,7 @@ def test_features_are_taken_where_they_lie_by_the_same_draws(
     card = request.getfixturevalue("card")
     assert same(epoch(data, Augmentation("none", mirror=False), features), in_turn)
     assert resident_values(features.views, CPU) is resident_values(features.views, CPU)
+    assert torch.equal(features.plain(CPU), features.plain())
     resident._held.clear()
     card(0)
     assert same(epoch(data, Augmentation("none", mirror=False), features), in_turn)
