@@ -237,63 +237,69 @@ def test_a_split_in_chunks_is_the_same_from_wherever_it_comes(card: Callable[[in
     assert [*in_chunks(data.subset(np.zeros(0, np.int64)), CPU, 7, keep=True)] == []
 
 
-class _Event:
-    def __init__(self) -> None:
-        self.done: Callable[[], None] = lambda: None
-
-    def record(self, stream: _Stream) -> None:
-        self.done = stream.run
-
-    def synchronize(self) -> None:
-        self.done()
-
-
 class _Stream:
-    """A stream that does its copies as late as it may: when somebody waits for it."""
+    """A stream that does its copies as late as it may: when somebody waits for them."""
 
     def __init__(self, device: torch.device) -> None:
-        self.todo: list[Callable[[], Tensor]] = []
+        self.copies: list[Callable[[], Tensor]] = []
+        self.done = 0
+        self.waits: list[tuple[_Stream, int]] = []
 
-    def run(self) -> None:
-        while self.todo:
-            self.todo.pop(0)()
+    def run(self, until: int) -> None:
+        while self.done < until:
+            self.copies[self.done]()
+            self.done += 1
 
     def wait_event(self, event: _Event) -> None:
-        event.synchronize()
+        self.waits.append(event.recorded[-1])
+
+
+class _Event:
+    def __init__(self) -> None:
+        self.recorded: list[tuple[_Stream, int]] = []
+
+    def record(self, stream: _Stream) -> None:
+        self.recorded.append((stream, len(stream.copies)))
+
+    def synchronize(self) -> None:
+        for stream, until in self.recorded[-1:]:
+            stream.run(until)
 
 
 @pytest.mark.parametrize("ahead", [True, False])
-def test_no_buffer_is_written_to_before_it_has_left_and_no_batch_read_before_it_came(
+def test_no_buffer_is_written_to_before_it_has_left_and_the_host_waits_for_no_batch_it_has_just_sent(
     ahead: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    computing, late = _Stream(CPU), Tensor.copy_
+    computing, at_once = _Stream(CPU), Tensor.copy_
     active: list[_Stream] = []
+    readers, left = [], []
 
     @contextmanager
     def within(stream: _Stream) -> Iterator[None]:
         active.append(stream)
         yield
-        active.pop()
 
     def copy(self: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
-        if non_blocking and threading.current_thread() is threading.main_thread():
-            active[-1].todo.append(lambda: late(self, source))
-            return self
-        return late(self, source)
+        if not non_blocking:
+            return at_once(self, source)
+        active[-1].copies.append(lambda: at_once(self, source))
+        return self
+
+    def read(number: int) -> Tensor:
+        readers.append(threading.current_thread())
+        left.append(active[-1].done if active else 0)
+        return torch.full((3 - number % 2, 4), number, dtype=torch.uint8)
 
     streams = SimpleNamespace(Event=_Event, Stream=_Stream, stream=within, current_stream=lambda device: computing)
     monkeypatch.setattr(torch, "get_device_module", lambda device: streams)
     monkeypatch.setattr(Tensor, "copy_", copy)
-    readers = []
-
-    def read(number: int) -> Tensor:
-        readers.append(threading.current_thread())
-        return torch.full((3 - number % 2, 4), number, dtype=torch.uint8)
-
     calls = (lambda number=number: read(number) for number in range(9))
-    found = [one.clone() for one in uploaded(calls, (3, 4), CPU, ahead=ahead)]
+    found = [*uploaded(calls, (3, 4), CPU, ahead=ahead)]
+    for stream, until in computing.waits:
+        stream.run(until)
     assert [one.tolist() for one in found] == [[[n] * 4] * (3 - n % 2) for n in range(9)]
     assert {one is threading.main_thread() for one in readers} == {not ahead}
+    assert left == [max(0, n - 1) for n in range(9)]  # of two buffers, the one read into has left; the other need not
 
 
 def test_a_reader_that_fails_is_told_and_one_that_is_left_ends() -> None:
