@@ -1,24 +1,33 @@
-"""Class-balanced batches of images, gathered and augmented as whole tensors, or of features computed before."""
+"""Class-balanced batches of images, gathered and augmented as whole tensors, or of features computed before.
+
+On a processor each batch is drawn, gathered and augmented there. On a card the draws are the same, sent for many
+batches at once; the pixels lie there already or are read ahead; a batch is a gather, and nothing waits for its values.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.contract import MethodError, Split
+from bench.contract import Images, MethodError, Split
 from bench.environment import images_at_once
-from bench.training.augment import UNCHANGED, Augmentation
+from bench.training.augment import UNCHANGED, Augmentation, Draws
+from bench.training.resident import resident_pixels, resident_values
+from bench.training.uploads import fetches, sent, uploaded
 
 if TYPE_CHECKING:
     from bench.contract import Labels
 
 
 _SHORTEST_EPOCH = 200
+_DRAWN_AHEAD = 8192  # images whose draws are sent to a card at once
 
 
 @dataclass(frozen=True)
@@ -50,13 +59,21 @@ class Features:
 
     views: Tensor
 
-    def plain(self) -> Tensor:
-        """Return the features of the images as they are, float32 ``(n, features)``."""
-        return self.views[0].float()
+    def plain(self, device: torch.device | None = None) -> Tensor:
+        """Return the features of the images as they are, float32 ``(n, features)``.
+
+        device: where they are to be used; they are there already where that is a card and they fit.
+        """
+        there = None if device is None else resident_values(self.views, device)
+        return (self.views if there is None else there)[0].float()
 
     def take(self, rows: Labels, rng: np.random.Generator) -> Tensor:
         """Return the features of some images, float32 ``(k, features)``, each in a view of its own draw."""
-        return self.views[rng.integers(len(self.views), size=len(rows)), rows].float()
+        return self.views[self.draw(len(rows), rng), rows].float()
+
+    def draw(self, count: int, rng: np.random.Generator) -> Labels:
+        """Return which view each of some images is shown in, int64 ``(count,)``."""
+        return rng.integers(len(self.views), size=count)
 
 
 @dataclass(frozen=True)
@@ -90,15 +107,97 @@ class Batches:
         rng = np.random.default_rng([self.seed, number])
         size = min(self.size, max(2, len(self.split)))
         order = balanced_order(self.split.labels, self.per_epoch * size, rng, batch=size, per_class=self.per_class)
+<<<<<<< HEAD
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             labels = torch.from_numpy(self.split.labels[rows]).to(self.device)
             yield Batch(self._inputs(rows, rng), labels, torch.from_numpy(rows).to(self.device))
+=======
+        steps = [order[start : start + size] for start in range(0, len(order), size)]
+        yield from self._sent_ahead(steps, rng) if fetches(self.device) else self._in_turn(steps, rng)
+>>>>>>> resident
 
-    def _inputs(self, rows: Labels, rng: np.random.Generator) -> Tensor:
+    def _in_turn(self, steps: list[Labels], rng: np.random.Generator) -> Iterator[Batch]:
+        for rows in steps:
+            if self.features is not None:
+                inputs = sent(self.features.take(rows, rng), self.device)
+            else:
+                inputs = to_unit_float(self._augmented(rows, rng), self.device)
+            labels = torch.from_numpy(self.split.labels[rows])
+            yield Batch(inputs, sent(labels, self.device), sent(torch.from_numpy(rows), self.device))
+
+    def _augmented(self, rows: Labels, rng: np.random.Generator) -> Tensor:
+        return self.augmentation(taken(self.split.images, rows), rng)
+
+    def _sent_ahead(self, steps: list[Labels], rng: np.random.Generator) -> Iterator[Batch]:
         if self.features is not None:
-            return self.features.take(rows, rng).to(self.device, non_blocking=True)
-        return to_unit_float(self.augmentation(torch.from_numpy(self.split.images.take(rows)), rng), self.device)
+            views = resident_values(self.features.views, self.device)
+            yield from self._in_turn(steps, rng) if views is None else self._viewed(self.features, views, steps, rng)
+        elif self.augmentation.gathers:
+            yield from self._gathered(steps, rng)
+        else:  # torchvision's policies draw from a generator of the whole process, so that no thread may run them
+            reads = (partial(self._augmented, rows, rng) for rows in steps)
+            facts = self._facts(steps, lambda rows: np.empty((0, len(rows)), np.int64), lambda _: ())
+            with closing(uploaded(reads, _bytes(self.split.images, steps), self.device, ahead=False)) as augmented:
+                for pixels, (rows, labels, _) in zip(augmented, facts, strict=True):
+                    yield Batch(to_unit_float(pixels, self.device), labels, rows)
+
+    def _viewed(
+        self, features: Features, views: Tensor, steps: list[Labels], rng: np.random.Generator
+    ) -> Iterator[Batch]:
+        for rows, labels, (view,) in self._facts(steps, lambda rows: features.draw(len(rows), rng)[None], tuple):
+            yield Batch(views[view, rows].float(), labels, rows)
+
+    def _gathered(self, steps: list[Labels], rng: np.random.Generator) -> Iterator[Batch]:
+        images, augmentation = self.split.images, self.augmentation
+        height, width = images.shape.height, images.shape.width
+        facts = self._facts(
+            steps,
+            lambda rows: augmentation.draw(len(rows), height, width, rng),
+            lambda draws: augmentation.prepared(draws, height, width),
+        )
+        resident = resident_pixels(images, self.device)
+        if resident is not None:
+            for rows, labels, prepared in facts:
+                yield Batch(to_unit_float(augmentation.gathered(resident, rows, *prepared), self.device), labels, rows)
+            return
+        reads, every = (partial(taken, images, rows) for rows in steps), torch.arange(len(steps[0]), device=self.device)
+        with closing(uploaded(reads, _bytes(images, steps), self.device, ahead=True)) as read:
+            for pixels, (rows, labels, prepared) in zip(read, facts, strict=True):
+                yield Batch(to_unit_float(augmentation.gathered(pixels, every, *prepared), self.device), labels, rows)
+
+    def _facts(
+        self,
+        steps: list[Labels],
+        draw: Callable[[Labels], Draws],
+        prepare: Callable[[Tensor], tuple[Tensor, ...]],
+    ) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, ...]]]:
+        """Yield each batch's rows, labels and prepared draws on the device, sent there for many batches at once.
+
+        draw: of a batch, int64 ``(k, n)``; prepare: of many, into tensors of one row an image.
+        """
+        size = len(steps[0])
+        many = max(1, _DRAWN_AHEAD // size)
+        for first in range(0, len(steps), many):
+            some = steps[first : first + many]
+            rows = np.concatenate(some)
+            drawn = np.concatenate([draw(one) for one in some], axis=1)
+            table = np.concatenate([np.stack([rows, self.split.labels[rows]]), drawn])
+            there = sent(torch.from_numpy(table), self.device)
+            parts = (there[0], there[1], *prepare(there[2:]))
+            for start in range(0, len(rows), size):
+                shown, labels, *prepared = (part[start : start + size] for part in parts)
+                yield shown, labels, tuple(prepared)
+
+
+def taken(images: Images, rows: Labels) -> Tensor:
+    """Return some images on the host, uint8 ``(k, h, w, c)``."""
+    return torch.from_numpy(images.take(rows))
+
+
+def _bytes(images: Images, steps: list[Labels]) -> tuple[int, ...]:
+    """Return the shape of the largest batch's pixels."""
+    return (len(steps[0]), images.shape.height, images.shape.width, images.shape.channels)
 
 
 def balanced_order(
@@ -111,12 +210,12 @@ def balanced_order(
     within one image a class, and large classes are seen in full before any image comes twice. A round takes one image
     of a class, or ``per_class`` in a row where a batch of ``batch`` images has no room for so many of every class.
     """
-    classes = np.unique(labels)
+    classes, sizes = np.unique(labels, return_counts=True)
+    decks = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
     hand = per_class if per_class * len(classes) > batch else 1
     rounds = -(-count // (len(classes) * hand))
     dealt = np.empty((rounds, len(classes), hand), np.int64)
-    for column, label in enumerate(classes):
-        deck = np.flatnonzero(labels == label)
+    for column, deck in enumerate(decks):
         shuffles = -(-rounds * hand // len(deck))
         cards = np.concatenate([rng.permutation(deck) for _ in range(shuffles)])[: rounds * hand]
         dealt[:, column] = cards.reshape(rounds, hand)
@@ -129,13 +228,25 @@ def to_unit_float(pixels: Tensor, device: torch.device) -> Tensor:
     return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255.0)
 
 
-def in_chunks(split: Split, device: torch.device, size: int | None = None) -> Iterator[Tensor]:
+def in_chunks(split: Split, device: torch.device, size: int | None = None, *, keep: bool = False) -> Iterator[Tensor]:
     """Yield a split in order as float32 ``(at most size, c, h, w)`` in [0, 1] on the device.
 
-    size: by default what the device embeds fastest, 500 at most (``images_at_once``).
+    size: by default what the device embeds fastest, 500 at most (``images_at_once``). keep: whether a card is to have
+    the pixels for the next time, where they fit; those that lie there are used in any case, and others read ahead.
     """
     if size is None:
         size = images_at_once(split.images.shape.height, split.images.shape.width, device.type, most=500)
-    for start in range(0, len(split), size):
-        rows = np.arange(start, min(start + size, len(split)), dtype=np.int64)
-        yield to_unit_float(torch.from_numpy(split.images.take(rows)), device)
+    resident = resident_pixels(split.images, device, put=keep)
+    steps = [np.arange(at, min(at + size, len(split)), dtype=np.int64) for at in range(0, len(split), size)]
+    if resident is not None:
+        for rows in steps:
+            yield to_unit_float(resident[rows[0] : rows[-1] + 1], device)
+        return
+    reads = (partial(taken, split.images, rows) for rows in steps)
+    if steps and fetches(device):
+        with closing(uploaded(reads, _bytes(split.images, steps), device, ahead=True)) as read:
+            for pixels in read:
+                yield to_unit_float(pixels, device)
+        return
+    for one in reads:
+        yield to_unit_float(one(), device)

@@ -72,7 +72,7 @@ class Embedder(nn.Module):
     def embed_split(self, split: Split, device: torch.device, precision: Precision = "auto") -> Tensor:
         """Return the unit vectors of a whole split, float32 ``(n, dim)`` on the device, for use in training."""
         with mixed_precision(device, precision):
-            return torch.cat([self.embed(pixels) for pixels in in_chunks(split, device)])
+            return torch.cat([self.embed(pixels) for pixels in in_chunks(split, device, keep=True)])
 
 
 def _histograms(images: Images, rows: NDArray[np.int64]) -> NDArray[np.int64]:

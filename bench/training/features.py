@@ -71,7 +71,8 @@ class FrozenFeatures:
     def embed_validation(self, device: torch.device, precision: Precision) -> Tensor:
         """Return the validation images' unit vectors, float32 ``(n, dim)`` on the device, by the head as it stands."""
         with mixed_precision(device, precision):
-            raw = [self.head(some.to(device)).float() for some in torch.split(self.validation.plain(), _VALIDATED)]
+            parts = torch.split(self.validation.plain(device), _VALIDATED)
+            raw = [self.head(some.to(device)).float() for some in parts]
         return F.normalize(torch.cat(raw), dim=1)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.training.augment import Augmentation, crop_and_mirror, random_box, shift_and_mirror
+from bench.training.augment import Augmentation, random_box
 
 
 def photographs(n: int, height: int, width: int, channels: int = 3) -> Tensor:
@@ -43,7 +43,7 @@ def test_light_augmentation_is_a_small_shift_and_maybe_a_mirror(
     height: int, width: int, mirror: bool, seed: int
 ) -> None:
     pixels = photographs(3, height, width, 1)
-    moved = shift_and_mirror(pixels, np.random.default_rng(seed), mirror=mirror)
+    moved = Augmentation("light", mirror)(pixels, np.random.default_rng(seed))
     down, right = (side // 16 if min(height, width) >= 32 else 0 for side in (height, width))
     for image, result in zip(pixels[..., 0], moved[..., 0], strict=True):
         padded = np.pad(image.numpy(), ((down, down), (right, right)), mode="reflect")
@@ -83,8 +83,8 @@ def test_areas_of_random_boxes_are_spread_from_a_fifth_to_all() -> None:
 def test_a_crop_shows_its_box_at_the_size_of_the_image_mirrored_half_of_the_time() -> None:
     column = torch.arange(0, 256, 4, dtype=torch.uint8)  # brighter to the right, and to the bottom in another channel
     one = torch.stack([column.expand(64, 64), column[:, None].expand(64, 64)], dim=-1)[None].repeat(200, 1, 1, 1)
-    seen = crop_and_mirror(one, np.random.default_rng(4), mirror=True).float()
-    plain = crop_and_mirror(one, np.random.default_rng(4), mirror=False).float()
+    seen = Augmentation("crop", mirror=True)(one, np.random.default_rng(4)).float()
+    plain = Augmentation("crop", mirror=False)(one, np.random.default_rng(4)).float()
     rng = np.random.default_rng(4)
     for image, (top, left, high, wide) in zip(plain, (random_box(64, 64, rng) for _ in range(200)), strict=True):
         assert image[..., 0].mean().item() == pytest.approx(4 * (left + (wide - 1) / 2), abs=3)
