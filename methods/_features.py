@@ -15,7 +15,7 @@ from bench.training.embedder import EmbeddingNetwork
 from bench.training.encoders.encoder import WEIGHT_WORDS
 from bench.training.encoders.timm import Backbone, backbone_size, check_backbone
 from bench.training.encoders.zoo import timm_name
-from bench.training.features import AT_ONCE
+from bench.training.features import at_once
 from bench.training.precision import Precision, mixed_precision
 
 _TRACE = 1e-6  # keeps the mean vector itself from having no direction; a feature of a unit vector is some 1e-2
@@ -54,7 +54,7 @@ class FeatureMethod:
         run.log(f"{self.model} at {height}x{width} pixels: {self.backbone.features} features an image")
 
     def embed(self, pixels: Tensor) -> Tensor:
-        return torch.cat([self.embed_at_once(part) for part in torch.split(pixels, AT_ONCE)])
+        return torch.cat([self.embed_at_once(part) for part in torch.split(pixels, at_once(pixels.device))])
 
     def embed_at_once(self, pixels: Tensor) -> Tensor:
         """Return what ``embed`` does without taking the batch apart."""

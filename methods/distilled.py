@@ -19,7 +19,7 @@ from bench import RunContext, Split, file_option, method, open_run, tunable
 from bench.principal_components import fit_components
 from bench.training.batches import Batch, to_unit_float
 from bench.training.encoders.timm import Backbone, backbone_size
-from bench.training.features import AT_ONCE
+from bench.training.features import AT_ONCE, at_once
 from bench.training.trained import TrainedMethod
 
 FROZEN = "pretrained"
@@ -120,5 +120,7 @@ class _Frozen:
         if self._network is None:
             self._network = Backbone(_BACKBONE, images.shape).to(self._device).eval()
         pixels = torch.from_numpy(images.take(rows))
-        parts = [self._network(to_unit_float(some, self._device)) for some in torch.split(pixels, AT_ONCE)]
+        parts = [
+            self._network(to_unit_float(some, self._device)) for some in torch.split(pixels, at_once(self._device))
+        ]
         return F.normalize(torch.cat(parts).float(), dim=1).cpu()

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from bench import RunContext, Split, method
 from bench.principal_components import PrincipalComponents, fit_components
 from bench.training.batches import in_chunks
-from bench.training.features import AT_ONCE
+from bench.training.features import at_once
 
 from ._features import FeatureMethod
 
@@ -68,7 +68,8 @@ class Pretrained(FeatureMethod):
     def _features_of_sample(self, train: Split, run: RunContext) -> Tensor:
         count = min(len(train), self.sample)
         chosen = train.subset(np.linspace(0, len(train) - 1, count).astype(np.int64))
-        chunks = run.progress(in_chunks(chosen, run.device, AT_ONCE), total=-(-count // AT_ONCE), what="features")
+        size = at_once(run.device)
+        chunks = run.progress(in_chunks(chosen, run.device, size), total=-(-count // size), what="features")
         return torch.cat([self.unit_features(pixels) for pixels in chunks])
 
 

@@ -53,4 +53,5 @@ def test_without_an_absolute_place_for_the_cache_one_line_says_what_to_set(
 def test_large_images_are_embedded_a_few_at_a_time_on_a_cpu_and_many_on_a_gpu() -> None:
     assert [images_at_once(side, side, "cpu") for side in (28, 64, 224, 2000)] == [256, 196, 16, 1]
     assert images_at_once(28, 28, "cpu", most=500) == 500
-    assert images_at_once(224, 224, "cuda") == 256
+    assert [images_at_once(side, side, "cuda") for side in (28, 32, 224, 448, 9999)] == [1024, 1024, 256, 64, 1]
+    assert [images_at_once(side, side, "cuda", most=500) for side in (28, 224)] == [500, 256]

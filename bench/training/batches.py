@@ -107,15 +107,8 @@ class Batches:
         rng = np.random.default_rng([self.seed, number])
         size = min(self.size, max(2, len(self.split)))
         order = balanced_order(self.split.labels, self.per_epoch * size, rng, batch=size, per_class=self.per_class)
-<<<<<<< HEAD
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            labels = torch.from_numpy(self.split.labels[rows]).to(self.device)
-            yield Batch(self._inputs(rows, rng), labels, torch.from_numpy(rows).to(self.device))
-=======
         steps = [order[start : start + size] for start in range(0, len(order), size)]
         yield from self._sent_ahead(steps, rng) if fetches(self.device) else self._in_turn(steps, rng)
->>>>>>> resident
 
     def _in_turn(self, steps: list[Labels], rng: np.random.Generator) -> Iterator[Batch]:
         for rows in steps:

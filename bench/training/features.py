@@ -32,11 +32,16 @@ if TYPE_CHECKING:
 
 FEATURES = "0-features"  # of the history: what they cost belongs to the training
 
-AT_ONCE = images_at_once(224, 224, "cpu")  # whatever the size: a backbone enlarges what is smaller
+AT_ONCE = images_at_once(224, 224, "cpu")  # of one draw of augmentation, on every device
 _SAVED = 128 * AT_ONCE  # images between checkpoints: about a minute on a CPU
 _VALIDATED = 256  # validation images at once
 _LARGE = 2**14  # bytes an image, above which they are maps of a picture and no vectors: too much to keep for others
 _LARGEST = 2**30  # bytes of 32-bit numbers, from where on 16 bits of each are kept
+
+
+def at_once(device: torch.device) -> int:
+    """Return how many images a backbone is shown at a time, whatever their size: it enlarges what is smaller."""
+    return AT_ONCE if device.type == "cpu" else images_at_once(224, 224, device.type)
 
 
 @dataclass(frozen=True)
@@ -159,8 +164,9 @@ class Extraction:
         saved = shared.store.load(shared.name)
         if saved is None:
             return None
-        sample = self._compute(split, rows[:AT_ONCE], view)
-        return saved if torch.equal(sample, saved[0]["features"][:AT_ONCE]) else None
+        few = at_once(self.run.device)  # as many as were computed together: of fewer, a card rounds otherwise
+        sample = self._compute(split, rows[:few], view)
+        return saved if torch.equal(sample, saved[0]["features"][:few]) else None
 
     def _keep(self, key: str, shared: _Shared | None, found: Tensor, facts: dict[str, float]) -> None:
         """Keep features for all runs, where they are no larger than vectors are, else until this run is finished."""
@@ -185,13 +191,16 @@ class Extraction:
     @torch.no_grad()
     def _compute(self, split: Split, rows: Labels, view: View) -> Tensor:
         chunks, found = _chunks(rows), []
-        for chunk in self.run.progress(chunks, total=len(chunks), what="features"):
-            pixels = to_unit_float(view.of(split, chunk), self.run.device)
+        together = max(1, at_once(self.run.device) // AT_ONCE)
+        steps = [chunks[start : start + together] for start in range(0, len(chunks), together)]
+        for some in self.run.progress(steps, total=len(steps), what="features"):
+            drawn = [view.of(split, chunk) for chunk in some]  # by the same draws on every device
+            pixels = to_unit_float(drawn[0] if len(drawn) == 1 else torch.cat(drawn), self.run.device)
             with mixed_precision(self.run.device, self.precision):
                 if self._quick is None:
                     self._quick = quicker(self.backbone.eval(), pixels)
-                found.append(self._quick(pixels).cpu())
-        return torch.cat(found)
+                found.append(self._quick(pixels))
+        return torch.cat(found).cpu()  # once: until then a card need not wait for the next views
 
 
 def _chunks(rows: Labels) -> list[Labels]:

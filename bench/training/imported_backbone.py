@@ -21,7 +21,7 @@ from bench.naming import reason_of
 from bench.options import file_option
 from bench.training.encoders.timm import Backbone
 from bench.training.encoders.weight_files import load_weights, read_weights
-from bench.training.features import AT_ONCE
+from bench.training.features import at_once
 
 CONFIG, WEIGHTS, PROJECTION = "config.json", "model.safetensors", "projection.safetensors"
 _PROJECTED = ("mean", "weight", "bias")
@@ -62,7 +62,7 @@ class ImportedBackbone:
         run.log(f"{self.config}: {backbone.features} features of {height}x{width} pixels{', projected' * bool(kept)}")
 
     def embed(self, pixels: Tensor) -> Tensor:
-        return torch.cat([self._network(part) for part in torch.split(pixels, AT_ONCE)])
+        return torch.cat([self._network(part) for part in torch.split(pixels, at_once(pixels.device))])
 
     def network(self) -> nn.Module:
         return self._network

@@ -313,6 +313,26 @@ def test_features_are_kept_for_the_run_alone_where_they_are_large_or_cannot_be_s
     assert not (tmp_path / "features").exists()
 
 
+@pytest.mark.usefixtures("_few_at_once")
+def test_where_more_images_are_shown_at_a_time_their_views_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split, views = made(100, side=40), views_of(3, LIGHT, seed=3)
+    few = Extraction(Counting(), sharing(tmp_path, "few")).of(split, "train", views).views
+    sizes: list[int] = []
+
+    class Noting(Counting):
+        def forward(self, pixels: Tensor) -> Tensor:
+            sizes.append(len(pixels))
+            return super().forward(pixels)
+
+    monkeypatch.setattr("bench.training.features.at_once", lambda device: 24)
+    many = Extraction(Noting(), context(tmp_path / "many")).of(split, "train", views).views
+    assert torch.equal(many, few)
+    assert max(sizes) == 24
+    assert sum(sizes) == 300
+
+
 def test_the_first_view_is_the_image_and_others_are_augmented_by_draws_of_their_own() -> None:
     split, rows = made(16, side=40), np.arange(16, dtype=np.int64)
     plain, one, two, again = (view.of(split, rows) for view in [*views_of(3, LIGHT, 5), View(2, LIGHT, 5)])

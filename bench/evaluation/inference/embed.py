@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from bench.contract import (
     Split,
 )
 from bench.environment import images_at_once
+from bench.evaluation.inference.uploads import sent_ahead, unit_floats
 from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.ranking.vectors import normalize_rows
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from bench.contract import Pixels
 
 _RANGE_SLACK = 1e-3  # half precision rounds a sigmoid's 1.0 no further than this
+_MOST_PINNED = 2**30  # bytes of vectors in memory that a card can write to by itself, which no other process can have
 
 
 @dataclass(frozen=True)
@@ -63,25 +66,65 @@ def embed_images(
 ) -> Vectors:
     """Return the vectors of all images, float32 ``(n, d)`` on the CPU, each of unit length.
 
-    batch_size: by default what the device embeds fastest (``images_at_once``).
+    batch_size: by default what the device embeds fastest (``images_at_once``). On a CUDA device more than one batch is
+    sent ahead, and the last one filled up: see ``embed_ahead``.
     Raises DataError without images, and MethodError, naming the method's class, where ``embed`` returns anything but
     floating-point ``(n, d)``, or rows that are not finite or all zero.
     """
-    vectors: Vectors | None = None
     if batch_size is None:
         batch_size = images_at_once(images.shape.height, images.shape.width, device.type)
+    if device.type == "cuda" and len(images) > batch_size > 0:
+        vectors = embed_ahead(method, images, batch_size, device, progress)
+    else:
+        vectors = _embed_in_turn(method, images, batch_size, device, progress)
+    return normalize_rows(vectors, f"{name_of(method)}.embed", MethodError)
+
+
+def embed_ahead(
+    method: Method, images: Images, batch_size: int, device: torch.device, progress: Progress | None = None
+) -> Vectors:
+    """Return all images' vectors as the method gives them, float32 ``(n, d)`` on the CPU, by a device with streams.
+
+    Batches are read and sent ahead, and vectors come back by themselves (``sent_ahead``): the device waits for neither.
+    The method sees batches of ``batch_size`` only; what it makes of the copies that fill up the last one is dropped.
+    Raises MethodError as ``embed_images`` does.
+    """
+    vectors: torch.Tensor | None = None
+    with closing(sent_ahead(images, batch_size, device)) as steps:
+        total = -(-len(images) // batch_size)
+        for rows, pixels in steps if progress is None else progress(steps, total=total, what="embed"):
+            embedded = embed_pixels(method, pixels)[: rows.stop - rows.start]
+            if vectors is None:
+                size = (len(images), embedded.shape[1])
+                pinned = device.type == "cuda" and 4 * size[0] * size[1] <= _MOST_PINNED
+                vectors = torch.empty(size, pin_memory=pinned)
+            _refuse_another_length(method, embedded, vectors.shape[1])
+            vectors[rows].copy_(embedded, non_blocking=True)
+    if vectors is None:
+        raise DataError("there are no images to embed")
+    torch.get_device_module(device).synchronize(device)
+    found: Vectors = vectors.numpy()
+    return found
+
+
+def _embed_in_turn(
+    method: Method, images: Images, batch_size: int, device: torch.device, progress: Progress | None
+) -> Vectors:
+    vectors: Vectors | None = None
     for rows in batches(len(images), batch_size, progress, "embed"):
         embedded = embed_pixels(method, to_floats(images.take(rows), device))
         if vectors is None:
             vectors = np.empty((len(images), embedded.shape[1]), dtype=np.float32)
-        if embedded.shape[1] != vectors.shape[1]:
-            raise MethodError(
-                f"{name_of(method)}.embed returned {embedded.shape[1]} dimensions after {vectors.shape[1]} before"
-            )
+        _refuse_another_length(method, embedded, vectors.shape[1])
         vectors[rows] = embedded.cpu().numpy()
     if vectors is None:
         raise DataError("there are no images to embed")
-    return normalize_rows(vectors, f"{name_of(method)}.embed", MethodError)
+    return vectors
+
+
+def _refuse_another_length(method: Method, embedded: torch.Tensor, dimensions: int) -> None:
+    if embedded.shape[1] != dimensions:
+        raise MethodError(f"{name_of(method)}.embed returned {embedded.shape[1]} dimensions after {dimensions} before")
 
 
 def embed_pixels(method: Method, pixels: torch.Tensor) -> torch.Tensor:
@@ -139,7 +182,7 @@ def to_floats(pixels: Pixels, device: torch.device) -> torch.Tensor:
     """
     if not pixels.flags.writeable:  # torch warns of memory that it could write to; a batch's bytes are a small copy
         pixels = pixels.copy()
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device).to(torch.float32).div_(255)
+    return unit_floats(torch.from_numpy(pixels).to(device))
 
 
 def batches(n: int, size: int, progress: Progress | None, what: str) -> Iterator[slice]:
