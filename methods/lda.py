@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from bench import RunContext, Split, method
 from bench.principal_components import PrincipalComponents, principal_axes
 from bench.training.features import Extraction
-from bench.training.trained import retrieval_map
+from bench.training.validation import retrieval_map
 
 from ._features import FeatureMethod
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-BASE = {"contract", "naming", "environment", "files", "look", "plugins"}  # what every room may use
+BASE = {"contract", "naming", "environment", "files", "look", "plugins", "uploads"}  # what every room may use
 MAY_IMPORT = {
     "contract": set(),
     "naming": set(),
     "environment": {"contract"},
     "files": {"contract"},
     "look": set(),
+    "uploads": set(),
     "principal_components": {"contract"},
     "plugins": {"contract", "environment"},
     "registry": BASE,

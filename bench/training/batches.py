@@ -20,7 +20,7 @@ from bench.contract import Images, MethodError, Split
 from bench.environment import images_at_once
 from bench.training.augment import UNCHANGED, Augmentation, Draws
 from bench.training.resident import resident_pixels, resident_values
-from bench.training.uploads import fetches, sent, uploaded
+from bench.uploads import fetches, sent, uploaded
 
 if TYPE_CHECKING:
     from bench.contract import Labels

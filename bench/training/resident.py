@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.training.uploads import fetches, sent
+from bench.uploads import fetches, sent
 
 if TYPE_CHECKING:
     from bench.contract import Images

@@ -19,7 +19,7 @@ from bench.options import build
 from bench.registry import get_method
 from bench.runs.fitting import MemoryHistory
 from bench.training.checkpoints import FolderCheckpoints
-from bench.training.trained import retrieval_map
+from bench.training.validation import retrieval_map
 
 T = TypeVar("T")
 SMALL = {"model": "test_efficientnet", "weights": "none"}  # timm's smallest

@@ -36,7 +36,8 @@ from bench.training.embedder import Embedder
 from bench.training.loop import run_phase
 from bench.training.losses import ArcFaceHead
 from bench.training.precision import mixed_precision
-from bench.training.trained import Job, TrainedMethod, retrieval_map
+from bench.training.trained import Job, TrainedMethod
+from bench.training.validation import retrieval_map
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from torch import nn
 from bench.contract import SimbenchError
 from bench.evaluation.evaluate import evaluate
 from bench.training.checkpoints import FolderCheckpoints, load_tensors, pack_optimizer, save_tensors, unpack_optimizer
-from bench.training.trained import retrieval_map
+from bench.training.validation import retrieval_map
 
 
 def test_tensors_and_facts_come_back(tmp_path: Path) -> None:

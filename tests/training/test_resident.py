@@ -26,7 +26,7 @@ from bench.training import resident
 from bench.training.augment import Augment, Augmentation
 from bench.training.batches import Batches, Features, in_chunks
 from bench.training.resident import SHARE, resident_pixels, resident_values, room
-from bench.training.uploads import uploaded
+from bench.uploads import uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

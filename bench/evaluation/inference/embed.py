@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,9 +24,9 @@ from bench.contract import (
     Split,
 )
 from bench.environment import images_at_once
-from bench.evaluation.inference.uploads import sent_ahead, unit_floats
 from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.ranking.vectors import normalize_rows
+from bench.uploads import uploaded
 
 if TYPE_CHECKING:
     from bench.contract import Pixels
@@ -105,6 +106,30 @@ def embed_ahead(
     torch.get_device_module(device).synchronize(device)
     found: Vectors = vectors.numpy()
     return found
+
+
+def sent_ahead(images: Images, size: int, device: torch.device) -> Generator[tuple[slice, torch.Tensor], None, None]:
+    """Yield each batch's rows and its images, float32 ``(size, c, h, w)`` in [0, 1] on the device, channels last.
+
+    They are read (off the disk, where that is a memory map) and sent while the device computes. The last batch is
+    filled up with copies of its last image, so that kernels, compilers and graphs see one shape.
+    """
+    steps = [slice(first, min(first + size, len(images))) for first in range(0, len(images), size)]
+    reads = (partial(_filled_up, images, rows, size) for rows in steps)
+    shape = size, images.shape.height, images.shape.width, images.shape.channels
+    with closing(uploaded(reads, shape, device, ahead=True)) as sent:
+        for rows, pixels in zip(steps, sent, strict=True):
+            yield rows, unit_floats(pixels)
+
+
+def _filled_up(images: Images, rows: slice, size: int) -> torch.Tensor:
+    pixels = images.take(rows)
+    return torch.from_numpy(np.concatenate([pixels, np.repeat(pixels[-1:], size - len(pixels), axis=0)]))
+
+
+def unit_floats(pixels: torch.Tensor) -> torch.Tensor:
+    """Return uint8 ``(n, h, w, c)`` as float32 ``(n, c, h, w)`` in [0, 1] on its device, channels last in memory."""
+    return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
 def _embed_in_turn(

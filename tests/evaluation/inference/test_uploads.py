@@ -1,11 +1,9 @@
-"""Batches sent ahead to a card: the same vectors as in turn, one shape, and nothing overwritten while it is needed."""
+"""Batches sent ahead to a card: the same vectors as in turn, one shape; what sends them is tested in tests/training."""
 
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,9 +15,7 @@ from networked import Networked
 from torch import nn
 
 from bench.contract import Images, MethodError
-from bench.evaluation.inference import uploads
-from bench.evaluation.inference.embed import embed_ahead, embed_images, to_floats
-from bench.evaluation.inference.uploads import AHEAD, sent_ahead
+from bench.evaluation.inference.embed import embed_ahead, embed_images, sent_ahead, to_floats
 
 CPU = torch.device("cpu")
 
@@ -74,7 +70,7 @@ def test_a_broken_promise_ends_the_reading_and_is_told() -> None:
             return torch.ones(len(pixels), self.dimensions)
 
     before = threading.active_count()
-    with pytest.raises(MethodError, match="Grows.embed returned 2 dimensions after 1 before"):
+    with pytest.raises(MethodError, match=r"Grows\.embed returned 2 dimensions after 1 before"):
         embed_ahead(Grows(), pictures(30), 4, CPU)
     assert threading.active_count() == before
 
@@ -90,57 +86,6 @@ def test_what_cannot_be_read_is_told_where_it_is_needed() -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         seen += [rows for rows, _ in sent_ahead(Torn(pictures(20).pixels), 4, CPU)]
     assert threading.active_count() == 1 or not any(one.name.startswith("read-ahead") for one in threading.enumerate())
-
-
-class Order:
-    """Streams and events that remember who waits for whom, in place of a card's."""
-
-    def __init__(self) -> None:
-        self.log: list[tuple[str, str, str]] = []
-        self.computing, self._events = self._stream("computing"), 0
-
-    def module(self) -> SimpleNamespace:
-        return SimpleNamespace(
-            Event=self._event,
-            Stream=lambda device: self._stream("sending"),
-            stream=lambda stream: nullcontext(),
-            current_stream=lambda device: self.computing,
-        )
-
-    def _stream(self, name: str) -> SimpleNamespace:
-        return SimpleNamespace(
-            name=name,
-            wait_event=lambda event: self.log.append((name, "waits for", event.name)),
-            wait_stream=lambda other: self.log.append((name, "waits for", other.name)),
-        )
-
-    def _event(self) -> SimpleNamespace:
-        name = f"{('sent', 'used')[self._events % 2]} {self._events // 2}"
-        self._events += 1
-        return SimpleNamespace(
-            name=name,
-            record=lambda stream: self.log.append((stream.name, "records", name)),
-            synchronize=lambda: self.log.append(("host", "waits for", name)),
-        )
-
-
-def test_no_side_overwrites_what_another_still_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    order = Order()
-    monkeypatch.setattr(uploads.torch, "get_device_module", lambda device: order.module())
-    batches = 7
-    assert len(list(sent_ahead(pictures(4 * batches), 4, CPU))) == batches
-    assert order.log.index(("sending", "waits for", "computing")) < order.log.index(("sending", "records", "sent 0"))
-    for slot in range(AHEAD):
-        mine = [line for line in order.log if line[2] in (f"sent {slot}", f"used {slot}")]
-        turn = [
-            ("host", "waits for", f"sent {slot}"),  # before the host's side is written
-            ("sending", "waits for", f"used {slot}"),  # before the device's side is
-            ("sending", "records", f"sent {slot}"),
-            ("computing", "waits for", f"sent {slot}"),
-            ("computing", "records", f"used {slot}"),
-        ]
-        turns = len(range(slot, batches, AHEAD))
-        assert mine == turn * turns + turn[:1]  # and before the memory is given back
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
