@@ -122,5 +122,5 @@ def make_pool(
     from bench.executors.ray import RayPool
 
     if executor == "ray":
-        return RayPool(program, limits, address=address, cores=cores)
+        return RayPool(program, limits, address=address, cores=cores, jobs=jobs)
     return LocalPool(program, limits, jobs=jobs)

@@ -126,7 +126,7 @@ def evaluate(
         full: False leaves out what needs more than the first max(ks) items of a ranking (map, map@r, r_precision, mrr,
             ranks, counts of ties).
         threads: CPU threads of the whole evaluation; by default one a processor, but at most 8.
-        device: "cpu", or a torch device such as "cuda" that multiplies and sorts: exact ranks, of scores that may
+        device: "cpu", or a torch device such as "cuda" that multiplies and ranks: exact ranks, of scores that may
             differ in the last bit.
         seed: For pairs and samples.
 

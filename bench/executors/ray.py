@@ -61,14 +61,20 @@ def _watched(job: str, limits: Mapping[str, Any], folder: Path) -> Ended:
 
 
 class RayPool(Generic[J]):
-    """As many jobs at once as the cluster has processors, or GPUs, for.
+    """As many jobs at once as the cluster has processors, or GPUs, for; ``jobs`` of them share a GPU.
 
     address: of a cluster, as ``ray.init`` takes it; None starts one on this machine, of ``cores`` processors. Raises
     UsageError without the package, SimbenchError where there is no such cluster, or none with room for a job.
     """
 
     def __init__(
-        self, program: Program[J], limits: Limits, *, address: str | None = None, cores: int | None = None
+        self,
+        program: Program[J],
+        limits: Limits,
+        *,
+        address: str | None = None,
+        cores: int | None = None,
+        jobs: int = 1,
     ) -> None:
         self._ray, place = require_ray(), program.place
         self._program, self._limits = program, limits
@@ -79,7 +85,7 @@ class RayPool(Generic[J]):
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise SimbenchError(f"no Ray cluster at {address or 'this machine'}: {first}") from error
-        self._wanted = {"num_cpus": place.threads, "num_gpus": int(place.device.type == "cuda")}
+        self._wanted = wanted_by(place.threads, place.device.type, jobs)
         self.slots = self._room()
         self._task = self._ray.remote(**self._wanted, max_retries=0)(run_watched)
         place.root.mkdir(parents=True, exist_ok=True)
@@ -126,13 +132,23 @@ class RayPool(Generic[J]):
         """Return how many jobs the cluster takes at once."""
         found = self._ray.cluster_resources()
         names = {"num_cpus": "CPU", "num_gpus": "GPU"}
-        fits = [int(found.get(names[name], 0) // count) for name, count in self._wanted.items() if count]
+        fits = [fitting(found.get(names[name], 0.0), count) for name, count in self._wanted.items() if count]
         if min(fits) < 1:
             raise SimbenchError(
-                f"the Ray cluster has {found.get('CPU', 0):g} processors and {found.get('GPU', 0):g} GPUs; "
-                f"a job wants {self._wanted['num_cpus']} and {self._wanted['num_gpus']} (--threads, --device)"
+                f"the Ray cluster has {found.get('CPU', 0):g} processors and {found.get('GPU', 0):g} GPUs; a job wants "
+                f"{self._wanted['num_cpus']:g} and {self._wanted['num_gpus']:g} (--threads, --device, --jobs)"
             )
         return min(fits)
+
+
+def wanted_by(threads: int, device: str, jobs: int) -> dict[str, float]:
+    """Return what a task asks of Ray: processors, and on a GPU that share of one, so that ``jobs`` tasks fill it."""
+    return {"num_cpus": threads, "num_gpus": 1 / jobs if device == "cuda" else 0}
+
+
+def fitting(there: float, wanted: float) -> int:
+    """Return how many tasks there is room for; a tenth fits ten times, whatever floating-point numbers make of it."""
+    return int(there / wanted + 1e-6)
 
 
 def require_ray() -> Any:

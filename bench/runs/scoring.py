@@ -67,12 +67,22 @@ def audited(run: Attempt) -> Audit:
 
 
 def score_vectors(run: Attempt, vectors: SetVectors, checked: Audit) -> Scored:
-    """Rank, score and check the vectors of a run. checked: what ``audited`` returned of its data."""
-    dataset, spec, threads = run.dataset, run.spec, run.place.threads
+    """Rank, score and check the vectors of a run. checked: what ``audited`` returned of its data.
+
+    A run on CUDA is ranked there; controls and thresholds are measured on the CPU.
+    """
+    dataset, spec, threads, device = run.dataset, run.spec, run.place.threads, run.place.device
+    ranks_on = str(device) if device.type == "cuda" else "cpu"
     with run.timer.stage("evaluate"):
         data = ranked_parts(vectors.query, dataset.query, vectors.gallery, dataset.gallery)
         evaluation = evaluate_set(
-            data, ks=spec.ks, metrics=spec.metrics, ties=spec.ties, threads=threads, seed=run.seed
+            data,
+            ks=spec.ks,
+            metrics=spec.metrics,
+            ties=spec.ties,
+            threads=threads,
+            device=ranks_on,
+            seed=run.seed,
         )
     with run.timer.stage("control"):
         judged = judge_run(

@@ -27,6 +27,7 @@ from bench.training.precision import mixed_precision, number_type
 Recorder: TypeAlias = Callable[[Callable[[], None]], Callable[[], object]]
 
 CAPTURE = "SIMBENCH_CAPTURE"  # of the environment: no setting, for no score depends on it
+_MOST_GRAPHS = 4  # of a phase: a new kind of step each time would be slower than none recorded
 _WARM_UP = 3  # steps before a capture, as torch's documentation has it: lazy libraries are then all there
 
 
@@ -98,6 +99,7 @@ class BufferedSteps(Steps):
         self._now = torch.zeros(2 + len(phase.groups), device=device)  # share, keep, rates
         self._planned: Iterator[Tensor] = iter(())
         self._graphs: dict[Hashable, Callable[[], object]] = {}
+        self._made = 0
         self._because = f"{CAPTURE}=off" if os.environ.get(CAPTURE) == "off" else ""
         if self.scaler.is_enabled():
             self._because = "float16 asks the host at every step whether a gradient overflowed"
@@ -119,7 +121,7 @@ class BufferedSteps(Steps):
         self._keep(batch)
         mode = self.phase.prepare(setting.share), batch.inputs.shape
         if mode not in self._graphs:
-            self._graphs[mode] = self._graph()
+            self._graphs = {mode: self._graph()}  # one at a time: each holds the memory of a whole step
         self._graphs[mode]()
 
     def _keep(self, batch: Batch) -> None:
@@ -141,6 +143,9 @@ class BufferedSteps(Steps):
 
     def _graph(self) -> Callable[[], object]:
         """Return what takes a step over the buffers: a graph, or, with a reason, the step itself."""
+        self._made += 1
+        if self._made > _MOST_GRAPHS:
+            self._because = self._because or f"the phase has more than {_MOST_GRAPHS} kinds of steps"
         if self._because:
             return self._step
         with self._undone(), _aside(self.device):

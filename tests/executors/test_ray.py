@@ -18,7 +18,7 @@ import torch
 
 from bench.config import load_config
 from bench.contract import Workplace
-from bench.executors.ray import run_watched, take_over
+from bench.executors.ray import fitting, run_watched, take_over, wanted_by
 from bench.runs.store import all_runs, read_run
 from bench.suites.cell import CellProgram
 from bench.suites.expansion import expand
@@ -135,3 +135,11 @@ def test_a_machine_that_does_not_share_the_tree_returns_the_run_by_value(tmp_pat
     assert record is not None
     assert record.status == "done"
     assert {"embeddings.safetensors", "per_query.npz", "cell.log"} <= set(told["files"])
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3, 7, 10, 30])
+def test_as_many_jobs_as_asked_for_share_a_gpu(jobs: int) -> None:
+    wanted = wanted_by(2, "cuda", jobs)
+    assert fitting(1.0, wanted["num_gpus"]) == jobs
+    assert fitting(4.0, wanted["num_gpus"]) == 4 * jobs
+    assert wanted_by(2, "cpu", jobs) == {"num_cpus": 2, "num_gpus": 0}
