@@ -26,12 +26,15 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != CH
 # A shell that runs the tests in its background has them ignore Ctrl-C, and so would the programs that they interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What a test writes needs not outlive a power cut, and waiting for the disk is much of what writing takes.
+os.fsync = lambda number: None
+
 # Tests run side by side, one process a processor: more threads in each would only get in each other's way. The process
 # that starts the others has read this file before them, and they have what it set.
 os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else os.environ.get("OMP_NUM_THREADS", "2")
 
-# An example's time says how busy the machine is, not whether it is right.
-hypothesis.settings.register_profile("shared machine", deadline=None)
+# An example's time says how busy the machine is, not whether it is right. The cases that find faults come early.
+hypothesis.settings.register_profile("shared machine", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("shared machine")
 
 

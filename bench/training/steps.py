@@ -193,7 +193,7 @@ def captured(step: Callable[[], None]) -> Callable[[], object]:
     """Return a step as a CUDA graph, captured and not run. Raises RuntimeError where it does what no graph can hold."""
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may prepare the next batch meanwhile
         step()
     return graph.replay
 

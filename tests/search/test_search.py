@@ -20,7 +20,7 @@ from bench.search.search import Items, Searcher, label_of_query, nearest
 SMALL = st.integers(-3, 3).map(float)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     vectors=arrays.arrays(np.float32, st.tuples(st.integers(1, 20), st.just(3)), elements=SMALL),
     query=arrays.arrays(np.float32, 3, elements=SMALL),

@@ -45,7 +45,7 @@ def blocks(draw: st.DrawFn) -> tuple[Scores, Ints, Ints, Ints]:
     return scores, start, stop, np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(blocks())
 def test_ranks_and_their_sums_are_the_same(block: tuple[Scores, Ints, Ints, Ints]) -> None:
     ours, theirs = kernel.count_block(*block), kernel.count_block_numpy(*block)
@@ -55,7 +55,7 @@ def test_ranks_and_their_sums_are_the_same(block: tuple[Scores, Ints, Ints, Ints
         assert sums.tobytes() == kernel.sum_ranks_numpy(ranks, block[-1]).tobytes()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(blocks(), st.sampled_from([1, 7, 50, 10_000]))
 def test_nearest_columns_are_the_same(block: tuple[Scores, Ints, Ints, Ints], k: int) -> None:
     scores, start, stop, _ = block
