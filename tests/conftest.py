@@ -27,7 +27,7 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != CH
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What a test writes needs not outlive a power cut, and waiting for the disk is much of what writing takes.
-os.fsync = lambda number: None
+os.fsync = lambda fd: None
 
 # Tests run side by side, one process a processor: more threads in each would only get in each other's way. The process
 # that starts the others has read this file before them, and they have what it set.

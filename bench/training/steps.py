@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -24,11 +25,12 @@ from bench.training.capturable import what_no_graph_holds
 from bench.training.phase import Phase
 from bench.training.precision import mixed_precision, number_type
 
-Recorder: TypeAlias = Callable[[Callable[[], None]], Callable[[], object]]
+Recorder: TypeAlias = Callable[[Callable[[], object]], Callable[[], object]]
 
 CAPTURE = "SIMBENCH_CAPTURE"  # of the environment: no setting, for no score depends on it
 _MOST_GRAPHS = 4  # of a phase: a new kind of step each time would be slower than none recorded
 _WARM_UP = 3  # steps before a capture, as torch's documentation has it: lazy libraries are then all there
+_ROUNDING = 1e-3  # by which a loss may differ from call to call: short numbers, added in another order
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,15 @@ class BufferedSteps(Steps):
         for there, here in ((held.inputs, batch.inputs), (held.labels, batch.labels), (held.rows, batch.rows)):
             there.copy_(here)
 
-    def _step(self) -> None:
+    def _step(self) -> Tensor:
+        """Take a step over the buffers and return its loss, a copy."""
         if self._batch is None:
             raise RuntimeError("a step without a batch")
         losses = self._learn(self._batch, self._now[0])
         self.average.update(self._now[1])
         for name, value in losses.items():
             self.sums.setdefault(name, torch.zeros_like(value)).add_(value)
+        return losses["loss"].clone()
 
     def _graph(self) -> Callable[[], object]:
         """Return what takes a step over the buffers: a graph, or, with a reason, the step itself."""
@@ -148,10 +152,7 @@ class BufferedSteps(Steps):
             self._because = self._because or f"the phase has more than {_MOST_GRAPHS} kinds of steps"
         if self._because:
             return self._step
-        with self._undone(), _aside(self.device):
-            for _ in range(_WARM_UP - 1):
-                self._step()
-            self._because = what_no_graph_holds(self._step)
+        self._because = self._unfit()
         if self._because:
             return self._step
         try:
@@ -159,6 +160,19 @@ class BufferedSteps(Steps):
         except RuntimeError as error:
             self._because = (str(error).splitlines() or [type(error).__name__])[0]
             return self._step
+
+    def _unfit(self) -> str:
+        """Take the step three times, undo each, and return why it cannot be replayed, nothing if it can."""
+        found: list[Tensor] = []
+        for attempt in range(_WARM_UP):
+            with self._undone(), _aside(self.device):
+                if attempt < _WARM_UP - 1:
+                    found.append(self._step())
+                elif why := what_no_graph_holds(lambda: found.append(self._step())):
+                    return why
+        if all(torch.allclose(one, found[0], rtol=_ROUNDING, equal_nan=True) for one in found):
+            return ""
+        return "its loss differs from call to call on the same batch and weights"
 
     @contextmanager
     def _undone(self) -> Iterator[None]:
@@ -186,15 +200,23 @@ def steps_of(phase: Phase, device: torch.device) -> Steps:
         raise UsageError(f"{CAPTURE} may be off, got {os.environ[CAPTURE]!r}")
     if device.type != "cuda":
         return Steps(phase, device)
-    return BufferedSteps(phase, device, captured)
+    return BufferedSteps(phase, device, partial(captured, device))
 
 
-def captured(step: Callable[[], None]) -> Callable[[], object]:
+def captured(device: torch.device, step: Callable[[], object]) -> Callable[[], object]:
     """Return a step as a CUDA graph, captured and not run. Raises RuntimeError where it does what no graph can hold."""
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may prepare the next batch meanwhile
-        step()
+    with torch.cuda.device(device):
+        torch.cuda.synchronize()
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            # thread_local: other threads may prepare the next batch meanwhile
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                step()
+        except RuntimeError:
+            torch.cuda.set_stream(stream)  # torch stays on the capture's, and its generator takes itself for captured
+            generator = torch.cuda.default_generators[torch.cuda.current_device()]
+            generator.graphsafe_set_state(generator.clone_state())
+            raise
     return graph.replay
 
 

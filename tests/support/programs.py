@@ -189,7 +189,7 @@ def _main(asker: Connection, asked: _Asked) -> None:
     import bench.runs.costs
 
     bench.runs.costs._PACE = 0.02  # seconds of timing are of no use here
-    os.fsync = lambda number: None  # and no test cuts the power
+    os.fsync = lambda fd: None  # and no test cuts the power
     exec(code, {"__name__": "program"})
 
 

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-def recorded(act: Callable[[], None]) -> Callable[[], object]:
+def recorded(act: Callable[[], object]) -> Callable[[], object]:
     """Return what does again what ``act`` does to tensors, as a replayed graph does: no line of Python is run.
 
     Numbers are those of the recording, and so are the places of all tensors. Unlike a capture, recording also runs it.

@@ -114,8 +114,21 @@ def test_a_loss_that_asks_the_device_is_taken_step_by_step_with_the_reason() -> 
     assert float(steps.sums["loss"]) > 0
 
 
+def test_a_loss_that_counts_its_calls_is_taken_step_by_step_for_a_graph_would_repeat_one() -> None:
+    one, calls = phase(network(), HOWS[0]), itertools.count(1)
+    inner = one.loss
+
+    def counting(batch: Batch, share: float | Tensor) -> Mapping[str, Tensor]:
+        return {"loss": inner(batch, share)["loss"] * next(calls)}
+
+    steps = BufferedSteps(replace(one, loss=counting), CPU, _never)
+    steps.begin(SETTINGS[:1])
+    steps.take(batches(1)[0], SETTINGS[0])
+    assert "differs from call to call" in steps.eager_because
+
+
 def test_a_recorder_that_fails_is_told_and_the_training_goes_on() -> None:
-    def fails(step: Callable[[], None]) -> Callable[[], object]:
+    def fails(step: Callable[[], object]) -> Callable[[], object]:
         raise RuntimeError("operation not permitted\nand more")
 
     weights, _ = trained(lambda one: BufferedSteps(one, CPU, fails), HOWS[0])
@@ -126,7 +139,7 @@ def test_a_recorder_that_fails_is_told_and_the_training_goes_on() -> None:
 def test_what_is_decided_on_the_host_gets_a_recording_of_its_own() -> None:
     made: list[int] = []
 
-    def counting(step: Callable[[], None]) -> Callable[[], object]:
+    def counting(step: Callable[[], object]) -> Callable[[], object]:
         made.append(1)
         return step
 
@@ -239,11 +252,11 @@ def _bar(items: Any, *, total: int, what: str) -> Any:
     return items
 
 
-def _never(step: Callable[[], None]) -> Callable[[], object]:
+def _never(step: Callable[[], object]) -> Callable[[], object]:
     raise AssertionError("this is not to be recorded")
 
 
-def _recorded_and_undone(step: Callable[[], None]) -> Callable[[], object]:
+def _recorded_and_undone(step: Callable[[], object]) -> Callable[[], object]:
     """Record a step, which on a CPU runs it, and let the first replay be that run."""
     replay = recorded(step)
     turns = itertools.count()
@@ -253,7 +266,7 @@ def _recorded_and_undone(step: Callable[[], None]) -> Callable[[], object]:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
 def test_captured_steps_equal_eager_ones_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     card, found = torch.device("cuda"), []
-    for recorder in (captured, lambda step: step):
+    for recorder in (partial(captured, card), lambda step: step):
         one = phase(network().to(card), HOWS[0])
         one.module.to(card)
         steps = BufferedSteps(one, card, recorder)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from bench.contract import DataError, UsageError
 from bench.report.tables.published import Figure
 
-# Task -> data set, protocol, queries, note. A task's hit@k (cv_recall_at_k) leaves the query out of its ranking; its
-# map, ndcg, recall and precision do not (of CUB200I2IRetrieval ndcg_at_1 is 0), so that hit@k alone can be compared.
-TASKS = {
-    "CUB200I2IRetrieval": ("cub200-mieb", "loo", 5_794, ""),
-    "StanfordCarsI2IRetrieval": ("cars196-mieb", "loo", 8_041, ""),
-    "SOPI2IRetrieval": ("sop-mieb", "given", 22_634, "another choice of the queries"),
-}
+# A task's hit@k (cv_recall_at_k) leaves the query out of its ranking; its map, ndcg, recall and precision do not (of
+# CUB200I2IRetrieval ndcg_at_1 is 0), so that hit@k alone can be compared.
 _HITS = "cv_recall_at_"
 _META = "model_meta.json"
+
+
+@cache
+def tasks() -> Mapping[str, Mapping[str, str]]:
+    """Return MTEB's tasks that are asked here too, by name: data set, protocol, queries, and a note."""
+    text = files("bench.report.tables").joinpath("mteb_tasks.csv").read_text("utf-8")
+    return {row["task"]: row for row in csv.DictReader(text.splitlines())}
 
 
 def read_figures(words: Iterable[str]) -> tuple[Figure, ...]:
@@ -38,10 +43,10 @@ def read_figures(words: Iterable[str]) -> tuple[Figure, ...]:
         if not path.exists():
             raise UsageError(f"--figures {word}: no such file or folder")
         whole = path.is_dir()
-        files = sorted(file for task in TASKS for file in path.rglob(f"{task}.json")) if whole else [path]
-        if not files:
-            raise UsageError(f"--figures {word}: no result of a task that is asked here ({', '.join(TASKS)})")
-        found += [figure for file in files for figure in _figures(file)]
+        found_files = sorted(file for task in tasks() for file in path.rglob(f"{task}.json")) if whole else [path]
+        if not found_files:
+            raise UsageError(f"--figures {word}: no result of a task that is asked here ({', '.join(tasks())})")
+        found += [figure for file in found_files for figure in _figures(file)]
     return tuple(sorted(found, key=lambda one: (one.dataset, one.metric, -float(one.value), one.method)))
 
 
@@ -50,16 +55,16 @@ def _figures(path: Path) -> Iterator[Figure]:
     task, scores = result.get("task_name"), result.get("scores")
     if not isinstance(task, str) or not isinstance(scores, dict):
         raise DataError(f"{path}: no result file of MTEB; it needs task_name and scores")
-    if task not in TASKS:
-        raise DataError(f"{path}: the task {task} is not asked here (known: {', '.join(TASKS)})")
+    if task not in tasks():
+        raise DataError(f"{path}: the task {task} is not asked here (known: {', '.join(tasks())})")
     tested = scores.get("test")
     if not isinstance(tested, list) or len(tested) != 1 or not isinstance(tested[0], dict):
         raise DataError(f"{path}: scores.test must hold one subset")
-    dataset, protocol, queries, note = TASKS[task]
+    asked = tasks()[task]
     model, learnt = _model(path, task)
     told = "/".join(path.parts[-3:])  # a report is for others: not where the user keeps it
     version = f"mteb {result.get('mteb_version', 'of an unknown version')}"
-    said = ", ".join(filter(None, [note, version]))
+    said = ", ".join(filter(None, [asked["note"], version]))
     hits = {name: value for name, value in tested[0].items() if name.startswith(_HITS)}
     if not hits:
         raise DataError(f"{path}: no {_HITS}1 or the like among its scores")
@@ -67,7 +72,8 @@ def _figures(path: Path) -> Iterator[Figure]:
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1 or math.isnan(value):
             raise DataError(f"{path}: {name} is {value!r}, no share from 0 to 1")
         digits = f"{value:.3f}".removeprefix("0")
-        yield Figure(dataset, protocol, queries, f"hit@{name.removeprefix(_HITS)}", digits, model, learnt, said, told)
+        metric, what = f"hit@{name.removeprefix(_HITS)}", (asked["dataset"], asked["protocol"], int(asked["queries"]))
+        yield Figure(*what, metric, digits, model, learnt, said, told)
 
 
 def _model(path: Path, task: str) -> tuple[str, str]:
