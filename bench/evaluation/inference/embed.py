@@ -124,7 +124,9 @@ def sent_ahead(images: Images, size: int, device: torch.device) -> Generator[tup
 
 def _filled_up(images: Images, rows: slice, size: int) -> torch.Tensor:
     pixels = images.take(rows)
-    return torch.from_numpy(np.concatenate([pixels, np.repeat(pixels[-1:], size - len(pixels), axis=0)]))
+    if len(pixels) < size:
+        pixels = np.concatenate([pixels, np.repeat(pixels[-1:], size - len(pixels), axis=0)])
+    return torch.from_numpy(pixels)
 
 
 def unit_floats(pixels: torch.Tensor) -> torch.Tensor:
