@@ -124,7 +124,7 @@ def sent_ahead(images: Images, size: int, device: torch.device) -> Generator[tup
 
 def _filled_up(images: Images, rows: slice, size: int) -> torch.Tensor:
     pixels = images.take(rows)
-    if len(pixels) < size:
+    if len(pixels) < size or not pixels.flags.writeable:  # torch warns of memory that it could write to: a map's
         pixels = np.concatenate([pixels, np.repeat(pixels[-1:], size - len(pixels), axis=0)])
     return torch.from_numpy(pixels)
 
