@@ -172,7 +172,7 @@ def test_a_circle_is_found_and_told() -> None:
 
 # 220 of the harness; choosing, distilling and folders that change; thresholds in use; export and import; lists of
 # answers, benchmarks and published figures; a researcher's workbench; training, ranking and embedding on a card.
-MOST_MODULES = 283
+MOST_MODULES = 284
 
 
 def test_the_house_stays_small_enough_to_take_in(checkout: Path) -> None:

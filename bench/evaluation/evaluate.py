@@ -127,7 +127,7 @@ def evaluate(
             ranks, counts of ties).
         threads: CPU threads of the whole evaluation; by default one a processor, but at most 8.
         device: "cpu", or a torch device such as "cuda" that multiplies and ranks: exact ranks, of scores that may
-            differ in the last bit.
+            differ in the last bit. Tensors that lie there are checked and ranked there; samples alone are copied.
         seed: For pairs and samples.
 
     Returns:
@@ -169,6 +169,7 @@ def evaluate(
         gains=gains,
         ignore=ignore,
         normalize=normalize,
+        device=device,
     )
     return evaluate_set(data, ks=ks, metrics=metrics, ties=ties, full=full, threads=threads, device=device, seed=seed)
 
@@ -292,9 +293,5 @@ def _whole(data: RetrievalSet, state: collapse.Health, seed: int) -> dict[str, f
 
 
 def _flags(layout: Layout, state: collapse.Health) -> tuple[str, ...]:
-    flags = []
-    if state.collapsed:
-        flags.append(COLLAPSED)
-    if (layout.relevant == layout.items).all():
-        flags.append(UNINFORMATIVE)
-    return tuple(flags)
+    raised = {COLLAPSED: state.collapsed, UNINFORMATIVE: bool((layout.relevant == layout.items).all())}
+    return tuple(flag for flag, there in raised.items() if there)

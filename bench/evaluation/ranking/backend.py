@@ -51,6 +51,14 @@ class Columns:
             return chosen
         return self.gallery.take(self.order[columns])
 
+    def equal(self) -> tuple[Ints, Ints]:
+        """Return which columns equal another, and that other, int64 each; see ``vectors.equal_rows``."""
+        if isinstance(self.gallery.source, np.ndarray):
+            return equal_rows(len(self), self.take)
+        from bench.evaluation.ranking.device_rows import equal_rows_there, there  # noqa: PLC0415 - torch takes seconds
+
+        return equal_rows_there(there(self.gallery, self.order))
+
     def windows(self, width: int) -> Iterator[tuple[slice, Vectors]]:
         """Yield ``width`` consecutive columns after another and their vectors as rows; the last ones may be fewer."""
         for first in range(0, len(self), width):
@@ -74,6 +82,8 @@ class Columns:
 def grouped_columns(gallery: Rows, order: Ints) -> Columns:
     """Return the gallery's columns; they are held if they take no more than 1 GB."""
     made = Columns(gallery, order, None)
+    if not isinstance(gallery.source, np.ndarray):  # they lie on a device, where they are ranked
+        return made
     if made.padded * gallery.dimension * 4 > _HELD_BYTES:
         return made
     held = np.empty((made.padded, gallery.dimension), dtype=np.float32)
@@ -121,7 +131,7 @@ class Problem:
     def of(cls, queries: Rows, gallery: Rows, layout: Layout, *, keep: int, full: bool) -> Problem:
         """Group the gallery's columns and find those that are equal."""
         columns = grouped_columns(gallery, layout.order)
-        return cls(queries, columns, layout, *equal_rows(len(columns), columns.take), keep, full)
+        return cls(queries, columns, layout, *columns.equal(), keep, full)
 
 
 class Ranker(Protocol):

@@ -13,6 +13,7 @@ from bench.evaluation.ranking.arrays import Neighbors, Scores
 from bench.evaluation.ranking.backend import Problem, RankedBlock, known_neighbors, ranked_block
 from bench.evaluation.ranking.counting import Counted, count_ranks, nearest_columns
 from bench.evaluation.ranking.device_ranks import DeviceRanks
+from bench.evaluation.ranking.device_rows import DeviceRows, there
 from bench.evaluation.ranking.fronts import place_in_list
 from bench.evaluation.ranking.lists import Lists
 from bench.evaluation.ranking.relevance import Layout
@@ -113,7 +114,7 @@ class OnDevice:
 
     def _scores(self, rows: slice) -> Tensor:
         """Return the scores of a block, float32 ``(queries, N)``, -inf where excluded, equal for equal columns."""
-        query = torch.from_numpy(self._queries.take(rows)).to(self._device)
+        query = there(self._queries, rows).to(self._device)
         scores = torch.empty((len(query), self._columns.padded), dtype=torch.float32, device=self._device)
         with _exact_products():
             if self._held is not None:
@@ -132,9 +133,13 @@ class OnDevice:
         columns = self._columns
         if columns.held is not None:
             return torch.from_numpy(columns.held).to(self._device)
-        if 4 * columns.padded * columns.gallery.dimension > self._room:
+        lies_there = isinstance(columns.gallery, DeviceRows)
+        if 4 * columns.padded * columns.gallery.dimension > self._room and not lies_there:
             return None
-        held = torch.empty((columns.padded, columns.gallery.dimension), dtype=torch.float32, device=self._device)
+        held = torch.zeros((columns.padded, columns.gallery.dimension), dtype=torch.float32, device=self._device)
+        if lies_there:
+            held[: len(columns)] = there(columns.gallery, columns.order)
+            return held
         for here, vectors in columns.chunks():
             held[here] = torch.from_numpy(vectors).to(self._device)
         return held

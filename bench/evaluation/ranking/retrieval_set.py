@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from bench.evaluation.ranking.arrays import Ints
 from bench.evaluation.ranking.known import Known
 from bench.evaluation.ranking.lists import Lists
 from bench.evaluation.ranking.relevance import Layout
-from bench.evaluation.ranking.vectors import Rows, as_vectors, check_vectors, refuse_overflow
+from bench.evaluation.ranking.vectors import Rows, as_vectors, check_vectors, lies_on, refuse_overflow
 
 if TYPE_CHECKING:
     from bench.evaluation.ranking.given_lists import GainsLike, ListsLike
@@ -80,18 +81,25 @@ class RetrievalSet:
         ignore: ListsLike | None = None,
         normalize: bool = True,
         train: VectorsLike | None = None,
+        device: str = "cpu",
     ) -> RetrievalSet:
         """Check what a caller hands in and lay it out.
 
         Args are those of ``bench.evaluate``; the same array as ``query`` and ``gallery`` is checked once. train:
         ``(m, d)``, vectors of images that were trained on. Vectors are read through once, for the lengths of the rows.
+        device: where tensors that lie there already are to stay.
 
         Raises:
             DataError: Vectors, labels, ids, groups or lists do not fit or cannot be ranked, or no query has anything
                 relevant.
             UsageError: Ids or groups on one side only; both labels and positives, or neither; gains without any.
         """
-        sides = as_vectors(query, "query"), as_vectors(gallery, "gallery")
+        as_side: Callable[..., Any] = as_vectors
+        if lies_on(device, query, gallery):
+            from bench.evaluation.ranking.device_rows import as_tensor  # noqa: PLC0415 - torch takes seconds
+
+            as_side = as_tensor
+        sides = as_side(query, "query"), as_side(gallery, "gallery")
         learnt = None if train is None else as_vectors(train, "train")
         d = sides[0].shape[1]
         if sides[1].shape[1] != d:
@@ -107,7 +115,7 @@ class RetrievalSet:
             gains=gains,
             ignore=ignore,
         )
-        check = partial(check_vectors, normalize=normalize)
+        check = partial(_checked, normalize=normalize)
         queries = check(sides[0], "query vectors")
         items = queries if gallery is query else check(sides[1], "gallery vectors")
         trained = None if learnt is None else check(learnt, "train vectors")
@@ -160,3 +168,12 @@ class RetrievalSet:
         if array.shape[1] != self.gallery.dimension:
             raise DataError(f"query vectors have {array.shape[1]} dimensions, gallery vectors {self.gallery.dimension}")
         return replace(self, query=check_vectors(array, "query vectors", normalize=self.query.normalize))
+
+
+def _checked(source: Any, what: str, *, normalize: bool) -> Rows:
+    """Return what ``check_vectors`` does of an array, or the same of a tensor, which stays where it lies."""
+    if isinstance(source, np.ndarray):
+        return check_vectors(source, what, normalize=normalize)
+    from bench.evaluation.ranking.device_rows import DeviceRows  # noqa: PLC0415 - torch takes seconds
+
+    return DeviceRows.of(source, what, normalize=normalize)

@@ -93,6 +93,15 @@ def check_vectors(source: Real, what: str, *, normalize: bool, error: type[Simbe
     return Rows(source, norms, normalize)
 
 
+def lies_on(device: str, *values: object) -> bool:
+    """Return whether all values are tensors on a device of that kind, one with float64; never for "cpu" itself."""
+    torch = sys.modules.get("torch")
+    if torch is None or device == "cpu" or device.startswith("mps"):
+        return False
+    kind = torch.device(device).type
+    return all(isinstance(value, torch.Tensor) and value.device.type == kind for value in values)
+
+
 def normalize_rows(source: Real, what: str, error: type[SimbenchError] = DataError) -> Vectors:
     """Return the vectors L2-normalised, float32 ``(n, d)``. Raises like ``check_vectors``."""
     return check_vectors(source, what, normalize=True, error=error).take(slice(None))
