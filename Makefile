@@ -50,8 +50,10 @@ all-benchmarks: data ## the suites `standard` and `photographs`, three seeds; ho
 test: dev ## the whole test suite, and the linters
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
+	@# mypy takes a minute of one processor, which the tests leave idle now and then
+	$(BIN)/mypy & types=$$!; \
+	  $(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder; tests=$$?; \
+	  wait $$types && exit $$tests
 
 lint: dev ## ruff and mypy only
 	$(BIN)/ruff check .
