@@ -34,7 +34,7 @@ os.fsync = lambda fd: None
 os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else os.environ.get("OMP_NUM_THREADS", "2")
 
 # An example's time says how busy the machine is, not whether it is right. The cases that find faults come early.
-hypothesis.settings.register_profile("shared machine", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("shared machine", deadline=None, max_examples=15)
 hypothesis.settings.load_profile("shared machine")
 
 

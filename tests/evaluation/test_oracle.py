@@ -166,7 +166,7 @@ def run(case: Case, ties: str) -> Evaluation:
 
 
 @pytest.mark.parametrize("ties", ["pessimistic", "optimistic", "mean"])
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(case=cases())
 @example(case=Case([[1]], [0], [[1]], [0], None, None))  # one image
 @example(case=Case([[1]], [0], [[1], [2], [1]], [0, 0, 0], None, None))  # one class

@@ -107,7 +107,7 @@ def agree(found: dict[str, NDArray[np.float64]], wanted: list[dict[str, float] |
         assert np.allclose(values, expected, rtol=0, atol=1e-9, equal_nan=True), (name, values, expected)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(problem=problems(), data=st.data())
 def test_ranks_equal_float64_for_every_block_size_and_one_or_two_threads(problem: Problem, data: st.DataObject) -> None:
     assume(separated(problem))
@@ -123,7 +123,7 @@ def test_ranks_equal_float64_for_every_block_size_and_one_or_two_threads(problem
     agree({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, oracle(problem))
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(problem=problems())
 def test_the_top_alone_has_the_same_numbers_as_the_full_ranking(problem: Problem) -> None:
     assume(any(scores is not None for scores in oracle(problem)))
