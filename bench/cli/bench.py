@@ -43,13 +43,7 @@ if TYPE_CHECKING:
 @click.option("--list", "listed", is_flag=True, help="List the suites, and stop.")
 @click.option("--dry-run", is_flag=True, help="List every cell with its predicted time and memory, and stop.")
 @option("--budget", metavar="2h", help="Fit the suite into this time: fewer epochs, equally many for all methods.")
-@option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    default=1,
-    metavar="N",
-    help="Cells at once; they share processors and GPU.",
-)
+@option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Cells at once; they share cores and GPU.")
 @option("--cell-time", metavar="1h", help="The longest a cell may take.  [default: the suite's]")
 @option("--cell-memory", metavar="8G", help="The most a cell may hold.  [default: its share of nine tenths of all]")
 @executors

@@ -20,7 +20,7 @@ from bench.contract import Images, MethodError, Split
 from bench.environment import images_at_once
 from bench.training.augment import UNCHANGED, Augmentation, Draws
 from bench.training.resident import resident_pixels, resident_values
-from bench.uploads import fetches, sent, uploaded
+from bench.uploads import fetches, sent, unit_floats, uploaded
 
 if TYPE_CHECKING:
     from bench.contract import Labels
@@ -218,7 +218,7 @@ def balanced_order(
 
 def to_unit_float(pixels: Tensor, device: torch.device) -> Tensor:
     """Return uint8 ``(n, h, w, c)`` as float32 ``(n, c, h, w)`` in [0, 1] on the device, channels last in memory."""
-    return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255.0)
+    return unit_floats(pixels.to(device, non_blocking=True))
 
 
 def in_chunks(split: Split, device: torch.device, size: int | None = None, *, keep: bool = False) -> Iterator[Tensor]:

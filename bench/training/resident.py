@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.uploads import fetches, sent
+from bench.uploads import SHARE, fetches, free_bytes, sent
 
 if TYPE_CHECKING:
     from bench.contract import Images
 
-SHARE = 0.4  # of a card's free memory, at most, for all that is resident: the rest is the network's and its batches'
 _PIECE = 64 * 2**20  # bytes sent at a time
 
 _Key = tuple[int, str, torch.device]
@@ -80,12 +79,6 @@ def room(device: torch.device) -> int:
     """Return how many bytes more may be made resident on a device."""
     held = sum(one.nbytes for key, one in _held.items() if key[2] == numbered(device))
     return int(SHARE * (free_bytes(device) + held)) - held
-
-
-def free_bytes(device: torch.device) -> int:
-    """Return a card's free memory in bytes, with what torch has reserved and nothing holds."""
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
 
 
 def numbered(device: torch.device) -> torch.device:

@@ -25,8 +25,8 @@ from bench.training import batches as batches_module
 from bench.training import resident
 from bench.training.augment import Augment, Augmentation
 from bench.training.batches import Batches, Features, in_chunks
-from bench.training.resident import SHARE, resident_pixels, resident_values, room
-from bench.uploads import uploaded
+from bench.training.resident import resident_pixels, resident_values, room
+from bench.uploads import SHARE, uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

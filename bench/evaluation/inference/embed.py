@@ -26,7 +26,7 @@ from bench.contract import (
 from bench.environment import images_at_once
 from bench.evaluation.ranking.arrays import Vectors
 from bench.evaluation.ranking.vectors import normalize_rows
-from bench.uploads import uploaded
+from bench.uploads import unit_floats, uploaded
 
 if TYPE_CHECKING:
     from bench.contract import Pixels
@@ -127,11 +127,6 @@ def _filled_up(images: Images, rows: slice, size: int) -> torch.Tensor:
     if len(pixels) < size or not pixels.flags.writeable:  # torch warns of memory that it could write to: a map's
         pixels = np.concatenate([pixels, np.repeat(pixels[-1:], size - len(pixels), axis=0)])
     return torch.from_numpy(pixels)
-
-
-def unit_floats(pixels: torch.Tensor) -> torch.Tensor:
-    """Return uint8 ``(n, h, w, c)`` as float32 ``(n, c, h, w)`` in [0, 1] on its device, channels last in memory."""
-    return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
 def _embed_in_turn(

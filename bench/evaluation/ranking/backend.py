@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.vectors import Rows, equal_rows
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from bench.evaluation.ranking.device_ranks import DeviceRanks
 
 # Matrix products work in small tiles, and the last, narrower tiles may add in another order: the same two vectors would
@@ -51,13 +54,22 @@ class Columns:
             return chosen
         return self.gallery.take(self.order[columns])
 
+    @cached_property
+    def there(self) -> Tensor | None:
+        """The columns as rows on the device that the gallery lies on, float32 ``(N, d)``; None for one of the host."""
+        if not self.gallery.on_device:
+            return None
+        from bench.evaluation.ranking.device_rows import there  # noqa: PLC0415 - torch takes seconds
+
+        return there(self.gallery, self.order)
+
     def equal(self) -> tuple[Ints, Ints]:
         """Return which columns equal another, and that other, int64 each; see ``vectors.equal_rows``."""
-        if isinstance(self.gallery.source, np.ndarray):
+        if self.there is None:
             return equal_rows(len(self), self.take)
-        from bench.evaluation.ranking.device_rows import equal_rows_there, there  # noqa: PLC0415 - torch takes seconds
+        from bench.evaluation.ranking.device_rows import equal_rows_there  # noqa: PLC0415 - torch takes seconds
 
-        return equal_rows_there(there(self.gallery, self.order))
+        return equal_rows_there(self.there)
 
     def windows(self, width: int) -> Iterator[tuple[slice, Vectors]]:
         """Yield ``width`` consecutive columns after another and their vectors as rows; the last ones may be fewer."""
@@ -80,11 +92,9 @@ class Columns:
 
 
 def grouped_columns(gallery: Rows, order: Ints) -> Columns:
-    """Return the gallery's columns; they are held if they take no more than 1 GB."""
+    """Return the gallery's columns; they are held if they lie on the host and take no more than 1 GB."""
     made = Columns(gallery, order, None)
-    if not isinstance(gallery.source, np.ndarray):  # they lie on a device, where they are ranked
-        return made
-    if made.padded * gallery.dimension * 4 > _HELD_BYTES:
+    if gallery.on_device or made.padded * gallery.dimension * 4 > _HELD_BYTES:
         return made
     held = np.empty((made.padded, gallery.dimension), dtype=np.float32)
     for columns, rows in made.chunks():

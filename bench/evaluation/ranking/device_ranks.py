@@ -11,11 +11,11 @@ from torch import Tensor
 
 from bench.evaluation.ranking.arrays import Floats, Ints
 from bench.evaluation.ranking.lists import offsets_of
-from bench.evaluation.ranking.ranks import OnHost, Ranks
+from bench.evaluation.ranking.ranks import FromEnds, OnHost, Ranks
 
 
 @dataclass(frozen=True)
-class DeviceRanks:
+class DeviceRanks(FromEnds):
     """What metrics ask of a ranking (``metrics.ranking.Order``), as ``Ranks`` answers it but for the last bits of sums.
 
     values: int64 ``(q, W)``, rising within a query; known: bool ``(q, W)``, the first R of each. relevant, items: R and
@@ -66,7 +66,7 @@ class DeviceRanks:
 
     def discounts(self, k: int) -> Floats:
         within = self._within(k)
-        return _host((within / (self.values[:, : within.shape[1]] + 1.0).double().log2()).sum(dim=1))
+        return _host((within / (self.values[:, : within.shape[1]].double() + 1.0).log2()).sum(dim=1))
 
     @property
     def trapezoids(self) -> Floats:
@@ -80,21 +80,8 @@ class DeviceRanks:
         return self._at(self._relevant - 1)
 
     @property
-    def last_inverse(self) -> Floats:
-        inverse: Floats = 1.0 / self.last
-        return inverse
-
-    def precision_to_last(self, k: int) -> Floats:
-        return self.hits(k) / np.fmin(self.last, k)
-
-    @property
     def first(self) -> Floats:
         return self._at(torch.zeros_like(self._relevant))
-
-    @property
-    def first_inverse(self) -> Floats:
-        inverse: Floats = 1.0 / self.first
-        return inverse
 
     def _at(self, place: Tensor) -> Floats:
         """Return the rank at a place, from 0, of each query's; int64 ``(q, 1)``; NaN where R = 0."""

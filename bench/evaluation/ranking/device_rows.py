@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ def as_tensor(value: Tensor, what: str) -> Tensor:
 @dataclass(frozen=True)
 class DeviceRows(Rows):
     """Checked vectors on a device. source: a tensor ``(n, d)`` of real numbers, in place of an array."""
+
+    on_device: ClassVar[bool] = True
 
     source: Tensor  # type: ignore[assignment]  # whoever asks for the array of Rows wants one of the host's
 

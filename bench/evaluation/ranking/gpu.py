@@ -13,14 +13,14 @@ from bench.evaluation.ranking.arrays import Neighbors, Scores
 from bench.evaluation.ranking.backend import Problem, RankedBlock, known_neighbors, ranked_block
 from bench.evaluation.ranking.counting import Counted, count_ranks, nearest_columns
 from bench.evaluation.ranking.device_ranks import DeviceRanks
-from bench.evaluation.ranking.device_rows import DeviceRows, there
+from bench.evaluation.ranking.device_rows import there
 from bench.evaluation.ranking.fronts import place_in_list
 from bench.evaluation.ranking.lists import Lists
 from bench.evaluation.ranking.relevance import Layout
+from bench.uploads import SHARE, fetches, free_bytes
 
 _FEWEST_CELLS, _MOST_CELLS = 1 << 24, 1 << 28  # scores of a block, and four more for each relevant one
 _BYTES = 64  # of a cell at the most, with what is worked out from it
-_SHARE = 0.4  # of a card's free memory, for a block; and for a gallery that is to lie there whole
 
 
 class OnDevice:
@@ -37,7 +37,8 @@ class OnDevice:
         self._counts_on = torch.device("cpu") if self._device.type == "mps" else self._device
         self._copies = torch.from_numpy(problem.copies).to(self._counts_on)
         self._originals = torch.from_numpy(problem.originals).to(self._counts_on)
-        self._room = _free_bytes(self._device)
+        # for a block, and for a gallery that is to lie there whole; 0 where nobody says: the least is used then
+        self._room = int(SHARE * free_bytes(self._device)) if fetches(self._device) else 0
         self._held = self._whole_gallery()
 
     def fitting_rows(self) -> int:
@@ -133,12 +134,11 @@ class OnDevice:
         columns = self._columns
         if columns.held is not None:
             return torch.from_numpy(columns.held).to(self._device)
-        lies_there = isinstance(columns.gallery, DeviceRows)
-        if 4 * columns.padded * columns.gallery.dimension > self._room and not lies_there:
+        if 4 * columns.padded * columns.gallery.dimension > self._room and columns.there is None:
             return None
         held = torch.zeros((columns.padded, columns.gallery.dimension), dtype=torch.float32, device=self._device)
-        if lies_there:
-            held[: len(columns)] = there(columns.gallery, columns.order)
+        if columns.there is not None:
+            held[: len(columns)] = columns.there
             return held
         for here, vectors in columns.chunks():
             held[here] = torch.from_numpy(vectors).to(self._device)
@@ -157,11 +157,6 @@ def _most_relevant(layout: Layout, rows: slice) -> int:
     if layout.positives is not None:
         return int(layout.positives.sizes[rows].max(initial=0))
     return int((layout.stop[rows] - layout.start[rows]).max(initial=0))
-
-
-def _free_bytes(device: torch.device) -> int:
-    """Return how much of a card's memory is ours; 0 where nobody says: the least is used then."""
-    return int(_SHARE * torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else 0
 
 
 @contextmanager

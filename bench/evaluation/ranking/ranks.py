@@ -14,6 +14,34 @@ from bench.evaluation.ranking.gains import Gains
 from bench.evaluation.ranking.kernel import sum_ranks
 
 
+class FromEnds(Protocol):
+    """What metrics ask of an order that follows from first and last relevant rank and from hits, float64 ``(q,)``."""
+
+    @property
+    def first(self) -> Floats: ...
+
+    @property
+    def last(self) -> Floats: ...
+
+    def hits(self, k: int) -> Floats: ...
+
+    @property
+    def first_inverse(self) -> Floats:
+        """1 over ``first``."""
+        inverse: Floats = 1.0 / self.first
+        return inverse
+
+    @property
+    def last_inverse(self) -> Floats:
+        """1 over ``last``."""
+        inverse: Floats = 1.0 / self.last
+        return inverse
+
+    def precision_to_last(self, k: int) -> Floats:
+        """Return the hits in the first k, over k or the rank of the last relevant item if that is less; ``(q,)``."""
+        return self.hits(k) / np.fmin(self.last, k)
+
+
 class OnHost(Protocol):
     """Ranks, wherever they lie."""
 
@@ -21,7 +49,7 @@ class OnHost(Protocol):
 
 
 @dataclass(frozen=True)
-class Ranks:
+class Ranks(FromEnds):
     """Ranks of the relevant items, query after query (compressed rows).
 
     values: int64 ``(sum of R,)``, 1-based, ascending within a query, best first.
@@ -143,28 +171,12 @@ class Ranks:
         return last
 
     @property
-    def last_inverse(self) -> Floats:
-        """1 over ``last``."""
-        inverse: Floats = 1.0 / self.last
-        return inverse
-
-    def precision_to_last(self, k: int) -> Floats:
-        """Return the hits in the first k, over k or the rank of the last relevant item if that is less; ``(q,)``."""
-        return self.hits(k) / np.fmin(self.last, k)
-
-    @property
     def first(self) -> Floats:
         """The rank of the first relevant item, float64 ``(q,)``; NaN where R = 0."""
         first = np.full(len(self), np.nan)
         has = self.relevant > 0
         first[has] = self.values[self.offsets[:-1][has]]
         return first
-
-    @property
-    def first_inverse(self) -> Floats:
-        """1 over ``first``."""
-        inverse: Floats = 1.0 / self.first
-        return inverse
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,8 @@ class Rows:
     source: ``(n, d)`` array or memory map of a real dtype. norms: float64 ``(n,)``, all finite and above 0.
     normalize: whether ``take`` divides by them.
     """
+
+    on_device: ClassVar[bool] = False  # whether the source is a tensor that is to stay where it is
 
     source: Real
     norms: Floats
