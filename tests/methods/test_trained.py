@@ -84,7 +84,7 @@ def test_a_run_that_differs_says_so(tmp_path: Path, digits_run: Callable[..., An
 def test_pair_scores_are_the_cosine_and_a_probability_that_grows_with_it(
     pairs: str, tmp_path: Path, digits_run: Callable[..., Any]
 ) -> None:
-    run = digits_run("siamese_bce", tmp_path, (SMALL, SIMPLE, f"pairs={pairs}"), epochs=0.3, limit=FEW)
+    run = digits_run("siamese_bce", tmp_path, (SMALL, SIMPLE, f"pairs={pairs}"), epochs=0.5, limit=FEW)
     scorer = pair_scorer_of(loaded(run))
     assert scorer is not None
     pixels, labels = digits(200), torch.from_numpy(load_digits().target[:200])
@@ -96,7 +96,7 @@ def test_pair_scores_are_the_cosine_and_a_probability_that_grows_with_it(
     assert torch.allclose(same, torch.ones(200), atol=1e-5)
     assert (certain > 0.9).all()
     alike = labels[:100] == labels[100:]
-    assert probability[alike].mean() > probability[~alike].mean() + 0.2
+    assert probability[alike].mean() > probability[~alike].mean() + 0.3
 
 
 @pytest.mark.parametrize(
