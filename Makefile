@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
+# What is imported is compiled then, and kept; pip would compile all 16,000 files of all packages, for a minute.
+unexport PYTHONDONTWRITEBYTECODE
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --no-compile
 # What the tests try besides; ray and umap are left out: large, and their tests skip without them.
 EXTRAS := heic,hf,lite2,onnx,openvino,serve,tensorboard,tune
 # Our datasets/ folder must never hide another package of that name.
@@ -17,21 +19,24 @@ help: ## list the targets
 setup: $(VENV)/.installed ## a virtual environment with simbench in it
 dev: $(VENV)/.installed-dev ## the same with what tests, linters and the documentation need
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.pip: # one that knows dependency groups: 25.1 or newer
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "simbench needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "== 1 of 3: a virtual environment in $(VENV)/"
+	@echo "== 1 of 2: a virtual environment in $(VENV)/"
 	@$(PYTHON) -m venv $(VENV)
-	@echo "== 2 of 3: a pip that knows dependency groups (25.1 or newer)"
 	@$(PIP) --quiet --upgrade 'pip>=25.1'
-	@echo "== 3 of 3: simbench and its packages, once. On Linux torch brings CUDA: about 3 GB to download, 3 to 10 minutes;"
-	@echo "   elsewhere under 1 GB. After the downloads pip unpacks for a minute or two and says nothing."
-	@$(PIP) -e .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	@echo "== what tests, linters and the documentation need: about 300 MB, 1 to 3 minutes"
-	@$(PIP) -e '.[$(EXTRAS)]' --group dev
+INSTALL = echo "== 2 of 2: simbench and its packages, once. On Linux torch brings CUDA: about 3 GB to download, 3 to 10 minutes;"; \
+	echo "   elsewhere under 1 GB. After the downloads pip unpacks for a minute or two and says nothing."; $(PIP)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.pip
+	@$(INSTALL) -e .
 	@touch $@
+
+# With what tests, linters and the documentation need: 300 MB more.
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.pip
+	@$(INSTALL) -e '.[$(EXTRAS)]' --group dev
+	@touch $(VENV)/.installed $@
 
 data: setup ## get FashionMNIST: download, or Debian's package where apt is there
 	@$(BIN)/simbench fetch fashionmnist || { \

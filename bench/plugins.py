@@ -119,18 +119,19 @@ def encoder(cls: C) -> C:
     return _mark(cls, ENCODER)
 
 
-def engine(*packages: str) -> Callable[[F], F]:
+def engine(*packages: str, devices: tuple[str, ...] = ("cpu",)) -> Callable[[F], F]:
     """Mark a function as the inference engine of its name: ``--engine NAME``.
 
     Args:
         packages: the modules that it imports when it is called; the version of the first is recorded in runs.
+        devices: kinds of devices, as torch calls them, on which it computes. The network and the pixels are there.
 
     Returns:
         A decorator for a function of a network, its ``ImageShape`` and a number of threads, which yields pairs of a
         number format and a function from float32 pixels ``(n, c, h, w)`` to float32 vectors ``(n, d)``, the fastest
         first: the first that gives torch's vectors is taken.
     """
-    return lambda function: _mark(function, ENGINE, packages)
+    return lambda function: _mark(function, ENGINE, (packages, devices))
 
 
 def index(function: F) -> F:
@@ -171,8 +172,14 @@ def protocol_of(cut: Callable[..., Any]) -> EvaluationProtocol:
 
 def packages_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """Return what an engine said that it imports."""
-    packages: tuple[str, ...] = getattr(function, _MARK)[1]
+    packages: tuple[str, ...] = getattr(function, _MARK)[1][0]
     return packages
+
+
+def devices_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the kinds of devices on which an engine said that it computes."""
+    devices: tuple[str, ...] = getattr(function, _MARK)[1][1]
+    return devices
 
 
 def is_marked(thing: object, kind: Kind) -> bool:

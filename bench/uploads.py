@@ -1,4 +1,4 @@
-"""Arrays on their way to a card, and what room it has: through memory that it fetches from while it computes."""
+"""Arrays on their way to a card, through memory that it fetches from while it computes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
-
-SHARE = 0.4  # of a card's free memory, at most, for what is to stay there: the rest is for what is computed
-
-
-def fetches(device: torch.device) -> bool:
-    """Whether a device takes what it needs from the host's memory by itself, so that work can be sent to it ahead."""
-    return device.type == "cuda"
 
 
 def sent(values: Tensor, device: torch.device) -> Tensor:
@@ -24,12 +17,6 @@ def sent(values: Tensor, device: torch.device) -> Tensor:
 def unit_floats(pixels: Tensor) -> Tensor:
     """Return uint8 ``(n, h, w, c)`` as float32 ``(n, c, h, w)`` in [0, 1] on its device, channels last in memory."""
     return pixels.permute(0, 3, 1, 2).float().div_(255.0)
-
-
-def free_bytes(device: torch.device) -> int:
-    """Return a card's free memory in bytes, with what torch has reserved and nothing holds."""
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
 
 
 class _Slot:

@@ -82,7 +82,7 @@ def try_out(
     shape: ImageShape,
     *,
     classes: int = 3,
-    count: int = 48,
+    count: int = 24,
     validation: int = 12,
     seed: int = 0,
     process_seed: int = 0,

@@ -56,7 +56,7 @@ def _made(run: Attempt) -> RunResult:
     checked = audited(run)
     method, history = _fit(run)
     with timer.stage("compile"):
-        one_view, engine = on_engine(method, spec.engine, images, threads=run.place.threads)
+        one_view, engine = on_engine(method, spec.engine, images, device=run.place.device, threads=run.place.threads)
     embedder = with_views(one_view, mirror_test=spec.mirror_test)
     vectors = _embed(run, embedder)
     scored = score_vectors(run, vectors, checked)

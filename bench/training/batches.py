@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from bench.contract import Images, MethodError, Split
+from bench.devices import fetches
 from bench.environment import images_at_once
 from bench.training.augment import UNCHANGED, Augmentation, Draws
 from bench.training.resident import resident_pixels, resident_values
-from bench.uploads import fetches, sent, unit_floats, uploaded
+from bench.uploads import sent, unit_floats, uploaded
 
 if TYPE_CHECKING:
     from bench.contract import Labels

@@ -8,16 +8,9 @@ from typing import Literal
 import torch
 
 from bench.contract import UsageError
+from bench.devices import has_native_bfloat16
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-
-
-def has_native_bfloat16(device: torch.device) -> bool:
-    """Return whether bfloat16 matrix products run in hardware on the device (emulated ones are slower than float32)."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # torch 2.9, our oldest, has no public question for this on CPUs.
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def number_type(precision: Precision, device: torch.device) -> torch.dtype | None:

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.uploads import SHARE, fetches, free_bytes, sent
+from bench.devices import SHARE, fetches, free_bytes
+from bench.uploads import sent
 
 if TYPE_CHECKING:
     from bench.contract import Images

@@ -20,7 +20,7 @@ def test_a_deterministic_run_has_the_same_vectors_on_one_thread_and_on_two(tmp_p
             "digits",
             options={"encoder": "simplecnn", "embedding_dim": 16},
             limit=120,
-            epochs=0.5,
+            epochs=0.1,
             threads=threads,
             deterministic=True,
             runs=str(tmp_path / str(threads)),

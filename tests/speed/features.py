@@ -48,7 +48,7 @@ def extraction(paths: list[Path], engine: str, threads: int, rounds: int) -> lis
 
     The limit is the same network on the same engine: what remains are decoding, floats, copies and the checks.
     """
-    method, facts = on_engine(lite0(), engine, decoded(paths[:BATCH]), threads=threads)
+    method, facts = on_engine(lite0(), engine, decoded(paths[:BATCH]), device=torch.device("cpu"), threads=threads)
     resident = to_floats(decoded(paths[:BATCH]).take(slice(None)), CPU)
 
     def from_files() -> None:
@@ -72,7 +72,7 @@ def extraction(paths: list[Path], engine: str, threads: int, rounds: int) -> lis
 def engine(images: Images, name: str, batch: int, threads: int, rounds: int) -> list[str]:
     """Embed a batch on an engine against torch in float32 as one would write it: ``model(x)``, contiguous memory."""
     plain = deepcopy(lite0().module).to(memory_format=torch.contiguous_format)
-    compiled, facts = on_engine(lite0(), name, images, threads=threads)
+    compiled, facts = on_engine(lite0(), name, images, device=torch.device("cpu"), threads=threads)
     pixels = to_floats(images.take(slice(0, batch)), CPU)
     contiguous = pixels.contiguous()
     calls = max(1, 16 // batch)  # one image takes a few milliseconds: too little to time alone on a busy machine

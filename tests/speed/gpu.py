@@ -32,6 +32,7 @@ from torch import nn
 from bench import Images, RunContext, Split, evaluate
 from bench.contract import Budget
 from bench.evaluation.inference.embed import embed_images
+from bench.evaluation.inference.engines import on_engine
 from bench.options import build
 from bench.registry import get_method
 from bench.runs.fitting import MemoryHistory
@@ -55,6 +56,7 @@ class Sizes:
     images: int  # to embed
     embedded: int  # at once, by the bare network
     networks: tuple[str, ...]
+    engines: tuple[str, ...]
     files: int
     rankings: tuple[tuple[int, int, int, int, bool], ...]  # queries, items, dimensions, classes, self excluded
 
@@ -68,6 +70,7 @@ FULL = Sizes(
     images=8_192,
     embedded=256,
     networks=("resnet50", "vit_base_patch16_224", "tf_efficientnet_lite0"),
+    engines=("torch", "inductor"),
     files=4_000,
     rankings=(
         (10_000, 60_000, 128, 10, False),
@@ -84,6 +87,7 @@ TINY = Sizes(
     images=2,
     embedded=2,
     networks=("resnet10t",),
+    engines=("torch",),  # on a CPU it compiles for half a minute
     files=2,
     rankings=((20, 60, 8, 4, False), (10, 60, 8, 20, True)),
 )
@@ -148,7 +152,7 @@ def training(card: Card, sizes: Sizes) -> Iterator[list[str]]:
         rates = {name: batch / card.seconds_each(step, sizes.steps, sizes.rounds) for name, step in bare.items()}
         told = "; ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
         for name in names:
-            for compiled in (False, True) if card.is_gpu else (False,):
+            for compiled in (False, True) if card.is_gpu and name == names[0] else (False,):  # compiling takes long
                 rate = our_rate(card, name, split, batch, sizes.epochs, compiled=compiled)
                 what = f"training, {name}{', compile=true' if compiled else ''}, {shape[0]}x{shape[1]}x{shape[2]}"
                 share = f"{rate / max(rates.values()):.2f}"
@@ -171,10 +175,13 @@ def embedding(card: Card, sizes: Sizes) -> Iterator[list[str]]:
     for model in sizes.networks:
         method = fitted(card, model, split)
         limit = bare_forward(card, deepcopy(method.backbone), split, sizes.embedded)
-        ours = partial(embed_images, method, split.images, device=card.device)
-        mine, theirs = card.paired(ours, limit, sizes.rounds)
         name = f"bare network, compiled, batch {sizes.embedded}"
-        yield _rates(f"pretrained, {model}, {SIDE} px, in memory", name, len(split), mine, theirs)
+        for engine in sizes.engines:
+            embedder, _ = on_engine(method, engine, split.images, device=card.device, threads=1)
+            ours = partial(embed_images, embedder, split.images, device=card.device)
+            mine, theirs = card.paired(ours, limit, sizes.rounds)
+            what = f"pretrained, {model}, --engine {engine}, {SIDE} px, in memory"
+            yield _rates(what, name, len(split), mine, theirs)
     yield from from_files(card, sizes, fitted(card, sizes.networks[0], split), split)
 
 

@@ -21,12 +21,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.contract import Images, Split
+from bench.devices import SHARE
 from bench.training import batches as batches_module
 from bench.training import resident
 from bench.training.augment import Augment, Augmentation
 from bench.training.batches import Batches, Features, in_chunks
 from bench.training.resident import resident_pixels, resident_values, room
-from bench.uploads import SHARE, uploaded
+from bench.uploads import uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,12 +1,13 @@
-"""A network compiled by OpenVINO or ONNX Runtime for the CPU: from the fastest number format to the most exact."""
+"""A network compiled by OpenVINO, ONNX Runtime or torch's own compiler: from the fastest number format to the exact."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.contract import ImageShape
+from bench.devices import has_native_bfloat16
+from bench.environment import images_at_once
 from bench.evaluation.ranking.arrays import Vectors
 from bench.plugins import engine
 
@@ -23,6 +26,7 @@ Run = Callable[[Tensor], Tensor]
 # Activations of a few images stay in the processor's cache, those of 64 photographs do not: Lite0 at 224 pixels embeds
 # a batch of 64 a third faster by eights. Small images go through in larger portions, of as many pixels.
 _PORTION_PIXELS = 8 * 224 * 224
+_USUAL = 64  # images in a batch that is timed, and of which the search page takes at most so many
 
 
 @engine("openvino")
@@ -58,6 +62,23 @@ def onnx(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[
     """ONNX Runtime on the CPU: float32 alone, as its CPU kernels have no bfloat16."""
     call = onnx_call(onnx_program(_ChannelsLast(network), _example(shape)), threads)
     yield "float32", _portioned(call, shape)
+
+
+@engine("torch", devices=("cpu", "cuda"))
+def inductor(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[str, Run]]:
+    """Torch's own compiler, on the CPU or a card: bfloat16 where it is multiplied in hardware, else float32.
+
+    Compiled for batches of 1, of 64 and of what the device embeds fastest, each when one first comes; others are filled
+    up. It takes seconds to minutes, a C++ compiler on the CPU, and Triton on a card (it comes with torch on Linux).
+    """
+    held = next(itertools.chain(network.parameters(), network.buffers()), torch.empty(0))
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of there being no card
+    torch.compiler.reset()  # torch compiles one function a few times only, and then no longer, without a word
+    formats = {"bfloat16": torch.bfloat16} if has_native_bfloat16(held.device) else {}
+    sizes = sorted({1, _USUAL, images_at_once(shape.height, shape.width, held.device.type)})
+    for name, short in {**formats, "float32": None}.items():
+        compiled = torch.compile(_ChannelsLast(network, short).eval(), dynamic=False)
+        yield name, _filled_up(compiled, sizes)
 
 
 def onnx_call(model: bytes | str, threads: int) -> Callable[[Vectors], Vectors]:
@@ -110,14 +131,18 @@ def import_package(package: str) -> Any:
 
 
 class _ChannelsLast(nn.Module):
-    """The network on pixels as they lie in memory, ``(n, h, w, c)``: no batch is copied on its way in."""
+    """The network on pixels as they lie in memory, ``(n, h, w, c)``: no batch is copied on its way in.
 
-    def __init__(self, network: nn.Module) -> None:
+    short: the type that numbers are shortened to for products, None for float32.
+    """
+
+    def __init__(self, network: nn.Module, short: torch.dtype | None = None) -> None:
         super().__init__()
-        self.network = network
+        self.network, self._short = network, short
 
     def forward(self, pixels: Tensor) -> Tensor:
-        vectors: Tensor = self.network(pixels.permute(0, 3, 1, 2)).float()
+        with nullcontext() if self._short is None else torch.autocast(pixels.device.type, self._short):
+            vectors: Tensor = self.network(pixels.permute(0, 3, 1, 2)).float()
         return vectors
 
 
@@ -161,5 +186,24 @@ def _portioned(call: Callable[[Vectors], Vectors], shape: ImageShape) -> Run:
         lying = pixels.detach().permute(0, 2, 3, 1).contiguous().numpy()
         parts = [call(lying[start : start + portion]) for start in range(0, len(lying), portion)]
         return torch.from_numpy(np.concatenate(parts))
+
+    return run
+
+
+def _filled_up(call: Callable[[Tensor], Tensor], sizes: list[int]) -> Run:
+    """Return a function of any number of images that calls one of ``(n, h, w, c)`` for batches of a few sizes only.
+
+    sizes: ascending. What is missing from a batch are copies of its last image.
+    """
+
+    def run(pixels: Tensor) -> Tensor:
+        lying = pixels.permute(0, 2, 3, 1)
+        parts = []
+        for part in torch.split(lying, sizes[-1]):
+            size = next(size for size in sizes if size >= len(part))
+            batch = torch.empty((size, *lying.shape[1:]), device=pixels.device)  # of one layout, else it compiles anew
+            batch[: len(part)], batch[len(part) :] = part, part[-1]
+            parts.append(call(batch)[: len(part)])
+        return torch.cat(parts)
 
     return run

@@ -29,7 +29,7 @@ from bench.evaluation.inference.compile import Run, import_package
 from bench.evaluation.inference.embed import embed_pixels, name_of, to_floats
 from bench.evaluation.ranking.vectors import normalize_rows
 from bench.naming import canonical
-from bench.plugins import ENGINE, packages_of
+from bench.plugins import ENGINE, devices_of, packages_of
 from bench.registry import find_plugins, get_plugin
 
 LEAST_COSINE = 0.998  # of every sample to torch's vector; bfloat16 keeps .9989 on a network of 49 layers
@@ -69,9 +69,11 @@ def require_engine(engine: str, device: str, methods: Mapping[str, Method]) -> N
     """
     if engine == "torch":
         return
-    if device != "cpu":
+    able = devices_of(_known(engine))
+    if device not in able:
         raise UsageError(
-            f"--engine {engine} computes on the CPU, not on {device}: give --device cpu, or --engine torch"
+            f"--engine {engine} computes on {' and '.join(able)}, not on {device}: give --device {able[0]}, or "
+            "--engine torch"
         )
     for package in packages_of(_known(engine)):
         try:
@@ -85,10 +87,13 @@ def require_engine(engine: str, device: str, methods: Mapping[str, Method]) -> N
         raise UsageError(f"--engine {engine} needs methods with a network to compile: not {', '.join(unable)}")
 
 
-def on_engine(method: Method, engine: str, images: Images, *, threads: int) -> tuple[Method, EngineFacts]:
+def on_engine(
+    method: Method, engine: str, images: Images, *, device: torch.device, threads: int
+) -> tuple[Method, EngineFacts]:
     """Return a fitted method whose ``embed`` the engine computes, and what to record of the engine.
 
-    images: some of them are embedded both ways to compare. With torch the method is returned as it is.
+    images: some of them are embedded both ways to compare; device: the method's. With torch the method is returned as
+    it is.
     Raises UsageError for a method without a network, and what ``compile_network`` raises.
     """
     if engine == "torch":
@@ -97,8 +102,8 @@ def on_engine(method: Method, engine: str, images: Images, *, threads: int) -> t
     if network is None:
         raise UsageError(f"--engine {engine} needs a method with a network to compile: not {name_of(method)}")
     rows = np.unique(np.linspace(0, len(images) - 1, min(len(images), _SAMPLES)).astype(np.int64))
-    samples = to_floats(images.take(rows), torch.device("cpu"))
-    expected = normalize_rows(embed_pixels(method, samples).numpy(), f"{name_of(method)}.embed", MethodError)
+    samples = to_floats(images.take(rows), device)
+    expected = normalize_rows(embed_pixels(method, samples).cpu().numpy(), f"{name_of(method)}.embed", MethodError)
     compiled = compile_network(
         network, images.shape, engine, threads=threads, samples=samples, expected=torch.from_numpy(expected)
     )
@@ -111,9 +116,10 @@ def compile_network(
 ) -> Compiled:
     """Return a network compiled for images of one shape and any number of them, in the fastest format that is exact.
 
-    network: float32 ``(n, c, h, w)`` in [0, 1] in, ``(n, d)`` out; samples: some such images; expected: their vectors
-    by torch, ``(n, d)`` in any scale. A format will do if every sample, alone and in a batch, comes within a cosine of
-    0.998 of what is expected. Raises SimbenchError where none does, or the engine cannot read the network.
+    network: float32 ``(n, c, h, w)`` in [0, 1] in, ``(n, d)`` out; samples: some such images, on its device; expected:
+    their vectors by torch, ``(n, d)`` on the CPU, in any scale. A format will do if every sample, alone and in a batch,
+    comes within a cosine of 0.998 of what is expected. Raises SimbenchError where none does, or the engine cannot read
+    the network.
     """
     cosine = float("nan")
     try:
@@ -134,8 +140,9 @@ def compile_network(
 
 def _lowest_cosine(run: Run, samples: Tensor, expected: Tensor) -> float:
     """Return the lowest cosine of any sample; the first is also run alone, as a traced network may fix a batch size."""
-    found, wanted = torch.cat([run(samples), run(samples[:1])]), torch.cat([expected, expected[:1]])
-    return float(F.cosine_similarity(found, wanted).min())
+    with torch.inference_mode():
+        found = torch.cat([run(samples), run(samples[:1])]).cpu()
+    return float(F.cosine_similarity(found, torch.cat([expected, expected[:1]])).min())
 
 
 def _version(engine: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.devices import SHARE, fetches, free_bytes
 from bench.evaluation.ranking.arrays import Neighbors, Scores
 from bench.evaluation.ranking.backend import Problem, RankedBlock, known_neighbors, ranked_block
 from bench.evaluation.ranking.counting import Counted, count_ranks, nearest_columns
@@ -17,7 +18,6 @@ from bench.evaluation.ranking.device_rows import there
 from bench.evaluation.ranking.fronts import place_in_list
 from bench.evaluation.ranking.lists import Lists
 from bench.evaluation.ranking.relevance import Layout
-from bench.uploads import SHARE, fetches, free_bytes
 
 _FEWEST_CELLS, _MOST_CELLS = 1 << 24, 1 << 28  # scores of a block, and four more for each relevant one
 _BYTES = 64  # of a cell at the most, with what is worked out from it

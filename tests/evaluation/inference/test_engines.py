@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +111,7 @@ def test_an_engine_gives_torchs_vectors_for_any_batch_size(
     engine: str, method: Callable[[], Networked], shape: ImageShape
 ) -> None:
     fitted, images = method(), pictures(61, shape)  # it takes 52 of this size in one portion: two portions
-    compiled, facts = on_engine(fitted, engine, images, threads=1)
+    compiled, facts = on_engine(fitted, engine, images, device=CPU, threads=1)
     wanted = embed_images(fitted, images, device=CPU)
     found = embed_images(compiled, images, device=CPU)
     assert (found * wanted).sum(axis=1).min() >= 0.998
@@ -139,7 +141,7 @@ def test_a_float32_engine_agrees_to_rounding(engine: str) -> None:
 def test_compiling_leaves_the_method_as_it_was_and_takes_memory_in_any_order_and_inference_tensors(engine: str) -> None:
     method, images = small(), pictures(4, ImageShape(28, 28, 1))
     before = embed_images(method, images, device=CPU)
-    compiled, _ = on_engine(method, engine, images, threads=1)
+    compiled, _ = on_engine(method, engine, images, device=CPU, threads=1)
     np.testing.assert_array_equal(before, embed_images(method, images, device=CPU))
     assert not any(module.training for module in method.module.embedder.modules())  # type: ignore[union-attr]  # an Embeds
     pixels = torch.rand(4, 1, 28, 28)
@@ -151,7 +153,40 @@ def test_compiling_leaves_the_method_as_it_was_and_takes_memory_in_any_order_and
 
 def test_torch_is_the_method_itself() -> None:
     method = Mean()
-    assert on_engine(method, "torch", pictures(2, ImageShape(4, 4, 3)), threads=1) == (method, EngineFacts("torch"))
+    images = pictures(2, ImageShape(4, 4, 3))
+    assert on_engine(method, "torch", images, device=CPU, threads=1) == (method, EngineFacts("torch"))
+
+
+# ------------------------------------------------------------------------------------------------ torch's own compiler
+
+
+def test_torchs_compiler_gives_torchs_vectors_for_any_batch_size() -> None:
+    torch.manual_seed(0)
+    fitted = Networked(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 5 * 6, 5)))
+    images = pictures(70, ImageShape(7, 8, 3))
+    compiled, facts = on_engine(fitted, "inductor", images, device=CPU, threads=1)
+    wanted = embed_images(fitted, images, device=CPU)
+    assert (embed_images(compiled, images, device=CPU, batch_size=64) * wanted).sum(axis=1).min() >= 0.998
+    assert (facts.name, facts.version) == ("inductor", version("torch"))
+
+
+def test_torchs_compiler_sees_a_few_sizes_in_one_layout_whatever_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def recorded(module: torch.fx.GraphModule, example: list[Tensor]) -> Callable[..., Any]:
+        seen.append(next(tuple(one.shape) for one in example if one.ndim == 4))
+        return module.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=recorded))
+    fitted, shape = small(), ImageShape(28, 28, 1)
+    with torch.inference_mode():
+        *_, (precision, run) = get_plugin(ENGINE, "inductor")(fitted.network(), shape, 1)
+        for count in (1, 2, 64, 65, 256, 300, 1, 5):
+            pixels = torch.rand(count, 1, 28, 28)
+            for lying in (pixels, pixels.to(memory_format=torch.channels_last)):
+                torch.testing.assert_close(run(lying), fitted.embed(lying), atol=1e-6, rtol=0)
+    assert precision == "float32"
+    assert seen == [(1, 28, 28, 1), (64, 28, 28, 1), (256, 28, 28, 1)]
 
 
 # ------------------------------------------------------------------------------------------------ formats and refusals
@@ -188,7 +223,7 @@ class Fickle(nn.Module):
 @BOTH
 def test_a_network_that_tracing_breaks_is_caught(engine: str) -> None:
     with pytest.raises(SimbenchError, match=f"--engine {engine} (computes other vectors|cannot compile Fickle)"):
-        on_engine(Networked(Fickle()), engine, pictures(5, ImageShape(9, 9, 3)), threads=1)
+        on_engine(Networked(Fickle()), engine, pictures(5, ImageShape(9, 9, 3)), device=CPU, threads=1)
 
 
 @BOTH
@@ -201,7 +236,7 @@ def test_a_network_that_cannot_be_converted_is_an_error_in_one_line(engine: str)
             return values
 
     with pytest.raises(SimbenchError, match=f"--engine {engine} cannot compile Opaque") as raised:
-        on_engine(Networked(Opaque()), engine, pictures(5, ImageShape(9, 9, 3)), threads=1)
+        on_engine(Networked(Opaque()), engine, pictures(5, ImageShape(9, 9, 3)), device=CPU, threads=1)
     assert "\n" not in str(raised.value)
     assert logging.root.level == level, "what the harness logs afterwards is still heard"
 
@@ -226,14 +261,15 @@ def test_methods_without_a_network_are_named() -> None:
     with pytest.raises(UsageError, match="needs methods with a network to compile: not mean, other"):
         require_engine("onnx", "cpu", methods)
     require_engine("torch", "cuda", methods)
+    require_engine("inductor", "cuda", {"networked": Networked(nn.Flatten())})
     with pytest.raises(UsageError, match="a method with a network to compile: not Mean"):
-        on_engine(Mean(), "onnx", pictures(2, ImageShape(4, 4, 3)), threads=1)
+        on_engine(Mean(), "onnx", pictures(2, ImageShape(4, 4, 3)), device=CPU, threads=1)
 
 
 def test_another_device_than_the_cpu_and_an_unknown_engine_are_refused() -> None:
-    with pytest.raises(UsageError, match="--engine openvino computes on the CPU, not on cuda: give --device cpu"):
+    with pytest.raises(UsageError, match="--engine openvino computes on cpu, not on cuda: give --device cpu"):
         require_engine("openvino", "cuda", {})
-    with pytest.raises(UsageError, match=r"unknown engine 'tvm' \(known: onnx, openvino, torch\)"):
+    with pytest.raises(UsageError, match=r"unknown engine 'tvm' \(known: inductor, onnx, openvino, torch\)"):
         require_engine("tvm", "cpu", {})
 
 
@@ -335,7 +371,10 @@ def test_a_run_on_an_engine_scores_as_one_on_torch_and_says_so(
     ("words", "complaint"),
     [
         (["-m", "random", "--engine", "openvino"], "needs methods with a network to compile: not random"),
-        (["--engine", "openvin"], "unknown engine 'openvin'; did you mean 'openvino'? (known: onnx, openvino, torch)"),
+        (
+            ["--engine", "openvin"],
+            "unknown engine 'openvin'; did you mean 'openvino'? (known: inductor, onnx, ",
+        ),
     ],
 )
 def test_an_engine_that_cannot_be_is_told_before_anything_is_trained(
