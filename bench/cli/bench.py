@@ -116,13 +116,14 @@ def bench(
     for line in [*(f"skipped: {line}" for line in plan.skipped), *([plan.note] if plan.note else [])]:
         terminal.log(line)
     if dry_run:
-        _say_plan(plan, place.root, jobs)
+        _say_plan(plan, place, jobs, cluster=executor == "ray")
         return 0
     expected = {cell.folder(place.root): one for cell, one in zip(plan.cells, plan.predictions, strict=True)}
     program, most = CellProgram(place, checked.datasets), max(cores, jobs * threads)
     made = make_pool(program, executor=executor, address=address, limits=plan.limits, cores=most, jobs=jobs)
     with closing(StatusLine(place.root, expected, made.slots, quiet=quiet)) as board:
-        outcomes = Runner(plan.cells, place, made, plan.limits, Reporter(board.show, board.tell)).run()
+        room = plan.card_room(device, jobs) if executor == "local" else None  # Ray divides its cards by itself
+        outcomes = Runner(plan.cells, place, made, plan.limits, Reporter(board.show, board.tell), room=room).run()
     swept = not plan.suite.keys.robustness or _sweep(outcomes, place, terminal, debug=given.debug)
     failed = _report(outcomes, plan.skipped, checked.settings, rank_by, columns, wide=wide)
     return int(failed or not swept)
@@ -134,26 +135,30 @@ def _sweep(outcomes: Sequence[Outcome], place: Workplace, terminal: Terminal, *,
     return not sweep_all(pairs, place.device, place.threads, terminal, debug=debug)
 
 
-def _say_plan(plan: Plan, root: Path, jobs: int) -> None:
-    """Print every cell with its options, whether it is done, and what it will take."""
+def _say_plan(plan: Plan, place: Workplace, jobs: int, *, cluster: bool) -> None:
+    """Print every cell with its options, whether it is done, and what it will take; cluster: whether Ray runs it."""
     from tabulate import tabulate
 
+    from bench.devices import card_bytes
     from bench.executors.memory import in_words
 
-    rows, done = [], plan.finished(root)
+    def amount(known: int) -> str:
+        return in_words(known) if known else "?"
+
+    rows, done, card = [], plan.finished(place.root), card_bytes(place.device)
     for cell, one, finished in zip(plan.cells, plan.predictions, done, strict=True):
         state = "done" if finished else "to run"
-        taken = [duration(one.seconds), in_words(one.memory) if one.memory else "?"] if one.known else ["?", "?"]
-        rows.append([*_names(cell), state, *taken])
-    heads = ["data set", "protocol", "method", "seed", "state", "time", "memory"]
-    click.echo(
-        tabulate(rows, heads, colalign=[*["left"] * 3, "right", "left", "right", "right"], disable_numparse=True)
-    )
+        taken = [duration(one.seconds) if one.known else "?", amount(one.memory)]
+        rows.append([*_names(cell), state, *taken, *([amount(one.card)] if card else [])])
+    heads = ["data set", "protocol", "method", "seed", "state", "time", "memory", *(["on the card"] if card else [])]
+    sides = [*["left"] * 3, "right", "left", *["right"] * (len(heads) - 5)]
+    click.echo(tabulate(rows, heads, colalign=sides, disable_numparse=True))
     unknown = {str(one.source) for one in plan.predictions if not one.known}
-    left = duration(plan.seconds_left(root, jobs))
-    click.echo(
-        f"\n{len(rows)} cells, {sum(done)} done; the others take about {left}" + (" and more" if unknown else "")
-    )
+    left = duration(plan.seconds_left(place.root, jobs))
+    told = f"\n{len(rows)} cells, {sum(done)} done; the others take about {left}" + (" and more" if unknown else "")
+    click.echo(told + (f", {jobs} at a time; Ray runs as many as it has room for" if cluster else ""))
+    if card and not cluster:
+        click.echo(f"the card has {in_words(card)}: a cell waits until there is room for it beside those that run")
     if plan.suite.keys.robustness:
         click.echo("then each run is asked corrupted queries: 15 or 18 times the time it takes to embed its queries")
     for reason in sorted(unknown):

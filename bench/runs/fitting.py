@@ -82,12 +82,17 @@ def _unlabelled(gallery: Split) -> Split:
     return replace(gallery, labels=np.zeros_like(gallery.labels))
 
 
+OUT_OF_MEMORY = "out of memory"  # how the reason of such a failure begins
+_NO_MEMORY = ("out of memory", "_ALLOC_FAILED")  # as CUDA and its libraries say it where torch has no error for it
+
+
 def failure_reason(error: BaseException, spec: RunSpec) -> str:
     """Return why a fit or what followed it failed, in one line; of what is no error, with who brings the method."""
     if isinstance(error, SimbenchError):
         return str(error)
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return f"out of memory: {str(error).splitlines()[0] if str(error) else 'the process was refused more'}"
+    refused = isinstance(error, RuntimeError) and any(word in str(error) for word in _NO_MEMORY)
+    if refused or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return f"{OUT_OF_MEMORY}: {str(error).splitlines()[0] if str(error) else 'the process was refused more'}"
     if not isinstance(error, Exception):
         return f"{brought_by(spec)} raised {type(error).__name__}({', '.join(map(repr, error.args))})"
     return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"

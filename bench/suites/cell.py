@@ -29,6 +29,7 @@ from bench.contract import (
     no_progress,
     to_jsonable,
 )
+from bench.devices import most_held
 from bench.executors import child
 from bench.executors.executor import LOG, TOLD, Ended, Limits, why_ended
 from bench.executors.process import JobProcess, LocalPool
@@ -37,6 +38,7 @@ from bench.options import build, values_of
 from bench.plugins import KINDS, Kind
 from bench.registry import Plugin, find_plugins, get_plugin, refuse, refused
 from bench.runs.fitting import brought_by
+from bench.runs.integrity import read_sealed, write_sealed
 from bench.runs.provenance import provenance
 from bench.runs.run import execute
 from bench.runs.run_plan import as_in_run, chosen_data, load_collection
@@ -48,6 +50,7 @@ IMPORT_SECONDS = 30.0  # in which a plugin from outside simbench must be importe
 _LOOK_EVERY = 0.05
 _MODULE = "bench.suites.cell"
 FACTS = "cell.json"  # in a run's folder: what its processes took, beside what they found
+CARD = "card.json"  # likewise: what the one that finished it held of a card
 
 
 def try_outside(texts: Sequence[str] | None = None) -> list[tuple[Kind, Plugin]]:
@@ -218,7 +221,17 @@ class CellProgram:
     def run(self, cell: SuiteCell) -> int:
         """Run a cell and return the exit code: 0 done, 1 failed. Raises SimbenchError for what cannot be recorded."""
         place = replace(self.place, progress=no_progress, log=child.say)
-        return int(execute(cell.spec, cell.seed, cell.dataset, place).status != "done")
+        record = execute(cell.spec, cell.seed, cell.dataset, place)
+        if held := most_held(place.device):
+            write_sealed(record.folder / CARD, {"peak_card_bytes": held})
+        return int(record.status != "done")
+
+
+def held_on_card(run: RunRecord) -> int:
+    """Return how many bytes of a card a cell's run held at most; 0 where it used none, or nobody knows."""
+    with suppress(OSError, DataError, ValueError, KeyError, TypeError):  # not run by the runner, or damaged
+        return int(read_sealed(run.folder / CARD)["peak_card_bytes"])
+    return 0
 
 
 def _loaded(job: Mapping[str, Any], place: Workplace) -> SuiteCell:

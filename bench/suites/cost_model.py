@@ -17,7 +17,7 @@ from bench.runs.artifacts import read_history
 from bench.runs.integrity import read_sealed
 from bench.runs.provenance import cpu_name
 from bench.runs.store import RunRecord, all_runs
-from bench.suites.cell import FACTS
+from bench.suites.cell import FACTS, held_on_card
 from bench.suites.expansion import SuiteCell
 
 TRIALS = "calibration"  # in the cache, where nobody takes a trial for a result
@@ -33,7 +33,8 @@ _PAIR_SECONDS = 2e-8  # to rank one more pair: 2 s for 10,000 x 10,000 on one co
 class Prediction:
     """What a cell will take: wall seconds whatever its training, seconds an epoch, epochs; bytes held at most.
 
-    memory: 0 where unknown; source: ``runs``, ``trial``, or the reason why nothing is known.
+    memory: 0 where unknown; card: of a card's memory, 0 where unknown or without one; source: ``runs``, ``trial``, or
+    the reason why nothing is known.
     """
 
     fixed: float = 0.0
@@ -41,6 +42,7 @@ class Prediction:
     epochs: float = 0.0
     memory: int = 0
     source: str = ""
+    card: int = 0
 
     @property
     def known(self) -> bool:
@@ -67,28 +69,28 @@ def predict(
     cuts: dict[tuple[object, ...], Dataset] = {}
     trials: list[SuiteCell | None] = []  # one a cell; None where its own kind's runs say it all
     for cell in cells:
-        if any(_peak(record) for record in known.get(_kind(cell.spec), [])):
+        if any(_peak(record) for record in known.get(kind_of(cell.spec), [])):
             trials.append(None)
             continue
         where = (cell.spec.fingerprint, cell.spec.protocol, cell.spec.resize)
         if where not in cuts:
             cuts[where] = small(cell)
         trials.append(_trial_of(cell, cuts[where]))
-    missing = {one.folder(home): one for one in trials if one is not None and _kind(one.spec) not in tried}
+    missing = {one.folder(home): one for one in trials if one is not None and kind_of(one.spec) not in tried}
     failed = run_trials(list(missing.values())) if missing else {}
     tried = _by_kind(all_runs(home), place)
     found = []
     for cell, trial in zip(cells, trials, strict=True):
-        there = tried.get(_kind(trial.spec), []) if trial is not None else []
+        there = tried.get(kind_of(trial.spec), []) if trial is not None else []
         reason = failed.get(trial.folder(home), "its trial failed before") if trial is not None else ""
-        found.append(_prediction(cell, known.get(_kind(cell.spec), []), there, reason))
+        found.append(_prediction(cell, known.get(kind_of(cell.spec), []), there, reason))
     return found
 
 
 def finished_costs(cells: Sequence[SuiteCell], place: Workplace) -> list[Prediction]:
     """Return what finished runs alone let expect, for a progress view: nothing is tried."""
     known = _by_kind(all_runs(place.root), place)
-    return [_prediction(cell, known.get(_kind(cell.spec), []), [], "not run before") for cell in cells]
+    return [_prediction(cell, known.get(kind_of(cell.spec), []), [], "not run before") for cell in cells]
 
 
 def trial_place(place: Workplace) -> Workplace:
@@ -121,12 +123,15 @@ def _prediction(cell: SuiteCell, runs: Sequence[RunRecord], trials: Sequence[Run
     memory = max((_peak(record) for record in runs), default=0)
     if not memory and trials:
         memory = max(_peak(record) for record in trials) + _more_vectors(cell, trials[-1])
+    card = max(map(held_on_card, runs or trials), default=0)
+    if card and not runs:
+        card += _more_vectors(cell, trials[-1]) + _more_pixels(cell, trials[-1])
     if runs:
         costs = [_cost(cell, record) for record in runs]
         middle = sorted(costs, key=lambda cost: cost.seconds)[len(costs) // 2]
-        return replace(middle, memory=memory, source="runs")
+        return replace(middle, memory=memory, card=card, source="runs")
     if trials:
-        return replace(_cost(cell, trials[-1]), memory=memory, source="trial")
+        return replace(_cost(cell, trials[-1]), memory=memory, card=card, source="trial")
     return Prediction(source=reason)
 
 
@@ -229,11 +234,11 @@ def _by_kind(records: Iterable[RunRecord], place: Workplace) -> dict[str, list[R
         made_by = record.result.provenance
         timed = record.result.timings.keys() >= _TIMED and record.result.data.counts.keys() >= _COUNTED
         if record.status == "done" and timed and (made_by.cpu, made_by.threads, made_by.device) == here:
-            found.setdefault(_kind(record.result.spec), []).append(record)
+            found.setdefault(kind_of(record.result.spec), []).append(record)
     return found
 
 
-def _kind(spec: RunSpec) -> str:
+def kind_of(spec: RunSpec) -> str:
     """Return what decides a run's cost, but for its epochs."""
     views = [spec.engine, spec.mirror_test, spec.deterministic]
     data = [spec.protocol, spec.fingerprint, to_jsonable(spec.resize)]
@@ -253,3 +258,10 @@ def _more_vectors(cell: SuiteCell, trial: RunRecord) -> int:
     counts, dim = trial.result.data.counts, trial.result.embedding_dim
     more = len(cell.dataset.query) + len(cell.dataset.gallery) - counts["query"] - counts["gallery"]
     return max(0, more) * dim * 4 * 2
+
+
+def _more_pixels(cell: SuiteCell, trial: RunRecord) -> int:
+    """Return the bytes by which the pixels that a method learns from, which lie on a card, exceed its trial's."""
+    counts, shape = trial.result.data.counts, trial.result.data.shape
+    more = len(cell.dataset.train) + len(cell.dataset.validation) - counts["train"] - counts.get("validation", 0)
+    return max(0, more) * shape.height * shape.width * shape.channels

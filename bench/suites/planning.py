@@ -13,6 +13,7 @@ import torch
 
 from bench.config import Config, seconds
 from bench.contract import Dataset, SimbenchError, UsageError, Workplace
+from bench.devices import card_bytes
 from bench.executors.executor import Limits
 from bench.executors.memory import byte_count, machine_memory
 from bench.executors.process import LocalPool
@@ -21,8 +22,17 @@ from bench.naming import reason_of
 from bench.runs.integrity import read_sealed, write_sealed
 from bench.runs.run_plan import chosen_data, load_collection
 from bench.runs.store import locked, read_run
+from bench.suites.card_room import CardRoom
 from bench.suites.cell import CellProgram
-from bench.suites.cost_model import Prediction, finished_costs, fitted_epochs, predict, trial_limit, trial_place
+from bench.suites.cost_model import (
+    Prediction,
+    finished_costs,
+    fitted_epochs,
+    kind_of,
+    predict,
+    trial_limit,
+    trial_place,
+)
 from bench.suites.expansion import SuiteCell, expand, with_epochs
 from bench.suites.runner import Reporter, Runner
 from bench.suites.suite import Suite, find_suite
@@ -61,6 +71,11 @@ class Plan:
     def finished(self, root: Path) -> list[bool]:
         """Return for each cell whether it is done already."""
         return [is_done(cell, root) for cell in self.cells]
+
+    def card_room(self, device: torch.device, jobs: int) -> CardRoom:
+        """Return the room that cells share on the card, ``jobs`` of them at once; without one, room for all."""
+        pairs = zip(self.cells, self.predictions, strict=True)
+        return CardRoom(card_bytes(device), jobs, {kind_of(cell.spec): one.card for cell, one in pairs})
 
     def seconds_left(self, root: Path, jobs: int) -> float:
         """Return the predicted wall seconds of what is not done; cells of which nothing is known count nothing."""

@@ -20,8 +20,10 @@ from bench.contract import SimbenchError, Workplace
 from bench.executors.executor import LOG, Ended, Limits, Pool, from_outside
 from bench.executors.process import last_line
 from bench.files import ensure_writable
+from bench.runs.fitting import OUT_OF_MEMORY
 from bench.runs.integrity import write_sealed
 from bench.runs.store import RUN_FILE, RunRecord, read_run
+from bench.suites.card_room import CardRoom
 from bench.suites.cell import FACTS, record_failure, sweep, why_failed
 from bench.suites.expansion import SuiteCell
 from bench.suites.leases import Leases
@@ -75,11 +77,13 @@ class Reporter:
 
 @dataclass
 class _Work:
-    """A cell that is not finished yet."""
+    """A cell that is not finished yet. beside: whether others ran with it; alone: whether none may, from now on."""
 
     cell: SuiteCell
     folder: Path
     tries: int = 0
+    beside: bool = False
+    alone: bool = False
     seconds: float = 0.0  # of all tries
     began: float = 0.0
     not_before: float = 0.0
@@ -89,7 +93,8 @@ class Runner:
     """Runs cells on an executor until each has an outcome.
 
     A cell that another runner has is waited for, and taken over if that one dies. Of failures, those from before
-    this start are tried again, those of another runner since are not.
+    this start are tried again, those of another runner since are not. A cell for which there is no room on the card
+    waits until there is, and one that ran out of the card's memory beside others is tried once more alone.
     """
 
     def __init__(
@@ -99,8 +104,11 @@ class Runner:
         executor: Pool[SuiteCell],
         limits: Limits,
         reporter: Reporter,
+        *,
+        room: CardRoom | None = None,
     ) -> None:
         self._place, self._executor, self._limits, self._reporter = place, executor, limits, reporter
+        self._room = room or CardRoom()
         self._all = [_Work(cell, cell.folder(place.root)) for cell in cells]
         self._waiting = deque(self._all)
         self._running: dict[Path, _Work] = {}
@@ -145,8 +153,13 @@ class Runner:
             work = self._waiting.popleft()
             if work.not_before > now:
                 self._waiting.append(work)
-            elif not self._known(work):
+            elif self._known(work):
+                continue
+            elif self._fits(work):
                 self._try(work, leases)
+            else:  # those behind it wait as well, or smaller ones would keep its room for ever
+                self._waiting.appendleft(work)
+                return
 
     def _try(self, work: _Work, leases: Leases) -> None:
         if not leases.take(work.folder):
@@ -164,6 +177,16 @@ class Runner:
         work.began = time.monotonic()
         self._executor.start(work.cell, work.folder)
         self._running[work.folder] = work
+        if len(self._running) > 1:
+            for one in self._running.values():
+                one.beside = True
+
+    def _fits(self, work: _Work) -> bool:
+        """Return whether a cell may run beside those that do."""
+        running = self._running.values()
+        if running and (work.alone or any(one.alone for one in running)):
+            return False
+        return self._room.fits(work.cell, [one.cell for one in running])
 
     def _known(self, work: _Work) -> bool:
         """Whether a cell has its outcome already, which is then noted: it is done, or failed since this start."""
@@ -197,6 +220,15 @@ class Runner:
             leases.free(work.folder)
             return
         reason = "" if record is None else record.result.reason
+        if reason.startswith(OUT_OF_MEMORY) and self._place.device.type == "cuda" and work.beside and not work.alone:
+            self._reporter.tell(f"{work.cell}: {reason}; once more, alone on the card")
+            sweep(work.cell, self._place)  # the failure is not its outcome
+            work.alone = True
+            self._waiting.appendleft(work)
+            leases.free(work.folder)
+            return
+        if record is not None and record.status == "done":
+            self._room.learn(record)
         if record is None or record.status != "done":
             ensure_writable(self._place.root, _ROOM)  # where the disk is full, every other cell would fail of it too
         if record is None:

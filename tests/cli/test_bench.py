@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import torch
+from fake_runs import fake_spec
 
+from bench import devices
+from bench.cli.bench import _say_plan
+from bench.config import Settings
+from bench.contract import Workplace, no_progress
+from bench.executors.executor import Limits
 from bench.runs.integrity import DIGEST, read_sealed, write_sealed
 from bench.runs.store import all_runs
+from bench.suites.cost_model import Prediction
+from bench.suites.expansion import SuiteCell
+from bench.suites.planning import Plan
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +71,23 @@ def test_a_missing_package_is_told_before_anything_is_loaded(
     outcome = simbench("bench", "--executor", "ray")
     assert outcome.code == 2
     assert "pip install 'simbench-retrieval[ray]'" in outcome.err
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+def test_a_plan_says_what_cells_will_hold_of_a_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, cluster: bool
+) -> None:
+    monkeypatch.setattr(devices, "card_bytes", lambda device: 80 << 30)
+    cells = tuple(SuiteCell(fake_spec(), seed, Mock(), "digits", Settings()) for seed in (0, 1))
+    known = Prediction(fixed=60.0, memory=1 << 30, source="runs", card=3 << 30)
+    plan = Plan(Mock(), cells, (known, replace(known, card=0)), Limits(), ())
+    place = Workplace(tmp_path, torch.device("cuda"), 1, no_progress, print)
+    _say_plan(plan, place, 2, cluster=cluster)
+    heads, _, *rows = capsys.readouterr().out.splitlines()
+    assert heads.endswith("memory    on the card")
+    assert [" ".join(row.split()[-4:]) for row in rows[:2]] == ["1.0 GB 3.0 GB", "s 1.0 GB ?"]
+    assert ("the card has 80.0 GB" in rows[4]) is not cluster
+    assert ("2 at a time; Ray runs as many as it has room for" in rows[3]) is cluster
 
 
 def test_a_suite_is_predicted_fitted_to_a_budget_run_once_and_told(program: Callable[..., Any], tmp_path: Path) -> None:

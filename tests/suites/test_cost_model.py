@@ -14,8 +14,10 @@ from fake_runs import DATA, MADE_BY, fake_result, fake_spec, write_beside, write
 from bench.config import Settings
 from bench.contract import Dataset, EvaluationProtocol, Images, RunSpec, Split, Workplace, no_progress
 from bench.files import packed_rows
+from bench.runs.integrity import write_sealed
 from bench.runs.provenance import cpu_name
-from bench.suites.cost_model import Prediction, finished_costs, predict, trial_limit
+from bench.suites.cell import CARD
+from bench.suites.cost_model import Prediction, finished_costs, predict, trial_limit, trial_place
 from bench.suites.expansion import SuiteCell
 
 Row = Mapping[str, float | int | str]
@@ -81,3 +83,32 @@ def test_large_images_are_tried_with_fewer_of_them_and_fewer_steps(
     assert trial.spec.budget.epochs == epochs
     fewer = replace(cell, settings=replace(cell.settings, limit=100))
     assert trial_limit(fewer) == 100
+
+
+def test_a_cell_is_expected_to_hold_of_a_card_what_one_of_its_kind_held(tmp_path: Path) -> None:
+    made_by, timings = replace(MADE_BY, cpu=cpu_name(), device="cuda"), {"fit_seconds": 7.0, "embed_seconds": 5.0}
+    spec = fake_spec(method="triplet")
+    folder = write_fake(tmp_path, fake_result(spec, provenance=made_by, timings=timings, seconds=75.0))
+    place = Workplace(tmp_path, torch.device("cuda"), 1, no_progress, lambda line: None)
+    assert [one.card for one in finished_costs([cell_of(spec)], place)] == [0]
+    write_sealed(folder / CARD, {"peak_card_bytes": 3 << 30})
+    assert [one.card for one in finished_costs([cell_of(spec)], place)] == [3 << 30]
+
+
+def test_from_a_trial_a_cells_pixels_and_vectors_are_added_to_what_it_held_of_a_card(tmp_path: Path) -> None:
+    cell, place = cell_of(fake_spec(method="triplet")), Workplace(tmp_path, torch.device("cuda"), 1, no_progress, print)
+    made_by, timings = replace(MADE_BY, cpu=cpu_name(), device="cuda"), {"fit_seconds": 7.0, "embed_seconds": 5.0}
+
+    def run(cells: Sequence[SuiteCell]) -> Mapping[Path, str]:
+        (trial,) = cells
+        few = replace(DATA, counts={name: count // 2 for name, count in DATA.counts.items()})
+        made = fake_result(trial.spec, provenance=made_by, timings=timings, seconds=75.0, data=few)
+        folder = write_fake(trial_place(place).root, made)
+        write_sealed(folder / CARD, {"peak_card_bytes": 1_000_000})
+        return {}
+
+    (found,) = predict([cell], place, lambda one: one.dataset, run)
+    images = {name: count - count // 2 for name, count in DATA.counts.items()}
+    pixels = (images["train"] + images["validation"]) * DATA.shape.height * DATA.shape.width * DATA.shape.channels
+    assert found.source == "trial"
+    assert found.card > 1_000_000 + pixels

@@ -8,7 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,10 @@ from bench.contract.results import SCHEMA
 from bench.executors.executor import Ended, Limits
 from bench.files import write_json
 from bench.registry import get_protocol
+from bench.runs.integrity import write_sealed
 from bench.runs.store import RunRecord, all_runs, read_run
+from bench.suites.card_room import CardRoom
+from bench.suites.cost_model import kind_of
 from bench.suites.expansion import SuiteCell
 from bench.suites.leases import Leases
 from bench.suites.runner import Outcome, Reporter, Runner, SuiteProgress
@@ -80,11 +83,13 @@ class Script:
     ends: dict[int, list[Ended | str | None]]  # by seed
     slots: int = 1
     started: list[int] = field(default_factory=list)
+    together: list[int] = field(default_factory=list)  # at each start, how many ran then
     stopped: bool = False
     _ended: list[tuple[SuiteCell, Ended]] = field(default_factory=list)
 
     def start(self, cell: SuiteCell, folder: Path) -> None:
         self.started.append(cell.seed)
+        self.together.append(len(self._ended) + 1)
         left = self.ends.get(cell.seed, [])
         end = left.pop(0) if left else None
         if isinstance(end, Ended):
@@ -113,10 +118,27 @@ def cells(count: int) -> list[SuiteCell]:
     return [SuiteCell(spec, seed, data, "data", Settings()) for seed in range(count)]
 
 
-def run(root: Path, some: list[SuiteCell], script: Script, told: list[str] | None = None) -> list[Outcome]:
-    place = Workplace(root, torch.device("cpu"), 1, lambda items, **_: items, print)
+def run(
+    root: Path,
+    some: list[SuiteCell],
+    script: Script,
+    told: list[str] | None = None,
+    *,
+    device: str = "cpu",
+    room: CardRoom | None = None,
+) -> list[Outcome]:
+    place = Workplace(root, torch.device(device), 1, lambda items, **_: items, print)
     reporter = Reporter(lambda progress: None, (told if told is not None else []).append)
-    return Runner(some, place, script, Limits(10.0, 1 << 30), reporter).run()
+    return Runner(some, place, script, Limits(10.0, 1 << 30), reporter, room=room).run()
+
+
+def of_sizes(sizes: Sequence[float]) -> tuple[list[SuiteCell], dict[str, int]]:
+    """Return one cell of a kind of its own for each size, which is its seed too, and the sizes by kind."""
+    made = [
+        replace(cell, spec=replace(cell.spec, options={"size": size}), seed=int(size))
+        for cell, size in zip(cells(len(sizes)), sizes, strict=True)
+    ]
+    return made, {kind_of(cell.spec): cell.seed for cell in made}
 
 
 def test_finished_cells_are_skipped_failed_ones_tried_again_and_the_order_kept(tmp_path: Path) -> None:
@@ -189,6 +211,46 @@ def test_a_cell_that_was_killed_from_outside_once_is_done_the_second_time(tmp_pa
     outcomes = run(tmp_path, cells(1), Script(tmp_path, {0: [Ended("signal", signal.SIGKILL, 1, 0)]}), told)
     assert outcomes[0].done
     assert any("died of a cause outside it" in line for line in told)
+
+
+# ---------------------------------------------------------------------------------------------- several on one card
+
+NO_ROOM = "out of memory: CUDA out of memory. Tried to allocate 2.00 GiB"
+
+
+def test_what_runs_out_of_the_cards_memory_beside_others_is_tried_once_more_alone(tmp_path: Path) -> None:
+    told: list[str] = []
+    script = Script(tmp_path, {1: [NO_ROOM], 2: [NO_ROOM, NO_ROOM]}, slots=3)
+    outcomes = run(tmp_path, cells(4), script, told, device="cuda")
+    assert sorted(script.started[3:]) == [1, 2, 3]
+    tries = list(zip(script.started, script.together, strict=True))
+    assert tries[:3] == [(0, 1), (1, 2), (2, 3)]
+    assert {(1, 1), (2, 1)} <= set(tries[3:])
+    assert [outcome.why for outcome in outcomes if not outcome.done] == [outcomes[2].why] == [NO_ROOM]
+    assert sum("alone on the card" in line for line in told) == 2
+
+
+@pytest.mark.parametrize(("device", "slots"), [("cuda", 1), ("cpu", 3)])
+def test_what_runs_out_of_memory_by_itself_or_off_a_card_has_failed(tmp_path: Path, device: str, slots: int) -> None:
+    script = Script(tmp_path, {1: [NO_ROOM]}, slots=slots)
+    outcomes = run(tmp_path, cells(3), script, device=device)
+    assert script.started == [0, 1, 2]
+    assert [outcome.done for outcome in outcomes] == [True, False, True]
+
+
+def test_cells_run_beside_each_other_as_far_as_the_card_has_room_for_them(tmp_path: Path) -> None:
+    some, sizes = of_sizes([60, 30, 5, 200, 10])  # of 100, 95 are given away; the fourth has its try alone
+    script = Script(tmp_path, {}, slots=4)
+    run(tmp_path, some, script, device="cuda", room=CardRoom(100, 4, sizes))
+    assert list(zip(script.started, script.together, strict=True)) == [(60, 1), (30, 2), (5, 3), (200, 1), (10, 1)]
+
+
+def test_of_what_nothing_is_known_each_gets_its_share_until_one_of_its_kind_is_done(tmp_path: Path) -> None:
+    some = cells(6)  # seeds of one kind
+    write_sealed(some[0].folder(tmp_path) / "card.json", {"peak_card_bytes": 60})
+    script = Script(tmp_path, {}, slots=4)
+    run(tmp_path, some, script, device="cuda", room=CardRoom(100, 4))
+    assert script.together == [1, 2, 3, 4, 1, 1]
 
 
 def test_a_run_of_a_newer_simbench_is_neither_read_nor_replaced(tmp_path: Path) -> None:
