@@ -165,7 +165,7 @@ def judge_vectors(
         fitted = fit_thresholds(validation.vectors, validation.labels, normalize=normalize, seed=seed)
         if fitted is None:
             raise DataError("validation has no pairs of one label and of two: no threshold can be fitted")
-        thresholds = Thresholds(fitted, measure_thresholds(fitted, data, seed=seed))
+        thresholds = Thresholds(fitted, measure_thresholds(fitted, data, seed=seed, device=device))
     return Judged(found, controls, thresholds, tuple(flags))
 
 

@@ -47,10 +47,12 @@ def judge_run(
     ties: str,
     threads: int,
     seed: int,
+    device: str = "cpu",
 ) -> Judgement:
     """Check a run's vectors and ranking, and fit thresholds.
 
-    validation: unit vectors of ``validation_sample``, None for no thresholds; data: the unit vectors that were ranked.
+    validation: unit vectors of ``validation_sample``, None for no thresholds; data: the unit vectors that were ranked,
+    on which device.
     """
     copies = next((leak.found / leak.images for leak in audit.leaks if leak.part == "query"), 0.0)
     controls = check_evaluation(evaluation, data, ties=ties, threads=threads, seed=seed, train_copies=copies)
@@ -58,7 +60,7 @@ def judge_run(
     if validation is not None and sample is not None:
         fitted = fit_thresholds(validation, sample.labels, normalize=False, seed=seed)
     if fitted is not None:
-        thresholds = Thresholds(fitted, measure_thresholds(fitted, data, seed=seed))
+        thresholds = Thresholds(fitted, measure_thresholds(fitted, data, seed=seed, device=device))
     digest = digests(data.query.source, data.gallery.source, evaluation.per_query)
     return Judgement(controls, thresholds, digest, tuple(failures(controls)))
 

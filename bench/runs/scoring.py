@@ -69,7 +69,7 @@ def audited(run: Attempt) -> Audit:
 def score_vectors(run: Attempt, vectors: SetVectors, checked: Audit) -> Scored:
     """Rank, score and check the vectors of a run. checked: what ``audited`` returned of its data.
 
-    A run on CUDA is ranked there; controls and thresholds are measured on the CPU.
+    A run on CUDA is ranked there, and its pairs are counted there; controls are the CPU's.
     """
     dataset, spec, threads, device = run.dataset, run.spec, run.place.threads, run.place.device
     ranks_on = str(device) if device.type == "cuda" else "cpu"
@@ -94,6 +94,7 @@ def score_vectors(run: Attempt, vectors: SetVectors, checked: Audit) -> Scored:
             ties=spec.ties,
             threads=threads,
             seed=run.seed,
+            device=ranks_on,
         )
     return Scored(vectors, checked, evaluation, judged, kept_lists(data, dataset))
 

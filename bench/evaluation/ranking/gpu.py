@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.devices import SHARE, fetches, free_bytes
-from bench.evaluation.ranking.arrays import Neighbors, Scores
+from bench.evaluation.ranking.arrays import Floats, Ints, Neighbors, Scores
 from bench.evaluation.ranking.backend import Problem, RankedBlock, known_neighbors, ranked_block
 from bench.evaluation.ranking.counting import Counted, count_ranks, nearest_columns
 from bench.evaluation.ranking.device_ranks import DeviceRanks
@@ -62,6 +62,21 @@ class OnDevice:
             scores[:, gone] = -torch.inf
             yield place, self._ranked(scores, rows, layout)
             scores[:, gone] = seen
+
+    def reached(self, rows: slice, limits: Scores) -> tuple[Ints, Floats]:
+        """Return how many scores of a block reach each limit, and the highest of each query.
+
+        First of what is relevant to the query, then of all else: int64 ``(2, limits)``, and float64 ``(2, queries)``,
+        -inf where there is none.
+        """
+        scores = self._scores(rows)
+        own, _ = self._relevant(scores, rows, self._layout)
+        counts, highest = [], []
+        for hidden in (~own, own):
+            seen = scores.masked_fill(hidden, -torch.inf)
+            counts.append(torch.stack([(seen >= limit).sum() for limit in limits.tolist()]))
+            highest.append(seen.amax(dim=1).double())
+        return torch.stack(counts).cpu().numpy(), torch.stack(highest).cpu().numpy()
 
     def _ranked(self, scores: Tensor, rows: slice, layout: Layout) -> RankedBlock:
         is_relevant, relevant = self._relevant(scores, rows, layout)

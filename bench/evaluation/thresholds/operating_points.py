@@ -12,6 +12,7 @@ classes are in the gallery, each query also plays the unknown: its own class is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from bench.contract import Fitted, Measured, OnTest, OpenSet, Point, Rejection
 from bench.evaluation.ranking.arrays import Floats, Ints, Scores
+from bench.evaluation.ranking.backend import Problem
 from bench.evaluation.ranking.relevance import Layout, as_names, number_names
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.ranking.vectors import as_vectors, check_vectors
@@ -67,13 +69,14 @@ def fit_thresholds(vectors: VectorsLike, labels: NamesLike, *, normalize: bool =
     )
 
 
-def measure_thresholds(fitted: Fitted, data: RetrievalSet, *, seed: int = 0) -> OnTest:
+def measure_thresholds(fitted: Fitted, data: RetrievalSet, *, seed: int = 0, device: str = "cpu") -> OnTest:
     """Count what the thresholds do on test: all pairs of the queries, or of a seeded 2,000 of them, and the gallery.
 
-    Pairs that are excluded (one image asked against itself) are not counted.
+    Pairs that are excluded (one image asked against itself) are not counted. device: as for ``evaluate``, where vectors
+    are multiplied and pairs counted.
     """
     wanted = [*((point.target, point.threshold) for point in fitted.points), (None, fitted.eer_threshold)]
-    layout, points, nearest = _measured(wanted, data, seed)
+    layout, points, nearest = _measured(wanted, data, seed, device)
     opened = measure_rejection(fitted.rejection, nearest[0], nearest[1], layout.items)
     return OnTest(queries=len(layout), points=points, open_set=opened)
 
@@ -87,13 +90,14 @@ def measure_at(threshold: float, data: RetrievalSet, *, target: float | None = N
 
 
 def _measured(
-    wanted: Sequence[tuple[float | None, float]], data: RetrievalSet, seed: int
+    wanted: Sequence[tuple[float | None, float]], data: RetrievalSet, seed: int, device: str = "cpu"
 ) -> tuple[Layout, tuple[Measured, ...], Floats]:
     """Return the layout of the queries taken, what each (target, threshold) does, and similarities as ``_count``."""
     chosen = _some(len(data.query), MOST_QUERIES, np.random.default_rng((seed, 8)))
     layout = data.layout.subset(chosen)
     limits = np.array([threshold for _, threshold in wanted], dtype=np.float32)
-    matched, nearest = _count(data, chosen, layout, limits)
+    count = _count if device == "cpu" else partial(_count_there, device=device)
+    matched, nearest = count(data, chosen, layout, limits)
     same = int(layout.relevant.sum())
     different = int(layout.items.sum()) - same
     points = tuple(
@@ -156,6 +160,19 @@ def _count(data: RetrievalSet, chosen: Ints, layout: Layout, limits: Scores) -> 
             nearest[kind, rows] = part.max(axis=1)
             matched[kind] += [np.count_nonzero(part >= limit) for limit in limits]
     return matched, nearest
+
+
+def _count_there(
+    data: RetrievalSet, chosen: Ints, layout: Layout, limits: Scores, *, device: str
+) -> tuple[Ints, Floats]:
+    """Do what ``_count`` does on a torch device."""
+    from bench.evaluation.ranking.gpu import OnDevice  # noqa: PLC0415 - torch takes seconds
+
+    ranker = OnDevice(Problem.of(data.query.some(chosen), data.gallery, layout, keep=1, full=True), device)
+    step = ranker.fitting_rows()
+    blocks = (slice(first, min(first + step, len(chosen))) for first in range(0, len(chosen), step))
+    parts = [ranker.reached(rows, limits) for rows in blocks]
+    return np.sum([matched for matched, _ in parts], axis=0), np.concatenate([nearest for _, nearest in parts], axis=1)
 
 
 def _some(n: int, most: int, rng: np.random.Generator) -> Ints:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,6 +45,20 @@ def test_the_counts_on_test_are_those_of_comparing_every_pair() -> None:
         assert abs(point.false_non_matches - (scores[same] < point.threshold).sum()) <= 3
         if point.target is not None:
             assert point.fmr == pytest.approx(point.target, rel=0.5)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_device_counts_the_same_pairs(*, listed: bool) -> None:
+    rng = np.random.default_rng(0)
+    validation, query = (rng.integers(-2, 3, (n, 6)).astype(np.float32) + 0.5 for n in (80, 60))  # products are exact
+    names, labels, ids = rng.integers(0, 4, 80), rng.integers(0, 4, 60), np.arange(60)
+    fitted = fit_thresholds(validation, names, normalize=False)
+    assert fitted is not None
+    lists = [rng.permutation(np.delete(ids, row))[: row % 5].tolist() for row in ids]
+    who: dict[str, Any] = {"positives": lists, "ignore": [[int(row)] for row in ids]} if listed else {}
+    sides = (query, None, query, None) if listed else (query, labels, query, labels)
+    data = RetrievalSet.of(*sides, query_ids=ids, gallery_ids=ids, normalize=False, **who)
+    assert measure_thresholds(fitted, data, device="cpu:0") == measure_thresholds(fitted, data)
 
 
 def test_a_query_is_no_pair_with_itself() -> None:
