@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --no-compile
 # What the tests try besides; ray and umap are left out: large, and their tests skip without them.
-EXTRAS := heic,hf,lite2,onnx,openvino,serve,tensorboard,tune
+EXTRAS := heic,hf,lite2,onnx,openvino,serve,tensorboard,torchcodec,tune
 # Our datasets/ folder must never hide another package of that name.
 export PYTHONSAFEPATH := 1
 

@@ -34,11 +34,11 @@ class Settings:
     width) for own images; classes, per_class, labels_per_class, balance, limit, drop_leaks: what of the data is used;
     validation: whether epochs and options are chosen on images of trained classes or on classes that are not trained;
     split_seed: of every choice of images, apart from the seeds of training, or ``first`` (see
-    `bench.data.splits.protocols`); split_seeds: several of them in its place, each with all seeds of training; broken:
-    see DataPlace; engine: what computes the vectors of a fitted method; mirror_test: whether each vector is the mean of
-    an image's and its mirror image's, of every method, where the data may be mirrored; deterministic: whether runs give
-    the same bits each time, whatever the number of threads (they use one); report_dir: where tables and the page go,
-    None for ``report`` in the folder of the runs.
+    `bench.data.splits.protocols`); split_seeds: several of them in its place, each with all seeds of training; broken
+    and decoder: see DataPlace; engine: what computes the vectors of a fitted method; mirror_test: whether each vector
+    is the mean of an image's and its mirror image's, of every method, where the data may be mirrored; deterministic:
+    whether runs give the same bits each time, whatever the number of threads (they use one); report_dir: where tables
+    and the page go, None for ``report`` in the folder of the runs.
     """
 
     protocol: str = "auto"
@@ -56,6 +56,7 @@ class Settings:
     split_seed: Draw = 0
     split_seeds: tuple[Draw, ...] = ()
     broken: Literal["few", "none", "any"] = "few"
+    decoder: Literal["pillow", "torchcodec"] = "pillow"
     ks: tuple[int, ...] | None = None
     ties: Literal["pessimistic", "optimistic", "mean"] = "pessimistic"
     device: str = "auto"

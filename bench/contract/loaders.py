@@ -21,6 +21,8 @@ class DataPlace:
         broken: What to do with files that cannot be decoded: "few" leaves them out with a warning while they are at
             most 1 % (more is a sign of something else), "none" refuses any, "any" leaves out however many.
         progress: Wraps an iterable in a bar.
+        decoder: Of picture files: "pillow", or "torchcodec" for JPEG files, many at once.
+        decodes_on: The device that TorchCodec decodes on, as torch calls it.
     """
 
     root: Path | None
@@ -28,6 +30,8 @@ class DataPlace:
     download: bool = True
     broken: Literal["few", "none", "any"] = "few"
     progress: Progress | None = None
+    decoder: Literal["pillow", "torchcodec"] = "pillow"
+    decodes_on: str = "cpu"
 
 
 @runtime_checkable

@@ -32,19 +32,20 @@ from bench.data.layouts.locate import loader_for_path, plugin_of
 from bench.data.splits.fingerprint import fingerprint
 from bench.data.splits.protocols import build_dataset
 from bench.data.splits.subsets import Subset
-from bench.environment import user_path
+from bench.environment import require_package, user_path
 from bench.evaluation.inference.engines import require_engine
 from bench.naming import canonical, did_you_mean
 from bench.options import build, values_of
 from bench.plugins import DATASET, METHOD
 from bench.registry import find_plugins, get_dataset, get_method, plugin_names, unknown
+from bench.runs.provenance import choose_device
 from bench.runs.run import execute
 from bench.runs.sources import sources_of
 from bench.runs.store import RunRecord
 
 _LOG = logging.getLogger(__name__)
 _CHOICES = (  # settings that decide what data
-    "classes", "per_class", "labels_per_class", "balance", "limit", "drop_leaks", "split_seed", "validation",
+    "classes", "per_class", "labels_per_class", "balance", "limit", "drop_leaks", "split_seed", "validation", "decoder",
 )  # fmt: skip
 
 
@@ -108,12 +109,18 @@ def load_collection(name: str, config: Config, progress: Progress, cache: Path) 
 
 
 def data_place(settings: Settings, progress: Progress, cache: Path) -> DataPlace:
-    """Return where loaders look and write by these settings."""
+    """Return where loaders look and write by these settings. Raises UsageError where a decoder's package is missing."""
+    decodes_on = "cpu"
+    if settings.decoder == "torchcodec":
+        require_package("torchcodec", "decoder=torchcodec", "torchcodec", "'simbench-retrieval[torchcodec]'")
+        decodes_on = "cuda" if choose_device(settings.device).type == "cuda" else "cpu"
     return DataPlace(
         root=user_path(settings.data_root) if settings.data_root else None,
         cache=cache,
         broken=settings.broken,
         progress=progress,
+        decoder=settings.decoder,
+        decodes_on=decodes_on,
     )
 
 

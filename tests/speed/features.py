@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -104,10 +105,11 @@ def described(facts: EngineFacts) -> str:
     return f"{facts.name} {facts.precision} (lowest cosine {facts.lowest_cosine})"
 
 
-def decoded(paths: list[Path]) -> Images:
+def decoded(paths: list[Path], decoder: Literal["pillow", "torchcodec"] = "pillow", on: str = "cpu") -> Images:
     """Return files as images of one size, decoded anew: the cache is a folder that lives no longer than its map."""
     with tempfile.TemporaryDirectory() as cache:
-        found = decode_files(list(paths), DataPlace(None, Path(cache)), DecodeRecipe((SIDE, SIDE)))
+        place = DataPlace(None, Path(cache), decoder=decoder, decodes_on=on)
+        found = decode_files(list(paths), place, DecodeRecipe((SIDE, SIDE)))
         return Images(found.pixels, found.kept)
 
 

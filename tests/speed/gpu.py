@@ -19,6 +19,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -188,16 +189,19 @@ def embedding(card: Card, sizes: Sizes) -> Iterator[list[str]]:
 def from_files(card: Card, sizes: Sizes, method: Any, split: Split) -> Iterator[list[str]]:
     """Yield the rows of a folder of photographs, against the decoder alone and against the network alone."""
     network = bare_forward(card, method.backbone, split, sizes.embedded)
-    what = f"JPEG files, {sizes.networks[0]}, {SIDE} px"
     with pictures(None, sizes.files) as paths:
-
-        def ours() -> None:
-            embed_images(method, decoded(paths), device=card.device)
-
-        mine, decoder = card.paired(ours, partial(decoded, paths), sizes.rounds)
-        yield _rates(what, "decoder alone", len(paths), mine, decoder)
         alone = card.seconds(network) * len(paths) / len(split)
-        yield _rates(what, "network alone", len(paths), mine, alone)
+        for decoder in ("pillow", *(("torchcodec",) if find_spec("torchcodec") else ())):
+            what = f"JPEG files, {sizes.networks[0]}, {SIDE} px, decoded by {decoder}"
+            read = partial(decoded, paths, decoder, card.device.type)
+            ours = partial(embedded, method, read, card.device)
+            mine, decoding = card.paired(ours, read, sizes.rounds)
+            yield _rates(what, "decoder alone", len(paths), mine, decoding)
+            yield _rates(what, "network alone", len(paths), mine, alone)
+
+
+def embedded(method: Any, read: Callable[[], Images], device: torch.device) -> None:
+    embed_images(method, read(), device=device)
 
 
 def _rates(what: str, name: str, images: int, mine: float, theirs: float) -> list[str]:

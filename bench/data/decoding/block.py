@@ -11,11 +11,11 @@ import signal
 import sys
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from io import FileIO
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from bench.data.decoding.decode_image import OtherSizeError, Range, decode_pictu
 from bench.data.decoding.image_source import Source, UnreadableImageError, box_of, read_source, source_from_json
 
 if TYPE_CHECKING:
-    from bench.contract import ResizeMode
+    from bench.contract import Pixels, ResizeMode
 
 
 @dataclass(frozen=True)
@@ -87,37 +87,61 @@ class Outcome:
         return cls(**facts, broken=broken)
 
 
-def fill_block(task: Task) -> Outcome:
+Read: TypeAlias = bytes | UnreadableImageError  # a file's bytes, or why they cannot be had
+Picture: TypeAlias = "Pixels | UnreadableImageError | OtherSizeError"
+Decode: TypeAlias = Callable[[Task, Iterable[Read]], Iterator[tuple[Read, Picture]]]
+
+
+def decode_each(task: Task, reads: Iterable[Read]) -> Iterator[tuple[Read, Picture]]:
+    """Yield what was read of each source, and its picture or why there is none: by Pillow, one after the other."""
+    for position, read in enumerate(reads):
+        yield read, decode_one(task, position, read)
+
+
+def decode_one(task: Task, position: int, read: Read) -> Picture:
+    """Return a source's picture, uint8 ``(height, width, 1 or 3)``, or why there is none."""
+    if isinstance(read, UnreadableImageError):
+        return read
+    size, box = (task.frame.height, task.frame.width), box_of(task.sources[position])
+    try:
+        only = size if task.frame.own else None
+        return decode_picture(read, size, task.resize, only=only, box=box, value_range=task.value_range)
+    except (UnreadableImageError, OtherSizeError) as error:
+        return error
+
+
+def fill_block(task: Task, decode: Decode = decode_each) -> Outcome:
     """Do a task. Raises OSError if the pixels cannot be written."""
     frame, count = task.frame, len(task.sources)
-    size = (frame.height, frame.width)
-    block = np.zeros((count, *size, frame.channels), np.uint8)
+    block = np.zeros((count, frame.height, frame.width, frame.channels), np.uint8)
     contents: list[str] = []
     broken: list[tuple[int, str]] = []
-    for position, source in enumerate(task.sources):
-        content = ""
-        try:
-            if position in task.lost:
-                raise UnreadableImageError(task.lost[position])
-            data = read_source(source)
-            box = box_of(source)
-            content = _digest(data, f"{box}".encode() if box else b"")
-            only = size if frame.own else None
-            picture = decode_picture(data, size, task.resize, only=only, box=box, value_range=task.value_range)
-        except UnreadableImageError as error:
-            content = _digest(str(error).encode("utf-8", "replace"))
-            broken.append((task.start + position, str(error)))
-        except OtherSizeError:
+    reads = (_read(task, position) for position in range(count))
+    for position, (read, picture) in enumerate(decode(task, reads)):
+        if isinstance(picture, OtherSizeError):
             return Outcome(task.start, count, misfit="size")
-        else:
-            if picture.shape[2] > frame.channels:
-                return Outcome(task.start, count, misfit="colour")
-            block[position] = picture
-        contents.append(content)
+        if isinstance(picture, UnreadableImageError) or isinstance(read, UnreadableImageError):
+            contents.append(_digest(str(picture).encode("utf-8", "replace")))
+            broken.append((task.start + position, str(picture)))
+            continue
+        if picture.shape[2] > frame.channels:
+            return Outcome(task.start, count, misfit="colour")
+        box = box_of(task.sources[position])
+        contents.append(_digest(read, f"{box}".encode() if box else b""))
+        block[position] = picture
     with open(task.pixels, "r+b") as file:
         file.seek(task.offset)
         file.write(block.data)
     return Outcome(task.start, count, tuple(broken), zlib.crc32(block.data), "".join(contents))
+
+
+def _read(task: Task, position: int) -> Read:
+    if position in task.lost:
+        return UnreadableImageError(task.lost[position])
+    try:
+        return read_source(task.sources[position])
+    except UnreadableImageError as error:
+        return error
 
 
 CONTENT_BYTES = 16  # of a file's digest

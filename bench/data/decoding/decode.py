@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -38,7 +39,8 @@ FORMAT = 4  # to be raised when the same file would give other pixels than befor
 TOLERATED = 100  # one broken file in so many is what happens; more is a sign of something else
 SMALL = 64  # up to this side, images that all have one size keep it; all others are brought to SMALL x SMALL
 GUESSES = 32  # files tried for a first guess at the shape
-BLOCK = 4 << 20  # bytes of pixels that are decoded between two checksums
+BLOCK = 4 << 20  # bytes of pixels that are decoded between two checksums ...
+BLOCK_TOGETHER = 64 << 20  # ... and at once, by a decoder that takes many files: 400 of 224x224
 MOST_IN_BLOCK = 512  # files, so that small images too are handed out often
 WORKERS_FROM = 2000  # files; for fewer, starting processes takes longer than they save
 
@@ -104,6 +106,10 @@ def decode_files(
     facts = {"format": FORMAT, "pillow": PIL.__version__, "size": recipe.size, "resize": recipe.resize}
     if recipe.value_range is not None:
         facts["value_range"] = recipe.value_range
+    if place.decoder == "torchcodec":
+        from bench.data.decoding.together import decoder_of  # noqa: PLC0415 - torch takes seconds
+
+        facts["decoder"] = decoder_of(place.decodes_on)
     if HEIC:  # files that could not be read without it are tried again
         facts["pillow_heif"] = version("pillow_heif")
     key = files_key(sources, facts)
@@ -213,13 +219,18 @@ def _fill(work: DecodeJournal, frame: Frame, job: Job) -> Outcome | None:
 
 def _rows(work: DecodeJournal, frame: Frame, job: Job, misfits: list[Outcome]) -> Generator[int, None, None]:
     """Do the blocks, and yield each row that is done, those of an earlier start first."""
-    step = max(1, min(MOST_IN_BLOCK, BLOCK // frame.bytes))
+    together = job.place.decoder == "torchcodec"
+    step = max(1, min(MOST_IN_BLOCK, (BLOCK_TOGETHER if together else BLOCK) // frame.bytes))
     for outcome in list(work.done.values()):
         yield from range(outcome.start, outcome.start + outcome.count)
     sources = job.sources
     todo = [start for start in range(0, len(sources), step) if start not in work.done]
-    workers = WorkerPool(processors()) if len(todo) * step >= WORKERS_FROM else None
-    fill = workers.fill if workers is not None else fill_block
+    workers = WorkerPool(processors()) if len(todo) * step >= WORKERS_FROM and not together else None
+    fill: Callable[[Task], Outcome] = workers.fill if workers is not None else fill_block
+    if together:
+        from bench.data.decoding.together import decode_together  # noqa: PLC0415 - torch takes seconds
+
+        fill = partial(fill_block, decode=partial(decode_together, device=job.place.decodes_on))
 
     def do(start: int) -> Outcome:
         some = tuple(sources[start : start + step])
@@ -235,7 +246,7 @@ def _rows(work: DecodeJournal, frame: Frame, job: Job, misfits: list[Outcome]) -
             )
         )
 
-    outcomes = map_in_order(do, todo, chunk=1)
+    outcomes = map_in_order(do, todo, chunk=1, threads=1 if together else None)  # one already fills a card
     try:
         for outcome in outcomes:
             if outcome.misfit is not None:

@@ -141,12 +141,15 @@ R = TypeVar("R")
 CHUNK = 32  # items a thread takes at a time: enough to hide the hand-over, little enough to bound what waits
 
 
-def map_in_order(function: Callable[[T], R], items: Sequence[T], *, chunk: int = CHUNK) -> Iterator[R]:
+def map_in_order(
+    function: Callable[[T], R], items: Sequence[T], *, chunk: int = CHUNK, threads: int | None = None
+) -> Iterator[R]:
     """Yield ``function(item)`` for every item, worked out in threads, in order.
 
-    chunk: items that a thread takes at a time. Memory does not grow with the number of items.
+    chunk: items that a thread takes at a time; threads: by default one a processor. Memory does not grow with the
+    number of items.
     """
-    workers = processors()
+    workers = threads or processors()
     chunks = (items[start : start + chunk] for start in range(0, len(items), chunk))
 
     def work(chunk: Sequence[T]) -> list[R]:

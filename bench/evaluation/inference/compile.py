@@ -26,7 +26,7 @@ Run = Callable[[Tensor], Tensor]
 # Activations of a few images stay in the processor's cache, those of 64 photographs do not: Lite0 at 224 pixels embeds
 # a batch of 64 a third faster by eights. Small images go through in larger portions, of as many pixels.
 _PORTION_PIXELS = 8 * 224 * 224
-_USUAL = 64  # images in a batch that is timed, and of which the search page takes at most so many
+_USUAL = 64  # images in a batch that is timed
 
 
 @engine("openvino")
@@ -68,14 +68,16 @@ def onnx(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[
 def inductor(network: nn.Module, shape: ImageShape, threads: int) -> Iterator[tuple[str, Run]]:
     """Torch's own compiler, on the CPU or a card: bfloat16 where it is multiplied in hardware, else float32.
 
-    Compiled for batches of 1, of 64 and of what the device embeds fastest, each when one first comes; others are filled
-    up. It takes seconds to minutes, a C++ compiler on the CPU, and Triton on a card (it comes with torch on Linux).
+    Compiled for batches of 1, of at most 64 and of what the device embeds fastest, each when one first comes; others
+    are filled up. It takes seconds to minutes, a C++ compiler on the CPU, and Triton on a card (it comes with torch on
+    Linux).
     """
     held = next(itertools.chain(network.parameters(), network.buffers()), torch.empty(0))
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of there being no card
     torch.compiler.reset()  # torch compiles one function a few times only, and then no longer, without a word
     formats = {"bfloat16": torch.bfloat16} if has_native_bfloat16(held.device) else {}
-    sizes = sorted({1, _USUAL, images_at_once(shape.height, shape.width, held.device.type)})
+    most = images_at_once(shape.height, shape.width, held.device.type)
+    sizes = sorted({1, min(_USUAL, most), most})
     for name, short in {**formats, "float32": None}.items():
         compiled = torch.compile(_ChannelsLast(network, short).eval(), dynamic=False)
         yield name, _filled_up(compiled, sizes)
