@@ -227,11 +227,21 @@ class CellProgram:
         return int(record.status != "done")
 
 
+def held_in_memory(run: RunRecord) -> int:
+    """Return how many bytes of memory a cell's processes held at most; 0 where nobody knows."""
+    return _noted(run, FACTS, "peak_memory_bytes")
+
+
 def held_on_card(run: RunRecord) -> int:
-    """Return how many bytes of a card a cell's run held at most; 0 where it used none, or nobody knows."""
-    with suppress(OSError, DataError, ValueError, KeyError, TypeError):  # not run by the runner, or damaged
-        return int(read_sealed(run.folder / CARD)["peak_card_bytes"])
-    return 0
+    """Return how many bytes of a card a cell's process held at most; 0 where it used none, or nobody knows."""
+    return _noted(run, CARD, "peak_card_bytes")
+
+
+def _noted(run: RunRecord, file: str, name: str) -> int:
+    try:
+        return int(read_sealed(run.folder / file)[name])
+    except (OSError, DataError, ValueError, KeyError, TypeError):  # not run by the runner, or damaged
+        return 0
 
 
 def _loaded(job: Mapping[str, Any], place: Workplace) -> SuiteCell:

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from bench.contract import SCHEMA, DataError, Dataset, RunSpec, UsageError, Workplace, to_jsonable
 from bench.runs.artifacts import read_history
-from bench.runs.integrity import read_sealed
 from bench.runs.provenance import cpu_name
 from bench.runs.store import RunRecord, all_runs
-from bench.suites.cell import FACTS, held_on_card
+from bench.suites.cell import held_in_memory, held_on_card
 from bench.suites.expansion import SuiteCell
 
 TRIALS = "calibration"  # in the cache, where nobody takes a trial for a result
@@ -69,7 +68,7 @@ def predict(
     cuts: dict[tuple[object, ...], Dataset] = {}
     trials: list[SuiteCell | None] = []  # one a cell; None where its own kind's runs say it all
     for cell in cells:
-        if any(_peak(record) for record in known.get(kind_of(cell.spec), [])):
+        if any(held_in_memory(record) for record in known.get(kind_of(cell.spec), [])):
             trials.append(None)
             continue
         where = (cell.spec.fingerprint, cell.spec.protocol, cell.spec.resize)
@@ -120,9 +119,9 @@ def fitted_epochs(predictions: Sequence[Prediction], seconds: float, slots: int,
 
 
 def _prediction(cell: SuiteCell, runs: Sequence[RunRecord], trials: Sequence[RunRecord], reason: str) -> Prediction:
-    memory = max((_peak(record) for record in runs), default=0)
+    memory = max((held_in_memory(record) for record in runs), default=0)
     if not memory and trials:
-        memory = max(_peak(record) for record in trials) + _more_vectors(cell, trials[-1])
+        memory = max(held_in_memory(record) for record in trials) + _more_vectors(cell, trials[-1])
     card = max(map(held_on_card, runs or trials), default=0)
     if card and not runs:
         card += _more_vectors(cell, trials[-1]) + _more_pixels(cell, trials[-1])
@@ -244,13 +243,6 @@ def kind_of(spec: RunSpec) -> str:
     data = [spec.protocol, spec.fingerprint, to_jsonable(spec.resize)]
     facts = [*data, spec.method, dict(spec.options), *views, spec.budget.phases]
     return json.dumps(facts, sort_keys=True, default=list)
-
-
-def _peak(record: RunRecord) -> int:
-    try:
-        return int(read_sealed(record.folder / FACTS)["peak_memory_bytes"])
-    except (OSError, DataError, ValueError, KeyError, TypeError):  # not run by the runner, or damaged
-        return 0
 
 
 def _more_vectors(cell: SuiteCell, trial: RunRecord) -> int:
