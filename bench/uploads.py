@@ -20,29 +20,34 @@ def unit_floats(pixels: Tensor) -> Tensor:
 
 
 class _Slot:
-    """Memory of the host for one batch's bytes. sent: when they have left it."""
+    """Memory of the host for one batch. sent: when it has left it."""
 
-    def __init__(self, shape: tuple[int, ...], device: torch.device) -> None:
-        self.host = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
+    def __init__(self, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> None:
+        self.host = torch.empty(shape, dtype=dtype, pin_memory=device.type == "cuda")
         self.sent = torch.get_device_module(device).Event()
 
     def filled(self, read: Callable[[], Tensor]) -> int:
-        pixels = read()
-        self.host[: len(pixels)].copy_(pixels)
-        return len(pixels)
+        values = read()
+        self.host[: len(values)].copy_(values)
+        return len(values)
 
 
 def uploaded(
-    reads: Iterable[Callable[[], Tensor]], shape: tuple[int, ...], device: torch.device, *, ahead: bool
+    reads: Iterable[Callable[[], Tensor]],
+    shape: tuple[int, ...],
+    device: torch.device,
+    *,
+    ahead: bool,
+    dtype: torch.dtype = torch.uint8,
 ) -> Generator[Tensor, None, None]:
-    """Yield what each call returns, uint8 ``(n, ...)`` of at most this shape, as a tensor of its own on the device.
+    """Yield what each call returns, ``(n, ...)`` of at most this shape, as a tensor of its own on the device.
 
     There are two pieces of pinned memory: while the device computes a batch, the next is read into the other, and a
     stream of its own sends it. ahead: whether a thread reads, which asks nothing of the device; else the caller's does,
     once what is to be done with the batch before has been launched. device: any with streams, as CUDA has.
     """
     streams = torch.get_device_module(device)
-    slots, waiting = [_Slot(shape, device), _Slot(shape, device)], iter(reads)
+    slots, waiting = [_Slot(shape, device, dtype) for _ in range(2)], iter(reads)
     sending = streams.Stream(device)
     reader = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
 
@@ -64,7 +69,7 @@ def uploaded(
             slot, filled = coming
             count = filled.result()
             with streams.stream(sending):
-                there = torch.empty((count, *shape[1:]), dtype=torch.uint8, device=device)
+                there = torch.empty((count, *shape[1:]), dtype=dtype, device=device)
                 there.copy_(slot.host[:count], non_blocking=True)
                 slot.sent.record(sending)
             computing = streams.current_stream(device)

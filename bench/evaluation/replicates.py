@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from bench.evaluation.ranking.relevance import Layout
 from bench.evaluation.ranking.retrieval_set import RetrievalSet
 from bench.evaluation.statistics.jackknife import Groups
 
+S = TypeVar("S", np.int32, np.float32)
 Score = Callable[[RankedBlock, Ints], Mapping[str, Floats]]  # a block and its queries' labels to metric values
 
 _RANKED_AGAIN = 1 << 26  # scores that are gone through again, at least: a quarter of a second
@@ -122,15 +124,20 @@ class Ranked:
         """Return what the first neighbours that a layout leaves say of every query."""
         gone = np.zeros(layout.columns + 1, dtype=np.bool_)
         gone[layout.left_out] = gone[-1] = True
-        hidden = gone[self._columns]
-        order = np.argsort(hidden, axis=1, kind="stable")
-        nearest = np.where(np.take_along_axis(hidden, order, 1), -1, np.take_along_axis(self._columns, order, 1))
-        similarities = np.take_along_axis(self.similarities, order, 1)
+        stays = ~gone[self._columns]
+        nearest, similarities = _moved_up(self._columns, stays, -1), _moved_up(self.similarities, stays, np.nan)
         block = ranked_block(layout, slice(0, len(layout)), nearest, similarities, None)
         values = {name: one for name, one in self.score(block, self.data.query_labels).items() if "@" in name}
         if self.full:
             values |= _top_values(block.pessimistic.on_host(), nearest.shape[1])
         return values
+
+
+def _moved_up(values: NDArray[S], stays: NDArray[np.bool_], empty: float) -> NDArray[S]:
+    """Return the values of each row that stay, in their order from the first place on, and behind them ``empty``."""
+    moved = np.full_like(values, empty)
+    moved[np.arange(values.shape[1]) < stays.sum(axis=1, keepdims=True)] = values[stays]
+    return moved
 
 
 def _top_values(ranks: Ranks, depth: int) -> dict[str, Floats]:

@@ -125,8 +125,7 @@ class Batches:
 
     def _sent_ahead(self, steps: list[Labels], rng: np.random.Generator) -> Iterator[Batch]:
         if self.features is not None:
-            views = resident_values(self.features.views, self.device)
-            yield from self._in_turn(steps, rng) if views is None else self._viewed(self.features, views, steps, rng)
+            yield from self._viewed(self.features, steps, rng)
         elif self.augmentation.gathers:
             yield from self._gathered(steps, rng)
         else:  # torchvision's policies draw from a generator of the whole process, so that no thread may run them
@@ -136,11 +135,21 @@ class Batches:
                 for pixels, (rows, labels, _) in zip(augmented, facts, strict=True):
                     yield Batch(to_unit_float(pixels, self.device), labels, rows)
 
-    def _viewed(
-        self, features: Features, views: Tensor, steps: list[Labels], rng: np.random.Generator
-    ) -> Iterator[Batch]:
-        for rows, labels, (view,) in self._facts(steps, lambda rows: features.draw(len(rows), rng)[None], tuple):
-            yield Batch(views[view, rows].float(), labels, rows)
+    def _viewed(self, features: Features, steps: list[Labels], rng: np.random.Generator) -> Iterator[Batch]:
+        drawn = [features.draw(len(rows), rng) for rows in steps]
+        draws = iter(drawn)
+        facts = self._facts(steps, lambda _: next(draws)[None], tuple)
+        resident = resident_values(features.views, self.device)
+        if resident is not None:
+            for rows, labels, (view,) in facts:
+                yield Batch(resident[view, rows].float(), labels, rows)
+            return
+        views = features.views
+        reads = (partial(views.__getitem__, shown) for shown in zip(drawn, steps, strict=True))
+        shape = (len(steps[0]), *views.shape[2:])
+        with closing(uploaded(reads, shape, self.device, ahead=True, dtype=views.dtype)) as read:
+            for inputs, (rows, labels, _) in zip(read, facts, strict=True):
+                yield Batch(inputs.float(), labels, rows)
 
     def _gathered(self, steps: list[Labels], rng: np.random.Generator) -> Iterator[Batch]:
         images, augmentation = self.split.images, self.augmentation

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.evaluation.metrics.metric import Metric
 from bench.evaluation.metrics.registry import describe
-from bench.evaluation.metrics.ties import ExpectedRanks, score_with_ties
+from bench.evaluation.metrics.ties import ExpectedRanks, tied_order
 from bench.evaluation.ranking.arrays import Floats, Ints, Vectors
 from bench.evaluation.ranking.backend import RankedBlock
 from bench.evaluation.ranking.engine import rank_gallery
@@ -166,7 +166,7 @@ def _map_and_chance(sample: Sample, ties: str, threads: int) -> tuple[float, flo
         return None
 
     def score(block: RankedBlock) -> Floats:
-        return score_with_ties(block.pessimistic, block.optimistic, (1,), ties)["map"]
+        return describe("map").of(tied_order(block.pessimistic, block.optimistic, ties))
 
     queries, items = (check_vectors(side, "sample", normalize=False) for side in (sample.query, sample.gallery))
     values = np.concatenate(rank_gallery(queries, items, layout, score, keep=1, threads=threads))

@@ -41,11 +41,18 @@ def score_with_ties(
     extra: Collection[str] = (),
 ) -> dict[str, Floats]:
     """Return every ranking metric by name, and the extra ones asked for, float64 ``(q,)``, with ties as asked."""
+    return ranking.score_ranks(tied_order(pessimistic, optimistic, ties), ks, extra)
+
+
+def tied_order(
+    pessimistic: Ranks | DeviceRanks, optimistic: Ranks | DeviceRanks, ties: str
+) -> Ranks | DeviceRanks | ExpectedRanks:
+    """Return the order that metrics are of, with ties as asked."""
     if ties not in TIES:
         raise UsageError(f"unknown ties {ties!r} (known: {', '.join(TIES)})")
     if ties == "mean":
-        return ranking.score_ranks(ExpectedRanks.of(pessimistic.on_host(), optimistic.on_host()), ks, extra)
-    return ranking.score_ranks(pessimistic if ties == "pessimistic" else optimistic, ks, extra)
+        return ExpectedRanks.of(pessimistic.on_host(), optimistic.on_host())
+    return pessimistic if ties == "pessimistic" else optimistic
 
 
 def tied_queries(pessimistic: Ranks | DeviceRanks, optimistic: Ranks | DeviceRanks) -> Floats:
