@@ -34,9 +34,14 @@ if TYPE_CHECKING:
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Shards at once, on this machine.  [default: one a processor, or one on a GPU]",
+    help="Shards at once, on this machine.  [default: one a processor; on a GPU one for every 8 of them and 16 GiB]",
 )
-@click.option("--shard", type=click.IntRange(min=1), default=4096, help="Pictures of a shard.")
+@click.option(
+    "--shard",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Pictures of a shard.  [default: 4,096, or 131,072 on a GPU, where a shard takes seconds to begin]",
+)
 @label_folders
 @executors
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
@@ -47,7 +52,7 @@ def embed(
     folder: Path,
     out: Path,
     jobs: int | None,
-    shard: int,
+    shard: int | None,
     label_from: LabelFrom,
     executor: str,
     address: str | None,
@@ -72,6 +77,7 @@ def embed(
     """
     if out.suffix.lower() != ".safetensors":
         raise UsageError(f"--out {out}: vectors are written as .safetensors, got {out.suffix or 'no ending'}")
+    from bench.devices import card_bytes
     from bench.files import ensure_writable
     from bench.runs.loaded_run import find_run
     from bench.search.sharded import embed_folder, write_gallery
@@ -80,7 +86,7 @@ def embed(
     go_on_apart(given, names_in([record]))
     settings = given.load(flags).settings
     device, said, cores = machine(settings)[0], settings.threads, processors()
-    jobs = jobs or (1 if device.type != "cpu" else max(1, cores // (said or 1)))
+    jobs = jobs or (max(1, cores // (said or 1)) if device.type == "cpu" else jobs_on_card(card_bytes(device), cores))
     threads = said or max(1, cores // jobs)
     pools = shard_pools(executor, address, cores=max(cores, jobs * threads), jobs=jobs)
     ensure_writable(out.absolute().parent)
@@ -92,6 +98,15 @@ def embed(
         f"{rows:,} vectors of {dimensions:,} dimensions; pictures: {own.changes}, {len(own.broken):,} unreadable"
     )
     click.echo(f"written: {', '.join(str(path) for path in written)}")
+
+
+def jobs_on_card(memory: int, cores: int) -> int:
+    """Return how many processes embed files best on a card of so many bytes: their threads decode for it.
+
+    Eight threads decode 3,000 photographs a second and keep one interpreter busy; 16 GiB hold the largest usual
+    networks with 256 photographs.
+    """
+    return max(1, min(cores // 8, memory // 2**34))
 
 
 def shard_pools(executor: str, address: str | None, *, cores: int, jobs: int) -> MakePool:

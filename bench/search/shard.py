@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,8 +82,9 @@ class ShardProgram:
         before = read_index(path)
         if before is not None:
             builder.take_over(before)
-        map_files = map if self.place.threads == 1 else map_in_order  # one processor decodes as well as it embeds
-        builder.embed(self.pictures, run, path, _counted, map_files=map_files)
+        threads = self.place.threads  # one processor decodes as well as it embeds
+        read = map if threads == 1 else partial(map_in_order, threads=threads)
+        builder.embed(self.pictures, run, path, _counted, map_files=read)
         return 0
 
 

@@ -30,7 +30,7 @@ from bench.search.gallery import OwnGallery, cached_gallery, shards_of
 from bench.search.gallery_index import IndexBuilder, read_index
 from bench.search.shard import VECTORS, Shard, ShardProgram
 
-SHARD = 4096  # pictures
+_SHARD, _SHARD_ON_GPU = 1 << 12, 1 << 17  # pictures
 _PAUSE = 0.05  # seconds between two looks at the processes
 _COUNT_EVERY = 0.5  # seconds between two looks into their logs
 MakePool = Callable[[ShardProgram], Pool[Shard]]  # called only if there is something to embed
@@ -42,16 +42,19 @@ def embed_folder(
     place: Workplace,
     make_pool: MakePool,
     *,
-    size: int = SHARD,
+    size: int | None = None,
     label_from: LabelFrom = "outer",
 ) -> OwnGallery:
     """Embed a folder's pictures in shards of at most ``size``; see ``gallery.open_gallery``, which it equals.
 
-    record: of the run that embeds; place: its cache holds the vectors. A shard whose process dies of a cause outside it
-    is begun once more. Raises SimbenchError where one fails, with what is embedded kept, and as ``open_gallery`` does.
+    record: of the run that embeds; place: its cache holds the vectors; size: by default a minute's work of a processor,
+    and more on a GPU, whose processes take longer to begin than to embed a few thousand pictures. A shard whose process
+    dies of a cause outside it is begun once more. Raises SimbenchError where one fails, with what is embedded kept, and as ``open_gallery`` does.
     """
     if place.cache is None:
         raise SimbenchError("a folder is embedded into a cache, and there is none")
+    if size is None:
+        size = _SHARD if place.device.type == "cpu" else _SHARD_ON_GPU
     embed = partial(_embed, record=record, place=place, make_pool=make_pool, size=size)
     dimension = record.result.embedding_dim
     return cached_gallery(

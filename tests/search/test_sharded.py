@@ -21,11 +21,12 @@ from PIL import Image
 from programs import Program
 from safetensors.numpy import load_file
 
+from bench.cli.embed import jobs_on_card
 from bench.contract import DataError, Dataset, SimbenchError, Workplace
 from bench.executors.executor import Ended
 from bench.executors.ray import run_watched, take_over
 from bench.runs.loaded_run import TrainedRun
-from bench.search import gallery_index
+from bench.search import gallery_index, sharded
 from bench.search.gallery import Changes, OwnGallery, open_gallery
 from bench.search.gallery_index import IndexBuilder, read_index
 from bench.search.shard import VECTORS, Shard, ShardProgram
@@ -368,3 +369,40 @@ def test_on_ray_the_same_shards_give_the_same_vectors(own: Own, tmp_path: Path) 
     assert process.returncode == 0, err
     assert "60 vectors of 16 dimensions; pictures: 61 new or changed" in out
     written(tmp_path, own)
+
+
+class Refusing(Here):
+    """A pool with one process that embeds nothing, and remembers what it was asked for."""
+
+    def __init__(self, program: ShardProgram) -> None:
+        super().__init__(program)
+        self.slots, self.asked = 1, list[int]()
+
+    def start(self, shard: Shard, folder: Path) -> None:
+        self.asked.append(len(shard.names))
+        self._ended.append((shard, Ended("exit", 1, 1.0, 0)))
+
+
+@pytest.mark.parametrize(("device", "first"), [("cpu", 20), ("cuda", COUNT + 1)])
+def test_a_gpu_whose_processes_begin_slowly_gets_larger_shards(
+    own: Own, device: str, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharded, "_SHARD", 20)
+    assert sharded._SHARD_ON_GPU > 20
+    place = Workplace(own.cache, torch.device(device), 1, no_bar, own.said.append, cache=own.cache)
+    pools: list[Refusing] = []
+
+    def make(program: ShardProgram) -> Refusing:
+        pools.append(Refusing(program))
+        return pools[-1]
+
+    with pytest.raises(SimbenchError, match="could not be embedded"):
+        embed_folder(own.root, own.run.record, place, make)
+    assert pools[0].asked == [first]
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "cores", "jobs"), [(80, 16, 2), (80, 4, 1), (8, 64, 1), (24, 64, 1), (80, 64, 5), (0, 8, 1)]
+)
+def test_a_card_gets_as_many_processes_as_decode_for_it_and_fit(gigabytes: int, cores: int, jobs: int) -> None:
+    assert jobs_on_card(gigabytes << 30, cores) == jobs

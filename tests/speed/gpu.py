@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -27,17 +28,20 @@ import numpy as np
 import torch
 from card import BareStep, Card, bare_forward, products
 from features import SIDE, decoded, pictures
+from numpy.typing import NDArray
 from tabulate import tabulate
 from torch import nn
 
 from bench import Images, RunContext, Split, evaluate
-from bench.contract import Budget
+from bench.contract import Budget, ImageShape, Resize, no_progress
 from bench.evaluation.inference.embed import embed_images
 from bench.evaluation.inference.engines import on_engine
 from bench.options import build
 from bench.registry import get_method
 from bench.runs.fitting import MemoryHistory
 from bench.runs.provenance import cpu_name, git_commit
+from bench.search.gallery_index import IndexBuilder, read_pictures
+from bench.search.preparation import Preparation
 from bench.training.loop import run_phase
 from bench.training.trained import Job
 
@@ -187,17 +191,56 @@ def embedding(card: Card, sizes: Sizes) -> Iterator[list[str]]:
 
 
 def from_files(card: Card, sizes: Sizes, method: Any, split: Split) -> Iterator[list[str]]:
-    """Yield the rows of a folder of photographs, against the decoder alone and against the network alone."""
+    """Yield the rows of a folder of photographs, against the decoder alone and against the network alone.
+
+    As ``simbench embed`` does it, a batch computed while the next are decoded; and as a data set's first run does it,
+    which has all pictures decoded into the cache before.
+    """
     network = bare_forward(card, method.backbone, split, sizes.embedded)
     with pictures(None, sizes.files) as paths:
         alone = card.seconds(network) * len(paths) / len(split)
+        cases = [("as they are embedded, one process", *at_once(card, method, split, paths))]
         for decoder in ("pillow", *(("torchcodec",) if find_spec("torchcodec") else ())):
-            what = f"JPEG files, {sizes.networks[0]}, {SIDE} px, decoded by {decoder}"
-            read = partial(decoded, paths, decoder, card.device.type)
-            ours = partial(embedded, method, read, card.device)
+            first: Callable[[], Images] = partial(decoded, paths, decoder, card.device.type)
+            cases += [(f"before, by {decoder}", partial(embedded, method, first, card.device), first)]
+        for how, ours, read in cases:
+            what = f"JPEG files, {sizes.networks[0]}, {SIDE} px, decoded {how}"
             mine, decoding = card.paired(ours, read, sizes.rounds)
             yield _rates(what, "decoder alone", len(paths), mine, decoding)
             yield _rates(what, "network alone", len(paths), mine, alone)
+
+
+def at_once(
+    card: Card, method: Any, split: Split, paths: list[Path]
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return what decodes and embeds a folder at once, and what decodes it alone."""
+    root, names = paths[0].parent, [path.name for path in paths]
+    embedder = FolderEmbedder(method, split.images.shape, card.device)
+
+    def ours() -> None:
+        builder = IndexBuilder(names, np.zeros((len(names), 3), np.int64), embedder.dimension)
+        with tempfile.TemporaryDirectory() as made:
+            builder.embed(root, embedder, Path(made) / "index.safetensors", no_progress)
+
+    def read() -> None:
+        for _ in read_pictures(root, names, Preparation.of(embedder.shape, embedder.resize)):
+            pass
+
+    return ours, read
+
+
+class FolderEmbedder:
+    """A fitted method as what embeds a folder (`bench.search.gallery_index.Embedder`)."""
+
+    identity = "speed"
+
+    def __init__(self, method: Any, shape: ImageShape, device: torch.device) -> None:
+        self._method, self._device = method, device
+        self.shape, self.resize = shape, Resize(shape.height, shape.width)
+        self.dimension = self.embed(np.zeros((1, shape.height, shape.width, shape.channels), np.uint8)).shape[1]
+
+    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return embed_images(self._method, Images(pixels), device=self._device)
 
 
 def embedded(method: Any, read: Callable[[], Images], device: torch.device) -> None:
