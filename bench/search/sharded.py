@@ -49,7 +49,8 @@ def embed_folder(
 
     record: of the run that embeds; place: its cache holds the vectors; size: by default a minute's work of a processor,
     and more on a GPU, whose processes take longer to begin than to embed a few thousand pictures. A shard whose process
-    dies of a cause outside it is begun once more. Raises SimbenchError where one fails, with what is embedded kept, and as ``open_gallery`` does.
+    dies of a cause outside it is begun once more.
+    Raises SimbenchError where one fails, with what is embedded kept, and as ``open_gallery`` does.
     """
     if place.cache is None:
         raise SimbenchError("a folder is embedded into a cache, and there is none")
