@@ -186,6 +186,12 @@ def test_a_part_of_the_data_does_not_count_where_there_is_the_whole(
     assert "digits · loo · per class 5 · data five: only a chosen part of the data" in "; ".join(found.left_out)
 
 
+def test_another_decoder_s_pixels_are_the_whole_data_set(grid: Path, write_run: WriteRun, ways: Ways) -> None:
+    for method, way in (("pca", "three"), ("raw", "centred"), ("random", "raw")):
+        write_run(grid, method, ways[way], revision="five", choices={"data": {"decoder": "torchcodec"}})
+    assert len(overall_of(tables(grid)).tables) == 3
+
+
 def test_a_choice_of_one_row_that_left_nothing_out_makes_no_table_a_part(grid: Path) -> None:
     path = next(grid.glob("digits/loo/pca/*/seed0/run.json"))
     change_run(path.parent, {"data": {"limit": 2000}})
