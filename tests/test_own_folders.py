@@ -183,7 +183,7 @@ def test_check_asks_own_methods_and_own_encoders_for_their_promises(
     assert "ok      colour: fits and embeds grey 28x28 images" in done.out
 
 
-@pytest.mark.parametrize("name", ["resnet", "simplecnn", "embeddingnet", "timm/test_resnet"])
+@pytest.mark.parametrize("name", ["resnet", "airbench", "simplecnn", "embeddingnet", "timm/test_resnet"])
 def test_built_in_encoders_keep_their_promises(name: str) -> None:
     assert [finding for finding in check_encoder(name) if not finding.good] == []
 

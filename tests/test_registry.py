@@ -46,7 +46,7 @@ def test_every_plugin_can_be_made_without_options() -> None:
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        (ENCODER, {"resnet", "simplecnn", "embeddingnet", "timm"}),
+        (ENCODER, {"resnet", "airbench", "simplecnn", "embeddingnet", "timm"}),
         (ENGINE, {"openvino", "onnx", "inductor"}),
         (INDEX, {"flat", "fp16", "int8", "hnsw", "nsg", "ivf", "pq", "ivfpq", "rabitq"}),
     ],

@@ -19,7 +19,7 @@ shapes = st.builds(ImageShape, st.integers(1, 70), st.integers(1, 70), st.sample
 
 
 @settings(max_examples=40, deadline=None)
-@given(shapes, st.sampled_from(["embeddingnet", "resnet", "simplecnn"]))
+@given(shapes, st.sampled_from(["airbench", "embeddingnet", "resnet", "simplecnn"]))
 def test_any_image_becomes_a_vector_and_the_vector_an_image_of_the_same_shape(shape: ImageShape, name: str) -> None:
     embedder, decoder = Embedder(name, shape, 16).eval(), Decoder(shape, 16).eval()
     with torch.no_grad():
