@@ -23,8 +23,8 @@ class Airbench(Encoder):
     Input float ``(n, channels, height, width)``, output float ``(n, dim)``, batch-normalised and not yet unit length.
     A stage halves the resolution between its convolutions; each has batch norm and GELU. On 32x32 images three times
     the operations of the default encoder, and six times its parameters. Larger images are halved by strided
-    convolutions until the stem works on at most 32x32. After the network of Jordan, "94% on CIFAR-10 in 3.29 seconds on a single
-    GPU", 2024, whose first layer is whitened by the training images and stands still; here it learns.
+    convolutions until the stem works on at most 32x32. After the network of Jordan, "94% on CIFAR-10 in 3.29 seconds
+    on a single GPU", 2024, whose first layer is whitened by the training images and stands still; here it learns.
     """
 
     def __init__(self, shape: ImageShape, dim: int) -> None:
