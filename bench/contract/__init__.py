@@ -28,7 +28,7 @@ from bench.contract.errors import SimbenchError as SimbenchError
 from bench.contract.errors import UsageError as UsageError
 from bench.contract.images import DRAW as DRAW
 from bench.contract.images import FIRST as FIRST
-from bench.contract.images import WHOLE as WHOLE
+from bench.contract.images import LEAVES_NONE_OUT as LEAVES_NONE_OUT
 from bench.contract.images import Draw as Draw
 from bench.contract.images import Images as Images
 from bench.contract.images import ImageShape as ImageShape

@@ -21,7 +21,7 @@ Size: TypeAlias = tuple[int, int]  # height, width
 ResizeMode = Literal["crop", "pad", "stretch"]
 FIRST: Literal["first"] = "first"  # the draw that is none: classes in the data set's own order
 DRAW = "split_seed"  # how a draw is called among what is chosen of the data
-WHOLE = frozenset({DRAW, "decoder"})  # what may be chosen of the data and leaves none of them out
+LEAVES_NONE_OUT = frozenset({DRAW, "decoder"})  # what may be chosen of the data and leaves none of them out
 Draw: TypeAlias = Literal["first"] | int  # what is called a split seed
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.contract import WHOLE, DataError, Draw
+from bench.contract import LEAVES_NONE_OUT, DataError, Draw
 from bench.evaluation.metrics.chance import chance_level, perfect_level
 from bench.evaluation.metrics.metric import Metric
 from bench.report.tables.groups import Row, Table
@@ -83,7 +83,7 @@ def chosen_rows(table: Table) -> Chosen:
         return Chosen(table.title, table.dataset, budget, elsewhere=lost, reason=reason)
     scores = {method: above_chance(row.score, *ends) for method, row in chosen.items()}
     notes = {method: text for method, row in chosen.items() if (text := _deviations(row))}
-    part = all(set(row.first.result.spec.data) - WHOLE for row in table.rows)
+    part = all(set(row.first.result.spec.data) - LEAVES_NONE_OUT for row in table.rows)
     return Chosen(table.title, table.dataset, budget, scores, notes, elsewhere, part)
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 from torch import Tensor, nn
 
 from bench.contract import ImageShape
 from bench.plugins import encoder
 from bench.training.encoders.encoder import Encoder
+from bench.training.encoders.resnet import halvings
 
 _STEM = 24
 _WIDTHS = (64, 256, 256)
-_LARGEST_STEM = 32
 
 
 @encoder
@@ -29,11 +28,10 @@ class Airbench(Encoder):
 
     def __init__(self, shape: ImageShape, dim: int) -> None:
         super().__init__()
-        halvings = max(0, math.ceil(math.log2(max(shape.height, shape.width) / _LARGEST_STEM)))
-        layers: list[nn.Module] = [
-            nn.Sequential(_convolution(shape.channels, _STEM, 2 if halvings else 1), *_norm(_STEM))
-        ]
-        layers += [nn.Sequential(_convolution(_STEM, _STEM, 2), *_norm(_STEM)) for _ in range(halvings - 1)]
+        halved = halvings(shape)
+        layers: list[nn.Module] = [_convolution(shape.channels, _STEM, 2 if halved else 1), *_norm(_STEM)]
+        for _ in range(halved - 1):
+            layers += [_convolution(_STEM, _STEM, 2), *_norm(_STEM)]
         layers += [_stage(inputs, outputs) for inputs, outputs in itertools.pairwise((_STEM, *_WIDTHS))]
         self.features = nn.Sequential(*layers)
         self.projection = nn.Linear(_WIDTHS[-1], dim, bias=False)

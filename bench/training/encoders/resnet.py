@@ -47,9 +47,9 @@ class ResNetEncoder(Encoder):
     def __init__(self, shape: ImageShape, dim: int) -> None:
         super().__init__()
         widths = [32, 64, 128] if shape.channels == 1 else [32, 64, 64, 128]
-        halvings = max(0, math.ceil(math.log2(max(shape.height, shape.width) / _LARGEST_STEM)))
-        layers: list[nn.Module] = [_convolution(shape.channels, widths[0], stride=2 if halvings else 1)]
-        layers += [_convolution(widths[0], widths[0], stride=2) for _ in range(halvings - 1)]
+        halved = halvings(shape)
+        layers: list[nn.Module] = [_convolution(shape.channels, widths[0], stride=2 if halved else 1)]
+        layers += [_convolution(widths[0], widths[0], stride=2) for _ in range(halved - 1)]
         if shape.channels == 3:
             layers.append(_convolution(widths[0], widths[1], stride=1))
             widths = widths[1:]
@@ -62,6 +62,11 @@ class ResNetEncoder(Encoder):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.norm(self.projection(self.features(x).mean(dim=(2, 3))))
         return out
+
+
+def halvings(shape: ImageShape) -> int:
+    """Return how often images are to be halved before a stem works on at most 32x32."""
+    return max(0, math.ceil(math.log2(max(shape.height, shape.width) / _LARGEST_STEM)))
 
 
 def _convolution(inputs: int, outputs: int, *, stride: int) -> nn.Module:
