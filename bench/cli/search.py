@@ -113,6 +113,10 @@ def search(
 
     terminal = Terminal(quiet=quiet or as_json)
     check_choice(where, gallery, method, words)
+    if save is not None and save.suffix.lower() != ".png":
+        raise UsageError(f"--save {save}: what was found is drawn as .png, got {save.suffix or 'no ending'}")
+    if jobs > 1 and gallery is None:
+        raise UsageError("--jobs embeds a --gallery: give --gallery DIR, or leave it out")
     if where is None and gallery is None:
         raise UsageError("nothing to search: give --run DIR (a finished run), or --gallery DIR (your own pictures)")
     files = list(_files(queries))

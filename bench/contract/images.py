@@ -84,6 +84,7 @@ class LazyPixels(Protocol):
         shape: ``(n, height, width, channels)``.
         contents: uint8 ``(n, 16)``, a digest of each file, the same at every size.
         own: Whether all files have this size, and it is a small one.
+        decoder: What decodes them, nothing for Pillow: another decoder's pixels are other data.
         as_loaded: The same pictures at the size that does not depend on who asks: their own, or 64x64.
         resize: How files of any other size are brought to this one.
     """
@@ -99,6 +100,9 @@ class LazyPixels(Protocol):
 
     @property
     def contents(self) -> Pixels: ...
+
+    @property
+    def decoder(self) -> str: ...
 
     @property
     def as_loaded(self) -> LazyPixels: ...

@@ -73,7 +73,8 @@ def settings_of(spec: RunSpec, settings: Settings) -> Settings:
     chosen: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in spec.data.items()
     }
-    return Settings(protocol=spec.protocol, broken="any", data_root=settings.data_root, **chosen)
+    device = spec.device if "decoder" in chosen else settings.device  # where the run's own pixels were decoded
+    return Settings(protocol=spec.protocol, broken="any", data_root=settings.data_root, device=device, **chosen)
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,8 @@ def load_collection(name: str, config: Config, progress: Progress, cache: Path) 
     size, images = config.settings.image_size, next(iter(collection.parts().values())).images
     if size and images.files is None:
         _LOG.warning("%s: its images come as they are, %s; --image-size is for picture files", name, images.shape)
+    if config.settings.decoder != Settings.decoder and images.files is None:
+        _LOG.warning("%s: its images come as they are; run.decoder is for picture files", name)
     return replace(collection, digest=fingerprint(collection.classes, collection.parts()))
 
 
@@ -217,7 +219,7 @@ def spec_of(method: str, options: Mapping[str, Any], data: Dataset, settings: Se
         ks=settings.ks or data.ks,
         metrics=data.metrics,
         ties=settings.ties,
-        data=data_choices(settings),
+        data=data_choices(settings if data.resize is not None else replace(settings, decoder=Settings.decoder)),
         engine=settings.engine,
         mirror_test=settings.mirror_test and data.mirror,
         deterministic=settings.deterministic,

@@ -28,7 +28,7 @@ from bench.training.precision import mixed_precision, number_type
 Recorder: TypeAlias = Callable[[Callable[[], object]], Callable[[], object]]
 
 CAPTURE = "SIMBENCH_CAPTURE"  # of the environment: no setting, for no score depends on it
-_MOST_GRAPHS = 4  # of a phase: a new kind of step each time would be slower than none recorded
+_MOST_GRAPHS = 4  # of a phase, one after another: a new one at each step would be slower than none
 _WARM_UP = 3  # steps before a capture, as torch's documentation has it: lazy libraries are then all there
 _ROUNDING = 1e-3  # by which a loss may differ from call to call: short numbers, added in another order
 
@@ -149,7 +149,9 @@ class BufferedSteps(Steps):
         """Return what takes a step over the buffers: a graph, or, with a reason, the step itself."""
         self._made += 1
         if self._made > _MOST_GRAPHS:
-            self._because = self._because or f"the phase has more than {_MOST_GRAPHS} kinds of steps"
+            self._because = (
+                self._because or f"the phase went from one kind of step to another more than {_MOST_GRAPHS - 1} times"
+            )
         if self._because:
             return self._step
         self._because = self._unfit()

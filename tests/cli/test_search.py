@@ -99,6 +99,8 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_answered(
         (("own/3/3.png", "-k", "0"), 2, "0 is not in the range"),
         (("own/3/3.png", "--save", "x.png", "-d", "own"), 1, "not the images that"),
         (("own/3/3.png", "--device", "gpu"), 2, "unknown device 'gpu'"),
+        (("own/3/3.png", "--save", "x.gif"), 2, "what was found is drawn as .png, got .gif"),
+        (("own/3/3.png", "--jobs", "2"), 2, "--jobs embeds a --gallery"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from bench.config import Config, Settings
-from bench.contract import Collection, DataPlace, RunSpec
+from bench.contract import Collection, DataPlace, RunSpec, no_progress
 from bench.data.decoding.decode import DecodeRecipe
 from bench.data.layouts.folder import list_folder
 from bench.data.layouts.listing import collect
 from bench.data.splits.protocols import build_dataset
-from bench.runs.run_plan import as_in_run, plan_cells, sized_for
+from bench.runs.run_plan import as_in_run, load_collection, plan_cells, sized_for
 
 
 @dataclass
@@ -72,6 +72,18 @@ def test_images_of_an_array_come_as_they_are(caplog: pytest.LogCaptureFixture) -
     data = load("digits", protocol="loo", limit=200, image_size="32")
     assert str(sized_for(Sees(size=32), data, Settings(image_size="32")).shape) == "8x8x1"
     assert "its images come as they are, 8x8x1; --image-size is for picture files" in caplog.text
+
+
+def test_a_decoder_of_files_changes_nothing_of_an_array_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("torchcodec")
+    asked = Settings(decoder="torchcodec", limit=200)
+    specs = []
+    for settings in (asked, replace(asked, decoder="pillow")):
+        config = Config(settings)
+        data = {"digits": load_collection("digits", config, no_progress, Path("cache"))}
+        specs += [cell.spec for cell in plan_cells(["pixels"], data, config, [], "cpu")]
+    assert specs[0].key == specs[1].key
+    assert "run.decoder is for picture files" in caplog.text
 
 
 def test_runs_of_all_sizes_ask_the_same_pictures_and_have_keys_of_their_own(tmp_path: Path) -> None:

@@ -106,10 +106,8 @@ def decode_files(
     facts = {"format": FORMAT, "pillow": PIL.__version__, "size": recipe.size, "resize": recipe.resize}
     if recipe.value_range is not None:
         facts["value_range"] = recipe.value_range
-    if place.decoder == "torchcodec":
-        from bench.data.decoding.together import decoder_of  # noqa: PLC0415 - torch takes seconds
-
-        facts["decoder"] = decoder_of(place.decodes_on)
+    if decoder := decoder_in(place):
+        facts["decoder"] = decoder
     if HEIC:  # files that could not be read without it are tried again
         facts["pillow_heif"] = version("pillow_heif")
     key = files_key(sources, facts)
@@ -128,6 +126,15 @@ def decode_files(
     _judge(entry, sources, place, warn)
     kept = np.delete(np.arange(len(sources), dtype=np.int64), list(entry.broken))
     return Decoded(entry.pixels, kept, entry.contents, entry.own, entry.broken)
+
+
+def decoder_in(place: DataPlace) -> str:
+    """Return what decodes there in words that tell it from all whose pixels are others; nothing for Pillow."""
+    if place.decoder == "pillow":
+        return ""
+    from bench.data.decoding.together import decoder_of  # noqa: PLC0415 - torch takes seconds
+
+    return decoder_of(place.decodes_on)
 
 
 def _judge(entry: Entry, sources: Sequence[Source], place: DataPlace, warn: Callable[[str], None]) -> None:

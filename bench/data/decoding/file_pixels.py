@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.contract import DataError, DataPlace, Resize
-from bench.data.decoding.decode import DecodeRecipe, decode_files
+from bench.data.decoding.decode import DecodeRecipe, decode_files, decoder_in
 from bench.data.decoding.image_source import Source, name_of
 
 if TYPE_CHECKING:
@@ -73,6 +73,10 @@ class FilePixels:
     @property
     def contents(self) -> Pixels:
         return self._files.contents
+
+    @property
+    def decoder(self) -> str:
+        return decoder_in(self._files.place)
 
     @property
     def broken(self) -> Mapping[int, str]:

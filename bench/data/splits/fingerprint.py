@@ -20,7 +20,8 @@ def fingerprint(classes: Sequence[str], parts: Mapping[str, Split]) -> str:
     """Return the sha256 hex digest of the classes, and of each part's name, images, labels and ids, in their order.
 
     Groups, relevance and gains are part of it where there are any, whatever order a query's list is in.
-    Of images in files it is the files' bytes, at whatever size they are looked at; of an array the pixels, whether they
+    Of images in files it is the files' bytes, at whatever size they are looked at, and what decodes them unless that is
+    Pillow; of an array the pixels, whether they
     lie in memory or in a map, and in which rows.
     """
     whole = hashlib.sha256()
@@ -42,7 +43,7 @@ def _digest(part: Split) -> bytes:
         for start in range(0, len(part), step):
             digest.update(np.ascontiguousarray(part.images.take(slice(start, start + step))).data)
     else:
-        digest.update(f"{len(part)} files\n".encode())
+        digest.update(f"{len(part)} files{f' by {files.decoder}' if files.decoder else ''}\n".encode())
         digest.update(np.ascontiguousarray(files.contents[part.images.rows]).data)
     digest.update(part.labels.astype("<i8").tobytes())
     _add_texts(digest, part.ids.tolist())

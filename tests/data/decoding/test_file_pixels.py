@@ -69,6 +69,17 @@ def test_the_fingerprint_is_of_the_files_and_not_of_a_size(data: Dataset, place:
     assert changed.fingerprint != data.fingerprint
 
 
+def test_another_decoder_s_pixels_are_other_data(
+    data: Dataset, place: DataPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {data.fingerprint}
+    for name in ("one on cpu", "one on cuda"):
+        monkeypatch.setattr("bench.data.decoding.file_pixels.decoder_in", lambda place, name=name: name)
+        again = collect(list_folder(place.cache.parent / "own"), place, DecodeRecipe(), mirror=False)
+        found.add(build_dataset(again, "loo").fingerprint)
+    assert len(found) == 3
+
+
 def test_a_file_that_changed_since_it_was_loaded_is_named(data: Dataset, place: DataPlace, paint: Paint) -> None:
     paint(place.cache.parent / "own" / "test" / "cat" / "1.png", (1, 2, 3), size=(81, 100))
     with pytest.raises(DataError, match=r"cat.1\.png: changed since the data set was loaded"):
