@@ -44,7 +44,8 @@ def uploaded(
 
     There are two pieces of pinned memory: while the device computes a batch, the next is read into the other, and a
     stream of its own sends it. ahead: whether a thread reads, which asks nothing of the device; else the caller's does,
-    once what is to be done with the batch before has been launched. device: any with streams, as CUDA has.
+    once what is to be done with the batch before has been launched. device: any with streams, as CUDA has; dtype: of
+    what the calls return.
     """
     streams = torch.get_device_module(device)
     slots, waiting = [_Slot(shape, device, dtype) for _ in range(2)], iter(reads)

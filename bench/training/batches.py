@@ -136,7 +136,7 @@ class Batches:
                     yield Batch(to_unit_float(pixels, self.device), labels, rows)
 
     def _viewed(self, features: Features, steps: list[Labels], rng: np.random.Generator) -> Iterator[Batch]:
-        drawn = [features.draw(len(rows), rng) for rows in steps]
+        drawn = [features.draw(len(rows), rng) for rows in steps]  # all now: a thread may read ahead of what is sent
         draws = iter(drawn)
         facts = self._facts(steps, lambda _: next(draws)[None], tuple)
         resident = resident_values(features.views, self.device)
